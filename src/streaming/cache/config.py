@@ -1,0 +1,41 @@
+"""How shards are fetched: frozen values, validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.core.errors import ConfigError
+
+__all__ = ["FetchConfig"]
+
+
+@dataclass(frozen=True)
+class FetchConfig:
+    """How the shards of one stream are fetched.
+
+    Attributes:
+        download_retry: Further attempts after a failed one; an attempt that brought bytes and then broke off is
+            continued, not begun again.
+        download_timeout: Longest time in seconds without a single byte before an attempt counts as stalled.
+        validate_hash: Hash algorithm that must be recorded for each file and must match. ``None`` verifies with the
+            cheapest recorded one, if any is.
+        keep_zip: Keep the compressed file beside the raw one.
+    """
+
+    download_retry: int = 2
+    download_timeout: float = 60.0
+    validate_hash: str | None = None
+    keep_zip: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        if self.download_retry < 0:
+            raise ConfigError(f"download_retry must not be negative, got {self.download_retry}.")
+        if not self.download_timeout > 0:
+            raise ConfigError(
+                f"download_timeout must be a positive number of seconds, got {self.download_timeout}."
+            )

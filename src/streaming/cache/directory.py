@@ -1,0 +1,254 @@
+"""The shards of one stream in one local directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from streaming.cache.config import FetchConfig
+from streaming.cache.fetch import FetchStats, FileJob, cheapest_hash, fetch_file, file_matches
+from streaming.cache.table import CacheTable
+from streaming.core.errors import ChecksumError, ShardFormatError
+from streaming.format.index import Index, ShardInfo
+from streaming.format.shard import Shard, open_shard
+from streaming.storage.store import Store
+
+__all__ = ["ShardDirectory"]
+
+
+@dataclass
+class _Files:
+    """The files of one shard, as jobs."""
+
+    info: ShardInfo
+    jobs: list[FileJob]
+
+
+class ShardDirectory:
+    """Makes the shards of one stream present in its local directory, and opens them.
+
+    Args:
+        directory: Where the shards are, or are to be.
+        index: The stream's index.
+        store: Where missing shards come from; ``None`` for a dataset that is only local, whose files are opened in
+            place and never removed.
+        config: How to fetch.
+        origin: Text that identifies where the data comes from (the remote's URL).
+    """
+
+    def __init__(
+        self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str
+    ) -> None:
+        self.directory = directory
+        self.index = index
+        self.store = store
+        self.config = config
+        self._fingerprint = blake2b(
+            b"\0".join(
+                (origin.encode(), index.samples.tobytes(), index.raw_bytes.tobytes())
+            ),
+            digest_size=16,
+        ).digest()
+        self._table: CacheTable | None = None
+        self._unrecorded: dict[int, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the configuration; the table is mapped again where it is needed."""
+        return {**self.__dict__, "_table": None, "_unrecorded": {}}
+
+    @property
+    def table(self) -> CacheTable | None:
+        """The bookkeeping of this directory, or ``None`` for a dataset that is only local."""
+        if self._table is None and self.store is not None:
+            os.makedirs(self.directory, exist_ok=True)
+            self._table = CacheTable(self.directory, self.index.num_shards, self._fingerprint)
+        return self._table
+
+    def open(self, shard: int) -> Shard | None:
+        """Open a shard if it is present and belongs to this dataset.
+
+        Args:
+            shard: Index of the shard in this stream.
+
+        Returns:
+            The open shard, or ``None`` when it has to be fetched first.
+
+        Raises:
+            ShardFormatError: A local-only shard contradicts the index.
+            ChecksumError: A local-only shard does not have the hash that ``validate_hash`` asks for.
+        """
+        files = self._files(shard)
+        if not self._is_verified(shard, files):
+            return None
+        try:
+            opened = open_shard(files.info, self.directory)
+        except FileNotFoundError:  # evicted by another process just now
+            return None
+        if self._table is not None:
+            self._table.touch(shard)
+        return opened
+
+    def is_present(self, shard: int) -> bool:
+        """Say whether a shard is present and verified."""
+        return self._is_verified(shard, self._files(shard))
+
+    def fetch(self, shard: int, sleep: Callable[[float], Any], stats: FetchStats) -> None:
+        """Make a shard present, however many processes ask for it at once.
+
+        Args:
+            shard: Index of the shard in this stream.
+            sleep: Waits between attempts, in seconds.
+            stats: Counts what happened.
+
+        Raises:
+            ShardUnavailableError: It could not be fetched.
+            ChecksumError: Its bytes in the store do not fit the index.
+        """
+        files = self._files(shard)
+        table = self.table
+        if table is not None and not table.owned[shard] and not self._any_file(files):
+            table.owned[shard] = self.max_bytes(shard)  # reserved until the real size is known
+        try:
+            for job in files.jobs:
+                fetch_file(
+                    job,
+                    self.store,
+                    self.config,
+                    lambda job=job: self._file_verified(shard, job, files),
+                    sleep,
+                    stats,
+                )
+        except BaseException:
+            if table is not None and table.owned[shard]:
+                table.owned[shard] = self.bytes_on_disk(shard)
+            raise
+        if table is not None:
+            if stats.files_fetched:
+                table.owned[shard] = self.bytes_on_disk(shard)
+            table.verified[shard] = _stamp(files)
+            table.touch(shard)
+        else:
+            self._unrecorded[shard] = _stamp(files)
+
+    def evict(self, shard: int) -> int:
+        """Remove what this cache fetched of a shard; readers that have it open keep reading.
+
+        Returns:
+            Bytes removed.
+        """
+        table = self.table
+        if table is None or not table.owned[shard]:
+            return 0
+        table.verified[shard] = 0
+        removed = 0
+        for job in self._files(shard).jobs:
+            for info in (job.raw, job.zip):
+                if info is not None:
+                    removed += _remove(job.path(info))
+        table.owned[shard] = 0
+        return removed
+
+    def bytes_on_disk(self, shard: int) -> int:
+        """Bytes that a shard's files take now, unfinished ones too."""
+        total = 0
+        for job in self._files(shard).jobs:
+            for info in (job.raw, job.zip):
+                if info is not None:
+                    total += _size(job.path(info)) + _size(job.path(info) + ".part")
+        return total
+
+    def max_bytes(self, shard: int) -> int:
+        """Bytes that a shard takes at most: raw and compressed together."""
+        return int(self.index.raw_bytes[shard] + self.index.zip_bytes[shard])
+
+    def _files(self, shard: int) -> _Files:
+        info = self.index.shard(shard)
+        zips = info.zip or (None,) * len(info.raw)
+        jobs = [
+            FileJob(self.directory, raw, zipped, info.schema.compression)
+            for raw, zipped in zip(info.raw, zips, strict=True)
+        ]
+        return _Files(info, jobs)
+
+    def _any_file(self, files: _Files) -> bool:
+        return any(os.path.exists(job.path(job.raw)) for job in files.jobs)
+
+    def _is_verified(self, shard: int, files: _Files) -> bool:
+        """Whether the raw files are there and are those of the index; verifies once and remembers."""
+        try:
+            stamp = _stamp(files)
+        except FileNotFoundError:
+            return False
+        table = self.table
+        known = int(table.verified[shard]) if table is not None else self._unrecorded.get(shard, 0)
+        if known == stamp:
+            return True
+        if self.store is None:
+            self._verify_in_place(files)
+        elif not all(self._matches(job) for job in files.jobs):
+            return False
+        if table is not None:
+            table.verified[shard] = stamp
+        else:
+            self._unrecorded[shard] = stamp
+        return True
+
+    def _verify_in_place(self, files: _Files) -> None:
+        """Check the user's own files: their sizes, and their hashes if asked for."""
+        for job in files.jobs:
+            algo = self.config.validate_hash
+            if algo is not None:
+                algo = cheapest_hash(job.raw, algo)
+            path = job.path(job.raw)
+            if os.path.getsize(path) != job.raw.bytes:
+                raise ShardFormatError(
+                    f"{path} has {os.path.getsize(path)} bytes; the index records {job.raw.bytes}. The file is "
+                    "truncated or of another version of the dataset."
+                )
+            if algo is not None and not file_matches(path, job.raw, algo):
+                raise ChecksumError(f"Checksum failure: {path} does not have the recorded {algo}.")
+
+    def _file_verified(self, shard: int, job: FileJob, files: _Files) -> bool:
+        table = self.table
+        if table is not None and table.verified[shard]:
+            try:
+                if int(table.verified[shard]) == _stamp(files):
+                    return True
+            except FileNotFoundError:
+                pass
+        return self._matches(job)
+
+    def _matches(self, job: FileJob) -> bool:
+        algo = cheapest_hash(job.raw, None) if job.raw.hashes else None
+        return file_matches(job.path(job.raw), job.raw, algo)
+
+
+def _stamp(files: _Files) -> int:
+    """Identify the present raw files by size and time; never 0."""
+    stamp = 1
+    for job in files.jobs:
+        status = os.stat(job.path(job.raw))
+        stamp = (stamp * 1000003 ^ status.st_mtime_ns ^ status.st_size ^ status.st_ino << 20) & (
+            2**62 - 1
+        )
+    return stamp or 1
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def _remove(path: str) -> int:
+    try:
+        size = os.path.getsize(path)
+        os.unlink(path)
+    except FileNotFoundError:
+        return 0
+    return size
+

@@ -1,0 +1,345 @@
+"""Fetch one file of a shard: download, hash, decompress and place it in one streaming pass."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any
+
+from streaming.cache.config import FetchConfig
+from streaming.cache.lock import locked_part
+from streaming.core.errors import (
+    AccessDeniedError,
+    ChecksumError,
+    ConfigError,
+    ObjectNotFoundError,
+    ShardFormatError,
+    ShardUnavailableError,
+    StorageError,
+    ThrottledError,
+)
+from streaming.format.compression import stream_decompressor
+from streaming.format.hashing import is_hash, new_hash
+from streaming.format.index import FileInfo
+from streaming.storage.retry import RetryPolicy, backoff_s
+from streaming.storage.store import Store
+
+__all__ = ["FetchStats", "FileJob", "cheapest_hash", "file_matches", "fetch_file"]
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+# Fastest first; sha1 and md5 are what old datasets have.
+_BY_SPEED = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256", "blake2b", "md5")
+
+
+@dataclass
+class FetchStats:
+    """What fetching one file took.
+
+    Attributes:
+        bytes_fetched: Bytes that came from the store, those of failed attempts too.
+        files_fetched: Files made present.
+        retries: Attempts after the first.
+        corrupt: Attempts whose bytes did not verify.
+    """
+
+    bytes_fetched: int = 0
+    files_fetched: int = 0
+    retries: int = 0
+    corrupt: int = 0
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """One file to make present.
+
+    Attributes:
+        directory: Local directory of the dataset.
+        raw: The file that readers open.
+        zip: The compressed file that the store holds instead, if any.
+        compression: Its algorithm.
+    """
+
+    directory: str
+    raw: FileInfo
+    zip: FileInfo | None
+    compression: str | None
+
+    @property
+    def wire(self) -> FileInfo:
+        """The file that the store holds."""
+        return self.zip or self.raw
+
+    def path(self, info: FileInfo) -> str:
+        """Local path of one of the two files."""
+        return os.path.join(self.directory, info.basename)
+
+
+def cheapest_hash(info: FileInfo, wanted: str | None) -> str | None:
+    """Choose the hash to verify a file by.
+
+    Args:
+        info: The file.
+        wanted: The algorithm the user asked for, or ``None`` for the fastest of those recorded.
+
+    Returns:
+        The algorithm's name, or ``None`` when none is recorded.
+
+    Raises:
+        ConfigError: The wanted algorithm is not recorded for this file.
+    """
+    if wanted:
+        if wanted not in info.hashes:
+            recorded = ", ".join(info.hashes) or "none"
+            raise ConfigError(
+                f"validate_hash={wanted!r}, but {info.basename} has no such hash recorded (recorded: {recorded}). "
+                "Pass one that was written, or None to check with whatever was."
+            )
+        return wanted
+    known = [name for name in info.hashes if is_hash(name)]
+    return min(known, key=lambda n: _BY_SPEED.index(n) if n in _BY_SPEED else 99, default=None)
+
+
+def file_matches(path: str, info: FileInfo, algo: str | None) -> bool:
+    """Say whether a local file has the recorded size and, with ``algo``, the recorded hash."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size != info.bytes:
+                return False
+            if algo is None:
+                return True
+            hasher = new_hash(algo)
+            while chunk := file.read(_CHUNK):
+                hasher.update(chunk)
+            return hasher.hexdigest() == info.hashes[algo]
+    except FileNotFoundError:
+        return False
+
+
+def fetch_file(
+    job: FileJob,
+    store: Store | None,
+    config: FetchConfig,
+    is_done: Callable[[], bool],
+    sleep: Callable[[float], Any],
+    stats: FetchStats,
+) -> None:
+    """Make one file present under its final name.
+
+    One process at a time does this for a file; another that needs it waits here for the first and finds it done. An
+    attempt continues at the bytes that are already there, whoever fetched them.
+
+    Args:
+        job: The file.
+        store: Where the bytes are; ``None`` when only a local compressed file can serve.
+        config: How to fetch.
+        is_done: Whether the file is present and verified, asked again under the lock.
+        sleep: Waits between attempts, in seconds.
+        stats: Counts what happened.
+
+    Raises:
+        ShardUnavailableError: Every attempt failed; the cause is chained.
+        ChecksumError: The store's bytes do not fit the index, even when fetched again.
+    """
+    final = job.path(job.raw)
+    os.makedirs(os.path.dirname(final), exist_ok=True)
+    with locked_part(job.path(job.wire) + ".part") as part:
+        if is_done():
+            return
+        if job.zip is not None and _from_local_zip(job, config):
+            return
+        if store is None:
+            raise ShardUnavailableError(
+                f"Shard file {final} is missing or damaged, and the dataset has no remote to fetch it from."
+            )
+        _attempts(job, store, config, part, sleep, stats)
+        stats.files_fetched += 1
+
+
+def _from_local_zip(job: FileJob, config: FetchConfig) -> bool:
+    zipped = job.wire
+    path = job.path(zipped)
+    if not file_matches(path, zipped, cheapest_hash(zipped, config.validate_hash)):
+        return False
+    with _Sinks(job, zipped, config) as sinks:
+        sinks.feed_file(path)
+        sinks.finish()
+    if not config.keep_zip:
+        os.unlink(path)
+    return True
+
+
+def _attempts(
+    job: FileJob,
+    store: Store,
+    config: FetchConfig,
+    part: str,
+    sleep: Callable[[float], Any],
+    stats: FetchStats,
+) -> None:
+    policy = RetryPolicy(attempts=config.download_retry + 1)
+    failures = throttled = 0
+    while True:
+        try:
+            _attempt(job, store, config, part, stats)
+            return
+        except (ObjectNotFoundError, AccessDeniedError) as error:
+            raise _unavailable(job, store, error, failures + 1) from error
+        except ThrottledError as error:
+            # Being asked to slow down is not a failure of the data: it has a budget of its own.
+            throttled += 1
+            if throttled > 8 + 2 * config.download_retry:
+                raise _unavailable(job, store, error, failures + throttled) from error
+            wait = backoff_s(policy, throttled)
+            cause: Exception = error
+        except (ChecksumError, ShardFormatError) as error:
+            stats.corrupt += 1
+            failures += 1
+            _truncate(part)
+            if failures >= max(2, policy.attempts):
+                raise
+            wait, cause = 0.0, error
+        except StorageError as error:
+            failures += 1
+            if failures >= policy.attempts:
+                raise _unavailable(job, store, error, failures + throttled) from error
+            wait, cause = backoff_s(policy, failures), error
+        except OSError as error:
+            raise ShardUnavailableError(
+                f"Could not write {part}: {error}. Check free space and permissions of {job.directory}."
+            ) from error
+        stats.retries += 1
+        logger.warning(
+            "fetching %s failed (%s); trying again in %.1f s", job.wire.basename, cause, wait
+        )
+        if wait:
+            sleep(wait)
+
+
+def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> ShardUnavailableError:
+    return ShardUnavailableError(
+        f"Could not fetch shard file {job.wire.basename} from {store!r} after {tries} "
+        f"attempt{'s' * (tries != 1)}: {error}"
+    )
+
+
+def _attempt(
+    job: FileJob, store: Store, config: FetchConfig, part: str, stats: FetchStats
+) -> None:
+    wire = job.wire
+    offset = os.path.getsize(part) if os.path.exists(part) else 0
+    if offset > wire.bytes:
+        _truncate(part)
+        offset = 0
+    with _Sinks(job, wire, config) as sinks:
+        sinks.feed_file(part, offset)
+        if offset < wire.bytes:
+
+            def sink(chunk: Any) -> None:
+                stats.bytes_fetched += len(chunk)
+                sinks.feed(chunk)
+
+            store.download(
+                wire.basename,
+                part,
+                offset=offset,
+                sink=sink,
+                stall_timeout=config.download_timeout,
+                total_timeout=None,
+            )
+        sinks.finish()
+    if job.zip is None:
+        os.replace(part, job.path(wire))
+    elif config.keep_zip:
+        os.replace(part, job.path(wire))
+    else:
+        os.unlink(part)
+
+
+def _truncate(path: str) -> None:
+    if os.path.exists(path):
+        os.truncate(path, 0)
+
+
+class _Sinks:
+    """Where the bytes of one attempt go: size, hash, and the decompressed file."""
+
+    def __init__(self, job: FileJob, wire: FileInfo, config: FetchConfig) -> None:
+        self._job = job
+        self._wire = wire
+        self._algo = cheapest_hash(wire, config.validate_hash)
+        self._hasher = new_hash(self._algo) if self._algo else None
+        self._seen = 0
+        self._raw_path: str | None = None
+        self._raw_file: IO[bytes] | None = None
+        self._decompressor: Any = None
+        if job.zip is not None:
+            self._raw_path = job.path(job.raw) + ".part"
+            self._decompressor = stream_decompressor(job.compression, job.raw.bytes)
+            self._raw_file = open(self._raw_path, "wb", buffering=0)  # noqa: SIM115
+
+    def __enter__(self) -> _Sinks:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._raw_file is not None:
+            self._raw_file.close()
+            if self._raw_path is not None and os.path.exists(self._raw_path):
+                os.unlink(self._raw_path)
+
+    def feed_file(self, path: str, size: int | None = None) -> None:
+        """Feed the first ``size`` bytes of a local file, or all of it."""
+        if size == 0:
+            return
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                self.feed(chunk)
+
+    def feed(self, chunk: Any) -> None:
+        self._seen += len(chunk)
+        if self._seen > self._wire.bytes:
+            raise self._mismatch(f"more than the {self._wire.bytes} bytes that the index records")
+        if self._hasher is not None:
+            self._hasher.update(chunk)
+        if self._raw_file is not None:
+            _write_all(self._raw_file, self._decompressor.feed(bytes(chunk)))
+
+    def finish(self) -> None:
+        """Check everything, and give the decompressed file its final name.
+
+        Raises:
+            ChecksumError: Size or hash do not fit.
+            ShardFormatError: The bytes do not decompress to what the index says.
+        """
+        if self._seen != self._wire.bytes:
+            raise self._mismatch(f"{self._seen} bytes; the index records {self._wire.bytes}")
+        if self._hasher is not None and self._algo is not None:
+            found = self._hasher.hexdigest()
+            if found != self._wire.hashes[self._algo]:
+                raise self._mismatch(
+                    f"{self._algo} {found}; the index records {self._wire.hashes[self._algo]}"
+                )
+        if self._raw_file is not None and self._raw_path is not None:
+            _write_all(self._raw_file, self._decompressor.finish())
+            written = self._raw_file.tell()
+            if written != self._job.raw.bytes:
+                raise self._mismatch(
+                    f"{written} bytes once decompressed; the index records {self._job.raw.bytes}"
+                )
+            os.replace(self._raw_path, self._job.path(self._job.raw))
+
+    def _mismatch(self, what: str) -> ChecksumError:
+        return ChecksumError(
+            f"Checksum failure: {self._wire.basename} has {what}. The file in the store is damaged, or index.json is "
+            "of another version of the dataset."
+        )
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+

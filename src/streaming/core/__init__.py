@@ -1,0 +1,1 @@
+"""What every layer may use: errors, registries, units, topology. Knows nothing of shards or storage."""

@@ -1,0 +1,145 @@
+"""Which epoch an iteration is, agreed by the workers of a ``DataLoader`` without waiting for each other.
+
+The workers that one iteration of a ``DataLoader`` starts share its base seed, and with persistent workers each has been
+asked for an iterator equally often. The first to arrive with a new (seed, round) claims the next epoch; the others
+find the claim. The same seed may come again (a user may seed every epoch alike): a claim that already has this worker,
+or whose workers are all gone, is another iteration's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.dataset.board import Board
+
+__all__ = ["Epochs", "Start"]
+
+_REMEMBERED = 16
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an iteration begins.
+
+    Attributes:
+        epoch: Epoch, from 0.
+        sample_in_epoch: Samples of it that are already consumed, over all ranks.
+        settings: Settings that a loaded checkpoint brought, which hold for later epochs too.
+    """
+
+    epoch: int
+    sample_in_epoch: int
+    settings: dict[str, Any]
+
+
+class Epochs:
+    """The epoch counter of one dataset object, shared with its workers."""
+
+    def __init__(self) -> None:
+        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": []})
+        self._rounds = 0
+        self._round_pid = os.getpid()
+
+    def begin(self) -> Start:
+        """Return where the iteration that this process now begins starts.
+
+        In the main process each call is a new epoch. In a worker, the epoch is that of the ``DataLoader`` iteration
+        that asked for it.
+        """
+        info = _worker_info()
+        if self._round_pid != os.getpid():
+            self._round_pid = os.getpid()
+            self._rounds = 0
+        self._rounds += 1
+        with self._board.change() as doc:
+            if info is None:
+                return _start(doc, _next(doc))
+            key = [info.seed - info.id, self._rounds, info.num_workers]
+            claim = _find_claim(doc["claims"], key, info.id)
+            if claim is None:
+                start = _start(doc, _next(doc))
+                claim = {"key": key, "pids": {}, "start": [start.epoch, start.sample_in_epoch]}
+                doc["claims"] = [*doc["claims"][1 - _REMEMBERED :], claim]
+            claim["pids"][str(info.id)] = os.getpid()
+            epoch, sample = claim["start"]
+            return Start(epoch, sample, dict(doc["settings"]))
+
+    def current(self) -> Start:
+        """Return where the present or, before any, the coming iteration started."""
+        doc = self._board.read()
+        resume = doc["resume"]
+        if resume is not None and resume[0] >= doc["next"] - 1:
+            return Start(resume[0], resume[1], dict(doc["settings"]))
+        return Start(doc["next"] - 1, 0, dict(doc["settings"]))
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next iteration will be."""
+        return int(self._board.read()["next"])
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        with self._board.change() as doc:
+            doc["next"] = int(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration ``epoch``, unless a checkpoint for that very epoch waits to be resumed."""
+        with self._board.change() as doc:
+            if doc["resume"] is not None and doc["resume"][0] == epoch:
+                return
+            doc["next"] = int(epoch)
+
+    def resume(self, epoch: int, sample_in_epoch: int, settings: dict[str, Any]) -> None:
+        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples."""
+        with self._board.change() as doc:
+            doc["resume"] = [epoch, sample_in_epoch]
+            doc["settings"] = settings
+            if epoch >= 0:
+                doc["next"] = epoch
+
+
+def _next(doc: dict[str, Any]) -> int:
+    epoch = int(doc["next"])
+    doc["next"] = epoch + 1
+    return epoch
+
+
+def _start(doc: dict[str, Any], epoch: int) -> Start:
+    resume = doc["resume"]
+    sample = 0
+    if resume is not None:
+        if resume[0] == epoch:
+            sample = int(resume[1])
+        elif resume[0] < epoch:
+            doc["resume"] = None
+    return Start(epoch, sample, dict(doc["settings"]))
+
+
+def _find_claim(
+    claims: list[dict[str, Any]], key: list[int], worker: int
+) -> dict[str, Any] | None:
+    for claim in reversed(claims):
+        if claim["key"] == key:
+            pids: dict[str, int] = claim["pids"]
+            if str(worker) not in pids and any(_alive(pid) for pid in pids.values()):
+                return claim
+            return None
+    return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _worker_info() -> Any:
+    data = sys.modules.get("torch.utils.data")
+    return data.get_worker_info() if data is not None else None

@@ -1,0 +1,201 @@
+"""A stream: one dataset as it lies on disk and in the store, and its weight in a mixture."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from copy import copy
+from hashlib import blake2s
+from typing import Any
+
+from streaming.cache.config import FetchConfig
+from streaming.cache.directory import ShardDirectory
+from streaming.cache.index_source import load_index
+from streaming.core.errors import ConfigError, EmptyDatasetError, UnsafeTypeError
+from streaming.format.hashing import get_hashes, is_hash
+from streaming.format.index import Index
+from streaming.storage.registry import open_store
+from streaming.storage.store import Store
+from streaming.storage.url import join, redact
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """One source of samples.
+
+    Args:
+        remote: Where the dataset is: a URL or a path of a file system that every node sees. ``None`` for a dataset
+            that is only in ``local``.
+        local: Directory for downloaded shards. Default: a directory under the system's temporary directory, named
+            after the remote, shared by every process that reads it.
+        split: Sub-directory of ``remote`` and ``local`` that holds the dataset.
+        proportion: Share of the epoch's samples, relative to the other streams' proportions.
+        repeat: How many times an epoch draws each sample of the stream, fractions allowed.
+        choose: How many samples an epoch draws from the stream.
+        download_retry: Further attempts after a failed download.
+        download_timeout: Longest time in seconds without a byte before a download counts as stalled.
+        validate_hash: Hash algorithm that every downloaded file must have recorded and match.
+        keep_zip: Keep compressed files beside the raw ones.
+
+    Raises:
+        ConfigError: An argument is out of range, or more than one of ``proportion``, ``repeat`` and ``choose`` is given.
+        UnknownNameError: The scheme of ``remote`` is not known.
+
+    A stream object is only configuration: it can serve any number of datasets.
+    """
+
+    def __init__(
+        self,
+        *,
+        remote: str | None = None,
+        local: str | None = None,
+        split: str | None = None,
+        proportion: float | None = None,
+        repeat: float | None = None,
+        choose: int | None = None,
+        download_retry: int | None = None,
+        download_timeout: float | None = None,
+        validate_hash: str | None = None,
+        keep_zip: bool | None = None,
+    ) -> None:
+        weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
+        given = {name: value for name, value in weights.items() if value is not None}
+        if len(given) > 1:
+            raise ConfigError(f"Give at most one of proportion, repeat and choose, not {given}.")
+        for name, value in given.items():
+            if value < 0:
+                raise ConfigError(f"{name} must not be negative, got {value}.")
+        if validate_hash and not is_hash(validate_hash):
+            raise ConfigError(
+                f"validate_hash={validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
+            )
+        self.remote = _path_text(remote)
+        self._local = _path_text(local)
+        self.local = self._local
+        self.split = split or ""
+        self.proportion = proportion
+        self.repeat = repeat
+        self.choose = choose
+        self.download_retry = download_retry
+        self.download_timeout = download_timeout
+        self.validate_hash = validate_hash
+        self.keep_zip = keep_zip
+        self._check()
+        if self.local is None and self.remote is not None:
+            self.local = default_local(self.remote)
+
+    def __repr__(self) -> str:
+        where = redact(self.remote) if self.remote else None
+        return f"Stream(remote={where!r}, local={self.local!r}, split={self.split!r})"
+
+    def _check(self) -> None:
+        FetchConfig(
+            self.download_retry if self.download_retry is not None else 2,
+            self.download_timeout if self.download_timeout is not None else 60.0,
+        )
+        if self.remote is not None:
+            open_store(self.remote)
+
+    def apply_default(self, default: Mapping[str, Any]) -> None:
+        """Fill in what this stream leaves open.
+
+        Args:
+            default: Values for ``remote``, ``local``, ``split``, ``download_retry``, ``download_timeout``,
+                ``validate_hash`` and ``keep_zip``.
+
+        Raises:
+            ConfigError: The stream has neither a remote nor a local directory.
+        """
+        if not (self.remote or self.local):
+            raise ConfigError("Each stream needs `remote`, `local`, or both.")
+        if not self.split:
+            self.split = default.get("split") or ""
+        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
+            if getattr(self, name) is None:
+                setattr(self, name, default.get(name))
+        self._check()
+
+    def with_defaults(self, default: Mapping[str, Any]) -> Stream:
+        """Return a copy with what this stream leaves open filled in; this one stays as it is."""
+        filled = copy(self)
+        filled.apply_default(default)
+        return filled
+
+    @property
+    def directory(self) -> str:
+        """The directory that holds this stream's index and shards."""
+        if self.local is None:
+            raise ConfigError("Each stream needs `remote`, `local`, or both.")
+        return os.path.join(os.path.expanduser(self.local), self.split) if self.split else os.path.expanduser(self.local)
+
+    @property
+    def fetch_config(self) -> FetchConfig:
+        """How this stream's shards are fetched."""
+        return FetchConfig(
+            2 if self.download_retry is None else self.download_retry,
+            60.0 if self.download_timeout is None else self.download_timeout,
+            self.validate_hash,
+            bool(self.keep_zip),
+        )
+
+    def open_store(self) -> Store | None:
+        """Return the store of the remote, or ``None`` for a dataset that is only local."""
+        if self.remote is None:
+            return None
+        remote = join(self.remote, self.split)
+        if "://" not in remote and os.path.abspath(os.path.expanduser(remote)) == os.path.abspath(self.directory):
+            return None
+        return open_store(remote)
+
+    def open(self, allow_unsafe_types: bool = False) -> tuple[ShardDirectory, int]:
+        """Load the index.
+
+        Args:
+            allow_unsafe_types: Accept columns whose decoding can run code.
+
+        Returns:
+            The stream's shards, and the size of its index in bytes.
+
+        Raises:
+            EmptyDatasetError: There is no index, or it lists no samples.
+            UnsafeTypeError: A column's encoding is unsafe and that is not allowed.
+            IndexFormatError: The index is not valid.
+        """
+        store = self.open_store()
+        config = self.fetch_config
+        index, index_bytes = load_index(self.directory, store, config.download_retry)
+        where = redact(self.remote) if self.remote else self.directory
+        if not index.num_samples:
+            raise EmptyDatasetError(
+                f"The dataset at {where} contains no samples. Write it again, or check `split`."
+            )
+        if not allow_unsafe_types:
+            check_safe(index, where)
+        return ShardDirectory(self.directory, index, store, config, where), index_bytes
+
+
+def check_safe(index: Index, where: str) -> None:
+    """Refuse an index with columns whose decoding can run code.
+
+    Raises:
+        UnsafeTypeError: There is such a column.
+    """
+    for schema in index.schemas:
+        unsafe = schema.unsafe_columns
+        if unsafe:
+            raise UnsafeTypeError(
+                f"The dataset at {where} has columns that are unpickled when read ({', '.join(unsafe)}): whoever wrote "
+                "it could run code here. If you trust it, pass allow_unsafe_types=True."
+            )
+
+
+def default_local(remote: str) -> str:
+    """Return the cache directory of a remote for which no local directory is given."""
+    name = blake2s(remote.encode("utf-8"), digest_size=16).hexdigest()
+    return os.path.join(tempfile.gettempdir(), name)
+
+
+def _path_text(path: Any) -> str | None:
+    return None if path is None or path == "" else os.fspath(path)

@@ -1,0 +1,197 @@
+"""Encodings of the columns of MDS shards: values to bytes and back.
+
+Every encoding is found by its name in :data:`encodings`; add your own class to it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from streaming.core.errors import ConfigError, UnknownNameError
+from streaming.core.registry import Registry
+from streaming.format.encodings.base import ColumnOverflowError, Encoding
+
+__all__ = [
+    "ColumnOverflowError",
+    "Encoding",
+    "EncodingRegistry",
+    "encodings",
+    "get_encoding",
+    "get_mds_encoded_size",
+    "get_mds_encodings",
+    "is_mds_encoding",
+    "is_mds_encoding_safe",
+    "mds_decode",
+    "mds_encode",
+]
+
+
+class EncodingRegistry(Registry[Any]):
+    """Names of encodings and their classes (or instances).
+
+    Attributes:
+        generation: Changes whenever the registry does, so that what is compiled from it can be
+            told from what is out of date.
+    """
+
+    def __init__(self, entries: dict[str, Any]) -> None:
+        super().__init__("column encoding", entries, "streaming.encodings")
+        self.generation = 0
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        self.generation += 1
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        self.generation += 1
+
+
+_TEXT = "streaming.format.encodings.text"
+_SCALAR = "streaming.format.encodings.scalar"
+_IMAGE = "streaming.format.encodings.image"
+_SERIALIZED = "streaming.format.encodings.serialized"
+
+#: Encodings by name. Assign a class with ``encode``, ``decode`` and an optional ``size`` to add one,
+#: in every process that writes or reads such a column.
+encodings = EncodingRegistry(
+    {
+        "bytes": f"{_TEXT}:Bytes",
+        "str": f"{_TEXT}:Str",
+        "int": f"{_SCALAR}:Int",
+        "uint8": f"{_SCALAR}:UInt8",
+        "uint16": f"{_SCALAR}:UInt16",
+        "uint32": f"{_SCALAR}:UInt32",
+        "uint64": f"{_SCALAR}:UInt64",
+        "int8": f"{_SCALAR}:Int8",
+        "int16": f"{_SCALAR}:Int16",
+        "int32": f"{_SCALAR}:Int32",
+        "int64": f"{_SCALAR}:Int64",
+        "float16": f"{_SCALAR}:Float16",
+        "float32": f"{_SCALAR}:Float32",
+        "float64": f"{_SCALAR}:Float64",
+        "ndarray": "streaming.format.encodings.array:NDArrayEncoding",
+        "str_int": f"{_TEXT}:StrInt",
+        "str_float": f"{_TEXT}:StrFloat",
+        "str_decimal": f"{_TEXT}:StrDecimal",
+        "pil": f"{_IMAGE}:PIL",
+        "jpeg": f"{_IMAGE}:JPEG",
+        "png": f"{_IMAGE}:PNG",
+        "jpeg_array": f"{_IMAGE}:JPEGArray",
+        "jpegarray": f"{_IMAGE}:JPEGArray",
+        "list[pil]": f"{_IMAGE}:PILList",
+        "list[jpeg]": f"{_IMAGE}:JPEGList",
+        "list[png]": f"{_IMAGE}:PNGList",
+        "pkl": f"{_SERIALIZED}:Pickle",
+        "json": f"{_SERIALIZED}:JSON",
+    }
+)
+_encodings = encodings  # the name that user code written for the original assigns to
+
+
+def get_encoding(encoding: str) -> Encoding:
+    """Return the implementation of an encoding.
+
+    Args:
+        encoding: ``'name'`` or ``'name:config'``.
+
+    Returns:
+        An object with ``encode`` and ``decode``.
+
+    Raises:
+        UnknownNameError: No encoding has that name.
+        ConfigError: It does not take that configuration.
+    """
+    if not isinstance(encoding, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UnknownNameError(f"An encoding is named by a string, not by {encoding!r}.")
+    return _get_encoding(encoding, encodings.generation)
+
+
+@lru_cache(maxsize=1024)
+def _get_encoding(encoding: str, _generation: int) -> Encoding:
+    name, colon, config = encoding.partition(":")
+    entry = encodings[name]
+    if not isinstance(entry, type):
+        if colon:
+            raise ConfigError(f"Encoding {name!r} takes no configuration, got {encoding!r}.")
+        return entry
+    if not colon:
+        return entry()
+    if hasattr(entry, "from_str"):
+        return entry.from_str(config)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        return entry(config)
+    except TypeError as error:
+        raise ConfigError(
+            f"Encoding {name!r} takes no configuration, got {encoding!r} ({error})."
+        ) from error
+
+
+def mds_encode(encoding: str, obj: Any) -> bytes:
+    """Encode a value.
+
+    Args:
+        encoding: ``'name'`` or ``'name:config'``.
+        obj: The value. ``bytes`` are taken to be encoded already and returned as they are, whatever
+            the encoding (but for ``'pkl'``).
+
+    Returns:
+        The bytes.
+
+    Raises:
+        UnknownNameError: No encoding has that name.
+        SampleError: The encoding cannot store the value.
+    """
+    coder = get_encoding(encoding)
+    if isinstance(obj, bytes) and getattr(coder, "passes_bytes", True):
+        return obj
+    return coder.encode(obj)
+
+
+def mds_decode(encoding: str, data: bytes | bytearray | memoryview) -> Any:
+    """Decode a value.
+
+    Args:
+        encoding: ``'name'`` or ``'name:config'``.
+        data: Bytes that :func:`mds_encode` returned.
+
+    Returns:
+        The value.
+
+    Raises:
+        UnknownNameError: No encoding has that name.
+    """
+    # A value may be a view of its bytes, so they are copied out of anything that can change or close.
+    return get_encoding(encoding).decode(data if isinstance(data, bytes) else bytes(data))
+
+
+def get_mds_encoded_size(encoding: str) -> int | None:
+    """Return how many bytes each value takes, or ``None`` if that varies.
+
+    Raises:
+        UnknownNameError: No encoding has that name.
+    """
+    return getattr(get_encoding(encoding), "size", None)
+
+
+def is_mds_encoding(encoding: Any) -> bool:
+    """Tell whether ``encoding`` names an encoding, with a configuration that it takes."""
+    try:
+        get_encoding(encoding)
+    except Exception:
+        return False
+    return True
+
+
+def is_mds_encoding_safe(encoding: str) -> bool:
+    """Tell whether decoding cannot run code that the data brings."""
+    name = encoding.partition(":")[0]
+    if name == "pkl":
+        return False
+    return getattr(encodings[name], "safe", True) if name in encodings else True
+
+
+def get_mds_encodings() -> set[str]:
+    """Return the names of all encodings."""
+    return set(encodings)

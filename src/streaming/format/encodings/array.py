@@ -1,0 +1,160 @@
+"""Columns of NumPy arrays.
+
+Layout, each part left out where the encoding's name already states it::
+
+    u8 dtype code | u8 (ndim << 2) | log2(width) | ndim x uint(8 * width) | values, C order, little-endian
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
+from streaming.format.encodings.base import Encoding
+
+__all__ = ["NDArrayEncoding"]
+
+_DTYPE_CODES = {
+    "uint8": 8,
+    "int8": 9,
+    "uint16": 16,
+    "int16": 17,
+    "float16": 18,
+    "uint32": 32,
+    "int32": 33,
+    "float32": 34,
+    "uint64": 64,
+    "int64": 65,
+    "float64": 66,
+}
+_DTYPES = {name: np.dtype(name).newbyteorder("<") for name in _DTYPE_CODES}
+_DTYPES_BY_CODE = {code: _DTYPES[name] for name, code in _DTYPE_CODES.items()}
+_WIDTHS = tuple(np.dtype(f"<u{1 << k}") for k in range(4))
+_MAX_AXES = 63
+
+
+class NDArrayConfigError(ConfigError, AssertionError):
+    """The part of an ``ndarray`` encoding after the first colon is wrong."""
+
+
+class NDArrayEncoding(Encoding):
+    """``ndarray``, ``ndarray:<dtype>`` or ``ndarray:<dtype>:<d0>,<d1>,...``.
+
+    Args:
+        dtype: Name of the element type that every array has; ``None``: each array states its own.
+        shape: Shape that every array has; ``None``: each array states its own. Needs ``dtype``.
+    """
+
+    def __init__(self, dtype: str | None = None, shape: tuple[int, ...] | None = None) -> None:
+        if dtype is not None and dtype not in _DTYPES:
+            raise NDArrayConfigError(
+                f"ndarray of dtype {dtype!r} is not supported. Known: {', '.join(_DTYPES)}."
+            )
+        if shape is not None and (dtype is None or len(shape) > _MAX_AXES or min(shape) < 1):
+            raise NDArrayConfigError(
+                f"ndarray of shape {shape} is not supported: it needs a dtype, at most "
+                f"{_MAX_AXES} axes, and every axis at least 1 long."
+            )
+        self.dtype = None if dtype is None else _DTYPES[dtype]
+        self.shape = shape
+        if self.dtype is not None and shape is not None:
+            self.size = prod(shape) * self.dtype.itemsize
+        self._flat = shape is not None and len(shape) == 1
+
+    @classmethod
+    def from_str(cls, config: str) -> NDArrayEncoding:
+        """Read ``'<dtype>'`` or ``'<dtype>:<d0>,<d1>,...'``.
+
+        Raises:
+            ConfigError: It is neither.
+        """
+        if not config:
+            return cls()
+        dtype, colon, dims = config.partition(":")
+        try:
+            shape = tuple(int(dim) for dim in dims.split(",")) if colon else None
+        except ValueError:
+            raise NDArrayConfigError(
+                f"ndarray of shape {dims!r} is not supported: expected lengths joined by commas, "
+                f"such as '3,224,224'."
+            ) from None
+        return cls(dtype, shape)
+
+    def encode(self, obj: NDArray[Any]) -> bytes:
+        """Return the array's bytes.
+
+        Raises:
+            ColumnTypeError: It is not an array.
+            ColumnValueError: Its dtype or shape is not that of the column, or cannot be stored.
+        """
+        if not isinstance(obj, (np.ndarray, np.generic)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ColumnTypeError(f"expected ndarray, got {type(obj).__name__}")
+        dtype = _DTYPES.get(obj.dtype.name)
+        if dtype is None:
+            raise ColumnValueError(
+                f"unsupported dtype {obj.dtype.name}. Known: {', '.join(_DTYPES)}"
+            )
+        if self.dtype is not None and dtype is not self.dtype:
+            raise ColumnValueError(f"expected dtype {self.dtype.name}, got {obj.dtype.name}")
+        if self.shape is not None and obj.shape != self.shape:
+            raise ColumnValueError(f"expected shape {self.shape}, got {obj.shape}")
+        header = b"" if self.shape is not None else _encode_shape(obj.shape)
+        if self.dtype is None:
+            header = bytes((_DTYPE_CODES[dtype.name],)) + header
+        return header + obj.astype(dtype, copy=False).tobytes()
+
+    def decode(self, data: bytes) -> NDArray[Any]:
+        """Return a read-only array over ``data``.
+
+        Raises:
+            ColumnValueError: The bytes are not those of an array.
+        """
+        dtype, shape = self.dtype, self.shape
+        if dtype is not None and shape is not None:
+            flat = np.frombuffer(data, dtype)
+            return flat if self._flat and len(flat) == shape[0] else flat.reshape(shape)
+        begin = 0
+        if dtype is None:
+            begin = 1
+            dtype = _DTYPES_BY_CODE.get(data[0]) if data else None
+            if dtype is None:
+                raise ColumnValueError(f"no ndarray: bad dtype code in {bytes(data[:1])!r}")
+        shape, begin = _decode_shape(data, begin)
+        if prod(shape) * dtype.itemsize != len(data) - begin:
+            raise ColumnValueError(
+                f"no ndarray: shape {shape} of {dtype.name} disagrees with {len(data)} bytes"
+            )
+        return np.frombuffer(data, dtype, offset=begin).reshape(shape)
+
+
+def _encode_shape(shape: tuple[int, ...]) -> bytes:
+    if not shape:
+        raise ColumnValueError("a 0-d array; use a scalar encoding instead, such as 'float32'")
+    if len(shape) > _MAX_AXES:
+        raise ColumnValueError(f"an array of {len(shape)} axes; at most {_MAX_AXES} can be stored")
+    if not prod(shape):
+        raise ColumnValueError(f"an array without elements, of shape {shape}, cannot be stored")
+    longest = max(shape)
+    k = next(k for k in range(4) if longest < 1 << (8 << k))
+    return bytes((len(shape) << 2 | k,)) + np.array(shape, _WIDTHS[k]).tobytes()
+
+
+def _decode_shape(data: bytes, begin: int) -> tuple[tuple[int, ...], int]:
+    if len(data) <= begin:
+        raise ColumnValueError(f"no ndarray: {len(data)} bytes have no room for a shape")
+    ndim, k = data[begin] >> 2, data[begin] & 3
+    begin += 1
+    end = begin + (ndim << k)
+    if not ndim or end > len(data):
+        raise ColumnValueError(f"no ndarray: {len(data)} bytes cannot hold a shape of {ndim} axes")
+    if not k:
+        shape = tuple(data[begin:end])
+    else:
+        shape = tuple(np.frombuffer(data, _WIDTHS[k], ndim, begin).tolist())
+    if 0 in shape:
+        raise ColumnValueError(f"no ndarray: shape {shape} has no elements")
+    return shape, end

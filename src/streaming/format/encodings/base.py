@@ -1,0 +1,65 @@
+"""What an encoding of one column's value is, and the helpers that the built-in ones share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from streaming.core.errors import ColumnTypeError, ColumnValueError
+
+__all__ = ["ColumnOverflowError", "Encoding"]
+
+
+class ColumnOverflowError(ColumnValueError, OverflowError):
+    """A number is outside the range of its column's encoding."""
+
+
+class Encoding(ABC):
+    """A way to store one value as bytes.
+
+    Subclass it, implement :meth:`encode` and :meth:`decode`, and register the class under a name::
+
+        from streaming.format.encodings import Encoding, encodings
+
+        class Reversed(Encoding):
+            def encode(self, obj):
+                return obj.encode()[::-1]
+
+            def decode(self, data):
+                return data[::-1].decode()
+
+        encodings["reversed"] = Reversed
+
+    A column declared as ``'name:config'`` is given ``Class.from_str(config)`` if the class has that,
+    else ``Class(config)``.
+
+    Attributes:
+        size: Bytes of every encoded value if that is fixed, else ``None``.
+        safe: Whether decoding is free of code that the data brings.
+        passes_bytes: Whether a ``bytes`` value is taken to be encoded already.
+    """
+
+    size: int | None = None
+    safe: bool = True
+    passes_bytes: bool = True
+
+    @abstractmethod
+    def encode(self, obj: Any) -> bytes:
+        """Return the bytes of a value."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Any:
+        """Return the value of its bytes."""
+
+    @staticmethod
+    def _validate(data: Any, expected_type: type | tuple[type, ...]) -> None:
+        """Raise ``ColumnTypeError`` unless ``data`` is of a type."""
+        if not isinstance(data, expected_type):
+            types = expected_type if isinstance(expected_type, tuple) else (expected_type,)
+            wanted = " or ".join(kind.__name__ for kind in types)
+            raise ColumnTypeError(f"expected {wanted}, got {type(data).__name__}: {_brief(data)}")
+
+
+def _brief(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."

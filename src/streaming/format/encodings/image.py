@@ -1,0 +1,182 @@
+"""Columns of images (PIL) and of lists of images."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import accumulate
+from typing import Any
+
+from streaming.core.errors import ColumnTypeError, ColumnValueError
+from streaming.core.imports import optional_import
+from streaming.format.encodings.base import Encoding
+
+__all__ = ["JPEG", "PIL", "PNG", "ImageList", "JPEGArray", "JPEGList", "PILList", "PNGList"]
+
+
+def _image_module() -> Any:
+    return optional_import("PIL.Image", "vision", "Reading or writing an image column")
+
+
+def _check_image(obj: Any) -> Any:
+    module = _image_module()
+    if not isinstance(obj, module.Image):
+        raise ColumnTypeError(f"expected PIL.Image.Image, got {type(obj).__name__}")
+    return obj
+
+
+def _save(obj: Any, kind: str) -> bytes:
+    out = BytesIO()
+    try:
+        _check_image(obj).save(out, format=kind)
+    except OSError as error:
+        raise ColumnValueError(f"image of mode {obj.mode} as {kind}: {error}") from error
+    return out.getvalue()
+
+
+class PIL(Encoding):
+    """An image's size, mode and uncompressed pixels. Palette and metadata are not stored."""
+
+    def encode(self, obj: Any) -> bytes:
+        """Return the header and the pixels."""
+        image = _check_image(obj)
+        mode = image.mode.encode()
+        width, height = image.size
+        return struct.pack("<3I", width, height, len(mode)) + mode + image.tobytes()
+
+    def decode(self, data: bytes) -> Any:
+        """Return the image.
+
+        Raises:
+            ColumnValueError: The bytes are not those of an image.
+        """
+        if len(data) < 12:
+            raise ColumnValueError(f"no image: {len(data)} bytes are too few")
+        width, height, mode_bytes = struct.unpack_from("<3I", data)
+        begin = 12 + mode_bytes
+        mode = str(data[12:begin], "utf-8")
+        pixels = data[begin:]
+        # A band of a pixel takes at least a bit: this bounds what a lying header can allocate.
+        if not mode or width * height > 8 * len(pixels):
+            raise ColumnValueError(
+                f"no image: {width} x {height} pixels of mode {mode!r} in {len(pixels)} bytes"
+            )
+        return _image_module().frombytes(mode, (width, height), bytes(pixels))
+
+
+class _File(Encoding):
+    """An image as an image file; opened, but not decompressed, when read."""
+
+    kind: str
+
+    def encode(self, obj: Any) -> bytes:
+        """Return the image file."""
+        return _save(obj, self.kind)
+
+    def decode(self, data: bytes) -> Any:
+        """Return the image, whose pixels are read on first use."""
+        return _image_module().open(BytesIO(data))
+
+
+class JPEG(_File):
+    """An image as JPEG. One that was opened from a JPEG file keeps that file's bytes."""
+
+    kind = "JPEG"
+
+    def encode(self, obj: Any) -> bytes:
+        """Return the JPEG file."""
+        filename = getattr(_check_image(obj), "filename", None)
+        if filename and getattr(obj, "format", None) == self.kind and os.path.exists(filename):
+            with open(filename, "rb") as file:
+                return file.read()
+        return super().encode(obj)
+
+
+class PNG(_File):
+    """An image as PNG, which loses nothing."""
+
+    kind = "PNG"
+
+
+class ImageList(Encoding):
+    """A list of images, each in the encoding ``item``."""
+
+    item: Encoding
+
+    def encode(self, obj: Sequence[Any]) -> bytes:
+        """Return a table of sizes followed by the images."""
+        self._validate(obj, list)
+        return _pack_list([self.item.encode(image) for image in obj], reserved=b"\0\0\0\0")
+
+    def decode(self, data: bytes) -> list[Any]:
+        """Return the images."""
+        return [self.item.decode(part) for part in _unpack_list(data, begin=4)]
+
+
+class PILList(ImageList):
+    """A list of images as :class:`PIL`."""
+
+    item = PIL()
+
+
+class JPEGList(ImageList):
+    """A list of images as :class:`JPEG`."""
+
+    item = JPEG()
+
+
+class PNGList(ImageList):
+    """A list of images as :class:`PNG`."""
+
+    item = PNG()
+
+
+class JPEGArray(Encoding):
+    """A sequence, not empty, of JPEG files given as bytes; images when read."""
+
+    def encode(self, obj: Sequence[bytes]) -> bytes:
+        """Return a table of sizes followed by the files."""
+        if isinstance(obj, (str, bytearray, memoryview)) or not isinstance(obj, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ColumnTypeError(f"expected a sequence of JPEG bytes, got {type(obj).__name__}")
+        if not obj:
+            raise ColumnValueError("an empty jpeg_array could not be read back")
+        for part in obj:
+            self._validate(part, (bytes, bytearray, memoryview))
+        return _pack_list([bytes(part) for part in obj])
+
+    def decode(self, data: bytes) -> list[Any]:
+        """Return the images.
+
+        Raises:
+            ColumnValueError: There is none, or the table of sizes is wrong.
+        """
+        parts = _unpack_list(data, begin=0)
+        if not parts:
+            raise ColumnValueError("no jpeg_array: it holds no image")
+        item = JPEG()
+        return [item.decode(part) for part in parts]
+
+
+def _pack_list(parts: list[bytes], reserved: bytes = b"") -> bytes:
+    count = len(parts)
+    sizes = [len(part) for part in parts]
+    if sizes and max(sizes) >= 1 << 32:
+        raise ColumnValueError("an image of a list takes 4 GiB or more")
+    return b"".join([reserved, struct.pack(f"<{count + 1}I", count, *sizes), *parts])
+
+
+def _unpack_list(data: bytes, begin: int) -> list[bytes]:
+    if len(data) < begin + 4:
+        raise ColumnValueError(f"no list of images: {len(data)} bytes are too few")
+    (count,) = struct.unpack_from("<I", data, begin)
+    first = begin + 4 + 4 * count
+    if first > len(data):
+        raise ColumnValueError(f"no list of images: {len(data)} bytes cannot hold {count} sizes")
+    ends = list(accumulate(struct.unpack_from(f"<{count}I", data, begin + 4), initial=first))
+    if ends[-1] != len(data):
+        raise ColumnValueError(
+            f"no list of images: sizes add up to {ends[-1]} bytes, there are {len(data)}"
+        )
+    return [bytes(data[lo:hi]) for lo, hi in zip(ends, ends[1:], strict=False)]

@@ -1,0 +1,195 @@
+"""Columns of one fixed-width number, little-endian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from streaming.core.errors import ColumnTypeError, ColumnValueError
+from streaming.format.encodings.base import ColumnOverflowError, Encoding
+
+__all__ = [
+    "Float16",
+    "Float32",
+    "Float64",
+    "Int",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "Scalar",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+]
+
+_INT64 = Struct("<q")
+
+
+class Int(Encoding):
+    """``int`` of 64 bits."""
+
+    size = 8
+
+    def encode(self, obj: int) -> bytes:
+        """Return eight bytes."""
+        self._validate(obj, (int, np.integer))
+        value = int(obj)
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ColumnOverflowError(f"{value} does not fit 64 bits; use the encoding 'str_int'")
+        return _INT64.pack(value)
+
+    def decode(self, data: bytes) -> int:
+        """Return a Python ``int``."""
+        return _INT64.unpack(data)[0]
+
+
+class Scalar(Encoding):
+    """A NumPy scalar. Values are converted: fractions are cut off and numeric text is read."""
+
+    dtype: ClassVar[str]
+    size: int | None = None
+
+    def __init__(self) -> None:
+        dtype = np.dtype(f"<{self.dtype}")
+        code = Struct(f"<{_STRUCT_CODES[self.dtype]}")
+        self._name = dtype.name
+        self._pack = code.pack
+        self._unpack = code.unpack
+        self._type: Callable[[Any], Any] = dtype.type
+        self._little_endian = dtype
+        self._bounds = None
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            self._bounds = int(limits.min), int(limits.max)
+
+    def encode(self, obj: Any) -> bytes:
+        """Return the number's bytes.
+
+        Raises:
+            ColumnTypeError: It is not a number.
+            ColumnValueError: It cannot be converted, or is out of range.
+        """
+        if isinstance(obj, np.ndarray) and obj.size == 1:
+            obj = obj.item()
+        if type(obj) is self._type:
+            return obj.astype(self._little_endian).tobytes()
+        try:
+            return self._pack_int(obj) if self._bounds else self._pack_float(obj)
+        except ColumnValueError:
+            raise
+        except OverflowError as error:
+            raise ColumnOverflowError(f"{obj!r} as {self._name}: {error}") from error
+        except ValueError as error:
+            raise ColumnValueError(f"{obj!r} as {self._name}: {error}") from error
+        except TypeError as error:
+            raise ColumnTypeError(f"{obj!r} as {self._name}: {error}") from error
+
+    def _pack_int(self, obj: Any) -> bytes:
+        # NumPy wraps some numbers that are out of range, depending on their type and on its own
+        # version, so the range is checked here.
+        value = int(obj)
+        low, high = cast("tuple[int, int]", self._bounds)
+        if not low <= value <= high:
+            raise ColumnOverflowError(
+                f"{obj!r} is out of range for {self._name}, which holds {low} to {high}"
+            )
+        return self._pack(value)
+
+    def _pack_float(self, obj: Any) -> bytes:
+        if type(obj) is float:
+            try:
+                return self._pack(obj)
+            except OverflowError:
+                pass  # becomes infinite below, as in NumPy
+        with np.errstate(over="ignore"):
+            return np.asarray(self._type(obj)).astype(self._little_endian).tobytes()
+
+    def decode(self, data: bytes) -> Any:
+        """Return the NumPy scalar."""
+        return self._type(self._unpack(data)[0])
+
+
+_STRUCT_CODES = {
+    "u1": "B",
+    "u2": "H",
+    "u4": "I",
+    "u8": "Q",
+    "i1": "b",
+    "i2": "h",
+    "i4": "i",
+    "i8": "q",
+    "f2": "e",
+    "f4": "f",
+    "f8": "d",
+}
+
+
+class UInt8(Scalar):
+    """``numpy.uint8``."""
+
+    dtype, size = "u1", 1
+
+
+class UInt16(Scalar):
+    """``numpy.uint16``."""
+
+    dtype, size = "u2", 2
+
+
+class UInt32(Scalar):
+    """``numpy.uint32``."""
+
+    dtype, size = "u4", 4
+
+
+class UInt64(Scalar):
+    """``numpy.uint64``."""
+
+    dtype, size = "u8", 8
+
+
+class Int8(Scalar):
+    """``numpy.int8``."""
+
+    dtype, size = "i1", 1
+
+
+class Int16(Scalar):
+    """``numpy.int16``."""
+
+    dtype, size = "i2", 2
+
+
+class Int32(Scalar):
+    """``numpy.int32``."""
+
+    dtype, size = "i4", 4
+
+
+class Int64(Scalar):
+    """``numpy.int64``."""
+
+    dtype, size = "i8", 8
+
+
+class Float16(Scalar):
+    """``numpy.float16``."""
+
+    dtype, size = "f2", 2
+
+
+class Float32(Scalar):
+    """``numpy.float32``."""
+
+    dtype, size = "f4", 4
+
+
+class Float64(Scalar):
+    """``numpy.float64``."""
+
+    dtype, size = "f8", 8

@@ -1,0 +1,131 @@
+"""Where a writer puts its files: a local directory, and the store they are uploaded to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from streaming.core.errors import ConfigError, StorageError, UploadError
+from streaming.storage.registry import open_store
+from streaming.storage.retry import RetryPolicy, call_with_retries
+from streaming.storage.store import Store
+from streaming.storage.url import redact
+
+__all__ = ["Target"]
+
+logger = logging.getLogger(__name__)
+
+_SHARD_FILE = re.compile(r"(shard\.\d{5,}\..+|index\.json)(\.part)?")
+
+
+class Target:
+    """The place that a dataset is written to.
+
+    Args:
+        out: A local directory, a URL, or a pair of both.
+        keep_local: Keep the local copies of uploaded files.
+        exist_ok: Replace a dataset that is already in the local directory. Only a dataset's own files are removed.
+        retries: Further attempts after a failed upload.
+
+    Raises:
+        ConfigError: ``out`` has another form.
+        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        StorageError: The store cannot be written to.
+    """
+
+    def __init__(
+        self, out: str | Sequence[str], keep_local: bool, exist_ok: bool, retries: int
+    ) -> None:
+        local, self.remote = _split_out(out)
+        self.store: Store | None = None
+        if self.remote is not None:
+            self.store = open_store(self.remote)
+            self.store.check_writable()
+        self._temporary = local is None
+        self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
+        self._retries = retries
+        self.keep_local = keep_local or self.store is None
+        self._prepare(exist_ok)
+
+    def _prepare(self, exist_ok: bool) -> None:
+        if os.path.exists(self.local) and not os.path.isdir(self.local):
+            raise FileExistsError(f"{self.local} is not a directory; write to another place.")
+        os.makedirs(self.local, exist_ok=True)
+        there = os.listdir(self.local)
+        if not there:
+            return
+        if not exist_ok:
+            raise FileExistsError(
+                f"Directory {self.local} is not empty. Choose another, or pass exist_ok=True to replace the dataset in "
+                "it."
+            )
+        # The index goes first: from then on nobody takes what is left for a dataset.
+        for name in sorted((n for n in there if _SHARD_FILE.fullmatch(n)), key=_index_first):
+            logger.warning("exist_ok: removing %s", os.path.join(self.local, name))
+            os.unlink(os.path.join(self.local, name))
+
+    def path(self, name: str) -> str:
+        """Local path of a file of the dataset."""
+        return os.path.join(self.local, name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a local file under its final name in one step."""
+        part = self.path(name) + ".part"
+        with open(part, "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+        os.replace(part, self.path(name))
+
+    def upload(self, name: str) -> None:
+        """Upload a local file, if there is a store.
+
+        Raises:
+            UploadError: Every attempt failed; the text names the file and the store.
+        """
+        store = self.store
+        if store is None:
+            return
+        policy = RetryPolicy(attempts=self._retries + 1)
+        try:
+            call_with_retries(lambda: store.put(name, self.path(name)), policy, time.sleep)
+        except StorageError as error:
+            raise UploadError(f"Could not upload {name} to {store!r}: {error}") from error
+        if not self.keep_local:
+            os.unlink(self.path(name))
+
+    def close(self) -> None:
+        """Remove what is left of the local directory, unless it is to be kept."""
+        if self.keep_local:
+            return
+        for name in os.listdir(self.local):
+            if _SHARD_FILE.fullmatch(name):
+                os.unlink(self.path(name))
+        if not os.listdir(self.local):
+            os.rmdir(self.local)
+
+    def __repr__(self) -> str:
+        return redact(self.remote) if self.remote else self.local
+
+
+def _index_first(name: str) -> tuple[bool, str]:
+    return (name != "index.json", name)
+
+
+def _split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
+    if isinstance(out, (str, Path)):
+        text = os.fspath(out)
+        if "://" in text or text.startswith("dbfs:/"):
+            return None, text
+        return os.path.expanduser(text), None
+    if len(out) != 2:
+        raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
+    local, remote = os.fspath(out[0]), os.fspath(out[1])
+    if "://" in local:
+        raise ConfigError(f"The first of out=(local, remote) must be a local path, got {local!r}.")
+    return os.path.expanduser(local), remote

@@ -1,0 +1,462 @@
+"""Writers: encode samples, cut them into shards, and send shards and index to their target.
+
+Encoding happens in the caller's thread. Everything per shard (building its bytes, compressing, hashing, writing,
+uploading) happens in background threads, at most a few shards at once, so memory stays bounded. The index is written
+and uploaded last, when every shard is confirmed; a writer that fails publishes none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from streaming.core.errors import ConfigError, StreamingError, UploadError
+from streaming.core.units import bytes_to_int
+from streaming.format.compression import compress, get_compression_extension, is_compression
+from streaming.format.hashing import get_hash, get_hashes, is_hash
+from streaming.format.index import dump_index
+from streaming.format.shard_encoder import make_shard_encoder
+from streaming.write.target import Target
+
+__all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "Writer", "XSVWriter"]
+
+logger = logging.getLogger(__name__)
+
+INDEX_NAME = "index.json"
+_OPTIONS: dict[str, Any] = {"progress_bar": False, "max_workers": None, "retry": 2, "exist_ok": False}
+
+
+class Writer:
+    """Base of the writers of all formats.
+
+    Use it as a context manager: leaving the block finishes the dataset; leaving it by an exception publishes no index,
+    so that nobody takes a part for the whole.
+
+    Args:
+        out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
+        keep_local: Keep local copies of what is uploaded. Purely local output is always kept.
+        compression: ``'br'``, ``'bz2'``, ``'gz'``, ``'snappy'`` or ``'zstd'``, with ``':level'`` where the algorithm has
+            levels; ``None`` for none.
+        hashes: Hash algorithms to record for every file, in ascending order.
+        size_limit: Largest raw size of a shard in bytes, as a number or text such as ``'64mb'``; ``None`` or 0 for no
+            limit. A shard passes it only if a single sample does.
+        kwargs: ``progress_bar`` (show one, default False), ``max_workers`` (background threads, default chosen by the
+            number of cores), ``retry`` (further attempts after a failed upload, default 2), ``exist_ok`` (replace the
+            dataset in a directory that is not empty, default False).
+
+    Raises:
+        ConfigError: An argument is wrong.
+        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        StorageError: The target cannot be written to.
+    """
+
+    format: str = ""
+    extra_bytes_per_shard = 0
+    extra_bytes_per_sample = 0
+
+    def __init__(
+        self,
+        *,
+        encoder_args: Mapping[str, Any],
+        out: str | Sequence[str],
+        keep_local: bool = False,
+        compression: str | None = None,
+        hashes: Sequence[str] | None = None,
+        size_limit: int | str | None = 1 << 26,
+        **kwargs: Any,
+    ) -> None:
+        options = _options(kwargs)
+        self.compression = compression or None
+        self.hashes = _checked_hashes(hashes)
+        self.size_limit = _checked_size_limit(size_limit)
+        if self.compression is not None and not is_compression(self.compression):
+            raise ConfigError(
+                f"compression={compression!r} is not known. Use br, bz2, gz, snappy or zstd, with a level such as "
+                "'zstd:7' where the algorithm has levels."
+            )
+        self._encoder = make_shard_encoder(
+            self.format,
+            compression=self.compression,
+            hashes=self.hashes,
+            size_limit=self.size_limit,
+            **encoder_args,
+        )
+        self._target = Target(out, keep_local, options["exist_ok"], options["retry"])
+        self.local = self._target.local
+        self.remote = self._target.remote
+        self.keep_local = self._target.keep_local
+        self.extra_bytes_per_shard = self._encoder.base_bytes
+        self.extra_bytes_per_sample = self._encoder.extra_bytes_per_sample
+        workers = options["max_workers"] or min(32, (os.cpu_count() or 1) + 4)
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="streaming-write")
+        # A shard's bytes are in memory until its files are written, so few shards are built at once.
+        self._building = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
+        self._shards: deque[Future[dict[str, Any]]] = deque()
+        self._entries: list[dict[str, Any]] = []
+        self._failed: BaseException | None = None
+        self._finished = False
+        self._progress = _progress(options["progress_bar"], str(self._target))
+        self.new_samples: list[bytes] = []
+        self.new_shard_size = self.extra_bytes_per_shard
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the dataset, or, after an exception, stop without publishing an index."""
+        if kind is None:
+            self.finish()
+        else:
+            self._abort()
+
+    @property
+    def shards(self) -> list[dict[str, Any]]:
+        """Index entries of the shards that are complete so far, in order."""
+        return self._entries
+
+    def encode_sample(self, sample: Mapping[str, Any]) -> bytes:
+        """Return the bytes of one sample.
+
+        Raises:
+            SampleError: It does not fit the columns.
+        """
+        return self._encoder.encode_sample(sample)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what every shard's index entry says alike."""
+        return dict(self._encoder.index_fields())
+
+    def write(self, sample: Mapping[str, Any]) -> None:
+        """Add a sample.
+
+        Args:
+            sample: Value of every column, by name. Other keys are ignored.
+
+        Raises:
+            SampleError: The sample does not fit the columns; nothing was added.
+            UploadError: An earlier shard could not be uploaded; the text names it.
+        """
+        self._check_open()
+        encoded = self.encode_sample(sample)
+        size = len(encoded) + self.extra_bytes_per_sample
+        full = self.size_limit and self.size_limit < self.new_shard_size + size
+        if full and self.new_samples:
+            self.flush_shard()
+        self.new_samples.append(encoded)
+        self.new_shard_size += size
+
+    def flush_shard(self) -> None:
+        """End the present shard, if it holds samples, and hand it to the background."""
+        samples, self.new_samples = self.new_samples, []
+        self.new_shard_size = self.extra_bytes_per_shard
+        if not samples:
+            return
+        number = len(self._shards) + len(self._entries)
+        self._building.acquire()
+        try:
+            self._shards.append(self._executor.submit(self._make_shard, number, samples))
+        except BaseException:
+            self._building.release()
+            raise
+        self._collect(wait=False)
+
+    def finish(self) -> None:
+        """Write what is left, wait until every shard is confirmed, and publish the index.
+
+        Raises:
+            UploadError: A shard could not be uploaded; no index is published.
+        """
+        if self._finished:
+            return
+        self._check_open()
+        try:
+            self.flush_shard()
+            self._collect(wait=True)
+            self._target.write(INDEX_NAME, dump_index(self._entries))
+            self._target.upload(INDEX_NAME)
+        except BaseException as error:
+            self._abort()
+            self._failed = error
+            raise
+        self._finished = True
+        self._close()
+        self._target.close()
+
+    def cancel_future_jobs(self) -> None:
+        """Give up the shards that wait in the background."""
+        for future in self._shards:
+            if future.cancel():
+                self._building.release()
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise ConfigError("This writer has finished its dataset; make another one.")
+        self._collect(wait=False)
+        if self._failed is not None:
+            raise UploadError(
+                f"Writing to {self._target!r} has failed and cannot go on: {self._failed}"
+            ) from self._failed
+
+    def _collect(self, wait: bool) -> None:
+        """Take over the shards that are done, in order."""
+        while self._shards and (wait or self._shards[0].done()):
+            future = self._shards[0]
+            try:
+                self._entries.append(future.result())
+            except StreamingError as error:
+                self._abort()
+                self._failed = error
+                raise
+            except OSError as error:
+                self._abort()
+                self._failed = error
+                raise UploadError(
+                    f"Could not write shard {len(self._entries)} of {self._target!r}: {error}"
+                ) from error
+            self._shards.popleft()
+
+    def _make_shard(self, number: int, samples: list[bytes]) -> dict[str, Any]:
+        names: list[str] = []
+        try:
+            base = f"shard.{number:05}.{self.format}"
+            entry: dict[str, Any] = {"samples": len(samples), **self._encoder.index_fields()}
+            for role, data in self._encoder.encode_shard(samples).items():
+                raw = base if role == "data" else f"{base}.{role}"
+                entry[f"raw_{role}"] = self._file_info(raw, data)
+                entry[f"zip_{role}"] = None
+                name = raw
+                if self.compression:
+                    data = compress(self.compression, data)
+                    name = f"{raw}.{get_compression_extension(self.compression)}"
+                    entry[f"zip_{role}"] = self._file_info(name, data)
+                self._target.write(name, data)
+                names.append(name)
+            samples.clear()
+        finally:
+            self._building.release()
+        for name in names:
+            size = os.path.getsize(self._target.path(name))
+            self._target.upload(name)
+            if self._progress is not None:
+                self._progress.update(size)
+        return entry
+
+    def _file_info(self, name: str, data: bytes) -> dict[str, Any]:
+        hashes = {algo: get_hash(algo, data) for algo in self.hashes}
+        return {"basename": name, "bytes": len(data), "hashes": hashes}
+
+    def _abort(self) -> None:
+        self._finished = self._failed is None
+        self.new_samples = []
+        self.cancel_future_jobs()
+        self._close()
+        self._target.close()
+
+    def _close(self) -> None:
+        self._executor.shutdown(wait=True)
+        if self._progress is not None:
+            self._progress.close()
+
+
+class MDSWriter(Writer):
+    """Writes MDS shards: binary, with random access to every sample.
+
+    Args:
+        columns: Encoding of each column, by name: ``{'tokens': 'ndarray:uint16', 'label': 'int'}``. Columns are stored in
+            the order of their names.
+        kwargs: See :class:`Writer`.
+
+    Raises:
+        ColumnTypeError: (a ``TypeError``) An encoding is not known.
+        ConfigError: Another argument is wrong.
+
+    Example:
+        >>> with MDSWriter(columns={'text': 'str'}, out='s3://bucket/data', compression='zstd') as out:
+        ...     for text in texts:
+        ...         out.write({'text': text})
+    """
+
+    format = "mds"
+
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, str],
+        out: str | Sequence[str],
+        keep_local: bool = False,
+        compression: str | None = None,
+        hashes: Sequence[str] | None = None,
+        size_limit: int | str | None = 1 << 26,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            encoder_args={"columns": columns},
+            out=out,
+            keep_local=keep_local,
+            compression=compression,
+            hashes=hashes,
+            size_limit=size_limit,
+            **kwargs,
+        )
+        self.columns = dict(columns)
+        fields = self._encoder.index_fields()
+        self.column_names: list[str] = list(fields["column_names"])
+        self.column_encodings: list[str] = list(fields["column_encodings"])
+        self.column_sizes: list[int | None] = list(fields["column_sizes"])
+        self.config_data = self._encoder.config
+
+
+class JSONWriter(Writer):
+    """Writes JSON-lines shards.
+
+    Args:
+        columns: ``'str'``, ``'int'`` or ``'float'`` of each column, by name.
+        newline: What ends a line.
+        kwargs: See :class:`Writer`.
+    """
+
+    format = "json"
+
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, str],
+        newline: str = "\n",
+        out: str | Sequence[str],
+        keep_local: bool = False,
+        compression: str | None = None,
+        hashes: Sequence[str] | None = None,
+        size_limit: int | str | None = 1 << 26,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            encoder_args={"columns": columns, "newline": newline},
+            out=out,
+            keep_local=keep_local,
+            compression=compression,
+            hashes=hashes,
+            size_limit=size_limit,
+            **kwargs,
+        )
+        self.columns = dict(columns)
+        self.newline = newline
+
+
+class XSVWriter(Writer):
+    """Writes shards of separated values. Values are stored as they are: they cannot hold separator or newline.
+
+    Args:
+        columns: ``'str'``, ``'int'`` or ``'float'`` of each column, by name.
+        separator: What stands between the fields of a line.
+        newline: What ends a line.
+        kwargs: See :class:`Writer`.
+    """
+
+    format = "xsv"
+
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, str],
+        separator: str,
+        newline: str = "\n",
+        out: str | Sequence[str],
+        keep_local: bool = False,
+        compression: str | None = None,
+        hashes: Sequence[str] | None = None,
+        size_limit: int | str | None = 1 << 26,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            encoder_args={"columns": columns, "newline": newline, "separator": separator},
+            out=out,
+            keep_local=keep_local,
+            compression=compression,
+            hashes=hashes,
+            size_limit=size_limit,
+            **kwargs,
+        )
+        self.columns = dict(columns)
+        self.separator = separator
+        self.newline = newline
+
+
+class CSVWriter(XSVWriter):
+    """Writes comma-separated shards; see :class:`XSVWriter`."""
+
+    format = "csv"
+
+    def __init__(self, *, columns: Mapping[str, str], newline: str = "\n", **kwargs: Any) -> None:
+        super().__init__(columns=columns, separator=",", newline=newline, **kwargs)
+
+
+class TSVWriter(XSVWriter):
+    """Writes tab-separated shards; see :class:`XSVWriter`."""
+
+    format = "tsv"
+
+    def __init__(self, *, columns: Mapping[str, str], newline: str = "\n", **kwargs: Any) -> None:
+        super().__init__(columns=columns, separator="\t", newline=newline, **kwargs)
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(given) - set(_OPTIONS))
+    if unknown:
+        raise ConfigError(
+            f"Unknown argument{'s' * (len(unknown) > 1)} {', '.join(unknown)}. Besides the named ones, a writer takes "
+            f"{', '.join(_OPTIONS)}."
+        )
+    options = {**_OPTIONS, **given}
+    workers, retry = options["max_workers"], options["retry"]
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ConfigError(f"max_workers must be a positive integer or None, got {workers!r}.")
+    if not isinstance(retry, int) or retry < 0:
+        raise ConfigError(f"retry must be an integer of at least 0, got {retry!r}.")
+    return options
+
+
+def _checked_hashes(hashes: Sequence[str] | None) -> list[str]:
+    names = list(hashes or ())
+    if names != sorted(set(names)):
+        raise ConfigError(f"hashes must be in ascending order without repeats, got {names}.")
+    for name in names:
+        if not is_hash(name):
+            raise ConfigError(f"Unknown hash {name!r}. Known: {', '.join(sorted(get_hashes()))}.")
+    return names
+
+
+def _checked_size_limit(size_limit: int | str | None) -> int | None:
+    if not size_limit:
+        return None
+    limit = bytes_to_int(size_limit)
+    if limit < 0:
+        raise ConfigError(f"size_limit must not be negative, got {size_limit!r}.")
+    if limit >= 1 << 32:
+        raise ConfigError(
+            f"size_limit must be below 4 GiB, which is what a shard's offsets can address; got {size_limit!r}."
+        )
+    return limit or None
+
+
+def _progress(wanted: bool, what: str) -> Any:
+    if not wanted:
+        return None
+    from tqdm import tqdm
+
+    return tqdm(desc=f"Writing {what}", unit="B", unit_scale=True)
+
+
