@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any
 
 import zstandard
 
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.core.imports import optional_import
+from streaming.format import decoders
 
 __all__ = [
     "StreamDecompressor",
@@ -27,10 +28,6 @@ __all__ = [
     "stream_decompressor",
 ]
 
-_PIECE = 1 << 20  # bytes that one step of a decompressor gives at most, where it can be told
-# zstd and old brotli cannot be told, so they get this little at once: their worst case expands it to
-# a bounded 128 MiB (zstd: 32768 to 1).
-_SLICE = 1 << 12
 # From this size on, the original's zstd package splits the input into jobs, as zstd does when it has
 # a worker thread; the bytes are the same whatever the number of threads.
 _ZSTD_JOB_BYTES = 1 << 19
@@ -38,15 +35,12 @@ _ZSTD_JOB_BYTES = 1 << 19
 
 def get_compressions() -> set[str]:
     """Return every spelling of every compression, such as ``'gz'`` and ``'gz:6'``."""
-    names: set[str] = set()
-    for name, family in _FAMILIES.items():
-        names |= {name, *(f"{name}:{level}" for level in family.levels)}
-    return names
+    return set(_spellings())
 
 
 def is_compression(algo: Any) -> bool:
     """Tell whether ``algo`` is the spelling of a compression."""
-    return isinstance(algo, str) and algo in get_compressions()
+    return isinstance(algo, str) and algo in _spellings()
 
 
 def get_compression_extension(algo: str) -> str:
@@ -55,7 +49,8 @@ def get_compression_extension(algo: str) -> str:
     Raises:
         UnknownNameError: There is no such compression.
     """
-    return _parse(algo)[0]
+    family, _ = _parse(algo)
+    return family
 
 
 def compress(algo: str | None, data: bytes) -> bytes:
@@ -119,7 +114,7 @@ class StreamDecompressor:
     Made by :func:`stream_decompressor`. Memory is bounded by the limit plus a constant.
     """
 
-    def __init__(self, family: str, decoder: _Decoder, max_bytes: int | None) -> None:
+    def __init__(self, family: str, decoder: decoders.Decoder, max_bytes: int | None) -> None:
         self._family = family
         self._decoder = decoder
         self._max_bytes = max_bytes
@@ -159,69 +154,64 @@ class StreamDecompressor:
         return b"".join(parts)
 
 
-class _Decoder(Protocol):
-    """Gives decompressed pieces lazily, so that the reader of them can stop."""
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]: ...
-
-    def finish(self) -> Iterator[bytes]: ...
 
 
-class _Members:
-    """Decoder of a sequence of compressed members, each read by an object of its own.
+@dataclass(frozen=True)
+class _Family:
+    """A kind of compression."""
 
-    Args:
-        new: Makes the object that reads the next member.
-        step: Gives ``(output, rest of the input)`` of one bounded step of it.
-        padded: Whether zeros may follow the last member.
-    """
-
-    def __init__(
-        self,
-        new: Callable[[], Any],
-        step: Callable[[Any, bytes], tuple[bytes, bytes]],
-        padded: bool = False,
-    ) -> None:
-        self._new = new
-        self._step = step
-        self._padded = padded
-        self._member: Any = None
-        self._started = False
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        data = bytes(chunk)
-        while data or self._has_more():
-            if self._member is None:
-                if self._padded and self._started:
-                    data = data.lstrip(b"\0")
-                    if not data:
-                        return
-                self._member = self._new()
-                self._started = True
-            output, data = self._step(self._member, data)
-            yield output
-            if self._member.eof:
-                self._member = None
-
-    def _has_more(self) -> bool:
-        return self._member is not None and not getattr(self._member, "needs_input", True)
-
-    def finish(self) -> Iterator[bytes]:
-        if self._member is not None or not self._started:
-            raise ShardFormatError("Compressed data ends early.")
-        return iter(())
+    levels: range
+    default: int
+    compress: Callable[[bytes, int], bytes]
+    decoder: Callable[[int | None], decoders.Decoder]
 
 
-def _step_zlib(member: Any, data: bytes) -> tuple[bytes, bytes]:
-    output = member.decompress(data, _PIECE)
-    return output, member.unused_data if member.eof else member.unconsumed_tail
+def _compress_br(data: bytes, level: int) -> bytes:
+    return optional_import("brotli", "compression", "Brotli").compress(data, quality=level)
 
 
-def _step_bz2(member: Any, data: bytes) -> tuple[bytes, bytes]:
-    output = member.decompress(data, _PIECE)
-    return output, member.unused_data if member.eof else b""
+def _compress_bz2(data: bytes, level: int) -> bytes:
+    return bz2.compress(data, level)
 
 
-def _step_zstd(member: Any, data: bytes) -> tuple[bytes, bytes]:
-    output = member.decompress(data[:_SLICE])
-    return output, member.unused_data + data[_SLICE:] if member.eof else data[_SLICE:]
+def _compress_gz(data: bytes, level: int) -> bytes:
+    # A fixed time stamp: equal data gives equal files and hashes.
+    return gzip.compress(data, level, mtime=0)
+
+
+def _compress_snappy(data: bytes, _level: int) -> bytes:
+    return bytes(optional_import("snappy", "compression", "Snappy").compress(data))
+
+
+def _compress_zstd(data: bytes, level: int) -> bytes:
+    threads = int(len(data) > _ZSTD_JOB_BYTES)
+    return zstandard.ZstdCompressor(level=level, threads=threads).compress(data)
+
+
+_FAMILIES = {
+    "br": _Family(range(12), 11, _compress_br, decoders.brotli),
+    "bz2": _Family(range(1, 10), 9, _compress_bz2, decoders.bzip2),
+    "gz": _Family(range(10), 9, _compress_gz, decoders.gzip),
+    "snappy": _Family(range(0), 0, _compress_snappy, decoders.snappy),
+    "zstd": _Family(range(1, 23), 3, _compress_zstd, decoders.zstd),
+}
+
+
+@lru_cache(maxsize=1)
+def _spellings() -> dict[str, tuple[str, int]]:
+    names: dict[str, tuple[str, int]] = {}
+    for name, family in _FAMILIES.items():
+        names[name] = name, family.default
+        names.update({f"{name}:{level}": (name, level) for level in family.levels})
+    return names
+
+
+def _parse(algo: str) -> tuple[str, int]:
+    try:
+        return _spellings()[algo]
+    except (KeyError, TypeError):
+        known = ", ".join(
+            f"{name} (levels {family.levels[0]} to {family.levels[-1]})" if family.levels else name
+            for name, family in _FAMILIES.items()
+        )
+        raise UnknownNameError(f"Unknown compression {algo!r}. Known: {known}.") from None

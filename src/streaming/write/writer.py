@@ -14,9 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError
 from streaming.core.units import bytes_to_int
@@ -25,6 +23,9 @@ from streaming.format.hashing import get_hash, get_hashes, is_hash
 from streaming.format.index import dump_index
 from streaming.format.shard_encoder import make_shard_encoder
 from streaming.write.target import Target
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "Writer", "XSVWriter"]
 

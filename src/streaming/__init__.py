@@ -1,0 +1,66 @@
+"""Train PyTorch models straight from cloud storage.
+
+Write a dataset once into shards and an ``index.json``; stream it from any store, shuffled, in an order that does not
+depend on the number of nodes, GPUs or workers; resume mid-epoch in seconds.
+
+Names are loaded on first use: ``import streaming`` imports neither torch nor any client of a store.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming.core.errors import StreamingError as StreamingError
+    from streaming.dataset.dataset import StreamingDataset as StreamingDataset
+    from streaming.dataset.local import LocalDataset as LocalDataset
+    from streaming.dataset.stream import Stream as Stream
+    from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
+    from streaming.write.writer import CSVWriter as CSVWriter
+    from streaming.write.writer import JSONWriter as JSONWriter
+    from streaming.write.writer import MDSWriter as MDSWriter
+    from streaming.write.writer import TSVWriter as TSVWriter
+    from streaming.write.writer import XSVWriter as XSVWriter
+
+__version__ = "1.0.0.dev0"
+
+__all__ = [
+    "CSVWriter",
+    "JSONWriter",
+    "LocalDataset",
+    "MDSWriter",
+    "Stream",
+    "StreamingDataLoader",
+    "StreamingDataset",
+    "StreamingError",
+    "TSVWriter",
+    "XSVWriter",
+]
+
+_HOMES = {
+    "CSVWriter": "streaming.write.writer",
+    "JSONWriter": "streaming.write.writer",
+    "LocalDataset": "streaming.dataset.local",
+    "MDSWriter": "streaming.write.writer",
+    "Stream": "streaming.dataset.stream",
+    "StreamingDataLoader": "streaming.loader.loader",
+    "StreamingDataset": "streaming.dataset.dataset",
+    "StreamingError": "streaming.core.errors",
+    "TSVWriter": "streaming.write.writer",
+    "XSVWriter": "streaming.write.writer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'streaming' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,386 @@
+"""``StreamingDataset``: samples by index, and the samples of this worker in the epoch's order."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch.utils.data import IterableDataset
+
+from streaming.cache.cache import ShardCache
+from streaming.core.errors import ConfigError
+from streaming.core.indexing import Array
+from streaming.core.world import World
+from streaming.dataset.config import (
+    CacheArgs,
+    OrderArgs,
+    parse_cache_limit,
+    parse_epoch_size,
+)
+from streaming.dataset.epochs import Epochs
+from streaming.dataset.iterate import iterate
+from streaming.dataset.ordering import Ordering
+from streaming.dataset.registry import make_stream
+from streaming.dataset.shards import ShardTable
+from streaming.dataset.stream import Stream
+from streaming.storage.runtime import declare_worker
+
+__all__ = ["StreamingDataset"]
+
+logger = logging.getLogger(__name__)
+
+
+class StreamingDataset(Array, IterableDataset[Any]):
+    """A dataset that is streamed from where it is stored, in an order that does not depend on the hardware.
+
+    Iterate it through a ``DataLoader`` (best a :class:`streaming.StreamingDataLoader`, which also checkpoints), or index it
+    like a NumPy array. Every rank builds its own with the same arguments.
+
+    Args:
+        streams: The streams to mix, instead of ``remote``, ``local`` and ``split``.
+        remote: URL or shared path of the dataset; see :class:`Stream`.
+        local: Directory for downloaded shards, or of a dataset that is only local.
+        split: Sub-directory that holds the dataset.
+        download_retry: Further attempts after a failed download.
+        download_timeout: Longest time in seconds without a byte before a download counts as stalled.
+        validate_hash: Hash algorithm that every downloaded file must have recorded and match.
+        keep_zip: Keep compressed files beside the raw ones.
+        epoch_size: Samples in an epoch over all ranks, as a number or text such as ``'100k'``. Default: every sample
+            once, or what the streams' ``repeat`` and ``choose`` say.
+        predownload: Samples ahead of the one being served whose shards are fetched. Default: 8 batches.
+        cache_limit: Bytes that the cache may hold on a node, as a number or text such as ``'100gb'``.
+        sampling_method: ``'balanced'`` (another subset of a partly drawn stream each epoch) or ``'fixed'`` (the same).
+        sampling_granularity: Samples drawn from a shard at a time when a stream is partly drawn.
+        partition_algo: How classic orders are split over nodes: ``'relaxed'`` or ``'orig'``.
+        num_canonical_nodes: Parts into which the dataset is cut for shuffling and placing. The order depends on it.
+            Default: the number of nodes of the first run (64 times that for ``py1s`` and ``py2s``).
+        batch_size: Samples of a batch on each rank; the same as the ``DataLoader``'s. Needed for iterating.
+        shuffle: Whether to shuffle.
+        shuffle_algo: Name of the order, see the registry ``streaming.order.registry.shuffle_algos``. Default: the one of
+            the checkpoint that is resumed, else this library's own.
+        shuffle_seed: Seed of the order.
+        shuffle_block_size: Samples among which a sample is shuffled. Default: 4,000,000 over the canonical nodes, at
+            least 262,144.
+        batching_method: ``'random'``, ``'stratified'``, ``'per_stream'`` or ``'device_per_stream'``.
+        allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
+        replication: Consecutive ranks that get the same samples, for tensor or sequence parallelism.
+        stream_name: Name of the registered :class:`Stream` class to use with ``remote`` and ``local``.
+        stream_config: Further arguments of that class.
+
+    Raises:
+        ConfigError: (a ``ValueError``) An argument is wrong, alone or together with others.
+        EmptyDatasetError: (a ``RuntimeError``) A stream has no index or no samples.
+        UnsafeTypeError: (a ``ValueError``) A column would be unpickled and ``allow_unsafe_types`` is not set.
+
+    Example:
+        >>> dataset = StreamingDataset(remote='s3://bucket/data', shuffle=True, batch_size=32)
+        >>> dataset[-1]['text']
+        >>> for batch in DataLoader(dataset, batch_size=32, num_workers=8): ...
+    """
+
+    def __init__(
+        self,
+        *,
+        streams: Sequence[Stream] | None = None,
+        remote: str | None = None,
+        local: str | None = None,
+        split: str | None = None,
+        download_retry: int = 2,
+        download_timeout: float = 60.0,
+        validate_hash: str | None = None,
+        keep_zip: bool = False,
+        epoch_size: int | float | str | None = None,
+        predownload: int | None = None,
+        cache_limit: int | float | str | None = None,
+        sampling_method: str = "balanced",
+        sampling_granularity: int = 1,
+        partition_algo: str = "relaxed",
+        num_canonical_nodes: int | None = None,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        shuffle_algo: str | None = None,
+        shuffle_seed: int = 9176,
+        shuffle_block_size: int | None = None,
+        batching_method: str = "random",
+        allow_unsafe_types: bool = False,
+        replication: int | None = None,
+        stream_name: str = "stream",
+        stream_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.predownload = predownload
+        self.cache_limit = parse_cache_limit(cache_limit)
+        self.sampling_method = sampling_method
+        self.sampling_granularity = sampling_granularity
+        self.partition_algo = partition_algo
+        self.num_canonical_nodes = num_canonical_nodes or None
+        self.batch_size = batch_size
+        self.shuffle = bool(shuffle)
+        self.shuffle_algo = shuffle_algo
+        self.shuffle_seed = shuffle_seed
+        self.shuffle_block_size = shuffle_block_size
+        self.batching_method = batching_method
+        self.allow_unsafe_types = allow_unsafe_types
+        self.replication = replication
+        args = OrderArgs(
+            parse_epoch_size(epoch_size),
+            sampling_method,
+            sampling_granularity,
+            partition_algo,
+            self.num_canonical_nodes,
+            batch_size,
+            self.shuffle,
+            shuffle_algo,
+            shuffle_seed,
+            shuffle_block_size,
+            batching_method,
+            replication,
+        )
+        if predownload is None:
+            self.predownload = 8 * batch_size if batch_size else 64
+        elif batch_size is not None and predownload < batch_size:
+            logger.warning(
+                "predownload=%d is below batch_size=%d: shards are fetched only when a batch already waits for them.",
+                predownload,
+                batch_size,
+            )
+        cache_args = CacheArgs(self.predownload or 0, self.cache_limit)
+        if replication is not None:
+            World.detect().replicate(replication)
+        if bool(streams) == bool(remote or local):
+            raise ConfigError(
+                "Give either `streams`, or `remote` and/or `local`; "
+                + ("both were given." if streams else "neither was given.")
+            )
+        defaults = {
+            "split": split,
+            "download_retry": download_retry,
+            "download_timeout": download_timeout,
+            "validate_hash": validate_hash,
+            "keep_zip": keep_zip,
+        }
+        if not streams:
+            given = {"remote": remote, "local": local, **defaults}
+            streams = [make_stream(stream_name, {**(stream_config or {}), **given})]
+        self.streams = [stream.with_defaults(defaults) for stream in streams]
+        self.num_streams = len(self.streams)
+        _check_local_directories(self.streams)
+        opened = [stream.open(allow_unsafe_types) for stream in self.streams]
+        directories = [directory for directory, _ in opened]
+        self._table = ShardTable([directory.index for directory in directories])
+        self._ordering = Ordering(args, self._table, self.streams)
+        self.epoch_size = self._ordering.epoch_size
+        self._cache = ShardCache(
+            directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened)
+        )
+        self._epochs = Epochs()
+
+    # -- what it holds -------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Number of different samples, however many of them an epoch draws."""
+        return self._table.num_samples
+
+    @property
+    def num_samples(self) -> int:
+        """Number of different samples."""
+        return self._table.num_samples
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shards over all streams."""
+        return len(self._table.samples_per_shard)
+
+    @property
+    def length(self) -> int:
+        """Samples that each rank gets in an epoch."""
+        return -(-self.epoch_size // self._parallel_world().num_ranks)
+
+    def __len__(self) -> int:
+        """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up."""
+        return self.length
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""
+        if name in _TABLE_NAMES and "_table" in self.__dict__:
+            return getattr(self._table, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # -- random access -------------------------------------------------------------------------
+
+    def get_item(self, sample_id: int, retry: int = 7) -> Any:
+        """Return a sample, fetching its shard if need be.
+
+        Args:
+            sample_id: Index in ``[0, size)``.
+            retry: Accepted for compatibility; fetching has its own retries.
+
+        Returns:
+            The sample: a dict of its columns.
+
+        Raises:
+            IndexError: The index is out of range.
+            ShardUnavailableError: Its shard could not be fetched.
+        """
+        del retry
+        if not 0 <= sample_id < self._table.num_samples:
+            raise IndexError(
+                f"Index {sample_id} is out of range for {self._table.num_samples} samples."
+            )
+        shard, index = self._table.locate(sample_id)
+        return self._cache.get(shard).get(index)
+
+    # -- iteration -----------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield this worker's samples of the next epoch, or of the rest of the one that is resumed.
+
+        Raises:
+            ConfigError: ``batch_size`` was not given, or the layout of ranks does not fit.
+            StreamingError: A shard could not be fetched or read. An epoch never ends early without an exception.
+        """
+        world = self._parallel_world().detect_workers()
+        if world.workers_per_rank > 1 or _in_worker():
+            declare_worker()
+        start = self._epochs.begin()
+        ids = self._ordering.worker_ids(start, world)
+        return iterate(self, self._cache, self._table, ids, self.predownload or 0)
+
+    def _parallel_world(self) -> World:
+        """The world in which ranks that get the same samples count as one."""
+        world = World.detect()
+        return world if self.replication is None else world.replicate(self.replication)
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next iteration will be; shared with this dataset's workers."""
+        return self._epochs.next_epoch
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        self._epochs.next_epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration the given epoch. Setting the same epoch again changes nothing.
+
+        An epoch that a loaded checkpoint is about to continue is still continued where the checkpoint says.
+
+        Raises:
+            ConfigError: The epoch is negative.
+        """
+        if epoch < 0:
+            raise ConfigError(f"epoch must not be negative, got {epoch}.")
+        self._epochs.set_epoch(epoch)
+
+    # -- checkpoints ---------------------------------------------------------------------------
+
+    def state_dict(self, num_samples: int = 0, from_beginning: bool = False) -> dict[str, Any]:
+        """Return a checkpoint.
+
+        Args:
+            num_samples: Samples that training has consumed over all ranks: in this iteration, or, with
+                ``from_beginning``, in the epoch.
+            from_beginning: What ``num_samples`` counts from.
+
+        Returns:
+            Plain numbers and text by name, under 1 KB: where the run is, and what the order depends on.
+        """
+        start = self._epochs.current()
+        offset = 0 if from_beginning else start.sample_in_epoch
+        return {
+            "epoch": start.epoch,
+            "sample_in_epoch": int(num_samples) + offset,
+            **self._ordering.state(start.settings, self._parallel_world()),
+        }
+
+    def load_state_dict(self, obj: Mapping[str, Any]) -> None:
+        """Have the next iteration continue where a checkpoint was made.
+
+        Call it on every rank before iterating. The number of nodes, ranks and workers may differ from that of the run
+        that made it, as long as the global batch is the same.
+
+        Args:
+            obj: What :meth:`state_dict` returned, here or in the original library.
+
+        Raises:
+            CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
+        """
+        settings = self._ordering.check_state(obj, self._parallel_world())
+        self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings)
+
+    # -- the cache -----------------------------------------------------------------------------
+
+    @property
+    def cache_usage(self) -> int:
+        """Bytes on this node's disk that the dataset's cache holds."""
+        return self._cache.usage
+
+    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
+        """Make a shard present on this node.
+
+        Args:
+            shard_id: Index over the shards of all streams.
+            blocking: Wait until it is.
+
+        Raises:
+            ShardUnavailableError: It could not be fetched.
+        """
+        if blocking:
+            self._cache.get(shard_id)
+        else:
+            self._cache.prefetch(shard_id, 0.0)
+
+    def evict_shard(self, shard_id: int) -> None:
+        """Remove a shard from the cache. What this cache did not fetch stays."""
+        self._cache.evict(shard_id)
+
+    def evict_coldest_shard(self) -> None:
+        """Remove the shard that was used longest ago.
+
+        Raises:
+            ConfigError: There is none to remove.
+        """
+        self._cache.evict_coldest()
+
+    def close(self) -> None:
+        """Stop background threads and close open shards. The dataset can be used again."""
+        self._cache.close()
+
+
+_TABLE_NAMES = frozenset(
+    (
+        "samples_per_shard",
+        "sample_offset_per_shard",
+        "stream_per_shard",
+        "shards_per_stream",
+        "shard_offset_per_stream",
+        "samples_per_stream",
+        "sample_offset_per_stream",
+    )
+)
+
+
+def _in_worker() -> bool:
+    import torch.utils.data
+
+    return torch.utils.data.get_worker_info() is not None
+
+
+def _check_local_directories(streams: Sequence[Stream]) -> None:
+    """Refuse two different datasets in one directory.
+
+    Raises:
+        ConfigError: Two streams with different remotes share a directory.
+    """
+    seen: dict[str, str | None] = {}
+    for stream in streams:
+        directory = os.path.abspath(stream.directory)
+        if directory in seen and seen[directory] != stream.remote:
+            raise ConfigError(
+                f"Two streams use the local directory {directory} for different remotes. Give each its own `local`."
+            )
+        seen[directory] = stream.remote
+
+

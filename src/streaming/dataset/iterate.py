@@ -1,0 +1,103 @@
+"""One worker's pass over its part of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.cache.cache import ShardCache
+from streaming.cache.lookahead import LookAhead
+from streaming.core.indexing import Array
+from streaming.dataset.shards import ShardTable
+from streaming.order.plan import WorkerIds
+
+__all__ = ["iterate"]
+
+_BLOCK = 4096
+_STEP = 64
+
+
+def iterate(
+    dataset: Any, cache: ShardCache, table: ShardTable, ids: WorkerIds, predownload: int
+) -> Iterator[Any]:
+    """Yield the samples of one worker in order.
+
+    A dataset class that overrides ``__getitem__`` or ``get_item`` is asked for each sample through it.
+
+    Args:
+        dataset: The dataset.
+        cache: Its shards.
+        table: Where its samples lie.
+        ids: The worker's sample ids.
+        predownload: Samples ahead of the one being served whose shards are fetched.
+
+    Raises:
+        StreamingError: A shard could not be fetched or read.
+    """
+    read = None if _is_plain(type(dataset)) else dataset.__getitem__
+    ahead = LookAhead(cache, _Blocks(ids, table), predownload)
+    try:
+        for begin in range(0, len(ids), _STEP):
+            step_ids, shards = ahead.advance(begin, min(begin + _STEP, len(ids)))
+            if read is not None:
+                for sample_id in step_ids[step_ids >= 0].tolist():
+                    yield read(sample_id)
+                continue
+            real = step_ids >= 0
+            step_ids, shards = step_ids[real], shards[real]
+            locals_ = (step_ids - table.sample_offset_per_shard[shards]).tolist()
+            get = cache.get
+            for shard, index in zip(shards.tolist(), locals_, strict=True):
+                yield get(shard).get(index)
+    finally:
+        ahead.close()
+
+
+def _is_plain(cls: type) -> bool:
+    from streaming.dataset.dataset import StreamingDataset
+
+    return cls.__getitem__ is Array.__getitem__ and cls.get_item is StreamingDataset.get_item
+
+
+class _Blocks:
+    """The worker's sample ids and their shards, made a block at a time and dropped behind the reader."""
+
+    def __init__(self, ids: WorkerIds, table: ShardTable) -> None:
+        self._ids = ids
+        self._table = table
+        self._blocks: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def get(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return ids and shards (-1 for padding) of positions ``[begin, end)``."""
+        if begin >= end:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        first, last = begin // _BLOCK, (end - 1) // _BLOCK
+        parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for number in range(first, last + 1):
+            ids, shards = self._block(number)
+            low = begin - number * _BLOCK if number == first else 0
+            high = end - number * _BLOCK
+            parts.append((ids[low:high], shards[low:high]))
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def forget(self, position: int) -> None:
+        """Drop the blocks that lie wholly before a position."""
+        for number in [n for n in self._blocks if (n + 1) * _BLOCK <= position]:
+            del self._blocks[number]
+
+    def _block(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        block = self._blocks.get(number)
+        if block is None:
+            begin = number * _BLOCK
+            ids = self._ids.ids(begin, min(begin + _BLOCK, len(self._ids)))
+            shards = np.where(ids >= 0, self._table.shards_of(np.maximum(ids, 0)), -1)
+            block = self._blocks[number] = ids, shards
+        return block

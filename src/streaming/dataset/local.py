@@ -1,0 +1,65 @@
+"""``LocalDataset``: a dataset on local disk, indexed like an array."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from streaming.cache.cache import ShardCache
+from streaming.cache.config import FetchConfig
+from streaming.cache.directory import ShardDirectory
+from streaming.cache.index_source import load_index
+from streaming.core.indexing import Array
+from streaming.dataset.shards import ShardTable
+from streaming.dataset.stream import check_safe
+
+__all__ = ["LocalDataset"]
+
+
+class LocalDataset(Array, Dataset[Any]):
+    """A map-style dataset over shards on local disk. Nothing is downloaded.
+
+    Args:
+        local: Directory of the dataset.
+        split: Sub-directory that holds it.
+        allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
+
+    Raises:
+        EmptyDatasetError: There is no index.
+        UnsafeTypeError: A column would be unpickled and ``allow_unsafe_types`` is not set.
+        IndexFormatError: The index is not valid.
+    """
+
+    def __init__(
+        self, local: str, split: str | None = None, allow_unsafe_types: bool = False
+    ) -> None:
+        self.local = os.fspath(local)
+        self.split = split or ""
+        directory = os.path.join(os.path.expanduser(self.local), self.split)
+        index, index_bytes = load_index(directory, None, 0)
+        if not allow_unsafe_types:
+            check_safe(index, directory)
+        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory)
+        self._table = ShardTable([index])
+        self._cache = ShardCache([files], None, index_bytes)
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return self._table.num_samples
+
+    def get_item(self, sample_id: int) -> Any:
+        """Return the sample at an index in ``[0, size)``.
+
+        Raises:
+            IndexError: The index is out of range.
+            ShardFormatError: The shard's bytes contradict the index.
+        """
+        if not 0 <= sample_id < self._table.num_samples:
+            raise IndexError(
+                f"Index {sample_id} is out of range for {self._table.num_samples} samples."
+            )
+        shard, index = self._table.locate(sample_id)
+        return self._cache.get(shard).get(index)

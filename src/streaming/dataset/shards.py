@@ -1,0 +1,80 @@
+"""Where samples lie: the tables that map sample ids to shards and streams."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.format.index import Index
+
+__all__ = ["ShardTable"]
+
+
+class ShardTable:
+    """Sample ids are positions in all streams laid end to end: streams in order, shards in order, samples in order.
+
+    Legend: S shards, K streams.
+
+    Attributes:
+        samples_per_shard: ``int64[S]``.
+        sample_offset_per_shard: ``int64[S]``, id of each shard's first sample.
+        stream_per_shard: ``int64[S]``.
+        shards_per_stream: ``int64[K]``.
+        shard_offset_per_stream: ``int64[K]``.
+        samples_per_stream: ``int64[K]``.
+        sample_offset_per_stream: ``int64[K]``.
+        ends: ``int64[S]``, one past the id of each shard's last sample.
+    """
+
+    def __init__(self, indexes: Sequence[Index]) -> None:
+        counts = np.array([index.num_shards for index in indexes], np.int64)
+        self.samples_per_shard: NDArray[np.int64] = np.concatenate(
+            [np.empty(0, np.int64), *(index.samples for index in indexes)]
+        )
+        self.ends = np.cumsum(self.samples_per_shard)
+        self.sample_offset_per_shard = self.ends - self.samples_per_shard
+        self.stream_per_shard = np.repeat(np.arange(len(counts)), counts)
+        self.shards_per_stream = counts
+        self.shard_offset_per_stream = np.cumsum(counts) - counts
+        self.samples_per_stream = np.array([index.num_samples for index in indexes], np.int64)
+        self.sample_offset_per_stream = np.cumsum(self.samples_per_stream) - self.samples_per_stream
+        self._reset()
+
+    def _reset(self) -> None:
+        # Bisecting a memoryview of the array is three times as fast as np.searchsorted for one value.
+        self._ends = memoryview(np.ascontiguousarray(self.ends))
+        self._sizes = memoryview(np.ascontiguousarray(self.samples_per_shard))
+        self._last = (0, 0, 0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the arrays."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the arrays."""
+        self.__dict__.update(state)
+        self._reset()
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of all streams."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def locate(self, sample_id: int) -> tuple[int, int]:
+        """Return (shard, index within it) of a sample id that is in range."""
+        begin, end, shard = self._last
+        if begin <= sample_id < end:
+            return shard, sample_id - begin
+        shard = bisect_right(self._ends, sample_id)
+        end = self._ends[shard]
+        begin = end - self._sizes[shard]
+        self._last = begin, end, shard
+        return shard, sample_id - begin
+
+    def shards_of(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the shard of each sample id."""
+        return np.searchsorted(self.ends, sample_ids, side="right")

@@ -1,0 +1,63 @@
+"""Checkpoints: what is saved, and whether what is loaded fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streaming.core.errors import CheckpointError
+
+__all__ = ["check_state", "settings_of"]
+
+#: Keys that the original library writes, all of which it needs.
+CLASSIC_KEYS = ("epoch", "sample_in_epoch", "num_canonical_nodes", "shuffle_seed", "initial_physical_nodes")
+#: Keys that a checkpoint brings into the run, in place of what the arguments say.
+_ADOPTED = ("num_canonical_nodes", "shuffle_seed", "initial_physical_nodes", "shuffle_algo", "shuffle_block_size")
+#: Keys that must be equal, with what to do about each.
+_COMPARED = {
+    "dataset": "the shards differ: point the dataset at the data that the checkpoint was trained on",
+    "epoch_size": "pass the same epoch_size and stream weights",
+    "weights": "pass the same stream weights",
+    "shuffle": "pass the same shuffle",
+    "batching_method": "pass the same batching_method",
+    "sampling_method": "pass the same sampling_method",
+    "sampling_granularity": "pass the same sampling_granularity",
+    "order_version": "use a version of this library that knows this order",
+}
+
+
+def check_state(state: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+    """Check that a checkpoint can be resumed with the present dataset and arguments.
+
+    Args:
+        state: The checkpoint.
+        present: What a checkpoint of the present dataset would say.
+
+    Raises:
+        CheckpointError: It cannot; the text says what differs, key by key, and how to go on.
+    """
+    for key in ("epoch", "sample_in_epoch"):
+        value = state.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < -1:
+            raise CheckpointError(
+                f"The checkpoint has {key}={value!r}; a count was expected. It was not written by state_dict()."
+            )
+    differences = [
+        f"  {key}: checkpoint {state[key]!r}, now {present[key]!r} - {advice}"
+        for key, advice in _COMPARED.items()
+        if state.get(key) is not None and key in present and state[key] != present[key]
+    ]
+    if differences:
+        raise CheckpointError(
+            "The checkpoint does not fit this dataset:\n"
+            + "\n".join(differences)
+            + "\nTo begin a new run on this data instead, do not load the checkpoint."
+        )
+
+
+def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint sets in place of the arguments.
+
+    A checkpoint without ``shuffle_algo`` was written by the original library.
+    """
+    return {key: state[key] for key in _ADOPTED if state.get(key) is not None}

@@ -1,0 +1,40 @@
+"""What the writing sides of all formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from streaming.core.errors import MissingColumnError, ShardTooLargeError
+from streaming.format.options import MAX_SHARD_BYTES
+
+__all__ = ["encode_offsets", "missing_column"]
+
+
+def missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
+    """Return the error of a sample that lacks a column."""
+    return MissingColumnError(
+        f"The sample has no column {name!r}; it has {', '.join(map(repr, sample)) or 'none'}."
+    )
+
+
+def encode_offsets(samples: Sequence[bytes], first: int) -> bytes:
+    """Return the table that begins a shard (or its meta file): a count, and ``n + 1`` offsets.
+
+    Args:
+        samples: The samples.
+        first: Offset of the first of them.
+
+    Raises:
+        ShardTooLargeError: The last would end past what 32 bits can address.
+    """
+    offsets = list(accumulate(map(len, samples), initial=first))
+    if offsets[-1] > MAX_SHARD_BYTES:
+        raise ShardTooLargeError(
+            f"A shard of {len(samples)} samples takes {offsets[-1]} bytes; its format can address "
+            f"{MAX_SHARD_BYTES}. Set a size_limit below that."
+        )
+    return np.array([len(samples), *offsets], "<u4").tobytes()

@@ -1,0 +1,1 @@
+"""The ``DataLoader`` that counts what training has consumed."""

@@ -1,0 +1,95 @@
+"""``StreamingDataLoader``: a ``DataLoader`` with exact checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from streaming.core.errors import ConfigError
+from streaming.core.world import World
+from streaming.dataset.dataset import StreamingDataset
+
+__all__ = ["StreamingDataLoader"]
+
+
+class StreamingDataLoader(DataLoader[Any]):
+    """A ``torch.utils.data.DataLoader`` that knows how many samples it has yielded.
+
+    Takes the arguments of ``DataLoader``. With a :class:`StreamingDataset`, :meth:`state_dict` says where training is, and
+    after :meth:`load_state_dict` the next iteration continues there.
+
+    Attributes:
+        num_samples_yielded: Samples yielded in this iteration on this rank.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.num_samples_yielded = 0
+        dataset = self.dataset
+        if (
+            isinstance(dataset, StreamingDataset)
+            and dataset.batch_size is not None
+            and self.batch_size is not None
+            and dataset.batch_size != self.batch_size
+        ):
+            raise ConfigError(
+                f"The dataset has batch_size={dataset.batch_size}, its DataLoader batch_size={self.batch_size}. They must "
+                "be equal: the order of samples, and what a checkpoint counts, depend on it."
+            )
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield batches; each is counted before it is handed out."""
+        self.num_samples_yielded = 0
+        for batch in super().__iter__():
+            self.num_samples_yielded += batch_length(batch)
+            yield batch
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """Return a checkpoint of the dataset at the batch that was yielded last, or ``None`` for other datasets.
+
+        Samples of every rank are counted: the same dict on every rank.
+        """
+        dataset = self.dataset
+        if not isinstance(dataset, StreamingDataset):
+            return None
+        shared = dataset.replication or 1
+        ranks = World.detect().num_ranks // shared
+        return dataset.state_dict(self.num_samples_yielded * ranks, False)
+
+    def load_state_dict(self, obj: Mapping[str, Any] | None) -> None:
+        """Have the next iteration continue where :meth:`state_dict` was taken.
+
+        Raises:
+            CheckpointError: The checkpoint does not fit the dataset.
+        """
+        if obj is not None and isinstance(self.dataset, StreamingDataset):
+            self.dataset.load_state_dict(obj)
+
+    def __del__(self) -> None:
+        """End persistent workers now rather than when the garbage collector gets to them."""
+        iterator = getattr(self, "_iterator", None)
+        shutdown = getattr(iterator, "_shutdown_workers", None)
+        if shutdown is not None:
+            shutdown()
+
+
+def batch_length(batch: Any) -> int:
+    """Return the number of samples of a collated batch.
+
+    Args:
+        batch: A tensor, a mapping of columns, or a sequence of columns.
+
+    Raises:
+        ConfigError: A mapping without columns.
+    """
+    # transformers' BatchEncoding and BatchFeature are UserDicts, which are mappings too.
+    if isinstance(batch, Mapping):
+        for column in batch.values():
+            return len(column)
+        raise ConfigError("The batch is a dict without columns, so its samples cannot be counted.")
+    if isinstance(batch, Tensor):
+        return len(batch)
+    return len(batch[0])
