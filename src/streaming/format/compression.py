@@ -1,6 +1,6 @@
 """Compression of whole shard files, by name: ``'family'`` or ``'family:level'``.
 
-Sizes are bounded while decompressing: an index states how large a file is, and no file may grow past it.
+Sizes are bounded while decompressing: the index states how large a file is, and none may pass that.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
     "stream_decompressor",
 ]
 
-# From this size on, the original's zstd package splits the input into jobs, as zstd does when it has
-# a worker thread; the bytes are the same whatever the number of threads.
+# From this size on, other writers of the format split the input into jobs, as zstd does when it has
+# a worker thread. The bytes are the same whatever the number of threads.
 _ZSTD_JOB_BYTES = 1 << 19
 
 
@@ -152,8 +152,6 @@ class StreamDecompressor:
         except Exception as error:  # each library has exceptions of its own
             raise ShardFormatError(f"Damaged {self._family} data: {error}") from error
         return b"".join(parts)
-
-
 
 
 @dataclass(frozen=True)

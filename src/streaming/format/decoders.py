@@ -41,7 +41,7 @@ class _Members:
 
     Args:
         new: Makes the object that reads the next member. It has ``eof``, set at the member's end.
-        step: Makes one step: ``(member, data) -> (output, rest of the data, whether output waits)``.
+        step: One step: ``(member, data) -> (output, rest of the data, whether output waits)``.
         slice_bytes: Bytes of input that a step takes at most.
         padded: Whether zeros may follow a member, as in files padded to a block.
     """

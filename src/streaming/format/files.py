@@ -100,8 +100,8 @@ class FileTable:
         if size < 0:
             return None
         text = self.hashes[index]
-        pairs = (pair.split(":") for pair in text.split(",")) if text else ()
-        return FileInfo(self.names[index], size, {algo: value for algo, value in pairs})
+        pairs = (pair.partition(":") for pair in text.split(",")) if text else ()
+        return FileInfo(self.names[index], size, {algo: value for algo, _, value in pairs})
 
     @classmethod
     def concatenate(cls, tables: Sequence[FileTable]) -> FileTable:

@@ -1,4 +1,4 @@
-"""Hashes of shard files, by name: those of ``hashlib`` with a fixed length, and the xxhash family."""
+"""Hashes of shard files, by name: those of ``hashlib`` with a fixed length, and xxhash."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The index of a dataset: which shards there are, with which files, columns and sample counts.
 
-Held as columns, not as one object per shard, so that ten million shards take arrays and nothing else.
+Held as columns, not as one object per shard, so that ten million shards take arrays alone.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Index:
         """
         if not 0 <= shard_id < len(self.samples):
             raise IndexError(f"No shard {shard_id}: the index has {len(self.samples)} shards.")
-        schema = self.schemas[self.schema_ids[shard_id]]
+        schema = self.schemas[int(self.schema_ids[shard_id])]
         pairs = [(self.raw_data[shard_id], self.zip_data[shard_id])]
         if schema.is_split:
             pairs.insert(0, (self.raw_meta[shard_id], self.zip_meta[shard_id]))

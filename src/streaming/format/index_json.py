@@ -1,7 +1,7 @@
 """Checking ``index.json``: one shard at a time, trusting nothing.
 
-The shards of one dataset differ in their files and sample counts alone, so the rest becomes a handful
-of schemas, checked once each, and the files become columns.
+The shards of one dataset differ in their files and sample counts alone, so the rest becomes a few
+schemas, checked once each, and the files become columns.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def parse_index(data: bytes, source: str) -> IndexParts:
     except ValueError as error:  # a number of thousands of digits
         raise IndexFormatError(f"{source} is not an index: {error}") from error
     version = top.get("version")
-    if version != VERSION or isinstance(version, bool):
+    if type(version) is not int or version != VERSION:
         raise IndexFormatError(
             f"{source} has version {_show(version)}; only version {VERSION} can be read."
         )
@@ -255,15 +255,13 @@ def _file(entry: dict[str, Any], key: str, schema: Schema) -> FileInfo | None:
     if not isinstance(value, dict):
         raise _EntryError(f"{key}: expected an object, got {_show(value)}")
     value = cast("dict[str, Any]", value)
-    hashes = value.get("hashes") or {}
+    hashes: Any = value.get("hashes") or {}
     if not isinstance(hashes, dict):
         raise _EntryError(f"{key}, hashes: expected an object, got {_show(hashes)}")
     hashes = cast("dict[str, Any]", hashes)
     for algo, digest in hashes.items():
         if not (
-            _HASH_NAME.fullmatch(algo)
-            and isinstance(digest, str)
-            and _HASH_VALUE.fullmatch(digest)
+            _HASH_NAME.fullmatch(algo) and isinstance(digest, str) and _HASH_VALUE.fullmatch(digest)
         ):
             raise _EntryError(f"{key}: not a hash: {_show(algo)}: {_show(digest)}")
     size = _count(_get(value, "bytes", key), f"{key}, bytes", _MAX_FILE_BYTES)

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.core.errors import (
     ColumnSizeError,
@@ -22,7 +23,8 @@ from streaming.core.errors import (
     ShardFormatError,
     ShardTooLargeError,
 )
-from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
+from streaming.format.encodings import Encoding, encodings, get_encoding, is_mds_encoding
+from streaming.format.encodings.base import RowsEncoding, decodes_many
 from streaming.format.layout import encode_offsets, missing_column
 from streaming.format.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
 from streaming.format.sample import SampleDecoder
@@ -154,7 +156,7 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
         _decode_fixed(columns, fixed_bytes),
         fixed_bytes,
         fixed_bytes,
-        _decode_rows([(name, coder, part) for (name, _, part), coder in zip(columns, coders)]),
+        _decode_rows(columns, coders),
     )
 
 
@@ -213,6 +215,28 @@ def _decode_variable(
         return sample
 
     return decode_all
+
+
+def _decode_rows(
+    columns: Sequence[tuple[str, _Decode, slice]], coders: Sequence[Encoding]
+) -> Callable[[NDArray[np.uint8]], list[dict[str, Any]]] | None:
+    if not columns or not all(map(decodes_many, coders)):
+        return None
+    parts = [
+        (cast("RowsEncoding", coder).decode_many, part)
+        for coder, (_, _, part) in zip(coders, columns, strict=True)
+    ]
+    names = [name for name, _, _ in columns]
+
+    if len(columns) == 1:
+        (only_name,), ((only_decode, _),) = names, parts
+        return lambda rows: [{only_name: value} for value in only_decode(rows)]
+
+    def decode_rows(rows: NDArray[np.uint8]) -> list[dict[str, Any]]:
+        values = [decode(np.ascontiguousarray(rows[:, part])) for decode, part in parts]
+        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+    return decode_rows
 
 
 def _wrong_size(found: int, stated: int) -> ShardFormatError:

@@ -21,7 +21,7 @@ from streaming.core.units import bytes_to_int
 from streaming.format.compression import compress, get_compression_extension, is_compression
 from streaming.format.hashing import get_hash, get_hashes, is_hash
 from streaming.format.index import dump_index
-from streaming.format.shard_encoder import make_shard_encoder
+from streaming.format.formats import make_shard_encoder
 from streaming.write.target import Target
 
 if TYPE_CHECKING:

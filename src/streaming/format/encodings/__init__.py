@@ -6,7 +6,7 @@ Every encoding is found by its name in :data:`encodings`; add your own class to 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.registry import Registry
@@ -53,7 +53,7 @@ _SCALAR = "streaming.format.encodings.scalar"
 _IMAGE = "streaming.format.encodings.image"
 _SERIALIZED = "streaming.format.encodings.serialized"
 
-#: Encodings by name. Assign a class with ``encode``, ``decode`` and an optional ``size`` to add one,
+#: Encodings by name. To add one, assign a class with ``encode``, ``decode`` and optionally ``size``,
 #: in every process that writes or reads such a column.
 encodings = EncodingRegistry(
     {
@@ -87,7 +87,7 @@ encodings = EncodingRegistry(
         "json": f"{_SERIALIZED}:JSON",
     }
 )
-_encodings = encodings  # the name that user code written for the original assigns to
+_encodings = encodings  # the name that existing user code assigns to
 
 
 def get_encoding(encoding: str) -> Encoding:
@@ -111,7 +111,7 @@ def get_encoding(encoding: str) -> Encoding:
 @lru_cache(maxsize=1024)
 def _get_encoding(encoding: str, _generation: int) -> Encoding:
     name, colon, config = encoding.partition(":")
-    entry = encodings[name]
+    entry: Any = encodings[name]
     if not isinstance(entry, type):
         if colon:
             raise ConfigError(f"Encoding {name!r} takes no configuration, got {encoding!r}.")
@@ -119,7 +119,7 @@ def _get_encoding(encoding: str, _generation: int) -> Encoding:
     if not colon:
         return entry()
     if hasattr(entry, "from_str"):
-        return entry.from_str(config)  # pyright: ignore[reportAttributeAccessIssue]
+        return cast("Any", entry).from_str(config)
     try:
         return entry(config)
     except TypeError as error:
@@ -162,7 +162,7 @@ def mds_decode(encoding: str, data: bytes | bytearray | memoryview) -> Any:
     Raises:
         UnknownNameError: No encoding has that name.
     """
-    # A value may be a view of its bytes, so they are copied out of anything that can change or close.
+    # A value may be a view of its bytes: copy them out of anything that can change or close.
     return get_encoding(encoding).decode(data if isinstance(data, bytes) else bytes(data))
 
 

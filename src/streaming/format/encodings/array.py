@@ -2,13 +2,15 @@
 
 Layout, each part left out where the encoding's name already states it::
 
-    u8 dtype code | u8 (ndim << 2) | log2(width) | ndim x uint(8 * width) | values, C order, little-endian
+    u8 dtype code | u8 (ndim << 2) + log2(width) | ndim x uint(8 * width) | values
+
+Values are in C order; all numbers are little-endian.
 """
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +21,27 @@ from streaming.format.encodings.base import Encoding
 __all__ = ["NDArrayEncoding"]
 
 _DTYPE_CODES = {
-    "uint8": 8,
-    "int8": 9,
-    "uint16": 16,
-    "int16": 17,
-    "float16": 18,
-    "uint32": 32,
-    "int32": 33,
-    "float32": 34,
-    "uint64": 64,
-    "int64": 65,
-    "float64": 66,
+    "u1": 8,
+    "i1": 9,
+    "u2": 16,
+    "i2": 17,
+    "f2": 18,
+    "u4": 32,
+    "i4": 33,
+    "f4": 34,
+    "u8": 64,
+    "i8": 65,
+    "f8": 66,
 }
-_DTYPES = {name: np.dtype(name).newbyteorder("<") for name in _DTYPE_CODES}
-_DTYPES_BY_CODE = {code: _DTYPES[name] for name, code in _DTYPE_CODES.items()}
+_CODES: dict[np.dtype[Any], int] = {
+    np.dtype(f"<{kind}"): code for kind, code in _DTYPE_CODES.items()
+}
+_DTYPES_BY_CODE = {code: dtype for dtype, code in _CODES.items()}
+_DTYPES = {str(dtype.name): dtype for dtype in _CODES}
+# Found by the dtype itself, in either byte order: making its name takes a microsecond.
+_CANONICAL: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(f"{order}{kind}"): np.dtype(f"<{kind}") for kind in _DTYPE_CODES for order in "<>"
+}
 _WIDTHS = tuple(np.dtype(f"<u{1 << k}") for k in range(4))
 _MAX_AXES = 63
 
@@ -59,7 +68,7 @@ class NDArrayEncoding(Encoding):
                 f"ndarray of shape {shape} is not supported: it needs a dtype, at most "
                 f"{_MAX_AXES} axes, and every axis at least 1 long."
             )
-        self.dtype = None if dtype is None else _DTYPES[dtype]
+        self.dtype: np.dtype[Any] | None = None if dtype is None else _DTYPES[dtype]
         self.shape = shape
         if self.dtype is not None and shape is not None:
             self.size = prod(shape) * self.dtype.itemsize
@@ -93,19 +102,20 @@ class NDArrayEncoding(Encoding):
         """
         if not isinstance(obj, (np.ndarray, np.generic)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ColumnTypeError(f"expected ndarray, got {type(obj).__name__}")
-        dtype = _DTYPES.get(obj.dtype.name)
+        dtype = _CANONICAL.get(cast("np.dtype[Any]", obj.dtype))
         if dtype is None:
             raise ColumnValueError(
                 f"unsupported dtype {obj.dtype.name}. Known: {', '.join(_DTYPES)}"
             )
-        if self.dtype is not None and dtype is not self.dtype:
+        if self.dtype is not None and dtype != self.dtype:
             raise ColumnValueError(f"expected dtype {self.dtype.name}, got {obj.dtype.name}")
         if self.shape is not None and obj.shape != self.shape:
             raise ColumnValueError(f"expected shape {self.shape}, got {obj.shape}")
         header = b"" if self.shape is not None else _encode_shape(obj.shape)
         if self.dtype is None:
-            header = bytes((_DTYPE_CODES[dtype.name],)) + header
-        return header + obj.astype(dtype, copy=False).tobytes()
+            header = bytes((_CODES[dtype],)) + header
+        data = obj.tobytes() if obj.dtype == dtype else obj.astype(dtype).tobytes()
+        return header + data if header else data
 
     def decode(self, data: bytes) -> NDArray[Any]:
         """Return a read-only array over ``data``.
@@ -115,7 +125,7 @@ class NDArrayEncoding(Encoding):
         """
         dtype, shape = self.dtype, self.shape
         if dtype is not None and shape is not None:
-            flat = np.frombuffer(data, dtype)
+            flat: Any = np.frombuffer(data, dtype)
             return flat if self._flat and len(flat) == shape[0] else flat.reshape(shape)
         begin = 0
         if dtype is None:
@@ -128,7 +138,17 @@ class NDArrayEncoding(Encoding):
             raise ColumnValueError(
                 f"no ndarray: shape {shape} of {dtype.name} disagrees with {len(data)} bytes"
             )
-        return np.frombuffer(data, dtype, offset=begin).reshape(shape)
+        values: Any = np.frombuffer(data, dtype, offset=begin)
+        return values.reshape(shape)
+
+    def decode_many(self, rows: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """Return the read-only array of each row; they share one block of memory."""
+        dtype, shape = self.dtype, self.shape
+        if dtype is None or shape is None:
+            raise TypeError("Only arrays of a fixed shape are decoded by the row.")
+        values = cast("Any", rows).view(dtype).reshape(len(rows), *shape)
+        values.flags.writeable = False
+        return list(values)
 
 
 def _encode_shape(shape: tuple[int, ...]) -> bytes:

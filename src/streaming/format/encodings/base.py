@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
 
-__all__ = ["ColumnOverflowError", "Encoding"]
+__all__ = ["ColumnOverflowError", "Encoding", "RowsEncoding", "decodes_many"]
 
 
 class ColumnOverflowError(ColumnValueError, OverflowError):
@@ -30,8 +34,8 @@ class Encoding(ABC):
 
         encodings["reversed"] = Reversed
 
-    A column declared as ``'name:config'`` is given ``Class.from_str(config)`` if the class has that,
-    else ``Class(config)``.
+    A column declared as ``'name:config'`` is given ``Class.from_str(config)`` if there is such a
+    method, else ``Class(config)``.
 
     Attributes:
         size: Bytes of every encoded value if that is fixed, else ``None``.
@@ -58,6 +62,25 @@ class Encoding(ABC):
             types = expected_type if isinstance(expected_type, tuple) else (expected_type,)
             wanted = " or ".join(kind.__name__ for kind in types)
             raise ColumnTypeError(f"expected {wanted}, got {type(data).__name__}: {_brief(data)}")
+
+
+class RowsEncoding(Protocol):
+    """A fixed-size encoding that can decode many values at once."""
+
+    def decode_many(self, rows: NDArray[np.uint8]) -> Sequence[Any]:
+        """Return the values of ``uint8[k, size]``, contiguous, which they may be views of."""
+        ...
+
+
+def decodes_many(coder: Encoding) -> bool:
+    """Tell whether ``coder`` is a :class:`RowsEncoding`.
+
+    A subclass that overrides ``decode`` alone is not: its inherited ``decode_many`` would disagree.
+    """
+    for kind in type(coder).__mro__:
+        if "decode" in vars(kind):
+            return "decode_many" in vars(kind)
+    return False
 
 
 def _brief(value: Any, limit: int = 60) -> str:

@@ -6,7 +6,7 @@ import os
 import struct
 from collections.abc import Sequence
 from io import BytesIO
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
@@ -179,4 +179,4 @@ def _unpack_list(data: bytes, begin: int) -> list[bytes]:
         raise ColumnValueError(
             f"no list of images: sizes add up to {ends[-1]} bytes, there are {len(data)}"
         )
-    return [bytes(data[lo:hi]) for lo, hi in zip(ends, ends[1:], strict=False)]
+    return [bytes(data[lo:hi]) for lo, hi in pairwise(ends)]

@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any, ClassVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
 from streaming.format.encodings.base import ColumnOverflowError, Encoding
@@ -47,6 +48,10 @@ class Int(Encoding):
         """Return a Python ``int``."""
         return _INT64.unpack(data)[0]
 
+    def decode_many(self, rows: NDArray[np.uint8]) -> list[int]:
+        """Return the Python ``int`` of each row."""
+        return cast("Any", rows).view("<i8")[:, 0].tolist()
+
 
 class Scalar(Encoding):
     """A NumPy scalar. Values are converted: fractions are cut off and numeric text is read."""
@@ -55,9 +60,9 @@ class Scalar(Encoding):
     size: int | None = None
 
     def __init__(self) -> None:
-        dtype = np.dtype(f"<{self.dtype}")
+        dtype: np.dtype[Any] = np.dtype(f"<{self.dtype}")
         code = Struct(f"<{_STRUCT_CODES[self.dtype]}")
-        self._name = dtype.name
+        self._name = str(dtype.name)
         self._pack = code.pack
         self._unpack = code.unpack
         self._type: Callable[[Any], Any] = dtype.type
@@ -74,10 +79,11 @@ class Scalar(Encoding):
             ColumnTypeError: It is not a number.
             ColumnValueError: It cannot be converted, or is out of range.
         """
-        if isinstance(obj, np.ndarray) and obj.size == 1:
-            obj = obj.item()
+        if isinstance(obj, np.ndarray):
+            obj = cast("NDArray[Any]", obj)
+            obj = obj.item() if obj.size == 1 else obj.tolist()
         if type(obj) is self._type:
-            return obj.astype(self._little_endian).tobytes()
+            return cast("np.generic", obj).astype(self._little_endian).tobytes()
         try:
             return self._pack_int(obj) if self._bounds else self._pack_float(obj)
         except ColumnValueError:
@@ -112,6 +118,10 @@ class Scalar(Encoding):
     def decode(self, data: bytes) -> Any:
         """Return the NumPy scalar."""
         return self._type(self._unpack(data)[0])
+
+    def decode_many(self, rows: NDArray[np.uint8]) -> list[Any]:
+        """Return the NumPy scalar of each row."""
+        return list(cast("Any", rows).view(self._little_endian)[:, 0])
 
 
 _STRUCT_CODES = {

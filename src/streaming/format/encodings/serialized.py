@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
 from streaming.format.encodings.base import Encoding
@@ -56,5 +57,5 @@ class Pickle(Encoding):
 
 def _to_builtin(obj: Any) -> Any:
     if isinstance(obj, (np.ndarray, np.generic)):
-        return obj.tolist()
+        return cast("NDArray[Any]", obj).tolist()
     raise TypeError(f"Object of type {type(obj).__name__} is not JSON serializable")

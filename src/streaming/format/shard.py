@@ -1,0 +1,266 @@
+"""A shard on local disk: mapped, checked once, then read sample by sample or many at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import stat
+import sys
+from math import prod
+from struct import Struct
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from streaming.core.errors import (
+    MissingDependencyError,
+    ShardFormatError,
+    UnknownNameError,
+)
+from streaming.format.files import FileInfo
+from streaming.format.formats import get_decoder
+from streaming.format.index import ShardInfo
+from streaming.format.sample import SampleDecoder
+
+__all__ = ["Shard", "open_shard"]
+
+_PAIR = Struct("<2I")
+_MIN_ROWS = 4  # from here on, gathering rows beats decoding them one by one
+
+Buffer = mmap.mmap | bytes
+
+
+def open_shard(info: ShardInfo, directory: str) -> Shard:
+    """Map a shard's files and check them against the index and against themselves.
+
+    Args:
+        info: The shard's entry in the index.
+        directory: Local directory of the index.
+
+    Returns:
+        The shard.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ShardFormatError: A file is not what the index says, contradicts itself, or is a link to
+            outside of ``directory``.
+        UnknownNameError: A column has an encoding that nobody registered.
+    """
+    decoder = get_decoder(info.schema)
+    paths = [os.path.join(directory, file.basename) for file in info.raw]
+    buffers = [_map(path, file, directory) for path, file in zip(paths, info.raw, strict=True)]
+    try:
+        offsets = _read_offsets(buffers[0], info.samples, paths[0])
+        first = None if info.schema.is_split else 4 * (info.samples + 2)
+        _check_offsets(offsets, len(buffers[-1]), first, decoder, paths[0])
+    except BaseException:
+        for buffer in buffers:
+            _unmap(buffer)
+        raise
+    return Shard(paths[-1], buffers, offsets, decoder)
+
+
+class Shard:
+    """Samples of a shard, decoded on request. Made by :func:`open_shard`.
+
+    Safe to read from several threads.
+
+    Args:
+        path: Of the data file, for error texts.
+        buffers: The files; the first begins with the offsets, the last holds the samples.
+        offsets: ``uint32[n + 1]``, view of the first buffer, checked.
+        decoder: How a sample is read.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        buffers: list[Buffer],
+        offsets: NDArray[np.uint32],
+        decoder: SampleDecoder,
+    ) -> None:
+        self._path = path
+        self._buffers = buffers
+        self._table = buffers[0]
+        self._data = buffers[-1]
+        self._num_samples = len(offsets) - 1
+        self._decode = decoder.decode
+        self._decode_rows = decoder.decode_rows
+        self._rows: NDArray[np.uint8] | None = None
+        if decoder.decode_rows is not None and decoder.row_bytes is not None:
+            # Offsets were checked to be one row apart.
+            shape = self._num_samples, decoder.row_bytes
+            rows: Any = np.frombuffer(self._data, np.uint8, prod(shape), int(offsets[0]))
+            self._rows = rows.reshape(shape)
+
+    def __len__(self) -> int:
+        return max(self._num_samples, 0)
+
+    @property
+    def path(self) -> str:
+        """Path of the data file."""
+        return self._path
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the files that are mapped."""
+        return sum(map(len, self._buffers))
+
+    def get(self, sample_id: int) -> dict[str, Any]:
+        """Decode a sample.
+
+        Args:
+            sample_id: From 0 up to, not including, the number of samples.
+
+        Returns:
+            Its columns. Values own their memory: they outlive the shard.
+
+        Raises:
+            IndexError: There is no such sample.
+            ShardFormatError: Its bytes are not what its columns say.
+            ValueError: The shard is closed.
+        """
+        if not 0 <= sample_id < self._num_samples:
+            self._no_sample(sample_id)
+        try:
+            begin, end = _PAIR.unpack_from(self._table, 4 + 4 * sample_id)
+            return self._decode(self._data[begin:end])
+        except Exception as error:
+            self._explain(sample_id, error)
+
+    def sample_bytes(self, sample_id: int) -> bytes:
+        """Return a sample as it is stored.
+
+        Raises:
+            IndexError: There is no such sample.
+            ValueError: The shard is closed.
+        """
+        if not 0 <= sample_id < self._num_samples:
+            self._no_sample(sample_id)
+        begin, end = _PAIR.unpack_from(self._table, 4 + 4 * sample_id)
+        return self._data[begin:end]
+
+    def get_many(self, sample_ids: ArrayLike) -> list[dict[str, Any]]:
+        """Decode samples, gathering them in one operation where all their columns are fixed-size.
+
+        Args:
+            sample_ids: ``int64[k]``, in any order, repeats allowed.
+
+        Returns:
+            The ``k`` samples: the same values that :meth:`get` gives. Arrays of one call may share
+            a block of memory.
+
+        Raises:
+            IndexError: There is no such sample.
+            ShardFormatError: Bytes are not what their columns say.
+            ValueError: The shard is closed.
+        """
+        ids = np.asarray(sample_ids, np.int64)
+        rows = self._rows
+        if rows is None or self._decode_rows is None or len(ids) < _MIN_ROWS:
+            return [self.get(sample_id) for sample_id in ids.tolist()]
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= self._num_samples:
+            self._no_sample(low if low < 0 else high)
+        return self._decode_rows(rows[ids])
+
+    def close(self) -> None:
+        """Unmap the files. What was decoded stays valid. Closing twice is fine."""
+        self._rows = None
+        self._table = self._data = b""
+        self._num_samples = -1
+        buffers, self._buffers = self._buffers, []
+        for buffer in buffers:
+            _unmap(buffer)
+
+    def _no_sample(self, sample_id: int) -> NoReturn:
+        if self._num_samples < 0:
+            raise ValueError(f"Shard {self._path} is closed.")
+        raise IndexError(
+            f"No sample {sample_id}: shard {self._path} has {self._num_samples} samples."
+        )
+
+    def _explain(self, sample_id: int, error: Exception) -> NoReturn:
+        if isinstance(error, (MissingDependencyError, UnknownNameError, MemoryError)):
+            raise error
+        if not self._buffers:
+            raise ValueError(f"Shard {self._path} is closed.") from error
+        raise ShardFormatError(
+            f"Shard {self._path}, sample {sample_id}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _map(path: str, file: FileInfo, directory: str) -> Buffer:
+    root = os.path.realpath(directory)
+    real = os.path.realpath(path)
+    if os.path.commonpath([root, real]) != root:
+        raise ShardFormatError(
+            f"Shard file {path} leads out of the dataset's directory, to {real}: not opened."
+        )
+    # Opening a pipe would wait for its other end without O_NONBLOCK.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ShardFormatError(f"Shard file {path} is not a regular file.")
+        if status.st_size != file.bytes:
+            raise ShardFormatError(
+                f"Shard file {path} has {status.st_size} bytes; the index says {file.bytes}. It is "
+                f"damaged or belongs to another dataset: delete it, so that it is fetched again."
+            )
+        if not status.st_size:
+            return b""
+        if sys.version_info >= (3, 13):
+            # The map needs no descriptor of its own, so open shards do not use them up.
+            return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ, trackfd=False)
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+
+
+def _unmap(buffer: Buffer) -> None:
+    if isinstance(buffer, mmap.mmap):
+        # While somebody still reads a view of it, it cannot be closed: it goes with the last view.
+        with contextlib.suppress(BufferError):
+            buffer.close()
+
+
+def _read_offsets(table: Buffer, num_samples: int, path: str) -> NDArray[np.uint32]:
+    if len(table) < 4 * (num_samples + 2):
+        raise ShardFormatError(
+            f"Shard file {path} has {len(table)} bytes: too few for the offsets of {num_samples} "
+            f"samples."
+        )
+    count = int.from_bytes(table[:4], "little")
+    if count != num_samples:
+        raise ShardFormatError(
+            f"Shard file {path} holds {count} samples; the index says {num_samples}."
+        )
+    return np.frombuffer(table, "<u4", num_samples + 1, 4)
+
+
+def _check_offsets(
+    offsets: NDArray[np.uint32],
+    data_bytes: int,
+    table_bytes: int | None,
+    decoder: SampleDecoder,
+    path: str,
+) -> None:
+    if table_bytes is not None and int(offsets[0]) < table_bytes:
+        raise ShardFormatError(
+            f"Shard file {path}: the first sample, at {offsets[0]}, overlaps the table of offsets."
+        )
+    if int(offsets[-1]) != data_bytes:
+        raise ShardFormatError(
+            f"Shard file {path}: samples end at {offsets[-1]}, the data at {data_bytes}."
+        )
+    sizes = np.diff(offsets.astype(np.int64))
+    low, high = decoder.min_bytes, data_bytes if decoder.row_bytes is None else decoder.row_bytes
+    wrong = np.flatnonzero((sizes < low) | (sizes > high))
+    if len(wrong):
+        raise ShardFormatError(
+            f"Shard file {path}: sample {wrong[0]} has {sizes[wrong[0]]} bytes, expected "
+            f"{low} to {high}."
+        )

@@ -1,0 +1,138 @@
+"""The ``xsv``, ``csv`` and ``tsv`` formats: each sample is a line of fields. Nothing is quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streaming.core.errors import ConfigError, SeparatorInValueError, ShardFormatError
+from streaming.format.layout import missing_column
+from streaming.format.lines import (
+    VALUE_TYPES,
+    LinesShardEncoder,
+    check_newline,
+    check_type,
+    encode_line,
+    is_line_encoding,
+)
+from streaming.format.options import ColumnNameError, WriteOptions, check_columns
+from streaming.format.sample import SampleDecoder
+from streaming.format.schema import SEPARATORS, Schema
+
+__all__ = ["XSVShardEncoder", "compile_decoder"]
+
+
+class XSVShardEncoder(LinesShardEncoder):
+    """Turns samples into the bytes of shards of separated values.
+
+    Args:
+        columns: ``'str'``, ``'int'`` or ``'float'`` for each column.
+        options: How shards are written.
+        format: ``'xsv'``, ``'csv'`` or ``'tsv'``.
+        newline: What ends a line.
+        separator: What stands between fields; given for ``'xsv'`` alone.
+
+    Raises:
+        UnknownEncodingError: An encoding does not exist.
+        ColumnNameError: A column's name holds the separator or the newline.
+        ConfigError: The separator or the newline is not usable.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, str],
+        options: WriteOptions,
+        format: str = "xsv",
+        newline: str = "\n",
+        separator: str | None = None,
+    ) -> None:
+        columns = check_columns(columns, is_line_encoding, list(VALUE_TYPES))
+        separator = _check_separator(format, separator)
+        if not check_newline(newline):
+            raise ConfigError("newline must not be empty: rows could not be told apart.")
+        for name in columns:
+            if separator in name or newline in name:
+                raise ColumnNameError(
+                    f"The name of column {name!r} holds the separator {separator!r} or the newline "
+                    f"{newline!r}, and {format} has no quoting."
+                )
+        fields = {
+            "column_encodings": list(columns.values()),
+            "column_names": list(columns),
+            "format": format,
+            "newline": newline,
+            "version": 2,
+            **options.fields(),
+        }
+        if format not in SEPARATORS:
+            fields["separator"] = separator
+        super().__init__(fields, encode_line(separator.join(columns) + newline))
+        self._columns = columns
+        self._newline = newline
+        self._separator = separator
+
+    def encode_sample(self, sample: Mapping[str, Any]) -> bytes:
+        """Encode a sample. Values that are no columns are ignored.
+
+        Raises:
+            SampleError: A column is missing, its value has another type, or its text holds the
+                separator or the newline.
+        """
+        texts: list[str] = []
+        for name, encoding in self._columns.items():
+            try:
+                value = sample[name]
+            except KeyError:
+                raise missing_column(name, sample) from None
+            check_type(name, encoding, value)
+            # A bool is an int to Python, but its text could not be read back as one.
+            text = str(int(value) if isinstance(value, bool) else value)
+            if self._separator in text or self._newline in text:
+                raise SeparatorInValueError(
+                    f"Column {name!r} holds the separator {self._separator!r} or the newline "
+                    f"{self._newline!r}, and {self.format} has no quoting: {text!r:.80}"
+                )
+            texts.append(text)
+        return encode_line(self._separator.join(texts) + self._newline)
+
+
+def _check_separator(format: str, separator: str | None) -> str:
+    fixed = SEPARATORS.get(format)
+    if fixed is not None:
+        if separator not in {None, fixed}:
+            raise ConfigError(f"{format} has the separator {fixed!r}, got {separator!r}.")
+        return fixed
+    if not isinstance(separator, str) or not separator:
+        raise ConfigError(f"{format} needs a separator such as '|', got {separator!r}.")
+    return separator
+
+
+def compile_decoder(schema: Schema) -> SampleDecoder:
+    """Prepare to read samples of a schema.
+
+    Raises:
+        ConfigError: A column has an encoding that the format does not.
+    """
+    columns = [
+        (name, _reader(name, encoding))
+        for name, encoding in zip(schema.column_names, schema.column_encodings, strict=True)
+    ]
+    separator, newline = schema.separator or ",", schema.newline or ""
+
+    def decode(data: bytes) -> dict[str, Any]:
+        text = data.decode()
+        fields = text[: len(text) - len(newline)].split(separator)
+        if len(fields) < len(columns):
+            raise ShardFormatError(f"expected {len(columns)} fields, got {text!r:.80}")
+        return {name: read(field) for (name, read), field in zip(columns, fields, strict=False)}
+
+    return SampleDecoder(decode)
+
+
+def _reader(name: str, encoding: str) -> type:
+    if not is_line_encoding(encoding):
+        raise ConfigError(
+            f"Column {name!r} has the unsupported encoding {encoding!r}. "
+            f"Known: {', '.join(VALUE_TYPES)}."
+        )
+    return VALUE_TYPES[encoding]

@@ -1,0 +1,87 @@
+"""What a store can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["ObjectInfo", "Sink", "Store"]
+
+Sink = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object in a store.
+
+    Attributes:
+        path: Path below the store's root.
+        bytes: Size.
+        etag: The store's version tag, if it has one.
+    """
+
+    path: str
+    bytes: int
+    etag: str | None = None
+
+
+class Store(Protocol):
+    """Objects below one URL. Paths have ``/`` between components and are relative to it.
+
+    A store is plain configuration: it can be pickled and forked; clients are made on first use in each process. Its
+    ``repr`` is the URL without secrets. Failures are :class:`streaming.core.errors.StorageError` and its kinds.
+    """
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        ...
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object."""
+        ...
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object below a prefix, in the order of their paths."""
+        ...
+
+    def download(
+        self,
+        path: str,
+        target: str,
+        *,
+        offset: int = 0,
+        sink: Sink | None = None,
+        stall_timeout: float = 60.0,
+        total_timeout: float | None = None,
+    ) -> int:
+        """Append bytes ``[offset, size)`` of an object to a local file.
+
+        Args:
+            path: The object.
+            target: Local file; created if missing.
+            offset: First byte wanted; the file already has those before.
+            sink: Given each new run of bytes, in order, once it is in the file.
+            stall_timeout: Longest time in seconds without a byte.
+            total_timeout: Longest time in seconds for all of it.
+
+        Returns:
+            Size of the object.
+        """
+        ...
+
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write an object: the content of a local file, or bytes. An existing one is replaced."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is no failure."""
+        ...
+
+    def check_writable(self) -> None:
+        """Check that the bucket or directory exists, before work is put into writing to it."""
+        ...

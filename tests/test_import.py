@@ -1,0 +1,44 @@
+"""``import streaming`` is light, and its names resolve on first use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import streaming
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+def test_import_brings_no_heavy_module() -> None:
+    heavy = ["torch", "numpy", "obstore", "PIL", "boto3", "google", "azure", "transformers"]
+    code = f"import sys, streaming; print([m for m in {heavy!r} if m in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_writing_needs_no_torch() -> None:
+    code = "import sys; from streaming import MDSWriter; print('torch' in sys.modules)"
+    assert run(code).strip() == "False"
+
+
+@pytest.mark.parametrize("name", streaming.__all__)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(streaming, name).__name__ == name
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = streaming.no_such_name
+
+
+def test_version_is_the_distributions() -> None:
+    from importlib.metadata import version
+
+    assert version("streaming-dataset") == streaming.__version__

@@ -1,0 +1,84 @@
+"""Which layer may import which: read from the sources, held against the table."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import streaming
+
+ROOT = Path(streaming.__file__).parent
+PACKAGE = "streaming"
+
+# Each layer and those it may import; what a layer may import, it may import all the way down.
+ALLOWED: dict[str, set[str]] = {
+    "core": set(),
+    "format": {"core"},
+    "storage": {"core"},
+    "order": {"core"},
+    "cache": {"core", "format", "storage"},
+    "write": {"core", "format", "storage"},
+    "dataset": {"core", "format", "storage", "order", "cache"},
+    "loader": {"core", "format", "storage", "order", "cache", "dataset"},
+}
+# No file of these layers may import these, anywhere.
+FORBIDDEN_PACKAGES = {
+    "core": {"torch", "obstore", "numpy.random"},
+    "format": {"torch", "obstore", "requests"},
+    "order": {"torch", "obstore", "os", "time", "random", "threading"},
+    "storage": {"torch", "numpy"},
+    "write": {"torch"},
+    "cache": {"torch", "obstore"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, at the top or inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+    return found
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+SOURCES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT)
+
+
+def test_every_folder_is_a_layer() -> None:
+    folders = {layer_of(p) for p in SOURCES}
+    assert folders <= set(ALLOWED)
+    assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    layer = layer_of(path)
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == PACKAGE:
+            assert len(parts) > 1, f"{path} imports the package's face, not a layer"
+            assert parts[1] in ALLOWED[layer] | {layer}, f"{path}: {layer} must not import {name}"
+        for forbidden in FORBIDDEN_PACKAGES.get(layer, set()):
+            assert name != forbidden and not name.startswith(f"{forbidden}."), (
+                f"{path}: {layer} must not import {name}"
+            )
+
+
+def test_names_that_are_strings_obey_too() -> None:
+    """Registries name modules in text: those must go down as well."""
+    for path in SOURCES:
+        layer = layer_of(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+                if text.startswith(f"{PACKAGE}.") and ":" in text and " " not in text:
+                    assert text.split(".")[1] in ALLOWED[layer] | {layer}, f"{path}: {text}"
