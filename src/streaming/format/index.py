@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.format.entry import VERSION
 from streaming.format.files import FileInfo, FileTable, StringColumn
-from streaming.format.index_json import VERSION, parse_index
+from streaming.format.index_json import parse_index
 from streaming.format.schema import Schema
 
 __all__ = ["FileInfo", "FileTable", "Index", "ShardInfo", "StringColumn", "dump_index"]

@@ -7,7 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
-__all__ = ["read_object"]
+__all__ = ["READ", "read_object"]
+
+#: Stands for a list whose items were handed over.
+READ: Any = object()
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
@@ -22,8 +25,8 @@ def read_object(text: str, list_key: str, on_item: Callable[[Any], None]) -> dic
         on_item: Called with each item of that list.
 
     Returns:
-        The members of the object; that of ``list_key`` is the number of items, or the value itself
-        if it is not a list.
+        The members of the object; that of ``list_key`` is :data:`READ`, or the value itself if
+        it is not a list.
 
     Raises:
         json.JSONDecodeError: It is not JSON, or not an object.
@@ -40,11 +43,10 @@ def read_object(text: str, list_key: str, on_item: Callable[[Any], None]) -> dic
         if key in members:
             raise json.JSONDecodeError(f"The key {key!r} comes twice", text, pos)
         if key == list_key and text[pos : pos + 1] == "[":
-            members[key] = 0
+            members[key] = READ
 
             def read_item(pos: int) -> int:
                 item, pos = _DECODER.raw_decode(text, pos)
-                members[key] += 1
                 on_item(item)
                 return pos
 

@@ -3,69 +3,94 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError
+from streaming.core.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ObjectNotFoundError,
+    StalledError,
+    StorageError,
+)
 from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.target import open_target, write_all
+from streaming.storage.url import check_path, redact
 
-__all__ = ["LocalStore"]
+__all__ = ["LocalStore", "open_local"]
 
 _CHUNK = 1 << 20
+_PART = ".part"
+
+
+def open_local(url: str, options: Mapping[str, Any]) -> LocalStore:
+    """Open a plain path (``~`` is expanded) or a ``file://`` URL. There are no options.
+
+    Raises:
+        ConfigError: There are options, or the URL names another host.
+    """
+    if options:
+        raise ConfigError(f"A local directory takes no storage options, got {sorted(options)}.")
+    if not url.startswith("file:"):
+        return LocalStore(os.path.expanduser(url))
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise ConfigError(f"{redact(url)!r} names the host {parts.hostname!r}; write file:///path.")
+    return LocalStore(unquote(parts.path))
 
 
 class LocalStore:
     """Objects are the files below a directory.
 
     Args:
-        url: Path, or ``file://`` URL.
+        root: The directory; it need not exist yet.
     """
 
-    def __init__(self, url: str) -> None:
-        path = unquote(urlsplit(url).path) if url.startswith("file:") else os.path.expanduser(url)
-        self.root = path
-        self.url = url
+    def __init__(self, root: str) -> None:
+        if not root:
+            raise ConfigError("A local store needs a directory, got an empty path.")
+        self.root = root
 
     def __repr__(self) -> str:
         return self.root
 
     def _path(self, path: str) -> str:
-        return os.path.join(self.root, *path.split("/")) if path else self.root
+        return os.path.join(self.root, check_path(path))
 
     def get(self, path: str) -> bytes:
         """Return a whole file."""
-        try:
-            with open(self._path(path), "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise self._translated(error, path) from error
+        full = self._path(path)
+        with _translated(full), open(full, "rb") as file:
+            return file.read()
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of a file."""
-        try:
-            with open(self._path(path), "rb", buffering=0) as file:
-                return os.pread(file.fileno(), max(0, end - start), start)
-        except OSError as error:
-            raise self._translated(error, path) from error
+        full = self._path(path)
+        with _translated(full), open(full, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), max(0, end - start), start)
 
     def head(self, path: str) -> ObjectInfo:
-        """Return size and time of a file."""
-        try:
-            status = os.stat(self._path(path))
-        except OSError as error:
-            raise self._translated(error, path) from error
-        return ObjectInfo(path, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+        """Return size and version (modification time and size) of a file."""
+        full = self._path(path)
+        with _translated(full):
+            status = os.stat(full)
+            if not os.path.isfile(full):
+                raise IsADirectoryError(full)
+        return _info(path, status)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every file below a directory."""
-        top = self._path(prefix)
-        found: list[ObjectInfo] = []
-        for directory, _, names in os.walk(top):
-            for name in names:
-                full = os.path.join(directory, name)
-                relative = os.path.relpath(full, self.root).replace(os.sep, "/")
-                found.append(ObjectInfo(relative, os.path.getsize(full)))
-        yield from sorted(found, key=lambda info: info.path)
+        """Yield every file in and below a directory, in the order of their paths; none if there is none."""
+        prefix = prefix.strip("/")
+        top = self._path(prefix) if prefix else self.root
+        if not os.path.isdir(top):
+            return
+        with _translated(top):
+            yield from _walk(top, prefix + "/" if prefix else "")
 
     def download(
         self,
@@ -77,69 +102,95 @@ class LocalStore:
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
     ) -> int:
-        """Append bytes ``[offset, size)`` of a file to another."""
-        del stall_timeout, total_timeout  # the kernel's own for a mounted file system
-        try:
-            source = open(self._path(path), "rb", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise self._translated(error, path) from error
-        with source, open(target, "ab", buffering=0) as out:
+        """Write bytes ``[offset, size)`` of a file to another. A mounted file system's own timeouts hold."""
+        full = self._path(path)
+        deadline = None if total_timeout is None else time.monotonic() + total_timeout
+        with _translated(full):
+            source = open(full, "rb", buffering=0)  # noqa: SIM115
+        with source, open_target(target, offset) as out:
             source.seek(offset)
             while True:
-                try:
+                with _translated(full):
                     chunk = source.read(_CHUNK)
-                except OSError as error:
-                    raise self._translated(error, path) from error
                 if not chunk:
-                    return source.tell()
-                view = memoryview(chunk)
-                while view:
-                    view = view[out.write(view) :]
+                    return max(os.fstat(source.fileno()).st_size, offset)
+                write_all(out, chunk)
                 if sink is not None:
                     sink(chunk)
+                if deadline is not None and time.monotonic() > deadline:
+                    raise StalledError(f"Copying {full} took more than {total_timeout} s.")
 
     def put(self, path: str, source: str | bytes) -> None:
         """Write a file under its final name in one step."""
-        target = self._path(path)
-        part = f"{target}.part.{os.getpid()}"
-        try:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(part, "wb", buffering=0) as out:
-                if isinstance(source, bytes):
-                    out.write(source)
-                else:
-                    with open(source, "rb", buffering=0) as file:
-                        while chunk := file.read(_CHUNK):
-                            out.write(chunk)
-            os.replace(part, target)
-        except OSError as error:
-            raise self._translated(error, path) from error
-        finally:
-            if os.path.exists(part):
-                os.unlink(part)
+        full = self._path(path)
+        directory, name = os.path.split(full)
+        part = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{_PART}")
+        with _translated(full):
+            os.makedirs(directory, exist_ok=True)
+            try:
+                with open(part, "xb", buffering=0) as out:
+                    if isinstance(source, str):
+                        with open(source, "rb", buffering=0) as file:
+                            shutil.copyfileobj(file, out, _CHUNK)
+                    else:
+                        write_all(out, source)
+                os.replace(part, full)
+            except BaseException:
+                _unlink(part)
+                raise
 
     def delete(self, path: str) -> None:
         """Remove a file; a missing one is no failure."""
-        try:
-            os.unlink(self._path(path))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._translated(error, path) from error
+        full = self._path(path)
+        with _translated(full):
+            _unlink(full)
+
+    def exists_root(self) -> bool:
+        """Say whether the directory exists."""
+        return os.path.isdir(self.root)
 
     def check_writable(self) -> None:
         """Make the directory if it is missing, and check that files can be made in it."""
-        try:
+        with _translated(self.root):
             os.makedirs(self.root, exist_ok=True)
-        except OSError as error:
-            raise self._translated(error, "") from error
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise AccessDeniedError(f"Cannot write to {self.root}: check its permissions.")
 
-    def _translated(self, error: OSError, path: str) -> StorageError:
-        where = self._path(path)
-        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            return ObjectNotFoundError(f"There is no {where}. Check the path.")
-        if isinstance(error, PermissionError):
-            return AccessDeniedError(f"No permission for {where}: {error.strerror}.")
-        return StorageError(f"{where}: {error}")
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _info(path: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(path, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+
+
+def _walk(top: str, prefix: str) -> Iterator[ObjectInfo]:
+    with os.scandir(top) as entries:
+        found = [(entry.name + "/" * entry.is_dir(), entry) for entry in entries]
+    # A directory sorts as its name and '/', which gives the order of whole paths.
+    for name, entry in sorted(found, key=lambda pair: pair[0]):
+        if name.endswith("/"):
+            yield from _walk(entry.path, prefix + name)
+        elif entry.is_file() and not (name.startswith(".") and name.endswith(_PART)):
+            yield _info(prefix + name, entry.stat())
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        missing = error.filename or where
+        raise ObjectNotFoundError(f"There is no file {missing}. Check the path.") from error
+    except PermissionError as error:
+        raise AccessDeniedError(
+            f"No permission for {error.filename or where}: {error.strerror}. Check its owner and mode."
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{where}: {error.strerror or error}.") from error

@@ -9,15 +9,19 @@ from streaming.core.registry import Registry
 from streaming.storage.store import Store
 from streaming.storage.url import scheme_of
 
-__all__ = ["open_store", "stores"]
+__all__ = ["StoreFactory", "open_store", "stores"]
 
-StoreFactory = Callable[..., Store]
+StoreFactory = Callable[[str, Mapping[str, Any]], Store]
+"""Makes a store of a URL and the options of :func:`open_store`."""
 
 stores: Registry[StoreFactory] = Registry(
     "storage scheme",
     {
-        "": "streaming.storage.local:LocalStore",
-        "file": "streaming.storage.local:LocalStore",
+        "file": "streaming.storage.local:open_local",
+        "s3": "streaming.storage.s3:open_s3",
+        "s3a": "streaming.storage.s3:open_s3",
+        "http": "streaming.storage.http:open_http",
+        "https": "streaming.storage.http:open_http",
     },
     group="streaming.stores",
 )
@@ -27,11 +31,20 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     """Return the store of a URL. Nothing is contacted yet.
 
     Args:
-        url: A URL, or a path of a mounted file system.
-        options: Settings of the store, by the name its family documents.
+        url: A URL, or a path of a mounted file system (``~`` is expanded).
+        options: Settings of the store, by the names that its family documents; they go before the environment.
+
+    Returns:
+        The store whose root is the URL.
 
     Raises:
-        UnknownNameError: No store serves the URL's scheme.
+        UnknownNameError: No store serves the URL's scheme; the text lists those that are served.
+        ConfigError: The URL lacks a part that its scheme needs, or an option is unknown.
+
+    Example:
+        >>> open_store("/data/train")
+        /data/train
+        >>> open_store("s3://bucket/train", {"region": "eu-west-1"})
+        s3://bucket/train
     """
-    factory = stores[scheme_of(url)]
-    return factory(url, **dict(options or {}))
+    return stores[scheme_of(url) or "file"](url, dict(options or {}))

@@ -1,4 +1,4 @@
-"""One retry policy for every store. Pure: clock and randomness are passed in."""
+"""One retry policy for every store. Pure: waiting and randomness are passed in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streaming.core.errors import (
     ThrottledError,
 )
 
-__all__ = ["RetryPolicy", "backoff_s", "call_with_retries"]
+__all__ = ["RetryPolicy", "backoff_s", "call_with_retries", "is_transient"]
 
 T = TypeVar("T")
 
@@ -28,15 +28,15 @@ class RetryPolicy:
         attempts: Calls in all, at least 1.
         initial_backoff_s: Wait in seconds after the first failure; doubles with each.
         max_backoff_s: Longest wait in seconds.
-        jitter: Share of each wait that is random, so that many clients do not return at once.
-        throttle_factor: How much longer to wait when the store asks to slow down.
+        jitter: Share of each wait that is random, from 0 to 1, so that many clients do not return at once.
+        throttle_factor: How much longer to wait when the store asks to slow down, at least 1.
     """
 
     attempts: int = 3
-    initial_backoff_s: float = 0.5
+    initial_backoff_s: float = 1.0
     max_backoff_s: float = 30.0
     jitter: float = 0.5
-    throttle_factor: float = 2.0
+    throttle_factor: float = 4.0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -46,6 +46,22 @@ class RetryPolicy:
         """
         if self.attempts < 1:
             raise ConfigError(f"attempts must be at least 1, got {self.attempts}.")
+        if not 0 <= self.initial_backoff_s <= self.max_backoff_s:
+            raise ConfigError(
+                f"initial_backoff_s={self.initial_backoff_s} must be from 0 to "
+                f"max_backoff_s={self.max_backoff_s}."
+            )
+        if not 0 <= self.jitter <= 1:
+            raise ConfigError(f"jitter must be from 0 to 1, got {self.jitter}.")
+        if self.throttle_factor < 1:
+            raise ConfigError(f"throttle_factor must be at least 1, got {self.throttle_factor}.")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether the same call may succeed later: any failure of a store but "missing" and "denied"."""
+    return isinstance(error, StorageError) and not isinstance(
+        error, (ObjectNotFoundError, AccessDeniedError)
+    )
 
 
 def backoff_s(
@@ -56,43 +72,50 @@ def backoff_s(
 ) -> float:
     """Return the wait in seconds after the ``failures``-th failure in a row.
 
-    Exponential backoff with jitter: half of the wait (by default) is random.
+    Exponential backoff with jitter: the last ``policy.jitter`` of the wait is random.
+
+    Args:
+        policy: The limits.
+        failures: Failures so far, at least 1.
+        throttled: Whether the store asked to slow down, which waits longer.
+        rng: Random number in [0, 1).
     """
-    base = policy.initial_backoff_s * 2.0 ** min(failures - 1, 32)
+    wait = policy.initial_backoff_s * 2.0 ** min(failures - 1, 32)
     if throttled:
-        base *= policy.throttle_factor
-    base = min(policy.max_backoff_s, base)
-    return base * (1 - policy.jitter + policy.jitter * rng())
+        wait *= policy.throttle_factor
+    wait = min(policy.max_backoff_s, wait)
+    return wait * (1 - policy.jitter * rng())
 
 
 def call_with_retries(
-    call: Callable[[], T],
+    fn: Callable[[], T],
     policy: RetryPolicy,
     sleep: Callable[[float], Any],
     rng: Callable[[], float] = random.random,
+    retry_on: Callable[[BaseException], bool] = is_transient,
 ) -> T:
     """Call until it succeeds or the policy is spent.
 
-    What is missing or denied is not asked for again.
-
     Args:
-        call: What to do.
+        fn: What to do.
         policy: How often and how soon.
         sleep: Waits for a number of seconds.
         rng: Random number in [0, 1).
+        retry_on: Whether an exception is worth another call.
+
+    Returns:
+        What ``fn`` returned.
 
     Raises:
-        StorageError: The last failure.
+        Exception: The last failure, or the first that ``retry_on`` refuses.
     """
     failures = 0
     while True:
         try:
-            return call()
-        except (ObjectNotFoundError, AccessDeniedError):
-            raise
-        except StorageError as error:
+            return fn()
+        except Exception as error:
             failures += 1
-            if failures >= policy.attempts:
+            if failures >= policy.attempts or not retry_on(error):
                 raise
             wait = backoff_s(policy, failures, isinstance(error, ThrottledError), rng)
         sleep(wait)

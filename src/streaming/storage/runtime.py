@@ -1,20 +1,104 @@
-"""Whether this process may run a store's client in itself."""
+"""Where a process runs its network operations.
+
+The network client's threads do not survive a fork: a child of a process that has used it hangs, and can take the parent
+along. So a process uses it directly only if it has declared itself a worker, which forks no further, and its parent had
+not started those threads before it forked. Every other process goes through a helper.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from glob import glob
+from typing import Any, Protocol
 
-__all__ = ["declare_worker", "may_run_here"]
+from streaming.storage.spec import ClientSpec
 
-_worker_pid = 0
+__all__ = ["Executor", "declare_worker", "executor", "may_run_here", "threads_running"]
+
+_CLIENT_THREAD = "tokio-rt-worker"
+
+
+class Executor(Protocol):
+    """Runs operations, here or elsewhere."""
+
+    def call(self, spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float) -> Any:
+        """Run an operation that gives one answer; see ``Direct.call``."""
+        ...
+
+    def stream(
+        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float
+    ) -> Iterator[Any]:
+        """Run an operation that gives items one after another; see ``Direct.stream``."""
+        ...
+
+
+class _State:
+    """What this process knows of itself."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.is_worker = False
+        self.inherited_threads = False
+        self.threads_before_fork = False
+        self.direct: Any = None
+        self.helper: Any = None
+
+    def before_fork(self) -> None:
+        self.threads_before_fork = self.inherited_threads or threads_running()
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.Lock()
+        self.is_worker = False
+        self.inherited_threads = self.threads_before_fork
+        self.direct = None
+        if self.helper is not None:
+            self.helper.forget()
+
+
+_state = _State()
 
 
 def declare_worker() -> None:
-    """Say that this process is a worker, which forks no further."""
-    global _worker_pid  # noqa: PLW0603
-    _worker_pid = os.getpid()
+    """Say that this process is a worker: it forks no further, so it may use the network client itself."""
+    _state.is_worker = True
 
 
 def may_run_here() -> bool:
-    """Say whether this process has declared itself a worker."""
-    return _worker_pid == os.getpid()
+    """Say whether this process may use the network client itself."""
+    return _state.is_worker and not _state.inherited_threads
+
+
+def threads_running() -> bool:
+    """Say whether the network client's threads run in this process, whoever started them."""
+    if _state.direct is not None:
+        return True
+    for path in glob("/proc/self/task/*/comm"):
+        try:
+            with open(path) as file:
+                if file.read().strip() == _CLIENT_THREAD:
+                    return True
+        except OSError:
+            continue  # the thread has ended meanwhile
+    return False
+
+
+def executor() -> Executor:
+    """Return what runs this process's operations."""
+    if may_run_here():
+        with _state.lock:
+            if _state.direct is None:
+                from streaming.storage.direct import Direct
+
+                _state.direct = Direct()
+            return _state.direct
+    with _state.lock:
+        if _state.helper is None:
+            from streaming.storage.client import HelperClient
+
+            _state.helper = HelperClient()
+        return _state.helper
+
+
+os.register_at_fork(before=_state.before_fork, after_in_child=_state.after_fork_in_child)

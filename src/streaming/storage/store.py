@@ -9,6 +9,7 @@ from typing import Any, Protocol
 __all__ = ["ObjectInfo", "Sink", "Store"]
 
 Sink = Callable[[Any], None]
+"""Takes each run of new bytes, as ``bytes`` or a ``memoryview``."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,12 @@ class ObjectInfo:
 class Store(Protocol):
     """Objects below one URL. Paths have ``/`` between components and are relative to it.
 
-    A store is plain configuration: it can be pickled and forked; clients are made on first use in each process. Its
-    ``repr`` is the URL without secrets. Failures are :class:`streaming.core.errors.StorageError` and its kinds.
+    A store is plain configuration: it can be pickled, forked and shared by threads; clients are made on first use in
+    each process. Its ``repr`` is the URL without secrets. Failures are
+    :class:`streaming.core.errors.StorageError` and its kinds: a missing object or bucket is an
+    ``ObjectNotFoundError``, missing rights an ``AccessDeniedError``, a request to slow down a ``ThrottledError``, a
+    store out of reach or breaking off an ``UnavailableError``, silence a ``StalledError``. A path that would leave the
+    root is a ``ConfigError``.
     """
 
     def get(self, path: str) -> bytes:
@@ -38,7 +43,7 @@ class Store(Protocol):
         ...
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object."""
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         ...
 
     def head(self, path: str) -> ObjectInfo:
@@ -46,7 +51,7 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object below a prefix, in the order of their paths."""
+        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
         ...
 
     def download(
@@ -59,29 +64,36 @@ class Store(Protocol):
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
     ) -> int:
-        """Append bytes ``[offset, size)`` of an object to a local file.
+        """Write bytes ``[offset, size)`` of an object to a local file, at that offset.
+
+        After a failure the file holds what came before it, and nothing is written to it any more, so that a later
+        call can continue where it ends.
 
         Args:
             path: The object.
-            target: Local file; created if missing.
+            target: Local file; created if missing. What it holds from ``offset`` on is dropped.
             offset: First byte wanted; the file already has those before.
-            sink: Given each new run of bytes, in order, once it is in the file.
+            sink: Given each new run of bytes, in order, once it is in the file. What it raises passes through.
             stall_timeout: Longest time in seconds without a byte.
             total_timeout: Longest time in seconds for all of it.
 
         Returns:
-            Size of the object.
+            Size of the object in bytes.
         """
         ...
 
     def put(self, path: str, source: str | bytes) -> None:
-        """Write an object: the content of a local file, or bytes. An existing one is replaced."""
+        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
         ...
 
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""
         ...
 
+    def exists_root(self) -> bool:
+        """Say whether the bucket or directory exists."""
+        ...
+
     def check_writable(self) -> None:
-        """Check that the bucket or directory exists, before work is put into writing to it."""
+        """Check that the bucket or directory can be written to, before work is put into writing to it."""
         ...

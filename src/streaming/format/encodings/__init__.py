@@ -53,8 +53,8 @@ _SCALAR = "streaming.format.encodings.scalar"
 _IMAGE = "streaming.format.encodings.image"
 _SERIALIZED = "streaming.format.encodings.serialized"
 
-#: Encodings by name. To add one, assign a class with ``encode``, ``decode`` and optionally ``size``,
-#: in every process that writes or reads such a column.
+#: Encodings by name. To add one, assign a class with ``encode``, ``decode`` and, if it is fixed,
+#: ``size``, in every process that writes or reads such a column.
 encodings = EncodingRegistry(
     {
         "bytes": f"{_TEXT}:Bytes",

@@ -21,27 +21,30 @@ from streaming.format.encodings.base import Encoding
 __all__ = ["NDArrayEncoding"]
 
 _DTYPE_CODES = {
-    "u1": 8,
-    "i1": 9,
-    "u2": 16,
-    "i2": 17,
-    "f2": 18,
-    "u4": 32,
-    "i4": 33,
-    "f4": 34,
-    "u8": 64,
-    "i8": 65,
-    "f8": 66,
+    "uint8": 8,
+    "int8": 9,
+    "uint16": 16,
+    "int16": 17,
+    "float16": 18,
+    "uint32": 32,
+    "int32": 33,
+    "float32": 34,
+    "uint64": 64,
+    "int64": 65,
+    "float64": 66,
 }
-_CODES: dict[np.dtype[Any], int] = {
-    np.dtype(f"<{kind}"): code for kind, code in _DTYPE_CODES.items()
-}
-_DTYPES_BY_CODE = {code: dtype for dtype, code in _CODES.items()}
-_DTYPES = {str(dtype.name): dtype for dtype in _CODES}
+
+
+def _dtype(name: str, order: str) -> np.dtype[Any]:
+    dtype: Any = np.dtype(name)
+    return dtype.newbyteorder(order)
+
+
+_DTYPES = {name: _dtype(name, "<") for name in _DTYPE_CODES}
+_DTYPES_BY_CODE = {code: _DTYPES[name] for name, code in _DTYPE_CODES.items()}
+_CODES = {dtype: code for code, dtype in _DTYPES_BY_CODE.items()}
 # Found by the dtype itself, in either byte order: making its name takes a microsecond.
-_CANONICAL: dict[np.dtype[Any], np.dtype[Any]] = {
-    np.dtype(f"{order}{kind}"): np.dtype(f"<{kind}") for kind in _DTYPE_CODES for order in "<>"
-}
+_CANONICAL = {_dtype(name, order): _DTYPES[name] for name in _DTYPE_CODES for order in "<>"}
 _WIDTHS = tuple(np.dtype(f"<u{1 << k}") for k in range(4))
 _MAX_AXES = 63
 
@@ -102,13 +105,11 @@ class NDArrayEncoding(Encoding):
         """
         if not isinstance(obj, (np.ndarray, np.generic)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ColumnTypeError(f"expected ndarray, got {type(obj).__name__}")
-        dtype = _CANONICAL.get(cast("np.dtype[Any]", obj.dtype))
+        dtype = _CANONICAL.get(obj.dtype)
         if dtype is None:
-            raise ColumnValueError(
-                f"unsupported dtype {obj.dtype.name}. Known: {', '.join(_DTYPES)}"
-            )
+            raise ColumnValueError(f"unsupported dtype {obj.dtype}. Known: {', '.join(_DTYPES)}")
         if self.dtype is not None and dtype != self.dtype:
-            raise ColumnValueError(f"expected dtype {self.dtype.name}, got {obj.dtype.name}")
+            raise ColumnValueError(f"expected dtype {self.dtype}, got {obj.dtype}")
         if self.shape is not None and obj.shape != self.shape:
             raise ColumnValueError(f"expected shape {self.shape}, got {obj.shape}")
         header = b"" if self.shape is not None else _encode_shape(obj.shape)
@@ -136,7 +137,7 @@ class NDArrayEncoding(Encoding):
         shape, begin = _decode_shape(data, begin)
         if prod(shape) * dtype.itemsize != len(data) - begin:
             raise ColumnValueError(
-                f"no ndarray: shape {shape} of {dtype.name} disagrees with {len(data)} bytes"
+                f"no ndarray: shape {shape} of {dtype} disagrees with {len(data)} bytes"
             )
         values: Any = np.frombuffer(data, dtype, offset=begin)
         return values.reshape(shape)

@@ -62,7 +62,7 @@ class Scalar(Encoding):
     def __init__(self) -> None:
         dtype: np.dtype[Any] = np.dtype(f"<{self.dtype}")
         code = Struct(f"<{_STRUCT_CODES[self.dtype]}")
-        self._name = str(dtype.name)
+        self._name = dtype.type.__name__
         self._pack = code.pack
         self._unpack = code.unpack
         self._type: Callable[[Any], Any] = dtype.type

@@ -1,0 +1,112 @@
+"""What the batching methods share."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.order.classic.partition import get_partitions
+from streaming.order.classic.resampling import resample
+from streaming.order.classic.shuffle import get_shuffle
+from streaming.order.spec import Layout, OrderSpec
+
+__all__ = ["deal_batches", "full_rows", "shuffle_rows", "stream_work", "traversal"]
+
+Ints = NDArray[np.int64]
+
+
+def traversal(work: Ints) -> Ints:
+    """Flatten ``int64[P, R, W, batches, B]`` in the order in which training consumes it."""
+    return work.transpose(3, 2, 0, 1, 4).reshape(-1)
+
+
+def stream_work(
+    spec: OrderSpec, layout: Layout, epoch: int, stream: int, batch_size: int, block_size: int
+) -> Ints:
+    """Split one stream's share of an epoch as if it were alone.
+
+    Returns:
+        ``int64[P, R, W, batches, batch_size]``, sample ids, -1 for padding.
+    """
+    units, ids = resample(spec, epoch, [stream])
+    laid_out = np.arange(int(units.sum())) if ids is None else ids
+    work = get_partitions(
+        spec.partition_algo,
+        len(laid_out),
+        spec.num_canonical_nodes,
+        layout.num_nodes,
+        layout.ranks_per_node,
+        layout.workers_per_rank,
+        batch_size,
+        0,
+        spec.initial_physical_nodes,
+    )
+    order = laid_out
+    if spec.shuffle:
+        order = order[
+            get_shuffle(
+                spec.shuffle_algo,
+                units,
+                spec.num_canonical_nodes,
+                spec.shuffle_seed,
+                epoch,
+                block_size,
+            )
+        ]
+    return np.where(work >= 0, order[work], -1)
+
+
+def full_rows(rows: Ints, what: str, stream: int) -> Ints:
+    """Return the leading rows of which as many are without padding; warn if some are left out."""
+    full = int((rows.min(axis=1) >= 0).sum())
+    if full < len(rows):
+        warnings.warn(
+            f"Stream {stream} does not fill its last {what}; up to {(len(rows) - full) * rows.shape[1]} of its samples are "
+            "not served in this epoch.",
+            stacklevel=4,
+        )
+    return rows[:full]
+
+
+def shuffle_rows(
+    rows: list[Ints], rng: np.random.Generator
+) -> Ints:
+    """Deal the streams' rows in a random order of streams; each stream's own order stays."""
+    counts = [len(part) for part in rows]
+    origins = np.repeat(np.arange(len(rows)), counts)
+    rng.shuffle(origins)
+    dealt = np.empty((len(origins), rows[0].shape[1]), np.int64)
+    for stream, part in enumerate(rows):
+        dealt[origins == stream] = part
+    return dealt
+
+
+def deal_batches(rows: Ints, spec: OrderSpec, layout: Layout, sample_in_epoch: int) -> Ints:
+    """Drop the global batches already consumed, and give the rest to nodes, ranks and workers.
+
+    Args:
+        rows: ``int64[batches, G]``, sample ids of each global batch.
+        spec: The order.
+        layout: Nodes, ranks and workers.
+        sample_in_epoch: Samples already consumed.
+    """
+    global_batch = rows.shape[1]
+    if sample_in_epoch % global_batch:
+        warnings.warn(
+            f"{sample_in_epoch} samples are consumed, which is not a multiple of the global batch of {global_batch}: some "
+            "samples are served again.",
+            stacklevel=4,
+        )
+    rows = rows[sample_in_epoch // global_batch :]
+    missing = -len(rows) % layout.workers_per_rank
+    rows = np.concatenate([rows, np.full((missing, global_batch), -1, np.int64)])
+    shape = (
+        -1,
+        layout.workers_per_rank,
+        layout.num_nodes,
+        layout.ranks_per_node,
+        spec.batch_size,
+    )
+    return rows.reshape(shape).transpose(2, 3, 1, 0, 4)

@@ -1,0 +1,39 @@
+"""The shuffles of the original library: from sizes of shard runs to an order of places."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.order.registry import shuffle_algos
+
+__all__ = ["get_shuffle"]
+
+
+def get_shuffle(
+    algo: str,
+    shard_sizes: NDArray[np.int64],
+    num_canonical_nodes: int,
+    seed: int,
+    epoch: int,
+    block_size: int = 1 << 18,
+) -> NDArray[np.int64]:
+    """Return the order in which the places of an epoch are served.
+
+    Args:
+        algo: Name of the shuffle.
+        shard_sizes: ``int64[U]``, sizes of the runs.
+        num_canonical_nodes: Parts of the dataset.
+        seed: Seed of the order.
+        epoch: The epoch.
+        block_size: Samples among which a sample is shuffled.
+
+    Returns:
+        ``int64[N]``.
+
+    Raises:
+        UnknownNameError: No such shuffle.
+        ConfigError: The numbers do not fit the algorithm.
+    """
+    shuffle = shuffle_algos[algo]
+    return shuffle(np.asarray(shard_sizes, np.int64), num_canonical_nodes, seed, epoch, block_size)

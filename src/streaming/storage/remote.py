@@ -1,0 +1,227 @@
+"""The store that all network families share: our operations over one client."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from streaming.core.errors import (
+    AccessDeniedError,
+    ObjectNotFoundError,
+    StalledError,
+    StorageError,
+    UnavailableError,
+)
+from streaming.storage.failures import RangeError, RangeIgnoredError, WrongRegionError
+from streaming.storage.runtime import executor
+from streaming.storage.spec import ClientSpec
+from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.target import open_target, write_all
+from streaming.storage.url import check_path, redact
+
+__all__ = ["RemoteStore", "Resolve"]
+
+T = TypeVar("T")
+
+Resolve = Callable[[str, Mapping[str, Any], bool], ClientSpec]
+"""Makes a client's description of a URL, options, and whether the region must be looked up."""
+
+_REPLY_S = 60.0
+# A transfer slower than this is taken for dead.
+_SLOWEST = 16 << 10
+_MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
+
+
+class RemoteStore:
+    """Objects below a URL of a network store.
+
+    Args:
+        url: The root.
+        options: Settings of the family, which go before the environment.
+        resolve: The family's way from URL, options and environment to a client; a module-level function, so that the
+            store can be pickled.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any], resolve: Resolve) -> None:
+        self.url = url
+        self._options = dict(options)
+        self._resolve = resolve
+        self._found_spec: ClientSpec | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return redact(self.url)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Credentials are looked up anew in each process, so only what the user gave travels.
+        return RemoteStore, (self.url, self._options, self._resolve)
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        check_path(path)
+        return self._try(lambda spec: self._get(spec, path))
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
+        check_path(path)
+        if end <= start:
+            return b""
+        return self._try(lambda spec: self._get_range(spec, path, start, end))
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+        check_path(path)
+        return self._try(lambda spec: _call(spec, "head", path))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
+        prefix = prefix.strip("/")
+        if prefix:
+            check_path(prefix)
+        # The first page tells whether the bucket can be reached as it was resolved.
+        pages, first = self._try(lambda spec: _begun(_stream(spec, "list", prefix, stall_s=_REPLY_S)))
+        yield from first or []
+        for page in pages:
+            yield from page
+
+    def download(
+        self,
+        path: str,
+        target: str,
+        *,
+        offset: int = 0,
+        sink: Sink | None = None,
+        stall_timeout: float = 60.0,
+        total_timeout: float | None = None,
+    ) -> int:
+        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
+        check_path(path)
+        deadline = None if total_timeout is None else time.monotonic() + total_timeout
+        with open_target(target, offset) as out:
+            info, chunks = self._try(lambda spec: _reading(spec, path, offset, stall_timeout))
+            at = offset
+            for chunk in chunks:
+                write_all(out, chunk)
+                at += len(chunk)
+                if sink is not None:
+                    sink(chunk)
+                if deadline is not None and time.monotonic() > deadline:
+                    raise StalledError(
+                        f"{self!r}/{path}: {at} of {info.bytes} bytes came within {total_timeout} s."
+                    )
+        _check_length(self, info, at)
+        return info.bytes
+
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
+        check_path(path)
+        if isinstance(source, str):
+            # Opened here first: a missing source is the caller's, not the store's.
+            with open(source, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+            name, given = "put_file", os.path.abspath(source)
+        else:
+            name, given, size = "put_bytes", bytes(source), len(source)
+        limit = _REPLY_S + size / _SLOWEST
+        self._try(lambda spec: _call(spec, name, path, given, timeout_s=limit))
+
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is no failure."""
+        check_path(path)
+        self._try(lambda spec: _call(spec, "delete", path))
+
+    def exists_root(self) -> bool:
+        """Say whether the bucket exists."""
+        try:
+            self._try(lambda spec: _call(spec, "probe", ""))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def check_writable(self) -> None:
+        """Check that the bucket exists and these credentials may use it."""
+        self._try(lambda spec: _call(spec, "probe", ""))
+
+    def _try(self, operation: Callable[[ClientSpec], T]) -> T:
+        with self._lock:
+            if self._found_spec is None:
+                self._found_spec = self._resolve(self.url, self._options, False)
+            spec = self._found_spec
+        try:
+            return operation(spec)
+        except WrongRegionError:
+            with self._lock:
+                if self._found_spec is spec:
+                    self._found_spec = self._resolve(self.url, self._options, True)
+                spec = self._found_spec
+            return operation(spec)
+        except AccessDeniedError:
+            with self._lock:
+                # Credentials may have been renewed since; the next call looks again.
+                self._found_spec = None
+            raise
+
+    def _get(self, spec: ClientSpec, path: str) -> bytes:
+        info, chunks = _reading(spec, path, 0, _REPLY_S)
+        data = b"".join(chunks)
+        _check_length(self, info, len(data))
+        return data
+
+    def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
+        limit = _REPLY_S + (end - start) / _SLOWEST
+        try:
+            return _call(spec, "get_range", path, start, end, timeout_s=limit)
+        except RangeError:
+            return b""
+        except RangeIgnoredError:
+            return self._get(spec, path)[start:end]
+
+
+def _call(spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float = _REPLY_S) -> Any:
+    return executor().call(spec, name, path, *args, timeout_s=timeout_s)
+
+
+def _stream(spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
+    return executor().stream(spec, name, path, *args, stall_s=stall_s)
+
+
+def _begun(items: Iterator[T]) -> tuple[Iterator[T], T | None]:
+    return items, next(items, None)
+
+
+def _reading(
+    spec: ClientSpec, path: str, offset: int, stall_s: float
+) -> tuple[ObjectInfo, Iterator[Any]]:
+    """Begin to read an object at an offset: its description, and its chunks to come."""
+    chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
+    try:
+        chunks, info = _begun(_stream(spec, "read", path, offset, chunk_bytes, stall_s=stall_s))
+    except RangeError:
+        info = _call(spec, "head", path)
+        if info.bytes == offset:
+            return info, iter(())
+        raise StorageError(
+            f"{spec.url}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has been "
+            "replaced: fetch it again from the start."
+        ) from None
+    except RangeIgnoredError:
+        chunks, info = _begun(_stream(spec, "read", path, 0, chunk_bytes, stall_s=stall_s))
+        return info, _after(chunks, offset)
+    return info, chunks
+
+
+def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
+    for chunk in chunks:
+        if offset < len(chunk):
+            yield memoryview(chunk)[offset:]
+        offset = max(0, offset - len(chunk))
+
+
+def _check_length(store: RemoteStore, info: ObjectInfo, got: int) -> None:
+    if got != info.bytes:
+        raise UnavailableError(
+            f"{store!r}/{info.path}: the connection ended after {got} of {info.bytes} bytes."
+        )

@@ -1,0 +1,40 @@
+"""The local file that a download writes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from typing import Any
+
+from streaming.core.errors import ConfigError
+
+__all__ = ["open_target", "write_all"]
+
+
+@contextmanager
+def open_target(path: str, offset: int) -> Iterator[FileIO]:
+    """Open a file to continue at an offset: created if missing, cut there if longer.
+
+    Raises:
+        ConfigError: The file ends before the offset.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with FileIO(fd, "r+") as file:
+        size = os.fstat(fd).st_size
+        if not 0 <= offset <= size:
+            raise ConfigError(
+                f"Cannot continue {path} at byte {offset}: it has {size} bytes. Start at an offset that it has."
+            )
+        if size > offset:
+            file.truncate(offset)
+        file.seek(offset)
+        yield file
+
+
+def write_all(file: FileIO, data: Any) -> None:
+    """Write all of a buffer to an unbuffered file."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
