@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sysconfig
 import time
@@ -83,16 +82,14 @@ class LanguageModel(nn.Module):
 
 def make_loader(args: argparse.Namespace, ranks: int, rank: int, workers: int) -> StreamingDataLoader:
     """Build one rank's dataset and loader: what a user writes in a training script."""
-    # A launcher such as torchrun sets these; here one process plays each rank in turn.
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(ranks)
-    )
     dataset = StreamingDataset(
         remote=args.remote,
         local=str(args.out / "cache"),
         shuffle=True,
         batch_size=GLOBAL_BATCH // ranks,
         num_canonical_nodes=1,
+        data_parallel_rank=rank,  # found by itself under torchrun; here one process plays every rank
+        data_parallel_size=ranks,
     )
     return StreamingDataLoader(dataset, batch_size=GLOBAL_BATCH // ranks, num_workers=workers)
 

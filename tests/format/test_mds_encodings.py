@@ -50,12 +50,12 @@ NAMES = {
 INT16 = np.array([[0, 1, 2], [3, 4, 5]], "int16")
 
 arrays = st.sampled_from([*INTS, *FLOATS]).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=1, max_dims=4, max_side=300))
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(max_dims=3, max_side=5))
 )
 jsons = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
 )
 VALUES = {
     "bytes": st.binary(),
@@ -296,7 +296,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"pkl"}))
 @given(data=st.binary(max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_garbage_never_crashes(name: str, data: bytes) -> None:
     try:
         mds_decode(name, data)

@@ -17,7 +17,14 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["Ranks", "World", "detect_ranks", "ranks_of_mesh", "worker_of_process"]
+__all__ = [
+    "Ranks",
+    "World",
+    "detect_ranks",
+    "explicit_ranks",
+    "ranks_of_mesh",
+    "worker_of_process",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -239,3 +246,39 @@ def ranks_of_mesh(mesh: Any, data_dims: Sequence[str], ranks_per_node: int = 1) 
     if size % per_node:
         per_node = 1
     return Ranks(rank, size, per_node, f"device mesh dimensions {', '.join(data_dims)}")
+
+
+def explicit_ranks(
+    mesh: Any,
+    data_dims: Sequence[str] | None,
+    data_rank: int | None,
+    data_size: int | None,
+    replication: int | None,
+) -> Ranks | None:
+    """Return the data-parallel place that the user names, or ``None`` if nothing is named.
+
+    Args:
+        mesh: A ``DeviceMesh``, or ``None``.
+        data_dims: Names of its data dimensions.
+        data_rank: Place among the ranks that get different samples, or ``None``.
+        data_size: Number of those.
+        replication: Given besides, it would say the same twice.
+
+    Raises:
+        ConfigError: The arguments are incomplete or contradict each other.
+    """
+    if (mesh is None) != (data_dims is None):
+        raise ConfigError("device_mesh and data_parallel_dims belong together: give both or neither.")
+    if (data_rank is None) != (data_size is None):
+        raise ConfigError("data_parallel_rank and data_parallel_size belong together: give both or neither.")
+    given = [mesh is not None, data_rank is not None, replication is not None]
+    if sum(given) > 1:
+        raise ConfigError("Give only one of device_mesh, data_parallel_rank and replication.")
+    per_node = detect_ranks().ranks_per_node
+    if mesh is not None and data_dims is not None:
+        return ranks_of_mesh(mesh, data_dims, per_node)
+    if data_rank is None or data_size is None:
+        return None
+    if data_size % per_node:
+        per_node = 1
+    return Ranks(data_rank, data_size, per_node, "data_parallel_rank")

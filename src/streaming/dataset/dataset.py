@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset
 from streaming.cache.cache import ShardCache
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array
-from streaming.core.world import World
+from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks
 from streaming.dataset.config import (
     CacheArgs,
     OrderArgs,
@@ -68,6 +68,14 @@ class StreamingDataset(Array, IterableDataset[Any]):
         replication: Consecutive ranks that get the same samples, for tensor or sequence parallelism.
         stream_name: Name of the registered :class:`Stream` class to use with ``remote`` and ``local``.
         stream_config: Further arguments of that class.
+        device_mesh: A ``DeviceMesh``; ranks that differ only in dimensions other than ``data_parallel_dims`` get the same
+            samples.
+        data_parallel_dims: Names of the mesh's dimensions over which data is split, outermost first.
+        data_parallel_rank: This rank's place among those that get different samples, instead of a mesh.
+        data_parallel_size: How many ranks get different samples.
+
+    Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
+    ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
 
     Raises:
         ConfigError: (a ``ValueError``) An argument is wrong, alone or together with others.
@@ -108,6 +116,10 @@ class StreamingDataset(Array, IterableDataset[Any]):
         replication: int | None = None,
         stream_name: str = "stream",
         stream_config: Mapping[str, Any] | None = None,
+        device_mesh: Any = None,
+        data_parallel_dims: Sequence[str] | None = None,
+        data_parallel_rank: int | None = None,
+        data_parallel_size: int | None = None,
     ) -> None:
         self.predownload = predownload
         self.cache_limit = parse_cache_limit(cache_limit)
@@ -146,6 +158,9 @@ class StreamingDataset(Array, IterableDataset[Any]):
                 batch_size,
             )
         cache_args = CacheArgs(self.predownload or 0, self.cache_limit)
+        self._ranks = explicit_ranks(
+            device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size, replication
+        )
         if replication is not None:
             World.detect().replicate(replication)
         if bool(streams) == bool(remote or local):
@@ -175,6 +190,11 @@ class StreamingDataset(Array, IterableDataset[Any]):
             directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened)
         )
         self._epochs = Epochs()
+        self._ranks_of_parent: Ranks | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle with the rank of this process: a spawned worker cannot look it up in ``torch.distributed``."""
+        return {**self.__dict__, "_ranks_of_parent": self._ranks_of_parent or detect_ranks()}
 
     # -- what it holds -------------------------------------------------------------------------
 
@@ -194,9 +214,14 @@ class StreamingDataset(Array, IterableDataset[Any]):
         return len(self._table.samples_per_shard)
 
     @property
+    def num_data_ranks(self) -> int:
+        """Number of ranks that get different samples."""
+        return self._parallel_world().num_ranks
+
+    @property
     def length(self) -> int:
         """Samples that each rank gets in an epoch."""
-        return -(-self.epoch_size // self._parallel_world().num_ranks)
+        return -(-self.epoch_size // self.num_data_ranks)
 
     def __len__(self) -> int:
         """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up."""
@@ -250,7 +275,8 @@ class StreamingDataset(Array, IterableDataset[Any]):
 
     def _parallel_world(self) -> World:
         """The world in which ranks that get the same samples count as one."""
-        world = World.detect()
+        ranks = self._ranks or self._ranks_of_parent or detect_ranks()
+        world = World.of_ranks(ranks, 1, 0)
         return world if self.replication is None else world.replicate(self.replication)
 
     @property

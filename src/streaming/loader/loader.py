@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from streaming.core.errors import ConfigError
-from streaming.core.world import World
 from streaming.dataset.dataset import StreamingDataset
 
 __all__ = ["StreamingDataLoader"]
@@ -55,9 +54,7 @@ class StreamingDataLoader(DataLoader[Any]):
         dataset = self.dataset
         if not isinstance(dataset, StreamingDataset):
             return None
-        shared = dataset.replication or 1
-        ranks = World.detect().num_ranks // shared
-        return dataset.state_dict(self.num_samples_yielded * ranks, False)
+        return dataset.state_dict(self.num_samples_yielded * dataset.num_data_ranks, False)
 
     def load_state_dict(self, obj: Mapping[str, Any] | None) -> None:
         """Have the next iteration continue where :meth:`state_dict` was taken.

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from streaming.core.errors import (
@@ -22,7 +23,7 @@ from streaming.storage.store import ObjectInfo, Sink
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, redact
 
-__all__ = ["RemoteStore", "Resolve"]
+__all__ = ["RemoteStore", "Resolve", "client_settings"]
 
 T = TypeVar("T")
 
@@ -33,6 +34,32 @@ _REPLY_S = 60.0
 # A transfer slower than this is taken for dead.
 _SLOWEST = 16 << 10
 _MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
+
+
+def client_settings(options: Mapping[str, Any], allow_http: bool) -> dict[str, Any]:
+    """Return the settings that all network clients take.
+
+    The client's own timeout covers a whole body, so it is out of the way: silence is noticed here. Its own retries are
+    few and quick, enough for a dropped idle connection: ``retry`` is the policy.
+
+    Args:
+        options: May hold ``client_options``, ``retry_config`` and ``allow_http``, which go before these.
+        allow_http: Whether the URL asks for plain http.
+    """
+    return {
+        "client_options": {
+            "allow_http": bool(options.get("allow_http", allow_http)),
+            "timeout": "7 days",
+            "connect_timeout": "10 seconds",
+            **options.get("client_options", {}),
+        },
+        "retry_config": {
+            "max_retries": 2,
+            "retry_timeout": timedelta(seconds=30),
+            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1)},
+            **options.get("retry_config", {}),
+        },
+    }
 
 
 class RemoteStore:
@@ -57,7 +84,7 @@ class RemoteStore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Credentials are looked up anew in each process, so only what the user gave travels.
-        return RemoteStore, (self.url, self._options, self._resolve)
+        return type(self), (self.url, self._options, self._resolve)
 
     def get(self, path: str) -> bytes:
         """Return a whole object."""
@@ -126,7 +153,7 @@ class RemoteStore:
         else:
             name, given, size = "put_bytes", bytes(source), len(source)
         limit = _REPLY_S + size / _SLOWEST
-        self._try(lambda spec: _call(spec, name, path, given, timeout_s=limit))
+        self._try(lambda spec: _call(spec.for_writing(), name, path, given, timeout_s=limit))
 
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""

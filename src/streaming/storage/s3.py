@@ -3,42 +3,182 @@
 from __future__ import annotations
 
 import os
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from streaming.storage.credentials import aws_settings
-from streaming.storage.remote import RemoteStore
+from streaming.core.errors import ConfigError
+from streaming.core.imports import optional_import
+from streaming.storage.credentials import Login, Profile, find_login, read_profile
+from streaming.storage.remote import RemoteStore, client_settings
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, split_bucket
 
 __all__ = ["build_s3", "open_s3", "resolve_s3"]
 
-_HINTS = {
-    "bucket": "Check the bucket's name.",
-    "missing": "Check the path.",
-    "denied": (
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), AWS_PROFILE, or the storage options "
-        "access_key_id and secret_access_key, and check that they are current and allow this."
-    ),
-    "throttled": "Use fewer workers, or retry more.",
-    "region": "Set AWS_REGION to the bucket's region.",
-    "scheme": "Write the endpoint as http://... or https://...",
+_OPTIONS = {
+    "access_key_id", "allow_http", "checksum_algorithm", "client_options", "credential_provider",
+    "endpoint", "profile", "region", "request_payer", "retry_config", "secret_access_key",
+    "server_side_encryption", "session_token", "skip_signature", "sse_kms_key_id", "unsigned_payload",
+    "virtual_hosted_style_request",
+}  # fmt: skip
+# As boto3, s3fs and others spell them.
+_ALIASES = {
+    "anon": "skip_signature",
+    "endpoint_url": "endpoint",
+    "key": "access_key_id",
+    "region_name": "region",
+    "secret": "secret_access_key",
+    "token": "session_token",
 }
+_AWS = "https://s3.amazonaws.com"
+_AWS_HOST = re.compile(r"s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com")
+_REGION_S = 10.0
 
 
 def open_s3(url: str, options: Mapping[str, Any]) -> RemoteStore:
-    """Open ``s3://bucket/prefix``. Nothing is contacted yet."""
+    """Open ``s3://bucket/prefix``. Nothing is contacted yet.
+
+    Args:
+        url: The root.
+        options: ``endpoint`` (else ``S3_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), ``region``,
+            ``profile``, ``access_key_id``, ``secret_access_key``, ``session_token``, ``skip_signature``,
+            ``request_payer``, ``virtual_hosted_style_request``, ``server_side_encryption`` and others of the client,
+            and ``client_options`` and ``retry_config`` as it takes them. The names of boto3 are understood as well.
+
+    Raises:
+        ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
+    """
     split_bucket(url)
-    return RemoteStore(url, options, resolve_s3)
+    canonical = _canonical(options)
+    _endpoint(canonical, {}, Profile("", {}))
+    return RemoteStore(url, canonical, resolve_s3)
 
 
 def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+    """Find everything that the client needs, from options, environment and profile files.
+
+    Args:
+        url: The root.
+        options: Options with canonical names.
+        find_region: Ask the endpoint for the bucket's region, since the configured one is wrong.
+
+    Raises:
+        ConfigError: The endpoint is not a URL, or a profile file cannot be parsed.
+        AccessDeniedError: The profile asked for is not there.
+    """
+    environ = dict(os.environ)
     bucket, prefix = split_bucket(url)
-    settings = {"bucket": bucket, "prefix": prefix or None, **aws_settings(options, os.environ)}
-    return ClientSpec(redact(url), "streaming.storage.s3:build_s3", settings, _HINTS)
+    profile = read_profile(options, environ)
+    login = find_login(options, environ, profile)
+    endpoint = _endpoint(options, environ, profile)
+    settings = {name: value for name, value in options.items() if name not in ("profile", "allow_http")}
+    settings.update(login.settings)
+    settings.update(client_settings(options, allow_http=(endpoint or "").startswith("http://")))
+    settings.update(bucket=bucket, prefix=prefix or None, region=_region(options, environ, profile, endpoint))
+    if endpoint:
+        settings["endpoint"] = endpoint
+    if find_region:
+        settings["region"] = _region_of_bucket(endpoint or _AWS, bucket) or settings["region"]
+    payers = environ.get("MOSAICML_STREAMING_AWS_REQUESTER_PAYS", "").split(",")
+    if bucket in (name.strip() for name in payers):
+        settings["request_payer"] = True
+    return ClientSpec(
+        redact(url),
+        "streaming.storage.s3:build_s3",
+        settings,
+        write_headers={"x-amz-acl": environ["S3_CANNED_ACL"]} if environ.get("S3_CANNED_ACL") else {},
+        hints=_hints(login, endpoint, str(settings["region"])),
+        environ={name: value for name, value in environ.items() if name.startswith("AWS_")},
+    )
 
 
-def build_s3(**settings: Any) -> Any:
+def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
+    """Build the client; with a profile that only Amazon's SDK understands, let the SDK sign in."""
     from obstore.store import S3Store
 
+    if boto3_profile is not None:
+        boto3 = optional_import("boto3", "aws", f"AWS profile {boto3_profile!r}")
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        session = boto3.Session(profile_name=boto3_profile)
+        settings["credential_provider"] = Boto3CredentialProvider(session)
     return S3Store(**settings)
+
+
+def _canonical(options: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for given, value in options.items():
+        name = given.lower().removeprefix("aws_")
+        name = _ALIASES.get(name, name)
+        if name not in _OPTIONS:
+            known = ", ".join(sorted(_OPTIONS))
+            raise ConfigError(f"Unknown storage option {given!r} for s3://. Known: {known}.")
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _endpoint(
+    options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile
+) -> str | None:
+    names = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    candidates = [("the option endpoint", options.get("endpoint"))]
+    candidates += [(name, environ.get(name)) for name in names]
+    candidates += [(f"endpoint_url of the profile {profile.name!r}", profile.values.get("endpoint_url"))]
+    for source, value in candidates:
+        if not value:
+            continue
+        if not re.match(r"https?://[^/]", value):
+            raise ConfigError(f"{source} is {redact(value)!r}; expected http://host or https://host.")
+        return str(value).rstrip("/")
+    return None
+
+
+def _region(
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    profile: Profile,
+    endpoint: str | None,
+) -> str:
+    host = _AWS_HOST.search(endpoint or "")
+    return (
+        options.get("region")
+        or environ.get("AWS_REGION")
+        or environ.get("AWS_DEFAULT_REGION")
+        or profile.values.get("region")
+        or (host.group(1) if host else "us-east-1")
+    )
+
+
+def _region_of_bucket(endpoint: str, bucket: str) -> str | None:
+    """Ask an endpoint where a bucket is; it says so whether or not it lets us in."""
+    request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_REGION_S) as reply:
+            return reply.headers.get("x-amz-bucket-region")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.headers.get("x-amz-bucket-region")
+    except (OSError, ValueError):
+        return None
+
+
+def _hints(login: Login, endpoint: str | None, region: str) -> dict[str, str]:
+    host = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else None
+    where = f"The endpoint is {host}. " if host else ""
+    return {
+        "bucket": f"{where}Check the bucket's name{' and S3_ENDPOINT_URL' if host else ''}.",
+        "missing": "Check the path.",
+        "denied": (
+            f"Credentials came from {login.source}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
+            "AWS_SESSION_TOKEN), AWS_PROFILE, or the storage options access_key_id and secret_access_key; check that "
+            "they are current and that they allow this."
+        ),
+        "throttled": "It asks to slow down: use fewer workers, or more retries.",
+        "region": f"The region {region!r} is not the bucket's: set AWS_REGION.",
+        "unavailable": f"{where}Check the network{' and S3_ENDPOINT_URL' if host else ''}.",
+    }

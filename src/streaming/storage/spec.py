@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -18,23 +19,43 @@ class ClientSpec:
     Attributes:
         url: The store's root, fit to be shown.
         builder: ``"module:function"`` that builds the client from ``settings``.
-        settings: Keyword arguments of the builder; they may hold secrets, so they are never shown.
+        settings: Keyword arguments of the builder. They may hold secrets, so they are never shown.
+        write_headers: Headers that go with what is written.
         hints: What to advise when an operation fails, by the kind of failure (see ``failures``).
+        environ: Variables that the builder may read besides. They may hold secrets as well.
     """
 
     url: str
     builder: str
     settings: Mapping[str, Any]
-    hints: Mapping[str, str]
+    write_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    hints: Mapping[str, str] = field(default_factory=dict[str, str])
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __repr__(self) -> str:
         return f"ClientSpec({self.url})"
 
     def key(self) -> bytes:
         """Return bytes that are equal for specs that build equal clients."""
-        return pickle.dumps((self.builder, sorted(self.settings.items())))
+        return pickle.dumps((self.builder, sorted(self.settings.items()), sorted(self.environ.items())))
+
+    def for_writing(self) -> ClientSpec:
+        """Return the client to write with."""
+        if not self.write_headers:
+            return self
+        options = dict(self.settings.get("client_options", {}))
+        options["default_headers"] = {**options.get("default_headers", {}), **self.write_headers}
+        return replace(self, settings={**self.settings, "client_options": options}, write_headers={})
 
     def build(self) -> Any:
         """Build the client. Does not contact anything."""
         module, _, name = self.builder.partition(":")
         return getattr(import_module(module), name)(**self.settings)
+
+    def adopt_environ(self) -> None:
+        """Make this process's variables of the same prefix what they were where the spec was made."""
+        prefixes = {name.partition("_")[0] + "_" for name in self.environ} | {"AWS_"}
+        for name in [n for n in os.environ if n.partition("_")[0] + "_" in prefixes]:
+            if name not in self.environ:
+                del os.environ[name]
+        os.environ.update(self.environ)

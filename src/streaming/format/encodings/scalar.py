@@ -113,7 +113,10 @@ class Scalar(Encoding):
             except OverflowError:
                 pass  # becomes infinite below, as in NumPy
         with np.errstate(over="ignore"):
-            return np.asarray(self._type(obj)).astype(self._little_endian).tobytes()
+            value = np.asarray(self._type(obj)).astype(self._little_endian)
+        if value.ndim:
+            raise TypeError("expected one number")
+        return value.tobytes()
 
     def decode(self, data: bytes) -> Any:
         """Return the NumPy scalar."""
