@@ -46,9 +46,7 @@ def write_dataset(remote: str, num_samples: int) -> int:
     """Cut the sources into samples of ``CONTEXT + 1`` bytes and write them to the remote."""
     columns = {"id": "int", "tokens": f"ndarray:uint8:{CONTEXT + 1}"}
     written = 0
-    with MDSWriter(
-        columns=columns, out=remote, compression="zstd", hashes=["xxh64"], size_limit="128kb"
-    ) as out:
+    with MDSWriter(columns=columns, out=remote, compression="zstd", hashes=["xxh64"], size_limit="128kb") as out:
         for source in python_sources():
             tokens = np.frombuffer(source, np.uint8)
             for row in tokens[: len(tokens) // (CONTEXT + 1) * (CONTEXT + 1)].reshape(-1, CONTEXT + 1):
@@ -69,13 +67,12 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(256, width)
         self.positions = nn.Parameter(torch.zeros(CONTEXT, width))
-        block = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True
-        )
+        block = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True)
         self.blocks = nn.TransformerEncoder(block, layers, enable_nested_tensor=False)
         self.head = nn.Linear(width, 256)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return logits of the byte after each one: ``float32[batch, CONTEXT, 256]``."""
         mask = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1])
         return self.head(self.blocks(self.tokens(tokens) + self.positions, mask, is_causal=True))
 
@@ -207,9 +204,7 @@ def main() -> None:
         "loss, first and last 10 steps": f"{first:.3f} -> {last:.3f}",
         "samples a second": f"{num_samples / trainer.step_s:,.0f}",
         "waiting for data, share of a step": f"{trainer.wait_s / trainer.step_s:.2%}",
-        "bytes on the remote (zstd)": f"{bytes_under(Path(args.remote)):,}"
-        if "://" not in args.remote
-        else "-",
+        "bytes on the remote (zstd)": f"{bytes_under(Path(args.remote)):,}" if "://" not in args.remote else "-",
         "bytes in the cache (raw)": f"{bytes_under(args.out / 'cache'):,}",
         "loss curve": str(picture),
     }

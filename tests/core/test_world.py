@@ -59,9 +59,7 @@ def test_contradictions_are_refused(env: dict[str, str]) -> None:
         ((2, 8, 1, 9), 1, (2, 8, 1, 1, 0, 16)),
     ],
 )
-def test_replicate(
-    world: tuple[int, int, int, int], replication: int, expected: tuple[int, ...]
-) -> None:
+def test_replicate(world: tuple[int, int, int, int], replication: int, expected: tuple[int, ...]) -> None:
     w = World(*world).replicate(replication)
     found = (w.num_nodes, w.ranks_per_node, w.node, w.rank_of_node, w.worker_of_rank, w.num_ranks)
     assert found == expected
@@ -95,9 +93,7 @@ class Mesh:
 
 def test_mesh_ranks_that_share() -> None:
     shape = {"dp_replicate": 2, "dp_shard": 2, "tp": 4}
-    places = {
-        ranks_of_mesh(Mesh(shape, [1, 0, tp]), ["dp_replicate", "dp_shard"]).rank for tp in range(4)
-    }
+    places = {ranks_of_mesh(Mesh(shape, [1, 0, tp]), ["dp_replicate", "dp_shard"]).rank for tp in range(4)}
     assert places == {2}
 
 

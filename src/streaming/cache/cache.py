@@ -41,9 +41,7 @@ class ShardCache:
         index_bytes: Bytes of the indexes, counted as used.
     """
 
-    def __init__(
-        self, directories: Sequence[ShardDirectory], limit: int | None = None, index_bytes: int = 0
-    ) -> None:
+    def __init__(self, directories: Sequence[ShardDirectory], limit: int | None = None, index_bytes: int = 0) -> None:
         self.directories = tuple(directories)
         self.limit = limit
         self.index_bytes = index_bytes
@@ -177,9 +175,7 @@ class ShardCache:
         """
         candidates = self._evictable()
         if not len(candidates):
-            raise ConfigError(
-                "There is no shard to evict: the cache holds none that it fetched. Raise cache_limit."
-            )
+            raise ConfigError("There is no shard to evict: the cache holds none that it fetched. Raise cache_limit.")
         coldest = int(candidates[np.argmin(self._access()[candidates])])
         self.evict(coldest)
         return coldest
@@ -191,10 +187,7 @@ class ShardCache:
 
     def _owned(self) -> np.ndarray[Any, Any]:
         return np.concatenate(
-            [
-                d.table.owned if d.table is not None else np.zeros(d.index.num_shards, np.int64)
-                for d in self.directories
-            ]
+            [d.table.owned if d.table is not None else np.zeros(d.index.num_shards, np.int64) for d in self.directories]
         )
 
     def _access(self) -> np.ndarray[Any, Any]:
@@ -223,14 +216,9 @@ class ShardCache:
 
     def _check_limit(self, limit: int) -> None:
         if limit <= self.index_bytes:
-            raise ConfigError(
-                f"cache_limit={limit} must exceed the size of the indexes, {self.index_bytes} bytes."
-            )
+            raise ConfigError(f"cache_limit={limit} must exceed the size of the indexes, {self.index_bytes} bytes.")
         largest = max(
-            (
-                int((d.index.raw_bytes + d.index.zip_bytes).max(initial=0))
-                for d in self.directories
-            ),
+            (int((d.index.raw_bytes + d.index.zip_bytes).max(initial=0)) for d in self.directories),
             default=0,
         )
         if limit < 4 * largest:

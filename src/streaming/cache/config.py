@@ -36,6 +36,4 @@ class FetchConfig:
         if self.download_retry < 0:
             raise ConfigError(f"download_retry must not be negative, got {self.download_retry}.")
         if not self.download_timeout > 0:
-            raise ConfigError(
-                f"download_timeout must be a positive number of seconds, got {self.download_timeout}."
-            )
+            raise ConfigError(f"download_timeout must be a positive number of seconds, got {self.download_timeout}.")

@@ -39,17 +39,13 @@ class ShardDirectory:
         origin: Text that identifies where the data comes from (the remote's URL).
     """
 
-    def __init__(
-        self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str
-    ) -> None:
+    def __init__(self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str) -> None:
         self.directory = directory
         self.index = index
         self.store = store
         self.config = config
         self._fingerprint = blake2b(
-            b"\0".join(
-                (origin.encode(), index.samples.tobytes(), index.raw_bytes.tobytes())
-            ),
+            b"\0".join((origin.encode(), index.samples.tobytes(), index.raw_bytes.tobytes())),
             digest_size=16,
         ).digest()
         self._table: CacheTable | None = None
@@ -231,9 +227,7 @@ def _stamp(files: _Files) -> int:
     stamp = 1
     for job in files.jobs:
         status = os.stat(job.path(job.raw))
-        stamp = (stamp * 1000003 ^ status.st_mtime_ns ^ status.st_size ^ status.st_ino << 20) & (
-            2**62 - 1
-        )
+        stamp = (stamp * 1000003 ^ status.st_mtime_ns ^ status.st_size ^ status.st_ino << 20) & (2**62 - 1)
     return stamp or 1
 
 
@@ -251,4 +245,3 @@ def _remove(path: str) -> int:
     except FileNotFoundError:
         return 0
     return size
-

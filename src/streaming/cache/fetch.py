@@ -212,9 +212,7 @@ def _attempts(
                 f"Could not write {part}: {error}. Check free space and permissions of {job.directory}."
             ) from error
         stats.retries += 1
-        logger.warning(
-            "fetching %s failed (%s); trying again in %.1f s", job.wire.basename, cause, wait
-        )
+        logger.warning("fetching %s failed (%s); trying again in %.1f s", job.wire.basename, cause, wait)
         if wait:
             sleep(wait)
 
@@ -226,9 +224,7 @@ def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> Sh
     )
 
 
-def _attempt(
-    job: FileJob, store: Store, config: FetchConfig, part: str, stats: FetchStats
-) -> None:
+def _attempt(job: FileJob, store: Store, config: FetchConfig, part: str, stats: FetchStats) -> None:
     wire = job.wire
     offset = os.path.getsize(part) if os.path.exists(part) else 0
     if offset > wire.bytes:
@@ -251,9 +247,7 @@ def _attempt(
                 total_timeout=None,
             )
         sinks.finish()
-    if job.zip is None:
-        os.replace(part, job.path(wire))
-    elif config.keep_zip:
+    if job.zip is None or config.keep_zip:
         os.replace(part, job.path(wire))
     else:
         os.unlink(part)
@@ -319,16 +313,12 @@ class _Sinks:
         if self._hasher is not None and self._algo is not None:
             found = self._hasher.hexdigest()
             if found != self._wire.hashes[self._algo]:
-                raise self._mismatch(
-                    f"{self._algo} {found}; the index records {self._wire.hashes[self._algo]}"
-                )
+                raise self._mismatch(f"{self._algo} {found}; the index records {self._wire.hashes[self._algo]}")
         if self._raw_file is not None and self._raw_path is not None:
             _write_all(self._raw_file, self._decompressor.finish())
             written = self._raw_file.tell()
             if written != self._job.raw.bytes:
-                raise self._mismatch(
-                    f"{written} bytes once decompressed; the index records {self._job.raw.bytes}"
-                )
+                raise self._mismatch(f"{written} bytes once decompressed; the index records {self._job.raw.bytes}")
             os.replace(self._raw_path, self._job.path(self._job.raw))
 
     def _mismatch(self, what: str) -> ChecksumError:
@@ -342,4 +332,3 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-

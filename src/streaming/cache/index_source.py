@@ -53,9 +53,7 @@ def load_index(directory: str, store: Store | None, retries: int) -> tuple[Index
         return Index.parse(data, path), len(data)
     local = _read(path)
     try:
-        data = call_with_retries(
-            lambda: store.get(INDEX_NAME), RetryPolicy(attempts=retries + 1), time.sleep
-        )
+        data = call_with_retries(lambda: store.get(INDEX_NAME), RetryPolicy(attempts=retries + 1), time.sleep)
     except StorageError as error:
         if local is not None:
             logger.warning("using the local %s, since the remote's cannot be read: %s", path, error)

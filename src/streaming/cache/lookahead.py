@@ -79,5 +79,3 @@ class LookAhead:
     def close(self) -> None:
         """Forget what was asked for; fetches that run end by themselves."""
         self._asked.clear()
-
-

@@ -57,9 +57,7 @@ class UrgentFirst:
             self._jobs[key] = (deadline, job, future)
             heapq.heappush(self._heap, (deadline, next(self._order), key))
             if not self._idle and len(self._threads) < self._num_threads:
-                thread = threading.Thread(
-                    target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True
-                )
+                thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
             self._changed.notify()
@@ -91,7 +89,7 @@ class UrgentFirst:
             error: BaseException | None = None
             try:
                 job()
-            except BaseException as raised:  # noqa: BLE001
+            except BaseException as raised:
                 error = raised
             with self._changed:
                 self._jobs.pop(key, None)

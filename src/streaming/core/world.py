@@ -51,7 +51,7 @@ class Ranks:
         Raises:
             ConfigError: The numbers contradict each other.
         """
-        if not (0 <= self.rank < self.num_ranks and 0 < self.ranks_per_node):
+        if not (0 <= self.rank < self.num_ranks and self.ranks_per_node > 0):
             raise ConfigError(
                 f"{self.source} says rank {self.rank} of {self.num_ranks} with {self.ranks_per_node} per "
                 "node, which cannot be. Check RANK, WORLD_SIZE and LOCAL_WORLD_SIZE."
@@ -75,9 +75,7 @@ class World:
         worker: Flat index of this worker, ``rank * workers_per_rank + worker_of_rank``.
     """
 
-    def __init__(
-        self, num_nodes: int, ranks_per_node: int, workers_per_rank: int, worker: int
-    ) -> None:
+    def __init__(self, num_nodes: int, ranks_per_node: int, workers_per_rank: int, worker: int) -> None:
         self.num_nodes = num_nodes
         self.ranks_per_node = ranks_per_node
         self.workers_per_rank = workers_per_rank
@@ -136,9 +134,7 @@ class World:
         if replication <= 0:
             raise ConfigError(f"replication must be positive, got {replication}.")
         if self.num_ranks % replication:
-            raise ConfigError(
-                f"replication={replication} must divide the number of ranks, {self.num_ranks}."
-            )
+            raise ConfigError(f"replication={replication} must divide the number of ranks, {self.num_ranks}.")
         num_ranks = self.num_ranks // replication
         if num_ranks % self.ranks_per_node == 0:
             num_nodes, ranks_per_node = num_ranks // self.ranks_per_node, self.ranks_per_node
@@ -150,9 +146,7 @@ class World:
     def detect_workers(self) -> World:
         """Return this world with the workers of the present process."""
         worker, num_workers = worker_of_process()
-        return World(
-            self.num_nodes, self.ranks_per_node, num_workers, self.rank * num_workers + worker
-        )
+        return World(self.num_nodes, self.ranks_per_node, num_workers, self.rank * num_workers + worker)
 
 
 def worker_of_process() -> tuple[int, int]:
@@ -226,7 +220,7 @@ def ranks_of_mesh(mesh: Any, data_dims: Sequence[str], ranks_per_node: int = 1) 
     Raises:
         ConfigError: A name is not a dimension of the mesh, or this process is not in the mesh.
     """
-    names = tuple(mesh.mesh_dim_names or ())
+    names: tuple[str, ...] = tuple(mesh.mesh_dim_names or ())
     unknown = [name for name in data_dims if name not in names]
     if unknown or not data_dims:
         raise ConfigError(

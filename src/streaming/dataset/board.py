@@ -118,5 +118,3 @@ def _anonymous_file() -> int:
         fd, path = tempfile.mkstemp(prefix="streaming-epoch-")
         os.unlink(path)
     return fd
-
-

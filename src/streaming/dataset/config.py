@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
@@ -118,7 +119,7 @@ def parse_cache_limit(value: int | float | str | None) -> int | None:
     return bytes_to_int(value) or None
 
 
-def _at_least(name: str, value: int, least: int) -> None:
+def _at_least(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{name} must be an integer, got {value!r}.")
     if value < least:

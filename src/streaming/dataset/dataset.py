@@ -186,9 +186,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         self._table = ShardTable([directory.index for directory in directories])
         self._ordering = Ordering(args, self._table, self.streams)
         self.epoch_size = self._ordering.epoch_size
-        self._cache = ShardCache(
-            directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened)
-        )
+        self._cache = ShardCache(directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened))
         self._epochs = Epochs()
         self._ranks_of_parent: Ranks | None = None
 
@@ -251,9 +249,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         """
         del retry
         if not 0 <= sample_id < self._table.num_samples:
-            raise IndexError(
-                f"Index {sample_id} is out of range for {self._table.num_samples} samples."
-            )
+            raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
         shard, index = self._table.locate(sample_id)
         return self._cache.get(shard).get(index)
 
@@ -408,5 +404,3 @@ def _check_local_directories(streams: Sequence[Stream]) -> None:
                 f"Two streams use the local directory {directory} for different remotes. Give each its own `local`."
             )
         seen[directory] = stream.remote
-
-

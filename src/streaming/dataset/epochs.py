@@ -58,12 +58,13 @@ class Epochs:
             if info is None:
                 return _start(doc, _next(doc))
             key = [info.seed - info.id, self._rounds, info.num_workers]
-            claim = _find_claim(doc["claims"], key, info.id)
+            claim: dict[str, Any] | None = _find_claim(doc["claims"], key, info.id)
             if claim is None:
                 start = _start(doc, _next(doc))
                 claim = {"key": key, "pids": {}, "start": [start.epoch, start.sample_in_epoch]}
                 doc["claims"] = [*doc["claims"][1 - _REMEMBERED :], claim]
-            claim["pids"][str(info.id)] = os.getpid()
+            pids: dict[str, int] = claim["pids"]
+            pids[str(info.id)] = os.getpid()
             epoch, sample = claim["start"]
             return Start(epoch, sample, dict(doc["settings"]))
 
@@ -118,9 +119,7 @@ def _start(doc: dict[str, Any], epoch: int) -> Start:
     return Start(epoch, sample, dict(doc["settings"]))
 
 
-def _find_claim(
-    claims: list[dict[str, Any]], key: list[int], worker: int
-) -> dict[str, Any] | None:
+def _find_claim(claims: list[dict[str, Any]], key: list[int], worker: int) -> dict[str, Any] | None:
     for claim in reversed(claims):
         if claim["key"] == key:
             pids: dict[str, int] = claim["pids"]

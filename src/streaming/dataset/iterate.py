@@ -20,9 +20,7 @@ _BLOCK = 4096
 _STEP = 64
 
 
-def iterate(
-    dataset: Any, cache: ShardCache, table: ShardTable, ids: WorkerIds, predownload: int
-) -> Iterator[Any]:
+def iterate(dataset: Any, cache: ShardCache, table: ShardTable, ids: WorkerIds, predownload: int) -> Iterator[Any]:
     """Yield the samples of one worker in order.
 
     A dataset class that overrides ``__getitem__`` or ``get_item`` is asked for each sample through it.

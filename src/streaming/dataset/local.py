@@ -32,9 +32,7 @@ class LocalDataset(Array, Dataset[Any]):
         IndexFormatError: The index is not valid.
     """
 
-    def __init__(
-        self, local: str, split: str | None = None, allow_unsafe_types: bool = False
-    ) -> None:
+    def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = os.fspath(local)
         self.split = split or ""
         directory = os.path.join(os.path.expanduser(self.local), self.split)
@@ -58,8 +56,6 @@ class LocalDataset(Array, Dataset[Any]):
             ShardFormatError: The shard's bytes contradict the index.
         """
         if not 0 <= sample_id < self._table.num_samples:
-            raise IndexError(
-                f"Index {sample_id} is out of range for {self._table.num_samples} samples."
-            )
+            raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
         shard, index = self._table.locate(sample_id)
         return self._cache.get(shard).get(index)

@@ -128,7 +128,9 @@ class Stream:
         """The directory that holds this stream's index and shards."""
         if self.local is None:
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
-        return os.path.join(os.path.expanduser(self.local), self.split) if self.split else os.path.expanduser(self.local)
+        return (
+            os.path.join(os.path.expanduser(self.local), self.split) if self.split else os.path.expanduser(self.local)
+        )
 
     @property
     def fetch_config(self) -> FetchConfig:
@@ -168,9 +170,7 @@ class Stream:
         index, index_bytes = load_index(self.directory, store, config.download_retry)
         where = redact(self.remote) if self.remote else self.directory
         if not index.num_samples:
-            raise EmptyDatasetError(
-                f"The dataset at {where} contains no samples. Write it again, or check `split`."
-            )
+            raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")
         if not allow_unsafe_types:
             check_safe(index, where)
         return ShardDirectory(self.directory, index, store, config, where), index_bytes

@@ -39,7 +39,7 @@ class StreamingDataLoader(DataLoader[Any]):
                 "be equal: the order of samples, and what a checkpoint counts, depend on it."
             )
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield batches; each is counted before it is handed out."""
         self.num_samples_yielded = 0
         for batch in super().__iter__():

@@ -70,8 +70,6 @@ def worker_ids(
         ConfigError: The layout does not fit the order.
     """
     if spec.batching_method == "random":
-        return ClassicEpoch(spec, epoch).worker_ids(
-            layout, node, rank_of_node, worker_of_rank, sample_in_epoch
-        )
+        return ClassicEpoch(spec, epoch).worker_ids(layout, node, rank_of_node, worker_of_rank, sample_in_epoch)
     work = generate_work(spec, layout, epoch, sample_in_epoch)
     return _Listed(work[node, rank_of_node, worker_of_rank].reshape(-1))

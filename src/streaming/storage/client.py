@@ -64,9 +64,7 @@ class HelperClient:
                     raise _gone(spec, error) from None
         return None
 
-    def stream(
-        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float
-    ) -> Iterator[Any]:
+    def stream(self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
         """Run an operation that gives items one after another; see ``Direct.stream``."""
         request = ("stream", (spec, name, path, *args), {"stall_s": stall_s})
         begun = False

@@ -30,9 +30,14 @@ _END = object()
 
 
 class Direct:
-    """Clients and the loop they run on. Belongs to the process that makes it; see ``runtime``."""
+    """Clients and the loop they run on. Belongs to the process that makes it; see ``runtime``.
 
-    def __init__(self) -> None:
+    Args:
+        adopt_environ: Build each client with the variables it was described with, not those of this process.
+    """
+
+    def __init__(self, adopt_environ: bool = False) -> None:
+        self._adopt_environ = adopt_environ
         self._lock = threading.Lock()
         self._clients: OrderedDict[bytes, Any] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,9 +59,7 @@ class Direct:
         client = self._client(spec)
         return self._wait(self._submit(CALLS[name](client, path, *args)), spec, path, timeout_s)
 
-    def stream(
-        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float
-    ) -> Iterator[Any]:
+    def stream(self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
         """Run an operation that gives items one after another; the next is under way while one is used.
 
         Args:
@@ -101,6 +104,8 @@ class Direct:
         with self._lock:
             client = self._clients.get(key)
             if client is None:
+                if self._adopt_environ:
+                    spec.adopt_environ()
                 client = self._clients[key] = _built(spec)
                 if len(self._clients) > _MAX_CLIENTS:
                     self._clients.popitem(last=False)
@@ -117,9 +122,7 @@ class Direct:
         # The client's runtime starts on first use with a thread for every core, in every worker: cap it.
         os.environ.setdefault(_THREADS, "2")
         loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=_serve, args=(loop,), name="streaming-storage", daemon=True
-        )
+        self._thread = threading.Thread(target=_serve, args=(loop,), name="streaming-storage", daemon=True)
         self._thread.start()
         atexit.register(self.close)
         return loop

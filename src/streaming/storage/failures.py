@@ -1,7 +1,7 @@
 """The one border at which the network client's exceptions become ours.
 
-The client's texts quote request URLs (with user information and signatures) and server replies, so they are never passed
-on nor chained: status, code and message are taken from them, and everything else is left behind.
+The client's texts quote request URLs (with user information and signatures) and the servers' replies, so they are never
+passed on or chained: status, code and message are taken from them, and the rest is left behind.
 """
 
 from __future__ import annotations
@@ -16,20 +16,13 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import join, redact, redact_text
+from streaming.storage.url import join, redact_text
 
 __all__ = ["RangeError", "RangeIgnoredError", "WrongRegionError", "failure"]
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
-_REFUSED = "Connection refused"
-_DNS = "dns error"
-_DENIED_CODES = {"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "TokenRefreshRequired"}
-_THROTTLE_CODES = {"SlowDown", "TooManyRequests", "RequestLimitExceeded", "ThrottlingException", "ServiceUnavailable"}
-_NO_CREDENTIALS = re.compile(
-    r"credential|169\.254\.169\.254|unauthori[sz]ed|token|metadata|assume", re.IGNORECASE
-)
 
 
 class RangeError(StorageError):
@@ -42,6 +35,72 @@ class RangeIgnoredError(StorageError):
 
 class WrongRegionError(StorageError):
     """The bucket is in another region."""
+
+
+Kind = tuple[type[StorageError], str]
+"""An exception, and the name of the hint that goes with it."""
+
+_MISSING: Kind = (ObjectNotFoundError, "missing")
+_BUCKET: Kind = (ObjectNotFoundError, "bucket")
+_DENIED: Kind = (AccessDeniedError, "denied")
+_THROTTLED: Kind = (ThrottledError, "throttled")
+_UNAVAILABLE: Kind = (UnavailableError, "unavailable")
+_REGION: Kind = (WrongRegionError, "region")
+_OTHER: Kind = (StorageError, "")
+
+_BY_CODE: dict[str, Kind] = {
+    "NoSuchBucket": _BUCKET,
+    "PermanentRedirect": _REGION,
+    "ExpiredToken": _DENIED,
+    "InvalidToken": _DENIED,
+    "TokenRefreshRequired": _DENIED,
+    "SlowDown": _THROTTLED,
+    "TooManyRequests": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
+    "InternalError": _UNAVAILABLE,
+    "RequestTimeout": _UNAVAILABLE,
+}
+_BY_STATUS: dict[int, Kind] = {
+    301: _REGION,
+    307: _REGION,
+    401: _DENIED,
+    403: _DENIED,
+    404: _MISSING,
+    408: _UNAVAILABLE,
+    410: _MISSING,
+    416: (RangeError, ""),
+    429: _THROTTLED,
+    503: _THROTTLED,
+}
+_BY_CLASS: dict[str, Kind] = {
+    "FileNotFoundError": _MISSING,
+    "PermissionDeniedError": _DENIED,
+    "UnauthenticatedError": _DENIED,
+}
+# Parts of what the client says when there was no reply, or none that it could use; the first that occurs decides.
+_BY_TEXT: tuple[tuple[str, Kind], ...] = (
+    ("configured region", _REGION),
+    ("169.254.", _DENIED),
+    ("/latest/api/token", _DENIED),
+    ("WebIdentity", _DENIED),
+    ("redential", _DENIED),
+    ("NotPartial", (RangeIgnoredError, "")),
+    ("Received non-partial response", (RangeIgnoredError, "")),
+    ("HTTP error", _UNAVAILABLE),
+    ("response body", _UNAVAILABLE),
+)
+_REASONS = (
+    ("Connection refused", "the connection was refused"),
+    ("failed to lookup", "its host name is not known"),
+    ("dns error", "its host name is not known"),
+    ("Connection reset", "the connection was reset"),
+    ("connection closed", "the connection was closed"),
+    ("UnexpectedEof", "the connection was closed"),
+    ("BadScheme", "plain http is not allowed (option allow_http)"),
+    ("certificate", "the server's certificate is not trusted"),
+    ("timed out", "the connection timed out"),
+    ("TimedOut", "the connection timed out"),
+)
 
 
 def failure(error: BaseException, spec: ClientSpec, path: str) -> StorageError:
@@ -59,65 +118,38 @@ def failure(error: BaseException, spec: ClientSpec, path: str) -> StorageError:
         return error
     text = str(error)
     status, code = _found(_STATUS, text), _found(_CODE, text)
-    kind, hint = _kind(error, text, int(status or 0), code or "")
-    reason = _reason(text, status, code)
-    advice = spec.hints.get(hint, "")
-    where = redact(join(spec.url, path))
-    return kind(f"{where}: {reason}{' ' + advice if advice else ''}")
+    kind, hint = _kind(error, text, int(status or 0), code)
+    reason = f"the server answered {status}" if status else _reason(error, text)
+    message = redact_text(_found(_MESSAGE, text)).rstrip(".") if kind is not AccessDeniedError else ""
+    said = ": ".join(part for part in (code, message) if part)
+    parts = [f"{join(spec.url, path)}: {reason}{f' ({said})' if said else ''}.", spec.hints.get(hint, "")]
+    return kind(" ".join(part for part in parts if part))
 
 
-def _found(pattern: re.Pattern[str], text: str) -> str | None:
+def _found(pattern: re.Pattern[str], text: str) -> str:
     match = pattern.search(text)
-    return match.group(1) if match else None
+    return match.group(1) if match else ""
 
 
-def _kind(
-    error: BaseException, text: str, status: int, code: str
-) -> tuple[type[StorageError], str]:
-    name = type(error).__name__
-    if code == "PermanentRedirect" or "configured region" in text or "region" in text and code == "AuthorizationHeaderMalformed":
-        return WrongRegionError, "region"
-    if code in _THROTTLE_CODES or status in (429, 503):
-        return ThrottledError, "throttled"
-    if code == "NoSuchBucket":
-        return ObjectNotFoundError, "bucket"
-    if name in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
-        return AccessDeniedError, "denied"
-    if code in _DENIED_CODES:
-        return AccessDeniedError, "denied"
-    if isinstance(error, FileNotFoundError) or status == 404:
-        return ObjectNotFoundError, "missing"
-    if status == 416:
-        return RangeError, ""
-    if name == "NotSupportedError":
-        return RangeIgnoredError, ""
-    return _kind_without_reply(text, status)
-
-
-def _kind_without_reply(text: str, status: int) -> tuple[type[StorageError], str]:
-    head = text.partition("Debug source")[0]
-    if "BadScheme" in text:
-        return StorageError, "scheme"
-    if "Error performing" not in head and _NO_CREDENTIALS.search(head):
-        return AccessDeniedError, "denied"
-    if status >= 500 or "HTTP error" in head or "error decoding response body" in head:
-        return UnavailableError, "unavailable"
-    if "range" in head.lower() and "Server returned" not in head:
-        return RangeIgnoredError, ""
-    return StorageError, ""
-
-
-def _reason(text: str, status: str | None, code: str | None) -> str:
+def _kind(error: BaseException, text: str, status: int, code: str) -> Kind:
+    if code == "AuthorizationHeaderMalformed" and "expecting" in text:
+        return _REGION
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:
+        return _UNAVAILABLE
     if status:
-        message = _found(_MESSAGE, text)
-        said = f" {code}" if code else ""
-        return f"the server answered {status}{said}" + (f" ({redact_text(message)})" if message else "") + "."
-    if _REFUSED in text:
-        return "the connection was refused."
-    if _DNS in text or "failed to lookup" in text:
-        return "its host name could not be resolved."
-    if "BadScheme" in text:
-        return "plain http is not allowed."
-    head = redact_text(text.partition("\n")[0]).strip()
-    # Everything but the last part names what was asked for, which the message has said already.
-    return (head.rpartition(" - ")[2] or type(text).__name__) + "."
+        return _OTHER
+    if type(error).__name__ in _BY_CLASS:
+        return _BY_CLASS[type(error).__name__]
+    return next((kind for part, kind in _BY_TEXT if part in text), _OTHER)
+
+
+def _reason(error: BaseException, text: str) -> str:
+    for part, reason in _REASONS:
+        if part in text:
+            return reason
+    # The last part of the first line is the cause; the parts before it say what was asked for.
+    return redact_text(text.partition("\n")[0]).rpartition(" - ")[2].strip(" .") or type(error).__name__

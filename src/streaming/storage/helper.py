@@ -33,7 +33,7 @@ def main(control_fd: int, parent: int) -> None:
     # The parent decides when this process ends; a Ctrl-C is for the parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
-    direct = Direct()
+    direct = Direct(adopt_environ=True)
     # A process forked without Python's hooks may hold the other end open, so ask who the parent is as well.
     while os.getppid() == parent:
         ready, _, _ = select.select([control], [], [], _PARENT_CHECK_S)
@@ -60,9 +60,7 @@ def _serve(channel: socket.socket, direct: Direct) -> None:
             return
 
 
-def _answer(
-    channel: socket.socket, direct: Direct, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def _answer(channel: socket.socket, direct: Direct, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         if method == "call":
             result = direct.call(*args, **kwargs)

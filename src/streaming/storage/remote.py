@@ -101,7 +101,7 @@ class RemoteStore:
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of an object."""
         check_path(path)
-        return self._try(lambda spec: _call(spec, "head", path))
+        return self._try(lambda spec: self._call(spec, "head", path))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every object in and below the directory ``prefix``, in the order of their paths."""
@@ -136,9 +136,7 @@ class RemoteStore:
                 if sink is not None:
                     sink(chunk)
                 if deadline is not None and time.monotonic() > deadline:
-                    raise StalledError(
-                        f"{self!r}/{path}: {at} of {info.bytes} bytes came within {total_timeout} s."
-                    )
+                    raise StalledError(f"{self!r}/{path}: {at} of {info.bytes} bytes came within {total_timeout} s.")
         _check_length(self, info, at)
         return info.bytes
 
@@ -153,24 +151,24 @@ class RemoteStore:
         else:
             name, given, size = "put_bytes", bytes(source), len(source)
         limit = _REPLY_S + size / _SLOWEST
-        self._try(lambda spec: _call(spec.for_writing(), name, path, given, timeout_s=limit))
+        self._try(lambda spec: self._call(spec.for_writing(), name, path, given, timeout_s=limit))
 
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""
         check_path(path)
-        self._try(lambda spec: _call(spec, "delete", path))
+        self._try(lambda spec: self._call(spec, "delete", path))
 
     def exists_root(self) -> bool:
         """Say whether the bucket exists."""
         try:
-            self._try(lambda spec: _call(spec, "probe", ""))
+            self._try(lambda spec: self._call(spec, "probe", ""))
         except ObjectNotFoundError:
             return False
         return True
 
     def check_writable(self) -> None:
         """Check that the bucket exists and these credentials may use it."""
-        self._try(lambda spec: _call(spec, "probe", ""))
+        self._try(lambda spec: self._call(spec, "probe", ""))
 
     def _try(self, operation: Callable[[ClientSpec], T]) -> T:
         with self._lock:
@@ -191,6 +189,10 @@ class RemoteStore:
                 self._found_spec = None
             raise
 
+    @staticmethod
+    def _call(spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float = _REPLY_S) -> Any:
+        return executor().call(spec, name, path, *args, timeout_s=timeout_s)
+
     def _get(self, spec: ClientSpec, path: str) -> bytes:
         info, chunks = _reading(spec, path, 0, _REPLY_S)
         data = b"".join(chunks)
@@ -200,15 +202,11 @@ class RemoteStore:
     def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
         limit = _REPLY_S + (end - start) / _SLOWEST
         try:
-            return _call(spec, "get_range", path, start, end, timeout_s=limit)
+            return self._call(spec, "get_range", path, start, end, timeout_s=limit)
         except RangeError:
             return b""
         except RangeIgnoredError:
             return self._get(spec, path)[start:end]
-
-
-def _call(spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float = _REPLY_S) -> Any:
-    return executor().call(spec, name, path, *args, timeout_s=timeout_s)
 
 
 def _stream(spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
@@ -219,15 +217,13 @@ def _begun(items: Iterator[T]) -> tuple[Iterator[T], T | None]:
     return items, next(items, None)
 
 
-def _reading(
-    spec: ClientSpec, path: str, offset: int, stall_s: float
-) -> tuple[ObjectInfo, Iterator[Any]]:
+def _reading(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[ObjectInfo, Iterator[Any]]:
     """Begin to read an object at an offset: its description, and its chunks to come."""
     chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
     try:
         chunks, info = _begun(_stream(spec, "read", path, offset, chunk_bytes, stall_s=stall_s))
     except RangeError:
-        info = _call(spec, "head", path)
+        info = executor().call(spec, "head", path, timeout_s=_REPLY_S)
         if info.bytes == offset:
             return info, iter(())
         raise StorageError(
@@ -249,6 +245,4 @@ def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
 
 def _check_length(store: RemoteStore, info: ObjectInfo, got: int) -> None:
     if got != info.bytes:
-        raise UnavailableError(
-            f"{store!r}/{info.path}: the connection ended after {got} of {info.bytes} bytes."
-        )
+        raise UnavailableError(f"{store!r}/{info.path}: the connection ended after {got} of {info.bytes} bytes.")

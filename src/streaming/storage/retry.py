@@ -48,8 +48,7 @@ class RetryPolicy:
             raise ConfigError(f"attempts must be at least 1, got {self.attempts}.")
         if not 0 <= self.initial_backoff_s <= self.max_backoff_s:
             raise ConfigError(
-                f"initial_backoff_s={self.initial_backoff_s} must be from 0 to "
-                f"max_backoff_s={self.max_backoff_s}."
+                f"initial_backoff_s={self.initial_backoff_s} must be from 0 to max_backoff_s={self.max_backoff_s}."
             )
         if not 0 <= self.jitter <= 1:
             raise ConfigError(f"jitter must be from 0 to 1, got {self.jitter}.")
@@ -59,9 +58,7 @@ class RetryPolicy:
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same call may succeed later: any failure of a store but "missing" and "denied"."""
-    return isinstance(error, StorageError) and not isinstance(
-        error, (ObjectNotFoundError, AccessDeniedError)
-    )
+    return isinstance(error, StorageError) and not isinstance(error, (ObjectNotFoundError, AccessDeniedError))
 
 
 def backoff_s(

@@ -27,9 +27,7 @@ class Executor(Protocol):
         """Run an operation that gives one answer; see ``Direct.call``."""
         ...
 
-    def stream(
-        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float
-    ) -> Iterator[Any]:
+    def stream(self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
         """Run an operation that gives items one after another; see ``Direct.stream``."""
         ...
 

@@ -34,6 +34,7 @@ _ALIASES = {
     "secret": "secret_access_key",
     "token": "session_token",
 }
+_PREFIX = "AWS_"
 _AWS = "https://s3.amazonaws.com"
 _AWS_HOST = re.compile(r"s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com")
 _REGION_S = 10.0
@@ -92,7 +93,8 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
         settings,
         write_headers={"x-amz-acl": environ["S3_CANNED_ACL"]} if environ.get("S3_CANNED_ACL") else {},
         hints=_hints(login, endpoint, str(settings["region"])),
-        environ={name: value for name, value in environ.items() if name.startswith("AWS_")},
+        env_prefix=_PREFIX,
+        environ={name: value for name, value in environ.items() if name.startswith(_PREFIX)},
     )
 
 
@@ -106,7 +108,22 @@ def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
 
         session = boto3.Session(profile_name=boto3_profile)
         settings["credential_provider"] = Boto3CredentialProvider(session)
+    elif "access_key_id" in settings and "session_token" not in settings:
+        # The client would add the environment's token to keys that are not the environment's.
+        if os.environ.get("AWS_SESSION_TOKEN") or os.environ.get("AWS_TOKEN"):
+            names = ("access_key_id", "secret_access_key")
+            settings["credential_provider"] = _Keys({name: settings.pop(name) for name in names})
     return S3Store(**settings)
+
+
+class _Keys:
+    """Gives the client the same keys each time."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = keys
+
+    def __call__(self) -> dict[str, Any]:
+        return {**self._keys, "token": None, "expires_at": None}
 
 
 def _canonical(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,9 +139,7 @@ def _canonical(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _endpoint(
-    options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile
-) -> str | None:
+def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:
     names = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     candidates = [("the option endpoint", options.get("endpoint"))]
     candidates += [(name, environ.get(name)) for name in names]

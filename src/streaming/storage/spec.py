@@ -22,7 +22,8 @@ class ClientSpec:
         settings: Keyword arguments of the builder. They may hold secrets, so they are never shown.
         write_headers: Headers that go with what is written.
         hints: What to advise when an operation fails, by the kind of failure (see ``failures``).
-        environ: Variables that the builder may read besides. They may hold secrets as well.
+        env_prefix: Variables that begin like this may be read when the client is built; ``''`` for none.
+        environ: Those variables. They may hold secrets as well.
     """
 
     url: str
@@ -30,6 +31,7 @@ class ClientSpec:
     settings: Mapping[str, Any]
     write_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     hints: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_prefix: str = ""
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __repr__(self) -> str:
@@ -54,8 +56,9 @@ class ClientSpec:
 
     def adopt_environ(self) -> None:
         """Make this process's variables of the same prefix what they were where the spec was made."""
-        prefixes = {name.partition("_")[0] + "_" for name in self.environ} | {"AWS_"}
-        for name in [n for n in os.environ if n.partition("_")[0] + "_" in prefixes]:
+        if not self.env_prefix:
+            return
+        for name in [n for n in os.environ if n.startswith(self.env_prefix)]:
             if name not in self.environ:
                 del os.environ[name]
         os.environ.update(self.environ)

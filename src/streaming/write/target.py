@@ -38,9 +38,7 @@ class Target:
         StorageError: The store cannot be written to.
     """
 
-    def __init__(
-        self, out: str | Sequence[str], keep_local: bool, exist_ok: bool, retries: int
-    ) -> None:
+    def __init__(self, out: str | Sequence[str], keep_local: bool, exist_ok: bool, retries: int) -> None:
         local, self.remote = _split_out(out)
         self.store: Store | None = None
         if self.remote is not None:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from streaming.core.errors import ConfigError, StreamingError, UploadError
 from streaming.core.units import bytes_to_int
 from streaming.format.compression import compress, get_compression_extension, is_compression
+from streaming.format.formats import make_shard_encoder
 from streaming.format.hashing import get_hash, get_hashes, is_hash
 from streaming.format.index import dump_index
-from streaming.format.formats import make_shard_encoder
 from streaming.write.target import Target
 
 if TYPE_CHECKING:
@@ -225,9 +225,7 @@ class Writer:
             except OSError as error:
                 self._abort()
                 self._failed = error
-                raise UploadError(
-                    f"Could not write shard {len(self._entries)} of {self._target!r}: {error}"
-                ) from error
+                raise UploadError(f"Could not write shard {len(self._entries)} of {self._target!r}: {error}") from error
             self._shards.popleft()
 
     def _make_shard(self, number: int, samples: list[bytes]) -> dict[str, Any]:
@@ -459,5 +457,3 @@ def _progress(wanted: bool, what: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(desc=f"Writing {what}", unit="B", unit_scale=True)
-
-

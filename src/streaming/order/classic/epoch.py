@@ -61,9 +61,7 @@ class ClassicEpoch:
         ids: What :func:`epoch_ids` returned, if it is at hand (mapped from a file, say).
     """
 
-    def __init__(
-        self, spec: OrderSpec, epoch: int, ids: NDArray[np.int64] | None = None
-    ) -> None:
+    def __init__(self, spec: OrderSpec, epoch: int, ids: NDArray[np.int64] | None = None) -> None:
         self.spec = spec
         self.epoch = epoch
         self.ids = epoch_ids(spec, epoch) if ids is None else ids
@@ -73,9 +71,7 @@ class ClassicEpoch:
     ) -> ClassicWorkerIds:
         """Return the sample ids of one worker."""
         partition = partition_of(self.spec, layout, sample_in_epoch)
-        return ClassicWorkerIds(
-            partition, self.ids, self.spec.batch_size, node, rank_of_node, worker_of_rank
-        )
+        return ClassicWorkerIds(partition, self.ids, self.spec.batch_size, node, rank_of_node, worker_of_rank)
 
     def work(self, layout: Layout, sample_in_epoch: int) -> NDArray[np.int64]:
         """Return the sample ids of every slot: ``int64[P, R, W, batches, B]``, -1 for padding."""

@@ -141,9 +141,7 @@ class Partition:
             )
 
 
-def make_orig(
-    n: int, c: int, p: int, r: int, w: int, b: int, d: int, initial: int | None
-) -> Partition:
+def make_orig(n: int, c: int, p: int, r: int, w: int, b: int, d: int, initial: int | None) -> Partition:
     """Split over nodes of which one count divides the other.
 
     Raises:
@@ -158,9 +156,7 @@ def make_orig(
     return Partition(n, c, p, r, w, b, d // p * p, p, b)
 
 
-def make_relaxed(
-    n: int, c: int, p: int, r: int, w: int, b: int, d: int, initial: int | None
-) -> Partition:
+def make_relaxed(n: int, c: int, p: int, r: int, w: int, b: int, d: int, initial: int | None) -> Partition:
     """Split as :func:`make_orig` for the nodes that the run began with, and deal the batches to those there are now.
 
     Raises:
@@ -175,9 +171,7 @@ def make_relaxed(
             f"{initial} nodes that the run began with: keep the global batch size of that run."
         )
     made = make_orig(n, c, initial, r, w, total // before, d, None)
-    return Partition(
-        made.num_samples, c, made.nodes, r, w, made.batch, made.drop, p, b
-    )
+    return Partition(made.num_samples, c, made.nodes, r, w, made.batch, made.drop, p, b)
 
 
 def make_partition(

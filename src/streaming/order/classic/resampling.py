@@ -32,9 +32,7 @@ def resample(
         ConfigError: The streams draw nothing.
     """
     chosen = list(range(spec.num_streams)) if streams is None else list(streams)
-    rng = np.random.default_rng(
-        spec.shuffle_seed + epoch if spec.sampling_method == "balanced" else spec.shuffle_seed
-    )
+    rng = np.random.default_rng(spec.shuffle_seed + epoch if spec.sampling_method == "balanced" else spec.shuffle_seed)
     if streams is None and np.array_equal(spec.choose, spec.samples_per_stream):
         sizes = spec.samples_per_shard
         return sizes[sizes > 0], None
@@ -52,9 +50,7 @@ def resample(
             spec.epoch_seed_change,
         )
         offsets = spec.sample_offset_per_shard[first:last]
-        for size, count, offset in zip(
-            sizes.tolist(), counts.tolist(), offsets.tolist(), strict=True
-        ):
+        for size, count, offset in zip(sizes.tolist(), counts.tolist(), offsets.tolist(), strict=True):
             if not size:
                 continue
             full, rest = divmod(count, size)

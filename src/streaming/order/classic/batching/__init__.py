@@ -14,9 +14,7 @@ from streaming.order.spec import Layout, OrderSpec
 __all__ = ["generate_work"]
 
 
-def generate_work(
-    spec: OrderSpec, layout: Layout, epoch: int, sample_in_epoch: int = 0
-) -> NDArray[np.int64]:
+def generate_work(spec: OrderSpec, layout: Layout, epoch: int, sample_in_epoch: int = 0) -> NDArray[np.int64]:
     """Return the sample ids of every slot of an epoch, or of what is left of it.
 
     Args:

@@ -22,9 +22,7 @@ def traversal(work: Ints) -> Ints:
     return work.transpose(3, 2, 0, 1, 4).reshape(-1)
 
 
-def stream_work(
-    spec: OrderSpec, layout: Layout, epoch: int, stream: int, batch_size: int, block_size: int
-) -> Ints:
+def stream_work(spec: OrderSpec, layout: Layout, epoch: int, stream: int, batch_size: int, block_size: int) -> Ints:
     """Split one stream's share of an epoch as if it were alone.
 
     Returns:
@@ -70,9 +68,7 @@ def full_rows(rows: Ints, what: str, stream: int) -> Ints:
     return rows[:full]
 
 
-def shuffle_rows(
-    rows: list[Ints], rng: np.random.Generator
-) -> Ints:
+def shuffle_rows(rows: list[Ints], rng: np.random.Generator) -> Ints:
     """Deal the streams' rows in a random order of streams; each stream's own order stays."""
     counts = [len(part) for part in rows]
     origins = np.repeat(np.arange(len(rows)), counts)

@@ -62,8 +62,6 @@ def generate_work_device_per_stream_batching(
     dealt = [shuffle_rows(parts, rng) for parts in by_node]
     longest = max(len(rows) for rows in dealt)
     longest += layout.num_ranks - longest % layout.num_ranks
-    padded = [
-        np.concatenate([rows, np.full((longest - len(rows), batch), -1, np.int64)]) for rows in dealt
-    ]
+    padded = [np.concatenate([rows, np.full((longest - len(rows), batch), -1, np.int64)]) for rows in dealt]
     table = np.stack(padded, axis=1).reshape(-1, batch * layout.num_ranks)
     return deal_batches(table, spec, layout, sample_in_epoch)
