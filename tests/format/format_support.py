@@ -17,9 +17,7 @@ GOLDENS = Path(__file__).parent.parent / "goldens" / "format"
 sys.path.append(str(GOLDENS))
 
 
-def write_shard(
-    encoder: ShardEncoder, samples: list[bytes], shard_id: int, directory: Path
-) -> dict[str, Any]:
+def write_shard(encoder: ShardEncoder, samples: list[bytes], shard_id: int, directory: Path) -> dict[str, Any]:
     """Write the files of a shard; return its index entry."""
     entry = {**encoder.index_fields(), "samples": len(samples)}
     for role, raw in encoder.encode_shard(samples).items():

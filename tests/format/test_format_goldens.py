@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from format_support import GOLDENS, read_dataset, unzip, write_dataset
 
-from cases import CASES, VALUES_ONLY, describe  # isort: skip
+from format_cases import CASES, VALUES_ONLY, describe  # isort: skip
 
 from streaming.format.index import Index
 from streaming.format.shard import open_shard
@@ -29,9 +29,7 @@ def test_writes_the_same_bytes(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     if "pkl" in case["columns"] and pickle.DEFAULT_PROTOCOL != 4:
         pytest.skip("the golden was written by pickle protocol 4")
-    write_dataset(
-        tmp_path / "ours", case["format"], case["columns"], case["make"](), **case["options"]
-    )
+    write_dataset(tmp_path / "ours", case["format"], case["columns"], case["make"](), **case["options"])
     golden = GOLDENS / name
     names = sorted(path.name for path in golden.iterdir())
     assert sorted(path.name for path in (tmp_path / "ours").iterdir()) == names
@@ -80,13 +78,9 @@ print(json.dumps(read(Path(sys.argv[2]), Path(sys.argv[3]))))
 def test_the_original_reads_what_we_write(name: str, tmp_path: Path) -> None:
     python = os.environ.get("STREAMING_ORIGINAL_PYTHON")
     if not python:
-        pytest.skip(
-            "set STREAMING_ORIGINAL_PYTHON to a Python that has mosaicml-streaming 0.13.0 to run"
-        )
+        pytest.skip("set STREAMING_ORIGINAL_PYTHON to a Python that has mosaicml-streaming 0.13.0 to run")
     case = CASES[name]
-    write_dataset(
-        tmp_path / "ours", case["format"], case["columns"], case["make"](), **case["options"]
-    )
+    write_dataset(tmp_path / "ours", case["format"], case["columns"], case["make"](), **case["options"])
     arguments = [str(GOLDENS), str(tmp_path / "ours"), str(tmp_path / "scratch")]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTHONPATH", None)  # that would hide the original behind ours

@@ -66,12 +66,7 @@ VALUES = {
     "str_decimal": st.decimals(allow_nan=False),
     "json": jsons,
     "pkl": jsons | st.binary() | st.tuples(st.integers()),
-    **{
-        name: st.integers(int(np.iinfo(name).min), int(np.iinfo(name).max)).map(
-            np.dtype(name).type
-        )
-        for name in INTS
-    },
+    **{name: st.integers(int(np.iinfo(name).min), int(np.iinfo(name).max)).map(np.dtype(name).type) for name in INTS},
     **{
         f"float{bits}": st.floats(width=bits, allow_nan=False).map(np.dtype(f"float{bits}").type)
         for bits in (16, 32, 64)
@@ -103,9 +98,7 @@ def test_round_trip(name: str) -> None:
 @given(arrays, st.sampled_from("<>"), st.integers(0, 2))
 @settings(max_examples=60, deadline=None)
 def test_arrays_round_trip(array: np.ndarray, order: str, stated: int) -> None:
-    name = ":".join(
-        ["ndarray", str(array.dtype), ",".join(map(str, array.shape))][: 1 + stated]
-    )
+    name = ":".join(["ndarray", str(array.dtype), ",".join(map(str, array.shape))][: 1 + stated])
     stored = array.astype(array.dtype.newbyteorder(order))
     back = mds_decode(name, mds_encode(name, stored))
     assert back.dtype == array.dtype
@@ -184,7 +177,6 @@ def test_wrong_types(name: str, value: Any) -> None:
         ("ndarray", np.array(["a"]), "unsupported dtype"),
         ("ndarray", np.float32(1), "0-d"),
         ("ndarray", np.zeros((2, 0)), "without elements"),
-        ("ndarray", np.zeros((1,) * 64, "int8"), "64 axes"),
         ("ndarray:int8", np.zeros(2, "int16"), "expected dtype int8"),
         ("ndarray:int8:3", np.zeros(2, "int8"), r"expected shape \(3,\)"),
         ("jpeg_array", [], "empty"),
@@ -207,6 +199,14 @@ def test_array_layout(name: str, hexed: str) -> None:
     assert mds_encode(name, INT16).hex() == hexed
     assert mds_encode(name, INT16.astype(">i2")).hex() == hexed
     assert (mds_decode(name, bytes.fromhex(hexed)) == INT16).all()
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="has at most 32 axes")
+def test_arrays_of_many_axes() -> None:
+    most = np.zeros((1,) * 63, "int8")
+    assert mds_decode("ndarray", mds_encode("ndarray", most)).shape == most.shape
+    with pytest.raises(ColumnValueError, match="64 axes"):
+        mds_encode("ndarray", np.zeros((1,) * 64, "int8"))
 
 
 def test_array_layout_of_long_axes() -> None:
@@ -303,7 +303,7 @@ def test_garbage_never_crashes(name: str, data: bytes) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        assert not isinstance(error, AssertionError)
+        assert not isinstance(error, AssertionError)  # noqa: PT017
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def fetch_file(
     with locked_part(job.path(job.wire) + ".part") as part:
         if is_done():
             return
-        if job.zip is not None and _from_local_zip(job, config):
+        if job.zip is not None and _from_local_zip(job, config, keep=config.keep_zip or store is None):
             return
         if store is None:
             raise ShardUnavailableError(
@@ -159,7 +159,7 @@ def fetch_file(
         stats.files_fetched += 1
 
 
-def _from_local_zip(job: FileJob, config: FetchConfig) -> bool:
+def _from_local_zip(job: FileJob, config: FetchConfig, keep: bool) -> bool:
     zipped = job.wire
     path = job.path(zipped)
     if not file_matches(path, zipped, cheapest_hash(zipped, config.validate_hash)):
@@ -167,7 +167,7 @@ def _from_local_zip(job: FileJob, config: FetchConfig) -> bool:
     with _Sinks(job, zipped, config) as sinks:
         sinks.feed_file(path)
         sinks.finish()
-    if not config.keep_zip:
+    if not keep:
         os.unlink(path)
     return True
 
@@ -270,7 +270,7 @@ class _Sinks:
         self._raw_path: str | None = None
         self._raw_file: IO[bytes] | None = None
         self._decompressor: Any = None
-        if job.zip is not None:
+        if job.zip is not None and job.compression is not None:
             self._raw_path = job.path(job.raw) + ".part"
             self._decompressor = stream_decompressor(job.compression, job.raw.bytes)
             self._raw_file = open(self._raw_path, "wb", buffering=0)  # noqa: SIM115

@@ -220,11 +220,11 @@ def ranks_of_mesh(mesh: Any, data_dims: Sequence[str], ranks_per_node: int = 1) 
     Raises:
         ConfigError: A name is not a dimension of the mesh, or this process is not in the mesh.
     """
-    names: tuple[str, ...] = tuple(mesh.mesh_dim_names or ())
+    names: list[str] = list(mesh.mesh_dim_names or [])
     unknown = [name for name in data_dims if name not in names]
     if unknown or not data_dims:
         raise ConfigError(
-            f"data dimensions {list(data_dims)} must be names of the mesh's dimensions, which are {list(names)}."
+            f"data dimensions {list(data_dims)} must be names of the mesh's dimensions, which are {names}."
         )
     coordinate = mesh.get_coordinate()
     if coordinate is None:

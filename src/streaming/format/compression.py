@@ -143,8 +143,7 @@ class StreamDecompressor:
                 self._num_bytes += len(piece)
                 if self._max_bytes is not None and self._num_bytes > self._max_bytes:
                     raise ShardFormatError(
-                        f"{self._family} data decompresses to more than the {self._max_bytes} "
-                        f"bytes it should have."
+                        f"{self._family} data decompresses to more than the {self._max_bytes} bytes it should have."
                     )
                 parts.append(piece)
         except ShardFormatError:

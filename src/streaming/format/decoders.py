@@ -137,9 +137,12 @@ class _Brotli:
             if not self._bounded:
                 yield self._stream.process(data)
                 continue
-            yield self._stream.process(data, output_buffer_limit=_PIECE)
-            while not self._stream.can_accept_more_data():
-                yield self._stream.process(b"", output_buffer_limit=_PIECE)
+            output = self._stream.process(data, output_buffer_limit=_PIECE)
+            while output or not self._stream.can_accept_more_data():
+                yield output
+                if self._stream.is_finished() and self._stream.can_accept_more_data():
+                    break
+                output = self._stream.process(b"", output_buffer_limit=_PIECE)
 
     def finish(self) -> Iterator[bytes]:
         if not self._stream.is_finished():
@@ -174,13 +177,10 @@ class _Snappy:
         size = _varint(self._data)
         if self._max_bytes is not None and size > self._max_bytes:
             raise ShardFormatError(
-                f"A snappy block decompresses to {size} bytes, more than the {self._max_bytes} it "
-                f"should."
+                f"A snappy block decompresses to {size} bytes, more than the {self._max_bytes} it should."
             )
         if size > 256 * len(self._data):  # a copy of 64 bytes takes at least two
-            raise ShardFormatError(
-                f"A snappy block of {len(self._data)} bytes claims to hold {size} bytes."
-            )
+            raise ShardFormatError(f"A snappy block of {len(self._data)} bytes claims to hold {size} bytes.")
         yield bytes(self._module.uncompress(bytes(self._data)))
 
 

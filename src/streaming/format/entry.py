@@ -101,9 +101,7 @@ def read_schema(entry: dict[str, Any]) -> Schema:
     )
 
 
-def _sizes(
-    value: Any, names: tuple[str, ...], column_encodings: tuple[str, ...]
-) -> tuple[int | None, ...]:
+def _sizes(value: Any, names: tuple[str, ...], column_encodings: tuple[str, ...]) -> tuple[int | None, ...]:
     if not isinstance(value, list) or len(cast("list[Any]", value)) != len(names):
         raise EntryError(f"column_sizes: expected a list of {len(names)}, got {show(value)}")
     sizes = tuple(
@@ -118,9 +116,7 @@ def _sizes(
         except ConfigError as error:
             raise EntryError(f"column {name!r}: {error}") from error
         if (expected or None) != size:
-            raise EntryError(
-                f"column {name!r} of encoding {encoding!r} has size {size}, expected {expected}"
-            )
+            raise EntryError(f"column {name!r} of encoding {encoding!r} has size {size}, expected {expected}")
     return sizes
 
 
@@ -147,9 +143,7 @@ def read_file(entry: dict[str, Any], key: str, schema: Schema) -> FileInfo | Non
         raise EntryError(f"{key}, hashes: expected an object, got {show(hashes)}")
     hashes = cast("dict[str, Any]", hashes)
     for algo, digest in hashes.items():
-        if not (
-            _HASH_NAME.fullmatch(algo) and isinstance(digest, str) and _HASH_VALUE.fullmatch(digest)
-        ):
+        if not (_HASH_NAME.fullmatch(algo) and isinstance(digest, str) and _HASH_VALUE.fullmatch(digest)):
             raise EntryError(f"{key}: not a hash: {show(algo)}: {show(digest)}")
     size = count(get(value, "bytes", key), f"{key}, bytes", _MAX_FILE_BYTES)
     return FileInfo(_basename(get(value, "basename", key), key), size, hashes)
@@ -161,8 +155,7 @@ def _basename(value: Any, key: str) -> str:
     parts = value.split("/")
     if "\\" in value or "\0" in value or any(part in {"", ".", ".."} for part in parts):
         raise EntryError(
-            f"{key}, basename {show(value)} is not a plain relative path, so it could leave the "
-            f"dataset's directory"
+            f"{key}, basename {show(value)} is not a plain relative path, so it could leave the dataset's directory"
         )
     return value
 
@@ -189,9 +182,7 @@ def _text(value: Any, what: str, may_be_empty: bool = False) -> str:
 
 
 def _strings(value: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(
-        isinstance(item, str) for item in cast("list[Any]", value)
-    ):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[Any]", value)):
         raise EntryError(f"{what}: expected a list of strings, got {show(value)}")
     return tuple(cast("list[str]", value))
 

@@ -73,9 +73,7 @@ class StringColumnBuilder:
 
     def build(self) -> StringColumn:
         """Return the column of all strings added."""
-        return StringColumn(
-            np.frombuffer(bytes(self._blob), np.uint8), np.array(self._offsets, np.int64)
-        )
+        return StringColumn(np.frombuffer(bytes(self._blob), np.uint8), np.array(self._offsets, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +129,7 @@ class FileTableBuilder:
         self._names.append(file.basename)
         self._bytes.append(file.bytes)
         hashes = file.hashes
-        self._hashes.append(
-            ",".join([f"{algo}:{value}" for algo, value in hashes.items()]) if hashes else ""
-        )
+        self._hashes.append(",".join([f"{algo}:{value}" for algo, value in hashes.items()]) if hashes else "")
 
     def build(self) -> FileTable:
         """Return the table of all files added."""

@@ -77,9 +77,7 @@ class ShardFormat:
 
 def _xsv(name: str) -> ShardFormat:
     return ShardFormat(
-        lambda columns, options, newline, separator: xsv.XSVShardEncoder(
-            columns, options, name, newline, separator
-        ),
+        lambda columns, options, newline, separator: xsv.XSVShardEncoder(columns, options, name, newline, separator),
         xsv.compile_decoder,
     )
 
@@ -93,9 +91,7 @@ formats: Registry[ShardFormat] = Registry(
             mds.compile_decoder,
         ),
         "json": ShardFormat(
-            lambda columns, options, newline, _separator: jsonl.JSONShardEncoder(
-                columns, options, newline
-            ),
+            lambda columns, options, newline, _separator: jsonl.JSONShardEncoder(columns, options, newline),
             jsonl.compile_decoder,
         ),
         "xsv": _xsv("xsv"),

@@ -35,9 +35,7 @@ class Hash(Protocol):
 def get_hashes() -> set[str]:
     """Return the names of all hash algorithms that this machine has."""
     builtin = {
-        name
-        for name in hashlib.algorithms_available
-        if hasattr(hashlib, name) and not name.startswith("shake_")
+        name for name in hashlib.algorithms_available if hasattr(hashlib, name) and not name.startswith("shake_")
     }
     return builtin | set(_XXHASHES)
 

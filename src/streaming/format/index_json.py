@@ -85,13 +85,10 @@ def parse_index(data: bytes, source: str) -> IndexParts:
         raise IndexFormatError(f"{source} is not an index: {error}") from error
     version = top.get("version")
     if type(version) is not int or version != VERSION:
-        raise IndexFormatError(
-            f"{source} has version {show(version)}; only version {VERSION} can be read."
-        )
+        raise IndexFormatError(f"{source} has version {show(version)}; only version {VERSION} can be read.")
     if top.get("shards") is not READ:
         raise IndexFormatError(
-            f"{source} has no list of shards under the key 'shards', so it is not the index of a "
-            f"dataset."
+            f"{source} has no list of shards under the key 'shards', so it is not the index of a dataset."
         )
     return builder.build()
 
@@ -113,9 +110,7 @@ class _Builder:
         try:
             self._add(entry)
         except (EntryError, UnicodeEncodeError) as error:
-            raise IndexFormatError(
-                f"{self._source}, shard {len(self._samples)}: {error}."
-            ) from error
+            raise IndexFormatError(f"{self._source}, shard {len(self._samples)}: {error}.") from error
 
     def _add(self, entry: Any) -> None:
         if not isinstance(entry, dict):

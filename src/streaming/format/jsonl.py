@@ -36,9 +36,7 @@ class JSONShardEncoder(LinesShardEncoder):
         ConfigError: ``newline`` is not text.
     """
 
-    def __init__(
-        self, columns: Mapping[str, str], options: WriteOptions, newline: str = "\n"
-    ) -> None:
+    def __init__(self, columns: Mapping[str, str], options: WriteOptions, newline: str = "\n") -> None:
         columns = check_columns(columns, is_line_encoding, list(VALUE_TYPES))
         super().__init__(
             {

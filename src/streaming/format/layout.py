@@ -16,9 +16,7 @@ __all__ = ["encode_offsets", "missing_column"]
 
 def missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
     """Return the error of a sample that lacks a column."""
-    return MissingColumnError(
-        f"The sample has no column {name!r}; it has {', '.join(map(repr, sample)) or 'none'}."
-    )
+    return MissingColumnError(f"The sample has no column {name!r}; it has {', '.join(map(repr, sample)) or 'none'}.")
 
 
 def encode_offsets(samples: Sequence[bytes], first: int) -> bytes:

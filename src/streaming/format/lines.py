@@ -46,8 +46,7 @@ def check_type(column: str, encoding: str, value: Any) -> None:
     """Raise ``ColumnTypeError`` unless a value has the type of its encoding."""
     if not isinstance(value, VALUE_TYPES[encoding]):
         raise ColumnTypeError(
-            f"Column {column!r} ({encoding}): expected {encoding}, got {type(value).__name__}: "
-            f"{value!r:.60}"
+            f"Column {column!r} ({encoding}): expected {encoding}, got {type(value).__name__}: {value!r:.60}"
         )
 
 

@@ -97,16 +97,14 @@ class MDSShardEncoder:
                 sizes.append(len(data))
             elif len(data) != size:
                 raise ColumnSizeError(
-                    f"Column {name!r} ({encoding}) takes {size} bytes, got {len(data)} of "
-                    f"{type(value).__name__}."
+                    f"Column {name!r} ({encoding}) takes {size} bytes, got {len(data)} of {type(value).__name__}."
                 )
             parts.append(data)
         try:
             parts[0] = self._pack_sizes(*sizes)
         except Exception as error:
             raise ShardTooLargeError(
-                f"A value of {max(sizes)} bytes is too large: a shard holds at most "
-                f"{MAX_SHARD_BYTES}."
+                f"A value of {max(sizes)} bytes is too large: a shard holds at most {MAX_SHARD_BYTES}."
             ) from error
         return b"".join(parts)
 
@@ -163,9 +161,7 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
 _Decode = Callable[[bytes], Any]
 
 
-def _decode_fixed(
-    columns: Sequence[tuple[str, _Decode, slice]], row_bytes: int
-) -> Callable[[bytes], dict[str, Any]]:
+def _decode_fixed(columns: Sequence[tuple[str, _Decode, slice]], row_bytes: int) -> Callable[[bytes], dict[str, Any]]:
     if len(columns) == 1:
         ((only_name, only_decode, _),) = columns
 
@@ -223,8 +219,7 @@ def _decode_rows(
     if not columns or not all(map(decodes_many, coders)):
         return None
     parts = [
-        (cast("RowsEncoding", coder).decode_many, part)
-        for coder, (_, _, part) in zip(coders, columns, strict=True)
+        (cast("RowsEncoding", coder).decode_many, part) for coder, (_, _, part) in zip(coders, columns, strict=True)
     ]
     names = [name for name, _, _ in columns]
 

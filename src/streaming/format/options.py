@@ -66,16 +66,10 @@ class WriteOptions:
             if not is_hash(name):
                 new_hash(name)  # raises, with the names that exist
         if names != tuple(sorted(set(names))):
-            raise ConfigError(
-                f"hashes must be sorted and unique, got {list(names)}; "
-                f"expected {sorted(set(names))}."
-            )
+            raise ConfigError(f"hashes must be sorted and unique, got {list(names)}; expected {sorted(set(names))}.")
         limit = bytes_to_int(size_limit) if size_limit else 0
         if not 0 <= limit <= MAX_SHARD_BYTES:
-            raise ConfigError(
-                f"size_limit must be from 0 (no limit) to {MAX_SHARD_BYTES} bytes, "
-                f"got {size_limit!r}."
-            )
+            raise ConfigError(f"size_limit must be from 0 (no limit) to {MAX_SHARD_BYTES} bytes, got {size_limit!r}.")
         return cls(compression or None, names, limit or None)
 
     def fields(self) -> dict[str, Any]:
@@ -109,8 +103,7 @@ def check_columns(
             raise ColumnNameError(f"Names of columns are text, got {name!r}.")
         if not is_encoding(encoding):
             raise UnknownEncodingError(
-                f"Column {name!r} has the unsupported encoding {encoding!r}. "
-                f"Known: {', '.join(sorted(known))}."
+                f"Column {name!r} has the unsupported encoding {encoding!r}. Known: {', '.join(sorted(known))}."
             )
     return dict(sorted(columns.items()))
 

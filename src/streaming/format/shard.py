@@ -178,27 +178,21 @@ class Shard:
     def _no_sample(self, sample_id: int) -> NoReturn:
         if self._num_samples < 0:
             raise ValueError(f"Shard {self._path} is closed.")
-        raise IndexError(
-            f"No sample {sample_id}: shard {self._path} has {self._num_samples} samples."
-        )
+        raise IndexError(f"No sample {sample_id}: shard {self._path} has {self._num_samples} samples.")
 
     def _explain(self, sample_id: int, error: Exception) -> NoReturn:
         if isinstance(error, (MissingDependencyError, UnknownNameError, MemoryError)):
             raise error
         if not self._buffers:
             raise ValueError(f"Shard {self._path} is closed.") from error
-        raise ShardFormatError(
-            f"Shard {self._path}, sample {sample_id}: {type(error).__name__}: {error}"
-        ) from error
+        raise ShardFormatError(f"Shard {self._path}, sample {sample_id}: {type(error).__name__}: {error}") from error
 
 
 def _map(path: str, file: FileInfo, directory: str) -> Buffer:
     root = os.path.realpath(directory)
     real = os.path.realpath(path)
     if os.path.commonpath([root, real]) != root:
-        raise ShardFormatError(
-            f"Shard file {path} leads out of the dataset's directory, to {real}: not opened."
-        )
+        raise ShardFormatError(f"Shard file {path} leads out of the dataset's directory, to {real}: not opened.")
     # Opening a pipe would wait for its other end without O_NONBLOCK.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -230,14 +224,11 @@ def _unmap(buffer: Buffer) -> None:
 def _read_offsets(table: Buffer, num_samples: int, path: str) -> NDArray[np.uint32]:
     if len(table) < 4 * (num_samples + 2):
         raise ShardFormatError(
-            f"Shard file {path} has {len(table)} bytes: too few for the offsets of {num_samples} "
-            f"samples."
+            f"Shard file {path} has {len(table)} bytes: too few for the offsets of {num_samples} samples."
         )
     count = int.from_bytes(table[:4], "little")
     if count != num_samples:
-        raise ShardFormatError(
-            f"Shard file {path} holds {count} samples; the index says {num_samples}."
-        )
+        raise ShardFormatError(f"Shard file {path} holds {count} samples; the index says {num_samples}.")
     return np.frombuffer(table, "<u4", num_samples + 1, 4)
 
 
@@ -249,18 +240,13 @@ def _check_offsets(
     path: str,
 ) -> None:
     if table_bytes is not None and int(offsets[0]) < table_bytes:
-        raise ShardFormatError(
-            f"Shard file {path}: the first sample, at {offsets[0]}, overlaps the table of offsets."
-        )
+        raise ShardFormatError(f"Shard file {path}: the first sample, at {offsets[0]}, overlaps the table of offsets.")
     if int(offsets[-1]) != data_bytes:
-        raise ShardFormatError(
-            f"Shard file {path}: samples end at {offsets[-1]}, the data at {data_bytes}."
-        )
+        raise ShardFormatError(f"Shard file {path}: samples end at {offsets[-1]}, the data at {data_bytes}.")
     sizes = np.diff(offsets.astype(np.int64))
     low, high = decoder.min_bytes, data_bytes if decoder.row_bytes is None else decoder.row_bytes
     wrong = np.flatnonzero((sizes < low) | (sizes > high))
     if len(wrong):
         raise ShardFormatError(
-            f"Shard file {path}: sample {wrong[0]} has {sizes[wrong[0]]} bytes, expected "
-            f"{low} to {high}."
+            f"Shard file {path}: sample {wrong[0]} has {sizes[wrong[0]]} bytes, expected {low} to {high}."
         )

@@ -132,7 +132,6 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
 def _reader(name: str, encoding: str) -> type:
     if not is_line_encoding(encoding):
         raise ConfigError(
-            f"Column {name!r} has the unsupported encoding {encoding!r}. "
-            f"Known: {', '.join(VALUE_TYPES)}."
+            f"Column {name!r} has the unsupported encoding {encoding!r}. Known: {', '.join(VALUE_TYPES)}."
         )
     return VALUE_TYPES[encoding]

@@ -1,7 +1,8 @@
 """Bytes by URL: get, get a range, put, list. Knows nothing of shards.
 
 ``url`` joins and redacts URLs; ``store`` is the contract; ``registry`` opens a store for a URL; ``local``, ``s3`` and
-``http`` serve schemes; ``remote`` is the store all network families share; ``runtime`` decides where its operations
-run: here (``direct``) or in the process that ``client`` starts (``helper``), because the network client does not survive
-a fork; ``operations`` are those operations; ``failures`` translates what the client raises; ``retry`` is the policy.
+``http`` serve schemes; ``remote`` is the store that all network families share, ``spec`` what it takes to build its
+client, ``operations`` what is done with that, ``failures`` what becomes of the client's exceptions. ``runtime`` decides
+where operations run: in this process (``direct``), or in one that ``client`` starts (``helper``) and talks to by
+``wire``, because the network client does not survive a fork. ``retry`` is the policy, for callers to apply.
 """

@@ -1,7 +1,7 @@
 """Run operations in this process.
 
-The client's asynchronous interface runs on one event loop in one thread, so that every wait has a deadline, an abandoned
-request is cancelled, and Ctrl-C is not held up by the network.
+The client's asynchronous interface runs on one event loop in one thread, so that every wait has a deadline, a request
+that was given up is cancelled, and Ctrl-C is not held up by the network.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import selectors
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
@@ -99,6 +100,11 @@ class Direct:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5.0)
 
+    def forget(self) -> None:
+        """Let go of what a fork has inherited: the threads are gone, and clients without them hang."""
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
+
     def _client(self, spec: ClientSpec) -> Any:
         key = spec.key()
         with self._lock:
@@ -112,16 +118,17 @@ class Direct:
             self._clients.move_to_end(key)
             return client
 
-    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+    def _submit(self, work: Awaitable[T]) -> Future[T]:
         with self._lock:
             if self._loop is None:
                 self._loop = self._start()
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         # The client's runtime starts on first use with a thread for every core, in every worker: cap it.
         os.environ.setdefault(_THREADS, "2")
-        loop = asyncio.new_event_loop()
+        # Poll keeps no state in the kernel, which a fork would share with the child.
+        loop = asyncio.SelectorEventLoop(selectors.PollSelector())
         self._thread = threading.Thread(target=_serve, args=(loop,), name="streaming-storage", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -147,6 +154,10 @@ def _built(spec: ClientSpec) -> Any:
         raise
     except Exception as error:
         raise failure(error, spec, "") from None
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
 
 
 async def _next(items: AsyncIterator[Any]) -> Any:

@@ -84,8 +84,8 @@ _BY_TEXT: tuple[tuple[str, Kind], ...] = (
     ("/latest/api/token", _DENIED),
     ("WebIdentity", _DENIED),
     ("redential", _DENIED),
-    ("NotPartial", (RangeIgnoredError, "")),
-    ("Received non-partial response", (RangeIgnoredError, "")),
+    ("Range request not supported", (RangeIgnoredError, "")),
+    ("non-partial response", (RangeIgnoredError, "")),
     ("HTTP error", _UNAVAILABLE),
     ("response body", _UNAVAILABLE),
 )

@@ -1,7 +1,7 @@
 """The helper process: runs operations for a process that may fork.
 
-It is handed one control socket. Every message on that is a new channel (a socket); each channel carries one request at a
-time. It ends when the control socket closes, which the kernel does when the parent dies, however it dies.
+It is handed one control socket. Every message on that is a new channel (a socket); each channel carries one request
+at a time. It ends when the control socket closes, which the kernel does when the parent dies, however it dies.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from streaming.core.errors import StorageError, StreamingError
 from streaming.storage import wire
 from streaming.storage.direct import Direct
+from streaming.storage.store import ObjectInfo
 
 __all__ = ["main"]
 
@@ -67,7 +68,7 @@ def _answer(channel: socket.socket, direct: Direct, method: str, args: tuple[Any
         else:
             result = None
             for item in direct.stream(*args, **kwargs):
-                kind = wire.ITEM if isinstance(item, (list, tuple)) or hasattr(item, "path") else wire.BYTES
+                kind = wire.ITEM if isinstance(item, (list, ObjectInfo)) else wire.BYTES
                 wire.send(channel, kind, item)
     except StreamingError as error:
         wire.send(channel, wire.ERROR, error)

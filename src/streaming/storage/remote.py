@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -77,7 +76,6 @@ class RemoteStore:
         self._options = dict(options)
         self._resolve = resolve
         self._found_spec: ClientSpec | None = None
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return redact(self.url)
@@ -109,8 +107,8 @@ class RemoteStore:
         if prefix:
             check_path(prefix)
         # The first page tells whether the bucket can be reached as it was resolved.
-        pages, first = self._try(lambda spec: _begun(_stream(spec, "list", prefix, stall_s=_REPLY_S)))
-        yield from first or []
+        pages, first = self._try(lambda spec: _first_page(spec, prefix))
+        yield from first
         for page in pages:
             yield from page
 
@@ -171,22 +169,17 @@ class RemoteStore:
         self._try(lambda spec: self._call(spec, "probe", ""))
 
     def _try(self, operation: Callable[[ClientSpec], T]) -> T:
-        with self._lock:
-            if self._found_spec is None:
-                self._found_spec = self._resolve(self.url, self._options, False)
-            spec = self._found_spec
+        # No lock: threads that resolve at once find the same, and a fork could copy a lock in use.
+        spec = self._found_spec or self._resolve(self.url, self._options, False)
+        self._found_spec = spec
         try:
             return operation(spec)
         except WrongRegionError:
-            with self._lock:
-                if self._found_spec is spec:
-                    self._found_spec = self._resolve(self.url, self._options, True)
-                spec = self._found_spec
+            spec = self._found_spec = self._resolve(self.url, self._options, True)
             return operation(spec)
         except AccessDeniedError:
-            with self._lock:
-                # Credentials may have been renewed since; the next call looks again.
-                self._found_spec = None
+            # Credentials may have been renewed since; the next call looks again.
+            self._found_spec = None
             raise
 
     @staticmethod
@@ -213,17 +206,25 @@ def _stream(spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) 
     return executor().stream(spec, name, path, *args, stall_s=stall_s)
 
 
-def _begun(items: Iterator[T]) -> tuple[Iterator[T], T | None]:
-    return items, next(items, None)
+def _first_page(spec: ClientSpec, prefix: str) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
+    pages = _stream(spec, "list", prefix, stall_s=_REPLY_S)
+    return pages, next(pages, [])
+
+
+def _begun(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[ObjectInfo, Iterator[Any]]:
+    """Send the request for an object from an offset on: its description, and its chunks to come."""
+    chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
+    items = _stream(spec, "read", path, offset, chunk_bytes, stall_s=stall_s)
+    info: ObjectInfo = next(items)
+    return info, items
 
 
 def _reading(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[ObjectInfo, Iterator[Any]]:
-    """Begin to read an object at an offset: its description, and its chunks to come."""
-    chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
+    """Begin to read an object at an offset, whatever the server makes of ranges."""
     try:
-        chunks, info = _begun(_stream(spec, "read", path, offset, chunk_bytes, stall_s=stall_s))
+        return _begun(spec, path, offset, stall_s)
     except RangeError:
-        info = executor().call(spec, "head", path, timeout_s=_REPLY_S)
+        info: ObjectInfo = executor().call(spec, "head", path, timeout_s=_REPLY_S)
         if info.bytes == offset:
             return info, iter(())
         raise StorageError(
@@ -231,9 +232,8 @@ def _reading(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[
             "replaced: fetch it again from the start."
         ) from None
     except RangeIgnoredError:
-        chunks, info = _begun(_stream(spec, "read", path, 0, chunk_bytes, stall_s=stall_s))
+        info, chunks = _begun(spec, path, 0, stall_s)
         return info, _after(chunks, offset)
-    return info, chunks
 
 
 def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:

@@ -42,6 +42,7 @@ class _State:
         self.threads_before_fork = False
         self.direct: Any = None
         self.helper: Any = None
+        self.inherited: list[Any] = []
 
     def before_fork(self) -> None:
         self.threads_before_fork = self.inherited_threads or threads_running()
@@ -50,7 +51,11 @@ class _State:
         self.lock = threading.Lock()
         self.is_worker = False
         self.inherited_threads = self.threads_before_fork
-        self.direct = None
+        if self.direct is not None:
+            self.direct.forget()
+            # Kept, since the clients' and the loop's clean-up is the parent's to do.
+            self.inherited.append(self.direct)
+            self.direct = None
         if self.helper is not None:
             self.helper.forget()
 

@@ -108,12 +108,15 @@ def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
 
         session = boto3.Session(profile_name=boto3_profile)
         settings["credential_provider"] = Boto3CredentialProvider(session)
-    elif "access_key_id" in settings and "session_token" not in settings:
+    elif "access_key_id" in settings and _token_in_environment() and "session_token" not in settings:
         # The client would add the environment's token to keys that are not the environment's.
-        if os.environ.get("AWS_SESSION_TOKEN") or os.environ.get("AWS_TOKEN"):
-            names = ("access_key_id", "secret_access_key")
-            settings["credential_provider"] = _Keys({name: settings.pop(name) for name in names})
+        names = ("access_key_id", "secret_access_key")
+        settings["credential_provider"] = _Keys({name: settings.pop(name) for name in names})
     return S3Store(**settings)
+
+
+def _token_in_environment() -> bool:
+    return any(os.environ.get(name) for name in ("AWS_SESSION_TOKEN", "AWS_TOKEN"))
 
 
 class _Keys:

@@ -122,7 +122,7 @@ class Writer:
         if kind is None:
             self.finish()
         else:
-            self._abort()
+            self._abort(error)
 
     @property
     def shards(self) -> list[dict[str, Any]]:
@@ -190,8 +190,7 @@ class Writer:
             self._target.write(INDEX_NAME, dump_index(self._entries))
             self._target.upload(INDEX_NAME)
         except BaseException as error:
-            self._abort()
-            self._failed = error
+            self._abort(error)
             raise
         self._finished = True
         self._close()
@@ -219,12 +218,10 @@ class Writer:
             try:
                 self._entries.append(future.result())
             except StreamingError as error:
-                self._abort()
-                self._failed = error
+                self._abort(error)
                 raise
             except OSError as error:
-                self._abort()
-                self._failed = error
+                self._abort(error)
                 raise UploadError(f"Could not write shard {len(self._entries)} of {self._target!r}: {error}") from error
             self._shards.popleft()
 
@@ -258,8 +255,10 @@ class Writer:
         hashes = {algo: get_hash(algo, data) for algo in self.hashes}
         return {"basename": name, "bytes": len(data), "hashes": hashes}
 
-    def _abort(self) -> None:
-        self._finished = self._failed is None
+    def _abort(self, error: BaseException | None) -> None:
+        if self._failed is not None:
+            return
+        self._failed = error or UploadError("the writer was given up")
         self.new_samples = []
         self.cancel_future_jobs()
         self._close()

@@ -12,10 +12,11 @@ import json
 import shutil
 from pathlib import Path
 
-from cases import CASES, describe
-from streaming import CSVWriter, JSONWriter, MDSWriter, TSVWriter, XSVWriter
+from format_cases import CASES, describe  # isort: skip
 from streaming.base.compression import decompress
 from streaming.base.format import reader_from_json
+
+from streaming import CSVWriter, JSONWriter, MDSWriter, TSVWriter, XSVWriter
 
 WRITERS = {
     "mds": MDSWriter,
@@ -35,9 +36,7 @@ def read(directory: Path, scratch: Path) -> list:
         for kind in ("data", "meta"):
             zipped = entry.get(f"zip_{kind}")
             if zipped:
-                raw = decompress(
-                    entry["compression"], (directory / zipped["basename"]).read_bytes()
-                )
+                raw = decompress(entry["compression"], (directory / zipped["basename"]).read_bytes())
                 (scratch / entry[f"raw_{kind}"]["basename"]).write_bytes(raw)
         reader = reader_from_json(str(scratch), None, dict(entry))
         values += [describe(reader.get_item(i)) for i in range(reader.samples)]

@@ -123,9 +123,7 @@ def _get_encoding(encoding: str, _generation: int) -> Encoding:
     try:
         return entry(config)
     except TypeError as error:
-        raise ConfigError(
-            f"Encoding {name!r} takes no configuration, got {encoding!r} ({error})."
-        ) from error
+        raise ConfigError(f"Encoding {name!r} takes no configuration, got {encoding!r} ({error}).") from error
 
 
 def mds_encode(encoding: str, obj: Any) -> bytes:

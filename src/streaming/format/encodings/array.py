@@ -63,9 +63,7 @@ class NDArrayEncoding(Encoding):
 
     def __init__(self, dtype: str | None = None, shape: tuple[int, ...] | None = None) -> None:
         if dtype is not None and dtype not in _DTYPES:
-            raise NDArrayConfigError(
-                f"ndarray of dtype {dtype!r} is not supported. Known: {', '.join(_DTYPES)}."
-            )
+            raise NDArrayConfigError(f"ndarray of dtype {dtype!r} is not supported. Known: {', '.join(_DTYPES)}.")
         if shape is not None and (dtype is None or len(shape) > _MAX_AXES or min(shape) < 1):
             raise NDArrayConfigError(
                 f"ndarray of shape {shape} is not supported: it needs a dtype, at most "
@@ -91,8 +89,7 @@ class NDArrayEncoding(Encoding):
             shape = tuple(int(dim) for dim in dims.split(",")) if colon else None
         except ValueError:
             raise NDArrayConfigError(
-                f"ndarray of shape {dims!r} is not supported: expected lengths joined by commas, "
-                f"such as '3,224,224'."
+                f"ndarray of shape {dims!r} is not supported: expected lengths joined by commas, such as '3,224,224'."
             ) from None
         return cls(dtype, shape)
 
@@ -136,9 +133,7 @@ class NDArrayEncoding(Encoding):
                 raise ColumnValueError(f"no ndarray: bad dtype code in {bytes(data[:1])!r}")
         shape, begin = _decode_shape(data, begin)
         if prod(shape) * dtype.itemsize != len(data) - begin:
-            raise ColumnValueError(
-                f"no ndarray: shape {shape} of {dtype} disagrees with {len(data)} bytes"
-            )
+            raise ColumnValueError(f"no ndarray: shape {shape} of {dtype} disagrees with {len(data)} bytes")
         values: Any = np.frombuffer(data, dtype, offset=begin)
         return values.reshape(shape)
 

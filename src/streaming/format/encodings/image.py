@@ -60,9 +60,7 @@ class PIL(Encoding):
         pixels = data[begin:]
         # A band of a pixel takes at least a bit: this bounds what a lying header can allocate.
         if not mode or width * height > 8 * len(pixels):
-            raise ColumnValueError(
-                f"no image: {width} x {height} pixels of mode {mode!r} in {len(pixels)} bytes"
-            )
+            raise ColumnValueError(f"no image: {width} x {height} pixels of mode {mode!r} in {len(pixels)} bytes")
         return _image_module().frombytes(mode, (width, height), bytes(pixels))
 
 
@@ -176,7 +174,5 @@ def _unpack_list(data: bytes, begin: int) -> list[bytes]:
         raise ColumnValueError(f"no list of images: {len(data)} bytes cannot hold {count} sizes")
     ends = list(accumulate(struct.unpack_from(f"<{count}I", data, begin + 4), initial=first))
     if ends[-1] != len(data):
-        raise ColumnValueError(
-            f"no list of images: sizes add up to {ends[-1]} bytes, there are {len(data)}"
-        )
+        raise ColumnValueError(f"no list of images: sizes add up to {ends[-1]} bytes, there are {len(data)}")
     return [bytes(data[lo:hi]) for lo, hi in pairwise(ends)]

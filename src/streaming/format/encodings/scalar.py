@@ -101,9 +101,7 @@ class Scalar(Encoding):
         value = int(obj)
         low, high = cast("tuple[int, int]", self._bounds)
         if not low <= value <= high:
-            raise ColumnOverflowError(
-                f"{obj!r} is out of range for {self._name}, which holds {low} to {high}"
-            )
+            raise ColumnOverflowError(f"{obj!r} is out of range for {self._name}, which holds {low} to {high}")
         return self._pack(value)
 
     def _pack_float(self, obj: Any) -> bytes:

@@ -79,8 +79,7 @@ def image_samples() -> list[dict[str, Any]]:
 
 def line_samples() -> list[dict[str, Any]]:
     return [
-        {"name": f"naïve {i} 🙂" * (i % 3), "count": (-3) ** i, "score": 1 / (i + 1), "extra": i}
-        for i in range(50)
+        {"name": f"naïve {i} 🙂" * (i % 3), "count": (-3) ** i, "score": 1 / (i + 1), "extra": i} for i in range(50)
     ]
 
 
@@ -89,8 +88,7 @@ def simple_samples() -> list[dict[str, Any]]:
 
 
 SCALAR_COLUMNS = {
-    name: name
-    for name in ("str", *SCALARS, "int", *FLOATS, "bytes", "str_int", "str_float", "str_decimal")
+    name: name for name in ("str", *SCALARS, "int", *FLOATS, "bytes", "str_int", "str_float", "str_decimal")
 }
 ARRAY_COLUMNS = {
     "any": "ndarray",
@@ -118,12 +116,8 @@ def _case(format: str, columns: dict[str, str], make: Any, **options: Any) -> di
 
 
 CASES = {
-    "scalars": _case(
-        "mds", SCALAR_COLUMNS, scalar_samples, hashes=["md5", "sha1", "xxh64"], size_limit=4096
-    ),
-    "arrays": _case(
-        "mds", ARRAY_COLUMNS, array_samples, hashes=["sha256", "xxh3_128"], size_limit="16kb"
-    ),
+    "scalars": _case("mds", SCALAR_COLUMNS, scalar_samples, hashes=["md5", "sha1", "xxh64"], size_limit=4096),
+    "arrays": _case("mds", ARRAY_COLUMNS, array_samples, hashes=["sha256", "xxh3_128"], size_limit="16kb"),
     "images": _case("mds", IMAGE_COLUMNS, image_samples, size_limit=None),
     "json": _case("json", LINE_COLUMNS, line_samples, hashes=["xxh32"], size_limit=1500),
     "csv": _case("csv", LINE_COLUMNS, line_samples, size_limit=1000),

@@ -1,0 +1,58 @@
+"""What every test may use: small datasets, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming import MDSWriter
+
+RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run as one process of no job, whatever started them."""
+    for name in RANK_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_in_shared_memory() -> Iterator[None]:
+    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+    yield
+    after = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+    # torch's own names are those of tensors that a loader is about to hand over.
+    assert {name for name in after - before if not name.startswith(("torch_", "sem.", "psm_"))} == set()
+
+
+def sample(i: int) -> dict[str, Any]:
+    """The i-th sample of the test datasets."""
+    return {"id": i, "text": f"sample {i} " + "x" * (i % 13)}
+
+
+COLUMNS = {"id": "int", "text": "str"}
+
+
+def write_dataset(out: Any, num_samples: int, **kwargs: Any) -> None:
+    """Write samples 0 .. num_samples - 1, about a hundred to a shard."""
+    arguments: dict[str, Any] = {"size_limit": 3500, "hashes": ["xxh64"], **kwargs}
+    with MDSWriter(columns=COLUMNS, out=out, **arguments) as writer:
+        for i in range(num_samples):
+            writer.write(sample(i))
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[..., str]:
+    """Write a dataset below a temporary directory and return its path."""
+
+    def make(num_samples: int = 300, name: str = "remote", **kwargs: Any) -> str:
+        path = str(tmp_path / name)
+        write_dataset(path, num_samples, **kwargs)
+        return path
+
+    return make
