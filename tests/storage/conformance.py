@@ -70,7 +70,15 @@ def big_objects_are_put_in_parts(store: Store, scratch: str) -> None:
 def ranges(store: Store, scratch: str) -> None:
     data = _bytes(10_000)
     store.put("a", data)
-    for start, end in [(0, 1), (0, 10_000), (9_999, 10_000), (5_000, 20_000), (5, 5), (10_000, 10_001), (20_000, 30_000)]:
+    for start, end in [
+        (0, 1),
+        (0, 10_000),
+        (9_999, 10_000),
+        (5_000, 20_000),
+        (5, 5),
+        (10_000, 10_001),
+        (20_000, 30_000),
+    ]:
         assert store.get_range("a", start, end) == data[start:end]
 
 

@@ -136,8 +136,12 @@ class _Helper:
         self._busy: set[socket.socket] = set()
         self._closed = False
         self._control, theirs = socket.socketpair()
-        with theirs:
-            self._process = _start(theirs.fileno())
+        try:
+            with theirs:
+                self._process = _start(theirs.fileno())
+        except BaseException:
+            self._control.close()
+            raise
 
     def take(self) -> socket.socket:
         """Return a channel that nobody else uses."""
@@ -147,9 +151,7 @@ class _Helper:
             if self._idle:
                 channel = self._idle.pop()
             else:
-                channel, theirs = socket.socketpair()
-                with theirs:
-                    socket.send_fds(self._control, [b"c"], [theirs.fileno()])
+                channel = _new_channel(self._control)
             self._busy.add(channel)
             return channel
 
@@ -187,6 +189,17 @@ class _Helper:
         for sock in [self._control, *channels]:
             sock.close()
         self._idle = []
+
+
+def _new_channel(control: socket.socket) -> socket.socket:
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            socket.send_fds(control, [b"c"], [theirs.fileno()])
+    except BaseException:
+        ours.close()
+        raise
+    return ours
 
 
 def _start(control_fd: int) -> subprocess.Popen[bytes]:

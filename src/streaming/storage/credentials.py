@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from streaming.core.errors import AccessDeniedError, ConfigError
 
-__all__ = ["Login", "Profile", "find_login", "read_profile"]
+__all__ = ["Login", "Profile", "find_login", "profile_files", "read_profile"]
 
 _METADATA = "http://169.254.169.254"
 _METADATA_S = 1.0
@@ -176,12 +176,10 @@ def read_profile(options: Mapping[str, Any], environ: Mapping[str, str]) -> Prof
         ConfigError: A profile file cannot be parsed.
     """
     name = options.get("profile") or environ.get("AWS_PROFILE") or "default"
-    home = environ.get("HOME") or os.path.expanduser("~")
-    credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.join(home, ".aws", "credentials")
-    config = environ.get("AWS_CONFIG_FILE") or os.path.join(home, ".aws", "config")
+    files = profile_files(environ)
     sections = [
-        _section(config, "default" if name == "default" else f"profile {name}"),
-        _section(credentials, name),
+        _section(files["AWS_CONFIG_FILE"], "default" if name == "default" else f"profile {name}"),
+        _section(files["AWS_SHARED_CREDENTIALS_FILE"], name),
     ]
     values: dict[str, str] = {}
     for section in sections:
@@ -189,10 +187,18 @@ def read_profile(options: Mapping[str, Any], environ: Mapping[str, str]) -> Prof
     return Profile(name, values, any(section is not None for section in sections))
 
 
+def profile_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the paths of the profile files, by the variables that name them."""
+    defaults = {"AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_CONFIG_FILE": "config"}
+    return {
+        variable: os.path.expanduser(environ.get(variable) or f"~/.aws/{name}") for variable, name in defaults.items()
+    }
+
+
 def _section(path: str, name: str) -> dict[str, str] | None:
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
-        parser.read(os.path.expanduser(path), encoding="utf-8")
+        parser.read(path, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError):
         # The parser's own text quotes the line, which may hold a secret.
         raise ConfigError(f"{path} is not a valid AWS profile file.") from None

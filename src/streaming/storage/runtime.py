@@ -36,6 +36,7 @@ class _State:
     """What this process knows of itself."""
 
     def __init__(self) -> None:
+        self.pid = os.getpid()
         self.lock = threading.Lock()
         self.is_worker = False
         self.inherited_threads = False
@@ -47,7 +48,14 @@ class _State:
     def before_fork(self) -> None:
         self.threads_before_fork = self.inherited_threads or threads_running()
 
+    def check_pid(self) -> None:
+        """Notice a fork that ran no hooks: what the parent had started is not known, so assume the worst."""
+        if os.getpid() != self.pid:
+            self.threads_before_fork = True
+            self.after_fork_in_child()
+
     def after_fork_in_child(self) -> None:
+        self.pid = os.getpid()
         self.lock = threading.Lock()
         self.is_worker = False
         self.inherited_threads = self.threads_before_fork
@@ -65,6 +73,7 @@ _state = _State()
 
 def declare_worker() -> None:
     """Say that this process is a worker: it forks no further, so it may use the network client itself."""
+    _state.check_pid()
     _state.is_worker = True
 
 
@@ -89,6 +98,7 @@ def threads_running() -> bool:
 
 def executor() -> Executor:
     """Return what runs this process's operations."""
+    _state.check_pid()
     if may_run_here():
         with _state.lock:
             if _state.direct is None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from streaming.core.errors import ConfigError
+from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.core.imports import optional_import
-from streaming.storage.credentials import Login, Profile, find_login, read_profile
+from streaming.storage.credentials import Login, Profile, find_login, profile_files, read_profile
 from streaming.storage.remote import RemoteStore, client_settings
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, split_bucket
@@ -94,7 +94,10 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
         write_headers={"x-amz-acl": environ["S3_CANNED_ACL"]} if environ.get("S3_CANNED_ACL") else {},
         hints=_hints(login, endpoint, str(settings["region"])),
         env_prefix=_PREFIX,
-        environ={name: value for name, value in environ.items() if name.startswith(_PREFIX)},
+        environ={
+            **{name: value for name, value in environ.items() if name.startswith(_PREFIX)},
+            **profile_files(environ),
+        },
     )
 
 
@@ -106,8 +109,11 @@ def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
         boto3 = optional_import("boto3", "aws", f"AWS profile {boto3_profile!r}")
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        session = boto3.Session(profile_name=boto3_profile)
-        settings["credential_provider"] = Boto3CredentialProvider(session)
+        try:
+            session = boto3.Session(profile_name=boto3_profile)
+            settings["credential_provider"] = Boto3CredentialProvider(session)
+        except Exception as error:
+            raise AccessDeniedError(f"Could not sign in by the AWS profile {boto3_profile!r}: {error}") from error
     elif "access_key_id" in settings and _token_in_environment() and "session_token" not in settings:
         # The client would add the environment's token to keys that are not the environment's.
         names = ("access_key_id", "secret_access_key")

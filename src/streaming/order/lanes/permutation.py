@@ -1,72 +1,160 @@
 """Keyed permutations of ``[0, n)`` that give the image of any element alone, and their inverses.
 
-A number ``x`` is split into two digits, ``x = left * b + right`` with ``a = ceil(sqrt(n))`` and ``b = ceil(n / a)``.
-In turn, a hash of one digit is added to the other modulo ``a`` or ``b``: a Feistel network, which can be undone
-whatever the hash is. The network permutes ``[0, a * b)``; what lands at ``n`` or beyond is sent through it again until it
-lands inside (cycle walking), which is rare because ``a * b`` exceeds ``n`` by less than ``2 * sqrt(n)``. Mixed radix has
-no trouble at powers of two, unlike the usual form with bit halves.
+A number ``x`` is split into two digits, ``x = left * b + right`` with ``a = ceil(sqrt(n))`` and
+``b = ceil(n / a)``. In turn, a hash of one digit is added to the other modulo ``a`` or ``b``: a Feistel
+network, which can be undone whatever the hash is. The network permutes ``[0, a * b)``; what lands at
+``n`` or beyond is sent through it again until it lands inside (cycle walking), which is rare because
+``a * b`` exceeds ``n`` by less than ``2 * sqrt(n)``. Mixed radix has no trouble at powers of two, unlike
+the usual form with halves of bits.
 
-The number of rounds is part of the frozen algorithm: tiny domains need more, because their digits are.
+Ten rounds make all pairs of elements alike, as far as chi-square tests on 60,000 keys can see, from
+``n = 17`` on; smaller domains go through a second network with another key.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.order.lanes.keys import GOLDEN
 
-__all__ = ["permute", "unpermute"]
+__all__ = ["MAX_DOMAIN", "permute", "unpermute"]
 
-_ROUNDS = int(os.environ.get("ROUNDS", 6))
-_STEPS = [np.uint64((round_ * GOLDEN) & ((1 << 64) - 1)) for round_ in range(_ROUNDS)]
+#: Largest domain: both digits must fit 31 bits.
+MAX_DOMAIN = 1 << 62
+
+_WORD = (1 << 64) - 1
+_ROUNDS = 10
+_STEPS = [np.uint64(number * GOLDEN & _WORD) for number in range(_ROUNDS)]
+_SECOND_NETWORK = np.uint64(0xA0761D6478BD642F)
+_TINY = 16
 _M1 = np.uint64(0xD6E8FEB86659FD93)
 _M2 = np.uint64(0xFF51AFD7ED558CCD)
 _HALF = np.uint64(32)
 _ONE = np.uint64(1)
 
-
-def permute(x, n, key):
-    return _walk(x, n, key, False)
-
-
-def unpermute(y, n, key):
-    return _walk(y, n, key, True)
+_Words = NDArray[np.uint64]
+_Domain = _Words | np.uint64
+_Network = Callable[[_Words, "_Domain", "_Domain", _Words], _Words]
 
 
-def _walk(x: NDArray[np.int64], n: Any, key: Any, inverse: bool):
-    if not len(x):
-        return x.copy()
-    if isinstance(n, np.ndarray):
-        low = n.min()
-        n = low.astype(np.uint64) if low == n.max() else n.astype(np.uint64)
-    else:
-        n = np.uint64(n)
-    a = np.ceil(np.sqrt(np.asarray(n, dtype=np.float64))).astype(np.uint64)
-    b = (n + (a - _ONE)) // a
-    if not isinstance(key, np.ndarray):
-        key = np.full(len(x), key, np.uint64)
-    run = _backward if inverse else _forward
-    out = run(x.astype(np.uint64), a, b, key)
-    todo = np.flatnonzero(out >= n)
-    one = n.ndim == 0
-    while len(todo):
-        if one:
-            part = run(out[todo], a, b, key[todo])
-            inside = part < n
+def permute(
+    x: NDArray[np.int64], n: NDArray[np.int64] | int, key: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Return where the permutation of ``[0, n)`` named by ``key`` takes each ``x``.
+
+    Args:
+        x: ``int64[I]``, each in ``[0, n)``.
+        n: Size of the domain, one for all or ``int64[I]``, at most ``MAX_DOMAIN``.
+        key: ``uint64[I]``, uniformly distributed: keys that differ by little give related permutations.
+
+    Returns:
+        ``int64[I]``.
+    """
+    domain = _narrow(n)
+    y = _walk(x.astype(np.uint64), domain, key, _forward)
+    return _tiny_part(y, domain, key, _forward).view(np.int64)
+
+
+def unpermute(
+    y: NDArray[np.int64], n: NDArray[np.int64] | int, key: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Return what ``permute`` takes to each ``y``; arguments as there."""
+    domain = _narrow(n)
+    x = _tiny_part(y.astype(np.uint64), domain, key, _backward)
+    return _walk(x, domain, key, _backward).view(np.int64)
+
+
+def _narrow(n: NDArray[np.int64] | int) -> _Domain:
+    """Return the domain as one number where all are equal: dividing by one number is much faster."""
+    if isinstance(n, int):
+        return np.uint64(n)
+    if len(n) and int(n.min()) == int(n.max()):
+        return np.uint64(n[0])
+    return n.astype(np.uint64)
+
+
+def _tiny_part(x: _Words, n: _Domain, key: _Words, network: _Network) -> _Words:
+    if not isinstance(n, np.ndarray):
+        return _walk(x, n, key ^ _SECOND_NETWORK, network) if n <= _TINY else x
+    tiny = np.flatnonzero(n <= _TINY)
+    if len(tiny):
+        x[tiny] = _walk(x[tiny], n[tiny], key[tiny] ^ _SECOND_NETWORK, network)
+    return x
+
+
+def _walk(x: _Words, n: _Domain, key: _Words, network: _Network) -> _Words:
+    a, b = _digits(n)
+    out = network(x, a, b, key)
+    outside = np.flatnonzero(out >= n)
+    # The walk returns to its start, which is inside, so it ends.
+    while len(outside):
+        if isinstance(n, np.ndarray):
+            image = network(out[outside], _at(a, outside), _at(b, outside), key[outside])
+            still = image >= n[outside]
         else:
-            part = run(out[todo], a[todo], b[todo], key[todo])
-            inside = part < n[todo]
-        out[todo] = part
-        todo = todo[~inside]
-    return out.view(np.int64)
+            image = network(out[outside], a, b, key[outside])
+            still = image >= n
+        out[outside] = image
+        outside = outside[still]
+    return out
 
 
-def _hash(digit, key, size, scratch, out):
-    np.bitwise_xor(digit, key, out=out)
+def _at(values: _Domain, index: NDArray[np.intp]) -> _Domain:
+    return values[index] if isinstance(values, np.ndarray) else values
+
+
+def _digits(n: _Domain) -> tuple[_Domain, _Domain]:
+    # IEEE square roots are correctly rounded, so this is the same on every machine.
+    if not isinstance(n, np.ndarray):
+        side = max(int(np.ceil(np.sqrt(np.float64(n)))), 1)
+        return np.uint64(side), np.uint64((int(n) + side - 1) // side)
+    a = np.maximum(np.ceil(np.sqrt(n.astype(np.float64))).astype(np.uint64), _ONE)
+    return a, (n + (a - _ONE)) // a
+
+
+def _forward(x: _Words, a: _Domain, b: _Domain, key: _Words) -> _Words:
+    left, right = _split(x, b)
+    shift = np.empty_like(x)
+    scratch = np.empty_like(x)
+    for number, step in enumerate(_STEPS):
+        moved, other, size = (right, left, b) if number % 2 else (left, right, a)
+        _round(other, key, step, size, scratch, shift)
+        moved += shift
+        _reduce(moved, size, shift)
+    left *= b
+    left += right
+    return left
+
+
+def _backward(y: _Words, a: _Domain, b: _Domain, key: _Words) -> _Words:
+    left, right = _split(y, b)
+    shift = np.empty_like(y)
+    scratch = np.empty_like(y)
+    for number in reversed(range(_ROUNDS)):
+        moved, other, size = (right, left, b) if number % 2 else (left, right, a)
+        _round(other, key, _STEPS[number], size, scratch, shift)
+        moved += size
+        moved -= shift
+        _reduce(moved, size, shift)
+    left *= b
+    left += right
+    return left
+
+
+def _split(x: _Words, b: _Domain) -> tuple[_Words, _Words]:
+    left = x // b
+    return left, x - left * b
+
+
+def _round(
+    digit: _Words, key: _Words, step: np.uint64, size: _Domain, scratch: _Words, out: _Words
+) -> None:
+    """Write a hash of ``digit`` in ``[0, size)`` to ``out``."""
+    np.add(key, step, out=scratch)
+    np.bitwise_xor(digit, scratch, out=out)
     np.multiply(out, _M1, out=out)
     np.right_shift(out, _HALF, out=scratch)
     np.bitwise_xor(out, scratch, out=out)
@@ -76,47 +164,7 @@ def _hash(digit, key, size, scratch, out):
     np.right_shift(out, _HALF, out=out)
 
 
-def _forward(x, a, b, key):
-    left = x // b
-    right = x - left * b
-    h = np.empty_like(x)
-    scratch = np.empty_like(x)
-    for i, step in enumerate(_STEPS):
-        np.add(key, step, out=scratch)
-        if i % 2 == 0:
-            _hash(right, scratch, a, scratch, h)
-            left += h
-            np.subtract(left, a, out=h)
-            np.minimum(left, h, out=left)
-        else:
-            _hash(left, scratch, b, scratch, h)
-            right += h
-            np.subtract(right, b, out=h)
-            np.minimum(right, h, out=right)
-    left *= b
-    left += right
-    return left
-
-
-def _backward(x, a, b, key):
-    left = x // b
-    right = x - left * b
-    h = np.empty_like(x)
-    scratch = np.empty_like(x)
-    for i in reversed(range(_ROUNDS)):
-        np.add(key, _STEPS[i], out=scratch)
-        if i % 2 == 0:
-            _hash(right, scratch, a, scratch, h)
-            left += a
-            left -= h
-            np.subtract(left, a, out=h)
-            np.minimum(left, h, out=left)
-        else:
-            _hash(left, scratch, b, scratch, h)
-            right += b
-            right -= h
-            np.subtract(right, b, out=h)
-            np.minimum(right, h, out=right)
-    left *= b
-    left += right
-    return left
+def _reduce(digit: _Words, size: _Domain, scratch: _Words) -> None:
+    """Reduce ``digit``, below ``2 * size``, modulo ``size``: below size, the difference wraps to a huge number."""
+    np.subtract(digit, size, out=scratch)
+    np.minimum(digit, scratch, out=digit)

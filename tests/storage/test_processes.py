@@ -1,0 +1,334 @@
+"""Processes: who may use the network client, what a fork leaves behind, and who cleans up."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import S3Server, WebServer
+
+from streaming.core.errors import UnavailableError
+from streaming.storage import runtime
+from streaming.storage.registry import open_store
+from streaming.storage.store import Store
+
+WAIT_S = 40
+SRC = str(Path(runtime.__file__).parents[2])
+
+
+def use(store: Store, name: str, as_worker: bool, results: Any) -> None:
+    """In a child: read, write, and say how."""
+    if as_worker:
+        runtime.declare_worker()
+    store.put(name, name.encode())
+    results.put((name, store.get("x"), store.get(name), runtime.may_run_here()))
+
+
+def fork_twice(store: Store, results: Any) -> None:
+    """In a child: use the client directly, then have a child of one's own use the store."""
+    runtime.declare_worker()
+    store.get("x")
+    run_children("fork", store, as_worker=True, count=1, expect_direct=False)
+    results.put(("done", store.get("x"), b"", runtime.may_run_here()))
+
+
+def run_children(method: str, store: Store, as_worker: bool, count: int, expect_direct: bool) -> None:
+    context: Any = mp.get_context(method)
+    results = context.Queue()
+    names = [f"from-{os.getpid()}-{i}" for i in range(count)]
+    children = [context.Process(target=use, args=(store, name, as_worker, results)) for name in names]
+    for child in children:
+        child.start()
+    got = [results.get(timeout=WAIT_S) for _ in children]
+    for child in children:
+        child.join(WAIT_S)
+        assert child.exitcode == 0
+    assert sorted(got) == [(name, b"content", name.encode(), expect_direct) for name in sorted(names)]
+
+
+@pytest.fixture
+def store(bucket: str) -> Store:
+    store = open_store(f"{bucket}/data")
+    store.put("x", b"content")
+    return store
+
+
+@pytest.mark.parametrize("as_worker", [True, False], ids=["worker", "plain"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_a_process_that_used_the_store(store: Store, method: str, as_worker: bool) -> None:
+    for _ in range(2):
+        run_children(method, store, as_worker, 2, expect_direct=as_worker)
+        assert store.get("x") == b"content"
+
+
+def test_forks_while_other_threads_use_the_store(store: Store) -> None:
+    done = threading.Event()
+    errors: list[Exception] = []
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                store.get("x")
+            except Exception as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            run_children("fork", store, True, 2, expect_direct=True)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert errors == []
+
+
+def test_a_child_of_a_worker_goes_through_a_helper(store: Store) -> None:
+    context = mp.get_context("spawn")
+    results: Any = context.Queue()
+    child = context.Process(target=fork_twice, args=(store, results))
+    child.start()
+    assert results.get(timeout=WAIT_S) == ("done", b"content", b"", True)
+    child.join(WAIT_S)
+    assert child.exitcode == 0
+
+
+def test_the_client_started_by_others_is_noticed(s3: S3Server, bucket: str) -> None:
+    out = run_program(
+        """
+        import obstore, os, sys
+        from obstore.store import HTTPStore
+        from streaming.storage import runtime
+        from streaming.storage.registry import open_store
+        store = open_store(sys.argv[1])
+        assert not runtime.threads_running()
+        try:
+            obstore.get(HTTPStore(os.environ["S3_ENDPOINT_URL"], client_options={"allow_http": True}), "none")
+        except Exception:
+            pass
+        assert runtime.threads_running()
+        store.put("x", b"1")
+        pid = os.fork()
+        runtime.declare_worker()
+        assert runtime.may_run_here() == (pid != 0)
+        if pid == 0:
+            print(store.get("x"), flush=True)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        print("parent", flush=True)
+        os._exit(0)
+        """,
+        bucket,
+    )
+    assert out == "b'1'\nparent\n"
+
+
+def test_few_threads_in_a_worker(s3: S3Server, bucket: str) -> None:
+    out = run_program(
+        """
+        import sys, threading
+        from concurrent.futures import ThreadPoolExecutor
+        from glob import glob
+        from streaming.storage import runtime
+        from streaming.storage.registry import open_store
+        runtime.declare_worker()
+        store = open_store(sys.argv[1])
+        store.put("x", b"1")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda i: store.get("x"), range(64)))
+        print(len(glob("/proc/self/task/*")), threading.active_count())
+        """,
+        bucket,
+        TOKIO_WORKER_THREADS=None,
+    )
+    total, python = map(int, out.split())
+    assert python == 2
+    assert total <= 12
+
+
+def test_nothing_is_left_and_nothing_is_said_at_exit(bucket: str) -> None:
+    for prepare in ["", "runtime.declare_worker()"]:
+        out = run_program(
+            f"""
+            import sys
+            from streaming.storage import runtime
+            from streaming.storage.registry import open_store
+            {prepare}
+            store = open_store(sys.argv[1])
+            store.put("x", b"1" * 3_000_000)
+            chunks = iter(runtime.executor().stream(store._found_spec, "read", "x", 0, 65536, stall_s=30))
+            next(chunks), next(chunks)  # one request is under way when the process ends
+            helper = runtime._state.helper
+            print(helper._helper._process.pid if helper else 0)
+            """,
+            bucket,
+        )
+        assert int(out) == 0 or gone(int(out))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_a_killed_parent_leaves_no_helper(store: Store, bucket: str) -> None:
+    program = """
+        import os, sys, time
+        from streaming.storage import runtime
+        from streaming.storage.registry import open_store
+        store = open_store(sys.argv[1])
+        store.get("data/x")
+        # A child outlives its parent with copies of whatever Python did not close.
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        print(runtime._state.helper._helper._process.pid, flush=True)
+        time.sleep(60)
+        """
+    with start_program(program, bucket) as process:
+        try:
+            assert process.stdout is not None
+            helper = int(process.stdout.readline())
+            assert not gone(helper)
+            process.send_signal(signal.SIGKILL)
+            process.wait(WAIT_S)
+            wait_for(lambda: gone(helper), "the helper to end")
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_ctrl_c_is_prompt_and_says_nothing_else(s3: S3Server, web: WebServer) -> None:
+    released = threading.Event()
+    web.fault = lambda handler, path: released.wait(WAIT_S)
+    program = """
+        import sys
+        from streaming.storage.registry import open_store
+        store = open_store(sys.argv[1])
+        print("ready", flush=True)
+        try:
+            store.get("x")
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """
+    with start_program(program, web.url) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            wait_for(lambda: bool(web.requests), "the request")
+            os.killpg(process.pid, signal.SIGINT)
+            out, error = process.communicate(timeout=WAIT_S)
+        finally:
+            released.set()
+            process.kill()
+    assert (out, error, process.returncode) == ("interrupted\n", "", 0)
+
+
+def test_a_helper_that_dies_is_replaced(store: Store) -> None:
+    for _ in range(3):
+        before = helper_pid()
+        os.kill(before, signal.SIGKILL)
+        assert store.get("x") == b"content"
+        assert helper_pid() != before
+        assert gone(before)
+
+
+def test_a_helper_that_dies_in_a_download(web: WebServer, tmp_path: Path) -> None:
+    data = os.urandom(6 << 20)
+    web.objects["x"] = data
+    store, target = open_store(web.url), tmp_path / "t"
+
+    def sink(chunk: bytes) -> None:
+        process = runtime._state.helper._helper._process
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+    with pytest.raises(UnavailableError, match=r"helper process is gone.*code -9"):
+        for _ in range(50):
+            store.download("x", str(target), sink=sink, stall_timeout=30)
+    kept = target.stat().st_size
+    assert target.read_bytes() == data[:kept]
+    assert store.download("x", str(target), offset=kept, stall_timeout=30) == len(data)
+    assert target.read_bytes() == data
+
+
+def test_a_helper_that_cannot_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime._state.helper.close()
+    monkeypatch.setattr("streaming.storage.client.spawn.get_executable", lambda: "/no/such/python")
+    with pytest.raises(UnavailableError, match=r"/no/such/python.*set_executable"):
+        store.get("x")
+    monkeypatch.setattr("streaming.storage.client.spawn.get_executable", lambda: "/bin/false")
+    with pytest.raises(UnavailableError, match="ended with code 1"):
+        store.get("x")
+    monkeypatch.undo()
+
+
+def test_importing_is_light() -> None:
+    out = run_program(
+        """
+        import sys
+        import streaming.storage.registry, streaming.storage.remote, streaming.storage.s3, streaming.storage.http
+        import streaming.storage.client, streaming.storage.helper
+        print([name for name in ("torch", "numpy", "obstore", "boto3", "PIL") if name in sys.modules])
+        """
+    )
+    assert out == "[]\n"
+
+
+def helper_pid() -> int:
+    return runtime._state.helper._helper._process.pid
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet has, too."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {WAIT_S} s for {what}")
+        time.sleep(0.02)
+
+
+def start_program(program: str, *args: str, **environ: str | None) -> subprocess.Popen[str]:
+    env = {**os.environ, **environ, "PYTHONPATH": SRC}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in env.items() if value is not None},
+        start_new_session=True,
+    )
+
+
+def run_program(program: str, *args: str, **environ: str | None) -> str:
+    """Run a program to its end and return what it printed; it must print no error."""
+    with start_program(program, *args, **environ) as process:
+        try:
+            out, error = process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
+    assert (process.returncode, error) == (0, "")
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    assert not runtime._state.is_worker
+    assert not runtime.threads_running()
