@@ -36,7 +36,9 @@ def test_what_is_left_in_the_cache(make_dataset: Make, tmp_path: Path, compressi
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
 @pytest.mark.parametrize("kept", [0, 1, 500])
-def test_a_partial_download_is_continued(make_dataset: Make, tmp_path: Path, compression: str | None, kept: int) -> None:
+def test_a_partial_download_is_continued(
+    make_dataset: Make, tmp_path: Path, compression: str | None, kept: int
+) -> None:
     remote = make_dataset(50, compression=compression)
     whole = first_shard(remote)
     cache = tmp_path / "cache"

@@ -133,9 +133,7 @@ def test_cache_of_another_dataset_is_replaced(tmp_path: Path) -> None:
         for i in range(100):
             writer.write({**sample(i), "id": -i})
     assert [s["id"] for s in StreamingDataset(remote=str(tmp_path / "a"), local=cache)[:]] == list(range(100))
-    assert [s["id"] for s in StreamingDataset(remote=str(tmp_path / "b"), local=cache)[:]] == [
-        -i for i in range(100)
-    ]
+    assert [s["id"] for s in StreamingDataset(remote=str(tmp_path / "b"), local=cache)[:]] == [-i for i in range(100)]
 
 
 def test_remote_gone_after_caching(make_dataset: Make, tmp_path: Path) -> None:

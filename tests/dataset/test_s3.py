@@ -69,9 +69,7 @@ def test_cold_epochs_hold_the_remotes_bytes(bucket: str, tmp_path: Path, start: 
     for attempt in range(3):
         cache = tmp_path / f"cache{attempt}"
         dataset = StreamingDataset(remote=bucket, local=str(cache), shuffle=True, batch_size=4)
-        loader = StreamingDataLoader(
-            dataset, batch_size=4, num_workers=4, multiprocessing_context=start, timeout=60
-        )
+        loader = StreamingDataLoader(dataset, batch_size=4, num_workers=4, multiprocessing_context=start, timeout=60)
         assert sorted(ids(loader)) == list(range(N))
         for shard in source.glob("shard.*"):
             assert (cache / shard.name).read_bytes() == shard.read_bytes()
@@ -102,5 +100,3 @@ def test_missing_shard(bucket: str, tmp_path: Path) -> None:
     dataset = StreamingDataset(remote=bucket, local=str(tmp_path / "cache"), batch_size=4)
     with pytest.raises(RuntimeError, match=r"shard\.00001\.mds"):
         ids(DataLoader(dataset, batch_size=4, num_workers=2, timeout=60))
-
-

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from format_support import GOLDENS, read_dataset, unzip, write_dataset
 
 from format_cases import CASES, VALUES_ONLY, describe  # isort: skip

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from format_support import read_dataset, write_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,8 @@ from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.format.encodings import Encoding, encodings
 from streaming.format.index import FileInfo, Index, ShardInfo
 from streaming.format.shard import Shard, open_shard
+
+from format_support import read_dataset, write_dataset
 
 COLUMNS = {"id": "int", "text": "str", "tokens": "ndarray:uint16:3"}
 FIXED = {"id": "int", "score": "float32", "tokens": "ndarray:uint16:3"}

@@ -141,9 +141,7 @@ def global_batches(remote: str, local: Path, ranks: int, state: Any, **kwargs: A
         loaders.append(loader(data))
         if state is not None:
             loaders[-1].load_state_dict(state)
-    batches = [
-        sorted(i for batch in step for i in batch["id"].tolist()) for step in zip(*loaders, strict=True)
-    ]
+    batches = [sorted(i for batch in step for i in batch["id"].tolist()) for step in zip(*loaders, strict=True)]
     return batches, loaders
 
 

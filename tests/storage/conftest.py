@@ -11,9 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from servers import S3Server, WebServer, s3_server, web_server
-
 from streaming.storage.runtime import declare_worker
+
+from servers import S3Server, WebServer, s3_server, web_server
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,9 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import conformance
 import pytest
+
+import conformance
 from servers import WebServer
 
 CHECKS = sorted(conformance.CHECKS)

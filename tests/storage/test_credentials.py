@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import S3Server, WebServer
 
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.storage import credentials
 from streaming.storage.credentials import find_login, read_profile
 from streaming.storage.registry import open_store
 from streaming.storage.s3 import resolve_s3
+
+from servers import S3Server, WebServer
 
 KEYS = {"AWS_ACCESS_KEY_ID": "ENVKEY", "AWS_SECRET_ACCESS_KEY": "ENVSECRET"}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import WebServer, partial_body
 
 from streaming.core.errors import (
     AccessDeniedError,
@@ -22,6 +21,8 @@ from streaming.core.errors import (
 )
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
+
+from servers import WebServer, partial_body
 
 SECRET = "hunter2SECRET"
 QUICK = {"retry_config": {"max_retries": 0}}

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import S3Server, WebServer
 
 from streaming.core.errors import UnavailableError
 from streaming.storage import runtime
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
+
+from servers import S3Server, WebServer
 
 WAIT_S = 40
 SRC = str(Path(runtime.__file__).parents[2])

@@ -28,9 +28,7 @@ LINES = {"a": "int", "b": "str", "c": "float"}
     ],
 )
 @pytest.mark.parametrize("compression", [None, "br:3", "bz2", "gz:1", "snappy", "zstd:7"])
-def test_every_format_reads_back(
-    tmp_path: Path, writer: Any, extra: dict[str, Any], compression: str | None
-) -> None:
+def test_every_format_reads_back(tmp_path: Path, writer: Any, extra: dict[str, Any], compression: str | None) -> None:
     out = str(tmp_path / "data")
     with writer(out=out, compression=compression, hashes=["sha1", "xxh64"], size_limit=400, **extra) as w:
         for row in ROWS:
@@ -108,9 +106,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_upload_that_fails_names_the_shard(tmp_path: Path) -> None:
     remote = tmp_path / "remote"
-    writer = MDSWriter(
-        columns={"x": "bytes"}, out=(str(tmp_path / "local"), str(remote)), size_limit=200, retry=0
-    )
+    writer = MDSWriter(columns={"x": "bytes"}, out=(str(tmp_path / "local"), str(remote)), size_limit=200, retry=0)
     (remote / "shard.00001.mds").mkdir()  # a directory where the second shard is to go
     with pytest.raises(RuntimeError, match=r"shard\.00001\.mds"):
         for _ in range(10_000):
@@ -147,9 +143,7 @@ def test_no_temporary_directory_is_left(tmp_path: Path, monkeypatch: pytest.Monk
         ({"out": "nosuch://bucket/x"}, ValueError, "nosuch"),
     ],
 )
-def test_bad_arguments(
-    tmp_path: Path, arguments: dict[str, Any], error: type[Exception], text: str
-) -> None:
+def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
     out = tmp_path / "data"
     with pytest.raises(error, match=text):
         MDSWriter(**{"columns": {"x": "int"}, "out": str(out), **arguments})

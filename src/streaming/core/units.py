@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from streaming.core.errors import ConfigError
@@ -52,7 +53,7 @@ def _parse(value: int | float | str, units: dict[str, int], expected: str) -> in
     if match:
         number, unit = match.groups()
         scale = units.get(unit)
-        if scale is not None and scale > 1:
+        if scale is not None and scale > 1 and math.isfinite(float(number)):
             return int(float(number) * scale) if not number.lstrip("+-").isdigit() else int(number) * scale
         if (scale == 1 or not unit) and number.lstrip("+-").isdigit():
             return int(number)

@@ -12,7 +12,7 @@ import os
 import selectors
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
@@ -118,11 +118,11 @@ class Direct:
             self._clients.move_to_end(key)
             return client
 
-    def _submit(self, work: Awaitable[T]) -> Future[T]:
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         with self._lock:
             if self._loop is None:
                 self._loop = self._start()
-            return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         # The client's runtime starts on first use with a thread for every core, in every worker: cap it.
@@ -154,10 +154,6 @@ def _built(spec: ClientSpec) -> Any:
         raise
     except Exception as error:
         raise failure(error, spec, "") from None
-
-
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
 
 
 async def _next(items: AsyncIterator[Any]) -> Any:

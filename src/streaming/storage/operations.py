@@ -6,7 +6,7 @@ They run where ``runtime`` says, and know nothing of processes or deadlines.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ async def _list(client: Any, prefix: str) -> AsyncIterator[Any]:
         yield [_info(meta) for meta in batch]
 
 
-CALLS: dict[str, Callable[..., Awaitable[Any]]] = {
+CALLS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "get_range": _get_range,
     "head": _head,
     "delete": _delete,
