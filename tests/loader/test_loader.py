@@ -154,7 +154,7 @@ def test_global_batches_do_not_depend_on_ranks(make_dataset: Make, tmp_path: Pat
     ]
     full = len(runs[0]) - 1
     assert runs[0][:full] == runs[1][:full] == runs[2][:full]
-    assert Counter(sum(runs[0], [])).most_common(1)[0][1] == 1
+    assert Counter(i for batch in runs[0] for i in batch).most_common(1)[0][1] == 1
 
 
 def test_resume_on_other_ranks(make_dataset: Make, tmp_path: Path) -> None:

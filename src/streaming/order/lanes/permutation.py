@@ -40,9 +40,7 @@ _Domain = _Words | np.uint64
 _Network = Callable[[_Words, "_Domain", "_Domain", _Words], _Words]
 
 
-def permute(
-    x: NDArray[np.int64], n: NDArray[np.int64] | int, key: NDArray[np.uint64]
-) -> NDArray[np.int64]:
+def permute(x: NDArray[np.int64], n: NDArray[np.int64] | int, key: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return where the permutation of ``[0, n)`` named by ``key`` takes each ``x``.
 
     Args:
@@ -58,9 +56,7 @@ def permute(
     return _tiny_part(y, domain, key, _forward).view(np.int64)
 
 
-def unpermute(
-    y: NDArray[np.int64], n: NDArray[np.int64] | int, key: NDArray[np.uint64]
-) -> NDArray[np.int64]:
+def unpermute(y: NDArray[np.int64], n: NDArray[np.int64] | int, key: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return what ``permute`` takes to each ``y``; arguments as there."""
     domain = _narrow(n)
     x = _tiny_part(y.astype(np.uint64), domain, key, _backward)
@@ -149,9 +145,7 @@ def _split(x: _Words, b: _Domain) -> tuple[_Words, _Words]:
     return left, x - left * b
 
 
-def _round(
-    digit: _Words, key: _Words, step: np.uint64, size: _Domain, scratch: _Words, out: _Words
-) -> None:
+def _round(digit: _Words, key: _Words, step: np.uint64, size: _Domain, scratch: _Words, out: _Words) -> None:
     """Write a hash of ``digit`` in ``[0, size)`` to ``out``."""
     np.add(key, step, out=scratch)
     np.bitwise_xor(digit, scratch, out=out)

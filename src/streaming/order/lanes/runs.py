@@ -60,9 +60,7 @@ class Runs:
     counts: _Ints
 
 
-def make_runs(
-    spec: OrderSpec, draws: Draws, striping: Striping, nodes: _Ints, epoch: int
-) -> Runs:
+def make_runs(spec: OrderSpec, draws: Draws, striping: Striping, nodes: _Ints, epoch: int) -> Runs:
     """Return the runs of ``nodes`` in an epoch.
 
     Args:

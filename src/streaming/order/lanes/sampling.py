@@ -70,11 +70,7 @@ def draw(spec: OrderSpec, epoch: int) -> Draws:
         counted_epoch = epoch + 1 if spec.epoch_seed_change else 0
         partial[order] = _partial_pass(spec, order, stream, rest, counted_epoch)
     drawn = partial[order]
-    drawn += (
-        spec.samples_per_shard[order] * passes[stream]
-        if (passes != 1).any()
-        else spec.samples_per_shard[order]
-    )
+    drawn += spec.samples_per_shard[order] * passes[stream] if (passes != 1).any() else spec.samples_per_shard[order]
     return Draws(order, passes, partial, offsets(drawn))
 
 
@@ -96,9 +92,7 @@ def _check(spec: OrderSpec) -> None:
         )
 
 
-def _partial_pass(
-    spec: OrderSpec, order: _Ints, stream: _Ints, rest: _Ints, counted_epoch: int
-) -> _Ints:
+def _partial_pass(spec: OrderSpec, order: _Ints, stream: _Ints, rest: _Ints, counted_epoch: int) -> _Ints:
     """Return ``int64[S]``: samples drawn from the shard at each place of the order."""
     granule = spec.sampling_granularity
     sizes = spec.samples_per_shard[order]
@@ -123,9 +117,7 @@ def _partial_pass(
     high = mul_div(ends[last] - stream_begin[s], rest[s], stream_size[s])[0]
     missing = high - low - np.add.reduceat(whole, first)
 
-    turn = _sort(
-        _hashes(spec, Purpose.SHARD_SAMPLING, counted_epoch, order), group, len(first)
-    )
+    turn = _sort(_hashes(spec, Purpose.SHARD_SAMPLING, counted_epoch, order), group, len(first))
     spare_in_turn = spare[turn]
     before = offsets(spare_in_turn)[:-1]
     group_in_turn = group[turn]

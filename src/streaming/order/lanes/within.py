@@ -40,9 +40,7 @@ class SampleOrder:
         any_partial = bool(draws.partial.any())
         self._select_apart = any_partial and (fixed or not spec.shuffle)
         self._order_key = np.uint64(derive(spec.shuffle_seed, Purpose.SAMPLE_ORDER, epoch))
-        self._select_key = np.uint64(
-            derive(spec.shuffle_seed, Purpose.SAMPLE_SELECTION, 0 if fixed else epoch + 1)
-        )
+        self._select_key = np.uint64(derive(spec.shuffle_seed, Purpose.SAMPLE_SELECTION, 0 if fixed else epoch + 1))
 
     def ids(self, code: _Ints, index: _Ints) -> _Ints:
         """Return the sample ids of draws ``index`` of runs ``code``."""
@@ -62,26 +60,23 @@ class SampleOrder:
 
     def indexes(self, shard: int, number: _Ints, sample: int) -> _Ints:
         """Return which draw of passes ``number`` over a shard is its sample ``sample``, -1 where none is."""
-        code = code_of(np.full(len(number), shard, np.int64), number)
-        stream = int(np.searchsorted(self._shards_end, shard, side="right"))
-        drawn = np.where(number < self._passes[stream], self._sizes[shard], self._partial[shard])
-        index = np.full(len(number), sample, np.int64)
-        size = np.full(len(number), self._sizes[shard], np.int64)
         shards = np.full(len(number), shard, np.int64)
+        code = code_of(shards, number)
+        size = self._sizes[shards]
+        stream = int(np.searchsorted(self._shards_end, shard, side="right"))
+        drawn = np.where(number < self._passes[stream], size, self._partial[shards])
+        index = np.full(len(number), sample, np.int64)
+        domain = size
         partial = self._partial_runs(code, shards)
         if len(partial):
+            domain = size.copy()
+            domain[partial] = drawn[partial]
             index[partial] = self._unselect(code[partial], size[partial], index[partial])
-        index[index >= drawn] = -1
+        real = np.flatnonzero(index < domain)
         if self._shuffle:
-            domain = size
-            if len(partial):
-                domain = size.copy()
-                domain[partial] = self._partial[shard]
-            real = np.flatnonzero(index >= 0)
             keys = _keys(self._order_key, code[real])
             index[real] = unpermute(index[real], domain[real], keys)
-            index[index >= drawn] = -1
-        return index
+        return np.where(index < drawn, index, -1)
 
     def _partial_runs(self, code: _Ints, shard: _Ints) -> _Ints:
         """Return the places of partial runs whose samples are selected apart from their order."""
