@@ -181,7 +181,7 @@ def main() -> None:
     stop_at = steps * 2 // 5
     trainer = Trainer()
     checkpoint_path = args.out / "checkpoint.json"
-    with tqdm(total=steps, desc="1 rank, 2 workers", unit="step") as bar:
+    with tqdm(total=steps, desc="1 rank, 2 workers", unit="step", mininterval=0.5) as bar:
         loader = make_loader(args, ranks=1, rank=0, workers=args.workers)
         trainer.train([loader], stop_at, bar)
         checkpoint_path.write_text(json.dumps(loader.state_dict()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests run as one process of no job, whatever started them."""
     for name in RANK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
-def _fresh_forkserver() -> None:
-    """A fork server keeps the environment it began with; a test sets its own."""
-    server = forkserver._forkserver
-    if server._forkserver_pid is not None:
-        server._stop()
 
 
 @pytest.fixture(autouse=True)

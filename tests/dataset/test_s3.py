@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,18 @@ def test_write_and_read(bucket: str, tmp_path: Path, compression: str | None) ->
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn"), (2, "forkserver")])
 def test_plain_dataloader(bucket: str, tmp_path: Path, workers: int, start: str | None, read_first: bool) -> None:
     write_dataset(bucket, N)
-    dataset = StreamingDataset(remote=bucket, local=str(tmp_path / "cache"), shuffle=True, batch_size=4)
+    arguments = (bucket, str(tmp_path / "cache"), workers, start, read_first)
+    if start != "forkserver":
+        check_two_epochs(*arguments)
+        return
+    # A fork server keeps the environment it began with, so it has to begin here.
+    code = f"import test_s3; test_s3.check_two_epochs(*{arguments!r})"
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, timeout=100, check=True)
+
+
+def check_two_epochs(remote: str, cache: str, workers: int, start: str | None, read_first: bool) -> None:
+    dataset = StreamingDataset(remote=remote, local=cache, shuffle=True, batch_size=4)
     if read_first:
         assert dataset[0] == sample(0)
     loader = DataLoader(

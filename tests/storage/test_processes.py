@@ -155,7 +155,7 @@ def test_few_threads_in_a_worker(s3: S3Server, bucket: str) -> None:
         TOKIO_WORKER_THREADS=None,
     )
     total, python = map(int, out.split())
-    assert python == 2
+    assert python == 1
     assert total <= 12
 
 

@@ -50,12 +50,14 @@ class HelperClient:
         self._helper: _Helper | None = None
         atexit.register(self.close)
 
-    def call(self, spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float) -> Any:
+    def call(
+        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float, limit_s: float | None = None
+    ) -> Any:
         """Run an operation that gives one answer; see ``Direct.call``."""
-        request = ("call", (spec, name, path, *args), {"timeout_s": timeout_s})
+        request = ("call", (spec, name, path, *args), {"stall_s": stall_s})
         for last_try in (False, True):
             try:
-                for kind, body in self._frames(request, timeout_s):
+                for kind, body in self._frames(request, limit_s or 2 * stall_s):
                     if kind == wire.ERROR:
                         raise body
                     return body
@@ -70,7 +72,7 @@ class HelperClient:
         begun = False
         for last_try in (False, True):
             try:
-                for kind, body in self._frames(request, stall_s):
+                for kind, body in self._frames(request, 2 * stall_s):
                     if kind == wire.ERROR:
                         raise body
                     if kind == wire.END:

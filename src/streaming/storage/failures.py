@@ -11,6 +11,7 @@ import re
 from streaming.core.errors import (
     AccessDeniedError,
     ObjectNotFoundError,
+    StalledError,
     StorageError,
     ThrottledError,
     UnavailableError,
@@ -98,18 +99,17 @@ _REASONS = (
     ("UnexpectedEof", "the connection was closed"),
     ("BadScheme", "plain http is not allowed (option allow_http)"),
     ("certificate", "the server's certificate is not trusted"),
-    ("timed out", "the connection timed out"),
-    ("TimedOut", "the connection timed out"),
 )
 
 
-def failure(error: BaseException, spec: ClientSpec, path: str) -> StorageError:
+def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -> StorageError:
     """Translate an exception of the client.
 
     Args:
         error: What the client raised.
         spec: The client that raised it.
         path: The object that was asked for, ``''`` for the root.
+        stall_s: How long the server was allowed to be silent, in seconds.
 
     Returns:
         The exception to raise, ``from None``.
@@ -117,6 +117,10 @@ def failure(error: BaseException, spec: ClientSpec, path: str) -> StorageError:
     if isinstance(error, StorageError):
         return error
     text = str(error)
+    if "kind: Timeout" in text or "TimedOut" in text or "operation timed out" in text:
+        return StalledError(
+            f"{join(spec.url, path)}: nothing came for {stall_s:g} s. {spec.hints.get('unavailable', '')}"
+        )
     status, code = _found(_STATUS, text), _found(_CODE, text)
     kind, hint = _kind(error, text, int(status or 0), code)
     reason = f"the server answered {status}" if status else _reason(error, text)

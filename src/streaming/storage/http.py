@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UnavailableError
-from streaming.storage.remote import RemoteStore, client_settings
+from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact
@@ -81,13 +81,19 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> Cli
     del find_region
     parts = urlsplit(url)
     user, mark, host = parts.netloc.rpartition("@")
-    settings = client_settings(options, allow_http=parts.scheme.lower() == "http")
     headers = dict(options.get("headers", {}))
     if mark:
         token = base64.b64encode(unquote(user).encode()).decode("ascii")
         headers.setdefault("authorization", f"Basic {token}")
-    settings["client_options"].setdefault("default_headers", headers)
-    settings["url"] = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+    settings: dict[str, Any] = {
+        "url": urlunsplit((parts.scheme, host, parts.path, parts.query, "")),
+        "client_options": {
+            "allow_http": parts.scheme.lower() == "http",
+            "default_headers": headers,
+            **options.get("client_options", {}),
+        },
+        "retry_config": options.get("retry_config", {}),
+    }
     return ClientSpec(redact(url), "streaming.storage.http:build_http", settings, hints=_HINTS)
 
 

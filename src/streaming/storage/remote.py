@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from streaming.core.errors import (
@@ -22,7 +21,7 @@ from streaming.storage.store import ObjectInfo, Sink
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, redact
 
-__all__ = ["RemoteStore", "Resolve", "client_settings"]
+__all__ = ["RemoteStore", "Resolve"]
 
 T = TypeVar("T")
 
@@ -33,32 +32,7 @@ _REPLY_S = 60.0
 # A transfer slower than this is taken for dead.
 _SLOWEST = 16 << 10
 _MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
-
-
-def client_settings(options: Mapping[str, Any], allow_http: bool) -> dict[str, Any]:
-    """Return the settings that all network clients take.
-
-    The client's own timeout covers a whole body, so it is out of the way: silence is noticed here. Its own retries are
-    few and quick, enough for a dropped idle connection: ``retry`` is the policy.
-
-    Args:
-        options: May hold ``client_options``, ``retry_config`` and ``allow_http``, which go before these.
-        allow_http: Whether the URL asks for plain http.
-    """
-    return {
-        "client_options": {
-            "allow_http": bool(options.get("allow_http", allow_http)),
-            "timeout": "7 days",
-            "connect_timeout": "10 seconds",
-            **options.get("client_options", {}),
-        },
-        "retry_config": {
-            "max_retries": 2,
-            "retry_timeout": timedelta(seconds=30),
-            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1)},
-            **options.get("retry_config", {}),
-        },
-    }
+_MIN_PART, _MAX_PARTS = 8 << 20, 9000
 
 
 class RemoteStore:
@@ -148,8 +122,12 @@ class RemoteStore:
             name, given = "put_file", os.path.abspath(source)
         else:
             name, given, size = "put_bytes", bytes(source), len(source)
-        limit = _REPLY_S + size / _SLOWEST
-        self._try(lambda spec: self._call(spec.for_writing(), name, path, given, timeout_s=limit))
+        # A part is sent without a word from the server, and an upload has at most 10,000.
+        part = max(_MIN_PART, -(-size // _MAX_PARTS))
+        stall, limit = _REPLY_S + part / _SLOWEST, _REPLY_S + size / _SLOWEST
+        self._try(
+            lambda spec: executor().call(spec.for_writing(), name, path, given, part, stall_s=stall, limit_s=2 * limit)
+        )
 
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""
@@ -183,8 +161,8 @@ class RemoteStore:
             raise
 
     @staticmethod
-    def _call(spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float = _REPLY_S) -> Any:
-        return executor().call(spec, name, path, *args, timeout_s=timeout_s)
+    def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:
+        return executor().call(spec, name, path, *args, stall_s=_REPLY_S)
 
     def _get(self, spec: ClientSpec, path: str) -> bytes:
         info, chunks = _reading(spec, path, 0, _REPLY_S)
@@ -193,9 +171,8 @@ class RemoteStore:
         return data
 
     def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
-        limit = _REPLY_S + (end - start) / _SLOWEST
         try:
-            return self._call(spec, "get_range", path, start, end, timeout_s=limit)
+            return self._call(spec, "get_range", path, start, end)
         except RangeError:
             return b""
         except RangeIgnoredError:
@@ -224,7 +201,7 @@ def _reading(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[
     try:
         return _begun(spec, path, offset, stall_s)
     except RangeError:
-        info: ObjectInfo = executor().call(spec, "head", path, timeout_s=_REPLY_S)
+        info: ObjectInfo = executor().call(spec, "head", path, stall_s=_REPLY_S)
         if info.bytes == offset:
             return info, iter(())
         raise StorageError(

@@ -23,7 +23,9 @@ _CLIENT_THREAD = "tokio-rt-worker"
 class Executor(Protocol):
     """Runs operations, here or elsewhere."""
 
-    def call(self, spec: ClientSpec, name: str, path: str, *args: Any, timeout_s: float) -> Any:
+    def call(
+        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float, limit_s: float | None = None
+    ) -> Any:
         """Run an operation that gives one answer; see ``Direct.call``."""
         ...
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.core.imports import optional_import
 from streaming.storage.credentials import Login, Profile, find_login, profile_files, read_profile
-from streaming.storage.remote import RemoteStore, client_settings
+from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, split_bucket
 
@@ -78,7 +78,8 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     endpoint = _endpoint(options, environ, profile)
     settings = {name: value for name, value in options.items() if name not in ("profile", "allow_http")}
     settings.update(login.settings)
-    settings.update(client_settings(options, allow_http=(endpoint or "").startswith("http://")))
+    plain = options.get("allow_http", (endpoint or "").startswith("http://"))
+    settings["client_options"] = {"allow_http": bool(plain), **options.get("client_options", {})}
     settings.update(bucket=bucket, prefix=prefix or None, region=_region(options, environ, profile, endpoint))
     if endpoint:
         settings["endpoint"] = endpoint

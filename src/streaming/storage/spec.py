@@ -6,10 +6,14 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 __all__ = ["ClientSpec"]
+
+_CONNECT = timedelta(seconds=10)
+_RETRY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,9 +41,9 @@ class ClientSpec:
     def __repr__(self) -> str:
         return f"ClientSpec({self.url})"
 
-    def key(self) -> bytes:
+    def key(self, stall_s: float) -> bytes:
         """Return bytes that are equal for specs that build equal clients."""
-        return pickle.dumps((self.builder, sorted(self.settings.items()), sorted(self.environ.items())))
+        return pickle.dumps((self.builder, sorted(self.settings.items()), sorted(self.environ.items()), stall_s))
 
     def for_writing(self) -> ClientSpec:
         """Return the client to write with."""
@@ -49,10 +53,31 @@ class ClientSpec:
         options["default_headers"] = {**options.get("default_headers", {}), **self.write_headers}
         return replace(self, settings={**self.settings, "client_options": options}, write_headers={})
 
-    def build(self) -> Any:
-        """Build the client. Does not contact anything."""
+    def build(self, stall_s: float) -> Any:
+        """Build the client. Does not contact anything.
+
+        Its own timeout covers a whole body, however large, so that is out of the way; its own retries are few and
+        quick, enough for a connection that was dropped while idle.
+
+        Args:
+            stall_s: Longest silence of the server, in seconds.
+        """
+        silence = timedelta(seconds=stall_s)
+        options: dict[str, Any] = {
+            "timeout": "7 days",
+            "connect_timeout": min(_CONNECT, silence),
+            "read_timeout": silence,
+            **self.settings.get("client_options", {}),
+        }
+        retries: dict[str, Any] = {
+            "max_retries": 2,
+            "retry_timeout": min(_RETRY, silence),
+            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1)},
+            **self.settings.get("retry_config", {}),
+        }
         module, _, name = self.builder.partition(":")
-        return getattr(import_module(module), name)(**self.settings)
+        build = getattr(import_module(module), name)
+        return build(**{**self.settings, "client_options": options, "retry_config": retries})
 
     def adopt_environ(self) -> None:
         """Make this process's variables of the same prefix what they were where the spec was made."""

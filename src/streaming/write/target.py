@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from streaming.core.errors import ConfigError, StorageError, UploadError
+from streaming.core.errors import AccessDeniedError, ConfigError, StorageError, UploadError
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
@@ -53,7 +53,12 @@ class Target:
     def _prepare(self, exist_ok: bool) -> None:
         if os.path.exists(self.local) and not os.path.isdir(self.local):
             raise FileExistsError(f"{self.local} is not a directory; write to another place.")
-        os.makedirs(self.local, exist_ok=True)
+        try:
+            os.makedirs(self.local, exist_ok=True)
+        except OSError as error:
+            raise AccessDeniedError(
+                f"Cannot make the directory {self.local} to write to: {error.strerror}. Choose another `out`."
+            ) from error
         there = os.listdir(self.local)
         if not there:
             return

@@ -96,7 +96,7 @@ class Lanes:
         ends = self._base[1:]
         cuts = np.concatenate([self.runs.begin[:-1], self._start, self._start + self._phase])
         cuts = np.unique(cuts)
-        stops = np.append(cuts[1:], ends[-1:])
+        stops = np.append(cuts, ends[-1:])[1:]
         run = np.searchsorted(self.runs.begin, cuts, side="right") - 1
         group, first = self.find(cuts)
         _, last = self.find(stops - 1)

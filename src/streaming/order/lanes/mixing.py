@@ -107,13 +107,22 @@ class Mixer:
             weight, left = self._weights(node, above)
             is_left = self._left[above] == at
             half = weight // 2
-            share = np.where(is_left, left, weight - left)
+            # An element at the root stays: all of the root is its share.
+            share = np.where(at > 0, np.where(is_left, left, weight - left), weight)
             plus = np.where(is_left, weight - half - 1, half)
-            # The first so many elements of the parent hold one more of this side than before.
-            moved = mul_div(index, weight, np.maximum(share, 1), plus)[0]
-            index = np.where(at > 0, moved, index)
+            index = np.where(at > 0, mul_div(index, weight, share, plus)[0], index)
             at = above
         return self._scramble(node, index, reversed(range(_SWAPS)))
+
+    def window(
+        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
+    ) -> tuple[_Ints, _Ints]:
+        """Return indexes between which all units in ``[first, last]`` are served, at most ``BLOCK`` too many."""
+        low, high = self.join(node, stream, first), self.join(node, stream, last)
+        if self._keys is None or self._trivial:
+            return low, high
+        total = striped_total(self._total, self._num_nodes, node)
+        return low // BLOCK * BLOCK, np.minimum(high // BLOCK * BLOCK + BLOCK, total) - 1
 
     def _weights(self, node: _Ints, at: _Ints) -> tuple[_Ints, _Ints]:
         """Return the units of canonical nodes in subtrees, and those on the left."""
