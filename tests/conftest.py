@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from streaming import MDSWriter
+from sample_data import write_dataset
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
 
@@ -28,22 +27,6 @@ def _nothing_left_in_shared_memory() -> Iterator[None]:
     after = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
     # torch's own names are those of tensors that a loader is about to hand over.
     assert {name for name in after - before if not name.startswith(("torch_", "sem.", "psm_"))} == set()
-
-
-def sample(i: int) -> dict[str, Any]:
-    """The i-th sample of the test datasets."""
-    return {"id": i, "text": f"sample {i} " + "x" * (i % 13)}
-
-
-COLUMNS = {"id": "int", "text": "str"}
-
-
-def write_dataset(out: Any, num_samples: int, **kwargs: Any) -> None:
-    """Write samples 0 .. num_samples - 1, about a hundred to a shard."""
-    arguments: dict[str, Any] = {"size_limit": 3500, "hashes": ["xxh64"], **kwargs}
-    with MDSWriter(columns=COLUMNS, out=out, **arguments) as writer:
-        for i in range(num_samples):
-            writer.write(sample(i))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from streaming import StreamingDataset
 
-from conftest import sample  # isort: skip
+from sample_data import sample
 
 Make = Callable[..., str]
 

@@ -15,7 +15,7 @@ import pytest
 
 from streaming import LocalDataset, MDSWriter, Stream, StreamingDataset
 
-from conftest import sample, write_dataset  # isort: skip
+from sample_data import sample, write_dataset
 
 Make = Callable[..., str]
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.storage.registry import open_store
 
-from conftest import COLUMNS, sample, write_dataset  # isort: skip
-from servers import S3Server, s3_server  # isort: skip
+from sample_data import COLUMNS, sample, write_dataset
+from servers import S3Server, s3_server
 
 N = 300
 

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.storage.registry import open_store
+from streaming.storage.runtime import declare_worker
 from streaming.storage.store import ObjectInfo, Store
 
 CHECKS: dict[str, Callable[[Store, str], None]] = {}
@@ -234,8 +236,12 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
+def begin_worker(env: dict[str, str]) -> None:
+    """Make this process a worker."""
+    os.environ.update(env)
+    declare_worker()
+
+
 def run(name: str, url: str, scratch: str) -> None:
     """Run one check, in whatever process this is."""
-    from streaming.storage.registry import open_store
-
     CHECKS[name](open_store(url), scratch)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from streaming.storage.runtime import declare_worker
 
+from conformance import begin_worker
 from servers import S3Server, WebServer, s3_server, web_server
 
 
@@ -45,13 +45,6 @@ def web() -> Iterator[WebServer]:
 def worker(s3_session: S3Server) -> Iterator[ProcessPoolExecutor]:
     """A process that has declared itself a worker, and so uses the network client itself."""
     with ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(s3_session.env,)
+        1, mp_context=get_context("spawn"), initializer=begin_worker, initargs=(s3_session.env,)
     ) as pool:
         yield pool
-
-
-def _begin_worker(env: dict[str, str]) -> None:
-    import os
-
-    os.environ.update(env)
-    declare_worker()

@@ -51,9 +51,7 @@ class Route(Protocol):
         """Return the positions, ``total`` or more for what is dropped (the inverse of ``split``)."""
         ...
 
-    def window(
-        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
-    ) -> tuple[_Ints, _Ints]:
+    def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return positions between which all local indexes in ``[first, last]`` are served, few too many."""
         ...
 
@@ -78,9 +76,7 @@ class RandomRoute:
         """Return the positions."""
         return self._mixer.join(node, stream, local) * self._num_nodes + node
 
-    def window(
-        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
-    ) -> tuple[_Ints, _Ints]:
+    def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return positions between which all local indexes in ``[first, last]`` are served."""
         low, high = self._mixer.window(node, stream, first, last)
         return low * self._num_nodes + node, high * self._num_nodes + node
@@ -114,13 +110,9 @@ class StratifiedRoute:
         device, slot = np.divmod(seat, self._seats.per_device)
         return self._seats.join(batch, device, slot)
 
-    def window(
-        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
-    ) -> tuple[_Ints, _Ints]:
+    def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return positions between which all local indexes in ``[first, last]`` are served."""
-        return _whole_batches(
-            self._batch, self.join(node, stream, first), self.join(node, stream, last)
-        )
+        return _whole_batches(self._batch, self.join(node, stream, first), self.join(node, stream, last))
 
 
 class PerStreamRoute:
@@ -144,21 +136,15 @@ class PerStreamRoute:
         """Return the positions."""
         turn, slot = np.divmod(local * self.striping.num_nodes + node, self._batch)
         batch = self._mixer.join(np.zeros_like(turn), stream, turn)
-        return np.where(
-            turn < self._turns(stream), batch * self._batch + slot, np.maximum(self.total, 1)
-        )
+        return np.where(turn < self._turns(stream), batch * self._batch + slot, np.maximum(self.total, 1))
 
-    def window(
-        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
-    ) -> tuple[_Ints, _Ints]:
+    def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return positions between which all local indexes in ``[first, last]`` are served."""
         size, nodes = self._batch, self.striping.num_nodes
         turns = self._turns(stream)
         low, high = (first * nodes + node) // size, (last * nodes + node) // size
         none = np.zeros_like(low)
-        begin, end = self._mixer.window(
-            none, stream, np.minimum(low, turns - 1), np.minimum(high, turns - 1)
-        )
+        begin, end = self._mixer.window(none, stream, np.minimum(low, turns - 1), np.minimum(high, turns - 1))
         begin = np.where(low < turns, begin * size, self.total)
         return begin, end * size + size - 1
 
@@ -188,9 +174,7 @@ class DevicePerStreamRoute:
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""
         batch, device, slot = self._seats.split(position)
-        index, node = np.divmod(
-            batch * self._seats.num_devices + device, self.striping.num_nodes
-        )
+        index, node = np.divmod(batch * self._seats.num_devices + device, self.striping.num_nodes)
         stream, unit = self._mixer.split(node, index)
         return node, stream, unit * self.striping.unit + slot
 
@@ -201,9 +185,7 @@ class DevicePerStreamRoute:
         batch, device = np.divmod(turn, self._seats.num_devices)
         return self._seats.join(batch, device, slot)
 
-    def window(
-        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
-    ) -> tuple[_Ints, _Ints]:
+    def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return positions between which all local indexes in ``[first, last]`` are served."""
         unit, nodes = self.striping.unit, self.striping.num_nodes
         low, high = self._mixer.window(node, stream, first // unit, last // unit)

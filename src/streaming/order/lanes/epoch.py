@@ -18,13 +18,16 @@ from streaming.order.lanes.within import SampleOrder
 from streaming.order.lanes.worker import WorkerPositions
 from streaming.order.spec import Layout, OrderSpec
 
-__all__ = ["LanesEpoch"]
+__all__ = ["LanesEpoch", "WorkerIds"]
 
 _Ints = NDArray[np.int64]
 
 #: Most lanes of a stream in a canonical node. Their tables then stay small, and shards are so small that their own
 #: order does what more lanes would.
 _MAX_LANES = 1 << 16
+
+#: Positions worked on at a time: so many that calls cost little, so few that arrays stay in the processor's cache.
+_BLOCK = 8192
 
 
 class LanesEpoch:
@@ -54,6 +57,7 @@ class LanesEpoch:
             )
         self._spec = spec
         self._epoch = epoch
+        self._batch = global_batch_size
         self._draws = draw(spec, epoch)
         self._route = batching_methods[spec.batching_method](spec, epoch, global_batch_size or 1)
         self._within = SampleOrder(spec, self._draws, epoch)
@@ -77,14 +81,20 @@ class LanesEpoch:
         if not len(positions):
             return np.empty(0, np.int64)
         if int(positions.max()) >= self.total:
-            raise ConfigError(
-                f"Position {int(positions.max())} is past the end of the epoch, which has {self.total}."
-            )
+            raise ConfigError(f"Position {int(positions.max())} is past the end of the epoch, which has {self.total}.")
         if int(positions.min()) < 0:
             out = np.full(len(positions), -1, np.int64)
             real = np.flatnonzero(positions >= 0)
             out[real] = self.ids(positions[real])
             return out
+        if len(positions) <= _BLOCK:
+            return self._block_ids(positions)
+        out = np.empty(len(positions), np.int64)
+        for begin in range(0, len(positions), _BLOCK):
+            out[begin : begin + _BLOCK] = self._block_ids(positions[begin : begin + _BLOCK])
+        return out
+
+    def _block_ids(self, positions: _Ints) -> _Ints:
         node, stream, local = self._route.split(positions)
         lanes, row = self._lanes_of(node)
         run, index = lanes.locate(row * self._spec.num_streams + stream, local)
@@ -102,17 +112,13 @@ class LanesEpoch:
             ConfigError: There is no such sample.
         """
         if not 0 <= sample_id < self._spec.num_samples:
-            raise ConfigError(
-                f"There is no sample {sample_id}; the dataset has {self._spec.num_samples}."
-            )
+            raise ConfigError(f"There is no sample {sample_id}; the dataset has {self._spec.num_samples}.")
         spec, draws = self._spec, self._draws
         shard = int(self.shard_of(np.array([sample_id], np.int64))[0])
         stream = int(np.searchsorted(spec.shard_offset_per_stream[1:], shard, side="right"))
         place = int(self._place_of_shard[shard])
         size = int(spec.samples_per_shard[shard])
-        passes = np.arange(
-            int(draws.passes[stream]) + int(draws.partial[shard] > 0), dtype=np.int64
-        )
+        passes = np.arange(int(draws.passes[stream]) + int(draws.partial[shard] > 0), dtype=np.int64)
         offset = sample_id - int(spec.sample_offset_per_shard[shard])
         index = self._within.indexes(shard, passes, offset)
         passes, index = passes[index >= 0], index[index >= 0]
@@ -136,15 +142,50 @@ class LanesEpoch:
         worker_of_rank: int,
         sample_in_epoch: int = 0,
     ) -> WorkerPositions:
-        """Return the positions that one worker serves, after ``sample_in_epoch`` samples over all ranks."""
+        """Return the positions that one worker serves.
+
+        Args:
+            layout: All workers.
+            node: This worker's node.
+            rank_of_node: Its rank on the node.
+            worker_of_rank: Its place among the rank's workers.
+            sample_in_epoch: Samples already consumed, over all ranks. Where positions come in global batches, a batch
+                that was begun is served again.
+
+        Raises:
+            ConfigError: The layout has another global batch size than the epoch.
+        """
+        spec = self._spec
+        if spec.batching_method != "random":
+            batch = layout.num_ranks * spec.batch_size
+            if batch != self._batch:
+                raise ConfigError(
+                    f"{layout.num_ranks} ranks with batch_size {spec.batch_size} make global batches of {batch} samples, but "
+                    f"the epoch was made for {self._batch}. Make it anew for this layout."
+                )
+            sample_in_epoch -= sample_in_epoch % batch
         return WorkerPositions(
             self.total,
-            self._spec.batch_size,
+            spec.batch_size,
             layout,
             node,
             rank_of_node,
             worker_of_rank,
             sample_in_epoch,
+        )
+
+    def worker_ids(
+        self,
+        layout: Layout,
+        node: int,
+        rank_of_node: int,
+        worker_of_rank: int,
+        sample_in_epoch: int = 0,
+    ) -> WorkerIds:
+        """Return the sample ids that one worker serves; arguments and errors as ``worker_positions``."""
+        return WorkerIds(
+            self,
+            self.worker_positions(layout, node, rank_of_node, worker_of_rank, sample_in_epoch),
         )
 
     def shard_windows(
@@ -177,9 +218,7 @@ class LanesEpoch:
     def max_open_shards(self, node: int | None = None) -> int:
         """Return how many shards a canonical node, or all together, read from at a time, at most."""
         lanes, row = self._lanes_of(
-            np.arange(self._spec.num_canonical_nodes, dtype=np.int64)
-            if node is None
-            else np.array([node], np.int64)
+            np.arange(self._spec.num_canonical_nodes, dtype=np.int64) if node is None else np.array([node], np.int64)
         )
         per_node = lanes.num_lanes.reshape(-1, self._spec.num_streams).sum(1)
         return int(per_node[row].sum())
@@ -208,9 +247,7 @@ class LanesEpoch:
         edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(lanes.runs.counts)])
         found = [
             low + int(np.flatnonzero(lanes.runs.code[low:high] == name)[0])
-            for low, high, name in zip(
-                edges[group].tolist(), edges[group + 1].tolist(), code.tolist(), strict=True
-            )
+            for low, high, name in zip(edges[group].tolist(), edges[group + 1].tolist(), code.tolist(), strict=True)
         ]
         return np.array(found, np.int64)
 
@@ -235,9 +272,7 @@ class LanesEpoch:
     def _make_lanes(self, nodes: _Ints) -> Lanes:
         spec = self._spec
         runs = make_runs(spec, self._draws, self._route.striping, nodes, self._epoch)
-        keys = [
-            derive(spec.shuffle_seed, Purpose.LANE_ORDER, self._epoch, c) for c in nodes.tolist()
-        ]
+        keys = [derive(spec.shuffle_seed, Purpose.LANE_ORDER, self._epoch, c) for c in nodes.tolist()]
         streams = np.arange(spec.num_streams, dtype=np.uint64)
         group_keys = mix64((np.array(keys, np.uint64)[:, None] ^ streams).ravel())
         if not spec.shuffle:
@@ -247,3 +282,24 @@ class LanesEpoch:
         lanes = mul_div(runs.counts, block, np.maximum(in_node, 1), in_node // 2)[0]
         lanes = np.clip(lanes, 1, np.minimum(runs.counts, _MAX_LANES))
         return Lanes(runs, np.where(runs.counts > 0, lanes, 0), group_keys, align=True)
+
+
+class WorkerIds:
+    """The sample ids of one worker, made when they are asked for.
+
+    Args:
+        epoch: The epoch.
+        positions: The worker's positions of it.
+    """
+
+    def __init__(self, epoch: LanesEpoch, positions: WorkerPositions) -> None:
+        self._epoch = epoch
+        self._positions = positions
+
+    def __len__(self) -> int:
+        """Return the number of slots, the same for all workers; some at the end may be empty."""
+        return len(self._positions)
+
+    def ids(self, start: int, stop: int) -> _Ints:
+        """Return the sample ids of slots ``[start, stop)``, -1 where a slot is empty."""
+        return self._epoch.ids(self._positions.positions(start, stop))

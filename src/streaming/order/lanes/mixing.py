@@ -114,9 +114,7 @@ class Mixer:
             at = above
         return self._scramble(node, index, reversed(range(_SWAPS)))
 
-    def window(
-        self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints
-    ) -> tuple[_Ints, _Ints]:
+    def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return indexes between which all units in ``[first, last]`` are served, at most ``BLOCK`` too many."""
         low, high = self.join(node, stream, first), self.join(node, stream, last)
         if self._keys is None or self._trivial:

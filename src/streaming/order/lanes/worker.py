@@ -52,9 +52,7 @@ class WorkerPositions:
         self._per_rank = -(-left // self._stride)
         rows = -(-self._per_rank // (self._workers * batch_size))
         self._length = rows * batch_size
-        self._last_batch = (
-            sample_in_epoch + left // (self._stride * batch_size) * self._stride * batch_size
-        )
+        self._last_batch = sample_in_epoch + left // (self._stride * batch_size) * self._stride * batch_size
 
     def __len__(self) -> int:
         """Return the number of slots, the same for all workers; some at the end may be empty."""
