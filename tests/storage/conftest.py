@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-
 
 from conformance import begin_worker
 from servers import S3Server, WebServer, s3_server, web_server

@@ -22,7 +22,7 @@ from streaming.core.errors import (
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
-from servers import WebServer, partial_body
+from servers import S3Server, WebServer, partial_body
 
 SECRET = "hunter2SECRET"
 QUICK = {"retry_config": {"max_retries": 0}}
@@ -86,6 +86,14 @@ def test_builtin_classes(web: WebServer) -> None:
     web.fault = answering(403)
     with pytest.raises(PermissionError):
         s3_at(web.url).get("x")
+
+
+def test_a_missing_bucket(s3: S3Server) -> None:
+    store = open_store("s3://no-such-bucket/data")
+    assert not store.exists_root()
+    for call in (store.check_writable, lambda: list(store.list()), lambda: store.put("x", b"1")):
+        with pytest.raises(ObjectNotFoundError, match=r"s3://no-such-bucket/data.*NoSuchBucket.*bucket's name"):
+            call()
 
 
 @pytest.fixture

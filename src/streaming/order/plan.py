@@ -1,4 +1,4 @@
-"""One way to ask any order for the sample ids of a worker."""
+"""One way to ask any order: which samples one worker serves, and which a global batch holds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.errors import ConfigError
 from streaming.order.classic.batching import generate_work
 from streaming.order.classic.epoch import ClassicEpoch
+from streaming.order.lanes.epoch import LanesEpoch
+from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
 
-__all__ = ["WorkerIds", "order_version", "worker_ids"]
+__all__ = ["EpochOrder", "WorkerIds", "is_materialised", "order_version", "worker_ids"]
 
-_VERSIONS = {"lanes": 1}
+Ints = NDArray[np.int64]
+
+_LANES = "lanes"
+_NO_SKIPS = Skips(())
 
 
 class WorkerIds(Protocol):
@@ -23,27 +29,86 @@ class WorkerIds(Protocol):
         """Return the number of slots, padding included."""
         ...
 
-    def ids(self, start: int, stop: int) -> NDArray[np.int64]:
+    def ids(self, start: int, stop: int) -> Ints:
         """Return the sample ids of slots ``[start, stop)``, -1 for padding."""
         ...
 
 
-class _Listed:
-    """Sample ids that lie in an array."""
-
-    def __init__(self, ids: NDArray[np.int64]) -> None:
-        self._ids = ids
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def ids(self, start: int, stop: int) -> NDArray[np.int64]:
-        return self._ids[start:stop]
-
-
 def order_version(algo: str) -> int:
-    """Return the version of an order: orders are frozen once released, so classic ones have only one."""
-    return _VERSIONS.get(algo, 1)
+    """Return the version of an order. Orders are frozen once released; another one is another name or version."""
+    del algo
+    return 1
+
+
+def is_materialised(spec: OrderSpec) -> bool:
+    """Say whether an epoch of this order is an array of all its samples, which processes had better share."""
+    identity = not spec.shuffle and np.array_equal(spec.choose, spec.samples_per_stream)
+    return spec.shuffle_algo != _LANES and spec.batching_method == "random" and not identity
+
+
+class EpochOrder:
+    """The order of one epoch.
+
+    Args:
+        spec: The order.
+        epoch: The epoch.
+        layout: Nodes, ranks and workers; ranks that get the same samples count once.
+        ids: The array of a materialised epoch (:func:`streaming.order.classic.epoch.epoch_ids`), if it is at hand.
+
+    Raises:
+        ConfigError: The order does not exist for this layout.
+    """
+
+    def __init__(self, spec: OrderSpec, epoch: int, layout: Layout, ids: Ints | None = None) -> None:
+        self.spec = spec
+        self.epoch = epoch
+        self.layout = layout
+        self.global_batch = spec.batch_size * layout.num_ranks
+        self.lanes = LanesEpoch(spec, epoch, self.global_batch) if spec.shuffle_algo == _LANES else None
+        self._classic: ClassicEpoch | None = None
+        if self.lanes is None and spec.batching_method == "random":
+            self._classic = ClassicEpoch(spec, epoch, ids)
+
+    def worker_ids(
+        self,
+        node: int,
+        rank_of_node: int,
+        worker_of_rank: int,
+        sample_in_epoch: int = 0,
+        skips: Skips = _NO_SKIPS,
+    ) -> WorkerIds:
+        """Return the sample ids of one worker, from where the epoch is resumed.
+
+        Args:
+            node: This worker's node.
+            rank_of_node: Its rank in the node.
+            worker_of_rank: Its place among the rank's workers.
+            sample_in_epoch: Samples of the epoch already consumed over all ranks, skipped ones not counted.
+            skips: Parts of the epoch that are left out.
+
+        Raises:
+            ConfigError: The layout does not fit the order, or the skips do not fit the global batch.
+        """
+        if not skips:
+            return self._worker_ids(self.layout, node, rank_of_node, worker_of_rank, sample_in_epoch)
+        alone = Layout(self.layout.num_nodes, self.layout.ranks_per_node, 1)
+        rank_ids = self._worker_ids(alone, node, rank_of_node, 0, 0)
+        kept = skips.kept_batches(self.global_batch, len(rank_ids) // self.spec.batch_size)
+        if sample_in_epoch % self.global_batch:
+            raise ConfigError(
+                f"With skipped batches, an epoch can only be resumed at a whole global batch of {self.global_batch} samples, "
+                f"not after {sample_in_epoch}. Resume with the global batch size of the run that made the checkpoint."
+            )
+        kept = kept[sample_in_epoch // self.global_batch :]
+        return _Batches(rank_ids, kept[worker_of_rank :: self.layout.workers_per_rank], self.spec.batch_size)
+
+    def _worker_ids(self, layout: Layout, node: int, rank: int, worker: int, sample_in_epoch: int) -> WorkerIds:
+        if self.lanes is not None:
+            return self.lanes.worker_ids(layout, node, rank, worker, sample_in_epoch)
+        if self._classic is not None:
+            return self._classic.worker_ids(layout, node, rank, worker, sample_in_epoch)
+        work = generate_work(self.spec, layout, self.epoch, sample_in_epoch)
+        return _Listed(work[node, rank, worker].reshape(-1))
 
 
 def worker_ids(
@@ -55,21 +120,47 @@ def worker_ids(
     worker_of_rank: int,
     sample_in_epoch: int,
 ) -> WorkerIds:
-    """Return the sample ids of one worker, from where an epoch is resumed.
-
-    Args:
-        spec: The order.
-        epoch: The epoch.
-        layout: Nodes, ranks and workers.
-        node: This worker's node.
-        rank_of_node: Its rank in the node.
-        worker_of_rank: Its place among the rank's workers.
-        sample_in_epoch: Samples of the epoch already consumed over all ranks.
+    """Return the sample ids of one worker; see :class:`EpochOrder`.
 
     Raises:
         ConfigError: The layout does not fit the order.
     """
-    if spec.batching_method == "random":
-        return ClassicEpoch(spec, epoch).worker_ids(layout, node, rank_of_node, worker_of_rank, sample_in_epoch)
-    work = generate_work(spec, layout, epoch, sample_in_epoch)
-    return _Listed(work[node, rank_of_node, worker_of_rank].reshape(-1))
+    order = EpochOrder(spec, epoch, layout)
+    return order.worker_ids(node, rank_of_node, worker_of_rank, sample_in_epoch)
+
+
+class _Listed:
+    """Sample ids that lie in an array."""
+
+    def __init__(self, ids: Ints) -> None:
+        self._ids = ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def ids(self, start: int, stop: int) -> Ints:
+        return self._ids[start:stop]
+
+
+class _Batches:
+    """Some batches of a rank, in a given order."""
+
+    def __init__(self, rank_ids: WorkerIds, batches: Ints, batch_size: int) -> None:
+        self._rank_ids = rank_ids
+        self._batches = batches
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return len(self._batches) * self._batch_size
+
+    def ids(self, start: int, stop: int) -> Ints:
+        size = self._batch_size
+        stop = min(stop, len(self))
+        if start >= stop:
+            return np.empty(0, np.int64)
+        first = start // size
+        parts = [
+            self._rank_ids.ids(batch * size, (batch + 1) * size)
+            for batch in self._batches[first : -(-stop // size)].tolist()
+        ]
+        return np.concatenate(parts)[start - first * size : stop - first * size]

@@ -206,7 +206,7 @@ def _new_channel(control: socket.socket) -> socket.socket:
 
 def _start(control_fd: int) -> subprocess.Popen[bytes]:
     root = os.path.dirname(os.path.dirname(streaming.core.__file__))
-    settings = json.dumps([control_fd, os.getpid(), root, *sys.path])
+    settings = json.dumps([control_fd, os.getpid(), root, *map(os.path.abspath, sys.path)])
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environ["TOKIO_WORKER_THREADS"] = "2"
     executable = os.fsdecode(spawn.get_executable() or sys.executable)

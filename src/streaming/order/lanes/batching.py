@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streaming.core.errors import ConfigError
 from streaming.core.registry import Registry
 from streaming.order.lanes.keys import Purpose, derive
-from streaming.order.lanes.mixing import BLOCK, Mixer
+from streaming.order.lanes.mixing import Mixer
 from streaming.order.lanes.striping import Striping
 from streaming.order.spec import OrderSpec
 

@@ -12,7 +12,7 @@ from streaming.order.lanes.arithmetic import mul_div
 from streaming.order.lanes.batching import batching_methods
 from streaming.order.lanes.keys import Purpose, derive, mix64
 from streaming.order.lanes.lanes import Lanes
-from streaming.order.lanes.runs import code_of, make_runs, pass_of, shard_of
+from streaming.order.lanes.runs import code_of, make_runs, shard_of
 from streaming.order.lanes.sampling import draw
 from streaming.order.lanes.within import SampleOrder
 from streaming.order.lanes.worker import WorkerPositions

@@ -1,9 +1,9 @@
 """When lanes open and close.
 
 Write ``M`` for a group's draws, ``z`` for the mean draws of its runs, ``K`` for its lanes. The number of open lanes starts
-with ``k0 = K / 2^J``, the largest up to 8, and doubles ``J`` times; each doubling takes ``z`` rounds, in which lanes open at
-equal distances. Lane ``l`` opens in round ``r_l = z * j + z * (l / (k0 * 2^j) - 1)`` (rounded down), with the ``j`` for which
-the last term is in ``[0, z)``; the first lanes, for which it would be negative, open at once. Then openings are spread
+at ``k0 = K / 2^J``, the largest below 8, and doubles ``J`` times; each doubling takes ``z`` rounds, in which lanes
+open at equal distances. Lane ``l`` opens in round ``z * j + z * (l / (k0 * 2^j) - 1)``, rounded down, with the ``j``
+for which the last term is in ``[0, z)``; the first lanes, for which it would be negative, open at once. Then openings are spread
 evenly over a run's length, and so are the later changes from run to run. If that takes more than an eighth of the
 draws, it is done in proportionally fewer rounds (at once where a lane has less than 16 draws), and the lanes begin within
 runs instead, by their ``lag``, so that the changes are spread all the same.
@@ -104,7 +104,7 @@ def plan_ramp(samples: _Ints, run_counts: _Ints, num_lanes: _Ints) -> Ramp:
 
 def _ideal_opening(lane: _Ints, num_lanes: _Ints, mean: _Ints) -> _Ints:
     """Return the round in which each lane would open without limits, negative for those that open at once."""
-    doublings = bit_length((num_lanes - 1) // _FIRST_LANES)
+    doublings = bit_length(num_lanes // _FIRST_LANES)
     scaled = lane << doublings
     stage = bit_length(scaled // num_lanes) - 1
     first = stage < 0
