@@ -25,6 +25,8 @@ from streaming.dataset.ordering import Ordering
 from streaming.dataset.registry import make_stream
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import Stream
+from streaming.order.inspect import EpochInspector
+from streaming.order.skips import Skips
 from streaming.storage.runtime import declare_worker
 
 __all__ = ["StreamingDataset"]
@@ -315,6 +317,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
             "epoch": start.epoch,
             "sample_in_epoch": int(num_samples) + offset,
             **self._ordering.state(start.settings, self._parallel_world()),
+            **({"skip": start.skips} if start.skips else {}),
         }
 
     def load_state_dict(self, obj: Mapping[str, Any]) -> None:
@@ -330,7 +333,60 @@ class StreamingDataset(Array, IterableDataset[Any]):
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
         """
         settings = self._ordering.check_state(obj, self._parallel_world())
-        self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings)
+        skips = Skips(obj.get("skip") or ()).ranges
+        self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings, skips)
+
+    def skip_batches(self, batches: Sequence[tuple[int, int]], epoch: int | None = None) -> None:
+        """Leave ranges of global batches of an epoch out, on every rank: the data behind a loss spike, say.
+
+        Call it on every rank before iterating, after loading a checkpoint if there is one. Checkpoints remember it.
+
+        Args:
+            batches: Pairs of first global batch of the epoch and one past the last. They are added to those that are left
+                out already.
+            epoch: The epoch, by default the one that is iterated next.
+
+        Raises:
+            ConfigError: A range is empty, or lies in the past of the checkpoint that is resumed.
+
+        Example:
+            >>> dataset.load_state_dict(checkpoint)      # made at batch 41,000
+            >>> dataset.skip_batches([(41_200, 41_260)])
+        """
+        if self.batch_size is None:
+            raise ConfigError("batch_size is needed to skip batches.")
+        epoch = self.next_epoch if epoch is None else epoch
+        pending = self._epochs.pending(epoch)
+        new = Skips.of_batches(batches, self.batch_size * self.num_data_ranks)
+        position = Skips(pending.skips).position_after(pending.sample_in_epoch)
+        if pending.sample_in_epoch and new and new.ranges[0][0] < position:
+            raise ConfigError(
+                f"Batches to skip must lie ahead: the checkpoint is {position} samples into epoch {epoch}, the range begins "
+                f"at sample {new.ranges[0][0]}."
+            )
+        self._epochs.set_skips(epoch, Skips([*pending.skips, *new.ranges]).ranges)
+
+    def inspect_epoch(
+        self, epoch: int | None = None, num_nodes: int | None = None, ranks_per_node: int | None = None
+    ) -> EpochInspector:
+        """Ask which samples each global batch of an epoch holds, where a sample comes, and which shards a node needs when.
+
+        Args:
+            epoch: The epoch, by default the one that is iterated next.
+            num_nodes: Nodes of the job that is asked about, by default this one's.
+            ranks_per_node: Its ranks a node that get different samples, by default this job's.
+
+        Raises:
+            ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
+        """
+        if self.batch_size is None:
+            raise ConfigError("batch_size is needed to inspect an epoch: the order of samples depends on it.")
+        world = self._parallel_world()
+        nodes = num_nodes or world.num_nodes
+        world = World(nodes, ranks_per_node or world.ranks_per_node, 1, 0)
+        epoch = self.next_epoch if epoch is None else epoch
+        spec = self._ordering.spec(self._epochs.pending(epoch).settings, world)
+        return EpochInspector(spec, epoch, world.num_nodes, world.ranks_per_node)
 
     # -- the cache -----------------------------------------------------------------------------
 

@@ -28,18 +28,20 @@ class Start:
         epoch: Epoch, from 0.
         sample_in_epoch: Samples of it that are already consumed, over all ranks.
         settings: Settings that a loaded checkpoint brought, which hold for later epochs too.
+        skips: Ranges of samples of the epoch that are not served.
     """
 
     epoch: int
     sample_in_epoch: int
     settings: dict[str, Any]
+    skips: list[list[int]]
 
 
 class Epochs:
     """The epoch counter of one dataset object, shared with its workers."""
 
     def __init__(self) -> None:
-        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": []})
+        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}})
         self._rounds = 0
         self._round_pid = os.getpid()
 
@@ -66,15 +68,15 @@ class Epochs:
             pids: dict[str, int] = claim["pids"]
             pids[str(info.id)] = os.getpid()
             epoch, sample = claim["start"]
-            return Start(epoch, sample, dict(doc["settings"]))
+            return _make_start(doc, epoch, sample)
 
     def current(self) -> Start:
         """Return where the present or, before any, the coming iteration started."""
         doc = self._board.read()
         resume = doc["resume"]
         if resume is not None and resume[0] >= doc["next"] - 1:
-            return Start(resume[0], resume[1], dict(doc["settings"]))
-        return Start(doc["next"] - 1, 0, dict(doc["settings"]))
+            return _make_start(doc, resume[0], resume[1])
+        return _make_start(doc, doc["next"] - 1, 0)
 
     @property
     def next_epoch(self) -> int:
@@ -93,9 +95,25 @@ class Epochs:
                 return
             doc["next"] = int(epoch)
 
-    def resume(self, epoch: int, sample_in_epoch: int, settings: dict[str, Any]) -> None:
-        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples."""
+    def set_skips(self, epoch: int, ranges: list[list[int]]) -> None:
+        """Leave ranges of samples of an epoch out, instead of those that were."""
         with self._board.change() as doc:
+            skips = {key: value for key, value in doc["skips"].items() if int(key) >= doc["next"] - 1}
+            doc["skips"] = {**skips, str(epoch): ranges}
+
+    def pending(self, epoch: int) -> Start:
+        """Return where an iteration of ``epoch`` would start."""
+        doc = self._board.read()
+        resume = doc["resume"]
+        sample = int(resume[1]) if resume is not None and resume[0] == epoch else 0
+        return _make_start(doc, epoch, sample)
+
+    def resume(
+        self, epoch: int, sample_in_epoch: int, settings: dict[str, Any], skips: list[list[int]] | None = None
+    ) -> None:
+        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples that were served."""
+        with self._board.change() as doc:
+            doc["skips"] = {str(epoch): skips} if skips else {}
             doc["resume"] = [epoch, sample_in_epoch]
             doc["settings"] = settings
             if epoch >= 0:
@@ -116,7 +134,11 @@ def _start(doc: dict[str, Any], epoch: int) -> Start:
             sample = int(resume[1])
         elif resume[0] < epoch:
             doc["resume"] = None
-    return Start(epoch, sample, dict(doc["settings"]))
+    return _make_start(doc, epoch, sample)
+
+
+def _make_start(doc: dict[str, Any], epoch: int, sample: int) -> Start:
+    return Start(epoch, sample, dict(doc["settings"]), doc["skips"].get(str(epoch), []))
 
 
 def _find_claim(claims: list[dict[str, Any]], key: list[int], worker: int) -> dict[str, Any] | None:

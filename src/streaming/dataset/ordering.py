@@ -10,10 +10,12 @@ from typing import Any
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World
 from streaming.dataset.config import OrderArgs
+from streaming.dataset.epoch_file import shared_ids
 from streaming.dataset.epochs import Start
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import check_state, settings_of
 from streaming.dataset.stream import Stream
+from streaming.order.classic.epoch import epoch_ids
 from streaming.order.classic.weights import resolve_weights
 from streaming.order.defaults import (
     DEFAULT_ALGO,
@@ -21,7 +23,8 @@ from streaming.order.defaults import (
     default_block_size,
     default_num_canonical_nodes,
 )
-from streaming.order.plan import WorkerIds, order_version, worker_ids
+from streaming.order.plan import EpochOrder, WorkerIds, is_materialised, order_version
+from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
 
 __all__ = ["Ordering"]
@@ -69,6 +72,7 @@ class Ordering:
             streams, self.weights.proportion, self.weights.repeat, self.weights.choose, strict=True
         ):
             stream.proportion, stream.repeat, stream.choose = proportion, repeat, choose
+        self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
         self._dataset_print = _fingerprint(self._samples_per_shard, self._shards_per_stream)
         self._weights_print = _fingerprint(self.weights.choose)
 
@@ -85,14 +89,12 @@ class Ordering:
             )
         spec = self.spec(start.settings, world)
         layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
-        return worker_ids(
-            spec,
-            start.epoch,
-            layout,
-            world.node,
-            world.rank_of_node,
-            world.worker_of_rank,
-            start.sample_in_epoch,
+        ids = None
+        if is_materialised(spec):
+            ids = shared_ids(self._directory, spec, start.epoch, lambda: epoch_ids(spec, start.epoch))
+        order = EpochOrder(spec, start.epoch, layout, ids)
+        return order.worker_ids(
+            world.node, world.rank_of_node, world.worker_of_rank, start.sample_in_epoch, Skips(start.skips)
         )
 
     def spec(self, loaded: Mapping[str, Any], world: World) -> OrderSpec:

@@ -10,7 +10,7 @@ __all__ = [
 ]
 
 #: The order of a fresh run.
-DEFAULT_ALGO = "py1e"
+DEFAULT_ALGO = "lanes"
 #: The order of a checkpoint that names none: the original library's default.
 LEGACY_ALGO = "py1e"
 

@@ -41,6 +41,14 @@ class Skips:
     def __bool__(self) -> bool:
         return bool(self.ranges)
 
+    def position_after(self, served: int) -> int:
+        """Return how far into the epoch one is after ``served`` samples, skipped ones counted."""
+        position = served
+        for begin, end in self.ranges:
+            if begin <= position:
+                position += end - begin
+        return position
+
     def kept_batches(self, global_batch: int, num_batches: int) -> NDArray[np.int64]:
         """Return the global batches that are served, ascending.
 

@@ -160,8 +160,8 @@ class LanesEpoch:
             batch = layout.num_ranks * spec.batch_size
             if batch != self._batch:
                 raise ConfigError(
-                    f"{layout.num_ranks} ranks with batch_size {spec.batch_size} make global batches of {batch} samples, but "
-                    f"the epoch was made for {self._batch}. Make it anew for this layout."
+                    f"{layout.num_ranks} ranks with batch_size {spec.batch_size} make global batches of {batch} "
+                    f"samples, but the epoch was made for {self._batch}. Make it anew for this layout."
                 )
             sample_in_epoch -= sample_in_epoch % batch
         return WorkerPositions(

@@ -1,9 +1,10 @@
 """Which stream serves each index of a canonical node, so that every stretch holds the streams' exact shares.
 
-Streams are the leaves of a binary tree, heaviest first, halved by weight. At a node of the tree with weight ``W``, of which
-``w`` on the left, the first ``k`` elements hold ``(k * w + W // 2) // W`` that go left: this is monotone in ``k``, exact over the
-whole, and never off by more than half an element. Halving damps what comes from above, so a stream's share is off by
-little more than one. Going down the tree gives an element's stream and its place there, going up undoes it.
+Streams are the leaves of a binary tree, heaviest first, halved by weight. At a node of the tree with weight ``W``, of
+which ``w`` on the left, the first ``k`` elements hold ``(k * w + W // 2) // W`` that go left: this is monotone in ``k``,
+exact over the whole, and never off by more than half an element. Halving damps what comes from above, so a stream's
+share is off by little more than one. Going down the tree gives an element's stream and its place there, going up
+undoes it.
 
 The weights of a canonical node are the units of each stream that striping gives it. Streams are laid end to end in the
 tree's order, so those of a whole subtree have a closed form as well.

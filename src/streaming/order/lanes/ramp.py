@@ -1,12 +1,14 @@
 """When lanes open and close.
 
-Write ``M`` for a group's draws, ``z`` for the mean draws of its runs, ``K`` for its lanes. The number of open lanes starts
-at ``k0 = K / 2^J``, the largest below 8, and doubles ``J`` times; each doubling takes ``z`` rounds, in which lanes
-open at equal distances. Lane ``l`` opens in round ``z * j + z * (l / (k0 * 2^j) - 1)``, rounded down, with the ``j``
-for which the last term is in ``[0, z)``; the first lanes, for which it would be negative, open at once. Then openings are spread
-evenly over a run's length, and so are the later changes from run to run. If that takes more than an eighth of the
-draws, it is done in proportionally fewer rounds (at once where a lane has less than 16 draws), and the lanes begin within
-runs instead, by their ``lag``, so that the changes are spread all the same.
+Write ``M`` for a group's draws, ``z`` for the mean draws of its runs, ``K`` for its lanes. The number of open lanes
+starts at ``k0 = K / 2^J``, the largest up to 8, and doubles ``J`` times; each doubling takes ``z`` rounds, in which lanes
+open at equal distances. With ``n = k0 * 2^j`` the largest not above ``l``, lane ``l`` opens in round
+``z * j + z * ((2 * l + 1) / (2 * n) - 1)``, rounded down. The first ``k0`` lanes open at once, as if in round
+``z * (l / k0 - 1)``: they begin within runs, by their ``lag``. Modulo ``z``, these rounds are all different and equally far
+apart, and so are the later changes of lanes from run to run, where runs are equally long.
+
+If opening takes more than an eighth of the draws, it is done in proportionally fewer rounds (at once where a lane
+has less than 16 draws), and all lanes begin within runs, so that they change runs as before.
 
 Closings mirror openings. With ``M + 2 * sum(open) = K * R + rest``, lane ``l`` closes in round
 ``R - open_l``, one later if ``l < rest``: then the lengths of the lanes add up to ``M``.
@@ -104,13 +106,12 @@ def plan_ramp(samples: _Ints, run_counts: _Ints, num_lanes: _Ints) -> Ramp:
 
 def _ideal_opening(lane: _Ints, num_lanes: _Ints, mean: _Ints) -> _Ints:
     """Return the round in which each lane would open without limits, negative for those that open at once."""
-    doublings = bit_length(num_lanes // _FIRST_LANES)
-    scaled = lane << doublings
-    stage = bit_length(scaled // num_lanes) - 1
+    doublings = bit_length((num_lanes - 1) // _FIRST_LANES)
+    stage = bit_length((lane << doublings) // num_lanes) - 1
     first = stage < 0
     stage = np.where(first, 0, stage)
-    width = num_lanes << stage
-    return mean * stage + mul_div(mean, scaled, width)[0] - mean
+    middle = np.where(first, 2 * lane, 2 * lane + 1)
+    return mean * (stage - 1) + mul_div(mean, middle << doublings, 2 * num_lanes << stage)[0]
 
 
 def _sum_by_group(values: _Ints, counts: _Ints) -> _Ints:

@@ -15,11 +15,11 @@ _Ints = NDArray[np.int64]
 class WorkerPositions:
     """The positions of one worker, in the order it serves them.
 
-    With ``P`` nodes, ``R`` ranks per node, ``W`` workers per rank and batches of ``B``, slot ``s`` of batch ``b`` of worker ``w``
-    is place ``k = (b * W + w) * B + s`` of its rank, and place ``k`` of rank ``r`` of node ``p`` is position
+    With ``P`` nodes, ``R`` ranks per node, ``W`` workers per rank and batches of ``B``, slot ``s`` of batch ``b`` of
+    worker ``w`` is place ``k = (b * W + w) * B + s`` of its rank, and place ``k`` of rank ``r`` of node ``p`` is position
     ``d + (k * R + r) * P + p``, after the ``d`` samples that are already consumed. All ranks serve equally many samples:
-    places past the end of the epoch repeat positions of the last global batch, so that which samples a global batch holds
-    never depends on the layout.
+    places past the end of the epoch repeat positions of the last global batch, so that which samples a global batch
+    holds never depends on the layout.
 
     Args:
         total: Positions of the epoch.

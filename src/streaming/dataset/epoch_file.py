@@ -1,0 +1,98 @@
+"""The ids of a materialised epoch, made once per node and mapped by every process.
+
+The first process that needs an epoch's array computes it under the file's lock and renames it into place; the others
+wait for that lock and map the file. It lies in the dataset's cache directory, where it takes the place of the epoch
+before. An order without such an array (the default one) never comes here.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.cache.lock import locked_part
+from streaming.order.spec import OrderSpec
+
+__all__ = ["epoch_key", "shared_ids"]
+
+logger = logging.getLogger(__name__)
+
+Ints = NDArray[np.int64]
+
+#: Below this many samples computing is cheaper than sharing.
+SHARE_FROM = 1 << 20
+_PREFIX = ".streaming-epoch-"
+
+
+def epoch_key(spec: OrderSpec, epoch: int) -> str:
+    """Return a name for the ids of an epoch: equal exactly when everything they depend on is equal."""
+    digest = blake2b(digest_size=12)
+    for values in (spec.samples_per_shard, spec.shards_per_stream, spec.choose):
+        digest.update(values.astype("<i8").tobytes() + b"|")
+    text = (
+        f"{epoch}|{spec.num_canonical_nodes}|{spec.shuffle}|{spec.shuffle_algo}|{spec.shuffle_seed}|"
+        f"{spec.shuffle_block_size}|{spec.sampling_method}|{spec.sampling_granularity}"
+    )
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def shared_ids(directory: str | None, spec: OrderSpec, epoch: int, compute: Callable[[], Ints | None]) -> Ints | None:
+    """Return the ids of an epoch, from the file that this node's processes share, or computed.
+
+    Args:
+        directory: The cache directory, or ``None`` if there is none to write to.
+        spec: The order.
+        epoch: The epoch.
+        compute: Makes the ids.
+
+    Returns:
+        ``int64[epoch_size]``, read-only if it is shared; ``None`` where ``compute`` says so.
+    """
+    if directory is None or spec.epoch_size < SHARE_FROM or not os.access(directory, os.W_OK):
+        return compute()
+    path = os.path.join(directory, f"{_PREFIX}{epoch_key(spec, epoch)}.npy")
+    found = _map(path, spec.epoch_size)
+    if found is not None:
+        return found
+    with locked_part(path + ".part") as part:
+        found = _map(path, spec.epoch_size)
+        if found is not None:
+            return found
+        ids = compute()
+        if ids is None:
+            return None
+        try:
+            with open(part, "wb") as file:
+                np.save(file, ids)
+            os.replace(part, path)
+        except OSError as error:
+            logger.warning("cannot share the order of epoch %d through %s: %s", epoch, path, error)
+            if os.path.exists(part):
+                os.truncate(part, 0)
+            return ids
+    for other in glob.glob(os.path.join(glob.escape(directory), f"{_PREFIX}*.npy")):
+        if other != path:
+            _remove(other)
+    return _map(path, spec.epoch_size)
+
+
+def _map(path: str, size: int) -> Ints | None:
+    try:
+        ids: Any = np.load(path, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return np.asarray(ids) if ids.shape == (size,) and ids.dtype == np.int64 else None
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # whoever has it mapped keeps reading it
