@@ -99,7 +99,9 @@ def test_the_goldens_cover_the_grid() -> None:
 
 @cases("work")
 def test_work(case: Case) -> None:
-    check(case, lambda: generate_work(spec_of(case), Layout(*case["replicated"]), case["epoch"], case["sample_in_epoch"]))
+    check(
+        case, lambda: generate_work(spec_of(case), Layout(*case["replicated"]), case["epoch"], case["sample_in_epoch"])
+    )
 
 
 @cases("work")

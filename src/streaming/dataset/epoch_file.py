@@ -55,7 +55,7 @@ def shared_ids(directory: str | None, spec: OrderSpec, epoch: int, compute: Call
         compute: Makes the ids.
 
     Returns:
-        ``int64[epoch_size]``, read-only if it is shared; ``None`` where ``compute`` says so.
+        integers ``[epoch_size]``, read-only if shared; ``None`` where ``compute`` says so.
     """
     if directory is None or spec.epoch_size < SHARE_FROM or not os.access(directory, os.W_OK):
         return compute()
@@ -90,7 +90,7 @@ def _map(path: str, size: int) -> Ints | None:
         ids: Any = np.load(path, mmap_mode="r")
     except (FileNotFoundError, ValueError, EOFError):
         return None
-    return np.asarray(ids) if ids.shape == (size,) and ids.dtype == np.int64 else None
+    return np.asarray(ids) if ids.shape == (size,) and ids.dtype.kind == "i" else None
 
 
 def _remove(path: str) -> None:

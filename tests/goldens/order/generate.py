@@ -161,6 +161,23 @@ def work_case(rng: random.Random) -> dict:
     return case
 
 
+def small_blocks(rng: random.Random) -> dict:
+    """Return two streams of which one gets little of the block, or nothing."""
+    case = work_case(rng)
+    case.update(
+        sizes=[[50, 50], [5] * rng.randint(40, 120)],
+        streams=[{}, {}],
+        epoch_size=None,
+        sample_in_epoch=0,
+        layout=[1, rng.choice((1, 2)), 1],
+        replication=1,
+        num_canonical_nodes=rng.choice((1, 2)),
+        shuffle_block_size=rng.choice((1, 4, 9, 20, 60)),
+    )
+    case["answer"] = answer(lambda: work(case))
+    return case
+
+
 def weights_case(rng: random.Random) -> dict:
     """Return weights and the samples that the original draws from each stream."""
     sizes = [[rng.randint(1, 5000)] for _ in range(rng.choice((1, 2, 3, 5, 12)))]
@@ -214,7 +231,7 @@ def shuffle_case(rng: random.Random) -> dict:
     return {"kind": "shuffle", "algo": algo, "sizes": sizes, "args": args, "answer": answer(lambda: get_shuffle(algo, asked, *args))}
 
 
-MAKERS = ((work_case, 520), (weights_case, 60), (sampling_case, 60), (partition_case, 150), (shuffle_case, 110))
+MAKERS = ((work_case, 520), (small_blocks, 60), (weights_case, 60), (sampling_case, 60), (partition_case, 150), (shuffle_case, 110))
 
 
 def main() -> None:

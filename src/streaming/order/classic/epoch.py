@@ -1,40 +1,52 @@
-"""One epoch of a classic order with random batching: one array of ids, and a closed form for who reads what."""
+"""One epoch of a classic order: one array of ids, and a closed form for who reads what."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.order.classic.partition import Partition, make_partition
+from streaming.order.classic.partition import Partition, look_up, make_partition
 from streaming.order.classic.resampling import resample
-from streaming.order.classic.shuffle import get_shuffle
+from streaming.order.classic.spans import Ids
+from streaming.order.registry import shuffle_algos
 from streaming.order.spec import Layout, OrderSpec
 
 __all__ = ["ClassicEpoch", "ClassicWorkerIds", "epoch_ids", "partition_of"]
 
+#: Ids that are composed at a time.
+_BLOCK = 1 << 20
 
-def epoch_ids(spec: OrderSpec, epoch: int) -> NDArray[np.int64] | None:
+
+def epoch_ids(spec: OrderSpec, epoch: int, stream: int | None = None, block_size: int | None = None) -> Ids | None:
     """Return the sample id at each place of the epoch's layout.
 
     Args:
         spec: The order.
         epoch: The epoch.
+        stream: The stream to lay out, by default all together.
+        block_size: Samples among which a sample is shuffled, by default what the order says.
 
     Returns:
-        ``int64[epoch_size]``, or ``None`` when place and id are the same (no shuffle, every sample once).
+        ``int32[N]`` or, where that is too small for an id, ``int64[N]``; ``None`` when place and id are the same (no
+        shuffle, every sample once).
+
+    Raises:
+        ConfigError: The numbers do not fit the shuffle, or nothing is drawn.
     """
-    units, ids = resample(spec, epoch)
+    units, ids = resample(spec, epoch, stream)
     if not spec.shuffle:
         return ids
-    order = get_shuffle(
-        spec.shuffle_algo,
-        units,
-        spec.num_canonical_nodes,
-        spec.shuffle_seed,
-        epoch,
-        spec.shuffle_block_size,
-    )
-    return order if ids is None else ids[order]
+    shuffle = shuffle_algos[spec.shuffle_algo]
+    block_size = spec.shuffle_block_size if block_size is None else block_size
+    order: Ids = shuffle(units, spec.num_canonical_nodes, spec.shuffle_seed, epoch, block_size)
+    if ids is None:
+        return order
+    if ids.dtype.itemsize > order.dtype.itemsize:
+        return ids[order]
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        block[:] = ids[block]
+    return order
 
 
 def partition_of(spec: OrderSpec, layout: Layout, sample_in_epoch: int) -> Partition:
@@ -61,7 +73,7 @@ class ClassicEpoch:
         ids: What :func:`epoch_ids` returned, if it is at hand (mapped from a file, say).
     """
 
-    def __init__(self, spec: OrderSpec, epoch: int, ids: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, spec: OrderSpec, epoch: int, ids: Ids | None = None) -> None:
         self.spec = spec
         self.epoch = epoch
         self.ids = epoch_ids(spec, epoch) if ids is None else ids
@@ -75,17 +87,7 @@ class ClassicEpoch:
 
     def work(self, layout: Layout, sample_in_epoch: int) -> NDArray[np.int64]:
         """Return the sample ids of every slot: ``int64[P, R, W, batches, B]``, -1 for padding."""
-        partition = partition_of(self.spec, layout, sample_in_epoch)
-        shape = (
-            layout.num_nodes,
-            layout.ranks_per_node,
-            layout.workers_per_rank,
-            partition.num_batches,
-            self.spec.batch_size,
-        )
-        axes = np.ogrid[tuple(slice(0, extent) for extent in shape)]
-        places = np.broadcast_to(partition.places(*axes), shape)
-        return _looked_up(self.ids, places)
+        return partition_of(self.spec, layout, sample_in_epoch).table(self.ids)
 
 
 class ClassicWorkerIds:
@@ -94,7 +96,7 @@ class ClassicWorkerIds:
     def __init__(
         self,
         partition: Partition,
-        ids: NDArray[np.int64] | None,
+        ids: Ids | None,
         batch_size: int,
         node: int,
         rank_of_node: int,
@@ -112,10 +114,4 @@ class ClassicWorkerIds:
         """Return the sample ids of slots ``[start, stop)``, -1 for padding."""
         batch, slot = np.divmod(np.arange(start, min(stop, len(self)), dtype=np.int64), self._batch_size)
         node, rank, worker = self._owner
-        return _looked_up(self._ids, self._partition.places(node, rank, worker, batch, slot))
-
-
-def _looked_up(ids: NDArray[np.int64] | None, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    if ids is None:
-        return places.astype(np.int64)
-    return np.where(places >= 0, ids[places], -1)
+        return look_up(self._ids, self._partition.places(node, rank, worker, batch, slot))

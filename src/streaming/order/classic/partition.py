@@ -15,11 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
+from streaming.order.classic.spans import Ids
 from streaming.order.registry import partition_algos
 
-__all__ = ["Partition", "get_partitions", "make_partition"]
+__all__ = ["Partition", "get_partitions", "look_up", "make_partition"]
 
 Ints = NDArray[np.int64]
+
+#: Slots that are looked up at a time.
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,24 @@ class Partition:
         owner, slot = np.divmod(in_batch, self.batch)
         node, rank = np.divmod(owner, self.ranks)
         return self._of_rank(node, rank, step * self.batch + slot)
+
+    def table(self, ids: Ids | None = None) -> Ints:
+        """Return the whole split.
+
+        Args:
+            ids: ``int[N]``, the sample id at each place of the epoch's layout; ``None`` for the places themselves.
+
+        Returns:
+            ``int64[P, R, W, batches, B]`` of the reading world, -1 for padding.
+        """
+        shape = (self.seen_nodes, self.ranks, self.workers, self.num_batches, self.seen_batch)
+        table = np.empty(shape, np.int64)
+        step = max(_BLOCK // (self.seen_nodes * self.ranks * self.workers * self.seen_batch), 1)
+        for start in range(0, self.num_batches, step):
+            stop = min(start + step, self.num_batches)
+            axes = np.ogrid[: shape[0], : shape[1], : shape[2], start:stop, : shape[4]]
+            table[:, :, :, start:stop] = look_up(ids, self.places(*axes))
+        return table
 
     def _of_rank(self, node: Ints, rank: Ints, k: Ints) -> Ints:
         per_node, ranks = self._per_node, self.ranks
@@ -235,12 +257,9 @@ def get_partitions(
         drop_first,
         initial_physical_nodes,
     )
-    shape = (
-        num_physical_nodes,
-        ranks_per_node,
-        workers_per_rank,
-        partition.num_batches,
-        batch_size,
-    )
-    axes = np.ogrid[tuple(slice(0, extent) for extent in shape)]
-    return np.broadcast_to(partition.places(*axes), shape).astype(np.int64)
+    return partition.table()
+
+
+def look_up(ids: Ids | None, places: Ints) -> Ints:
+    """Return the sample ids at places of an epoch's layout, -1 for padding. Without ids, places are ids."""
+    return places if ids is None else np.where(places >= 0, ids[places], np.int64(-1))

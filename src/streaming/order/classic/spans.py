@@ -1,13 +1,34 @@
-"""Runs of places, divided over canonical nodes."""
+"""Runs of places: divided over canonical nodes, and written out."""
 
 from __future__ import annotations
+
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Parts", "divide_runs", "shuffled_parts"]
+__all__ = ["Ids", "Parts", "divide_runs", "empty_ids", "shuffled_parts", "write_runs"]
 
-Ints = NDArray[np.int64]
+Ints: TypeAlias = NDArray[np.int64]
+#: Ids or places in the smallest type that holds them.
+Ids: TypeAlias = NDArray[np.signedinteger[Any]]
+
+
+def empty_ids(count: int, limit: int) -> Ids:
+    """Return an array for ``count`` ids below ``limit``, of half the size where 32 bits are enough."""
+    return np.empty(count, np.int32 if limit <= np.iinfo(np.int32).max else np.int64)
+
+
+def write_runs(out: Ids, begins: Ints, ends: Ints, rng: np.random.Generator | None) -> None:
+    """Write the places of runs one after the other, each run shuffled if there is a generator."""
+    at = 0
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        # Shuffled in 64 bits, for which NumPy has a fast path.
+        run = np.arange(begin, end, dtype=np.int64)
+        if rng is not None:
+            rng.shuffle(run)
+        out[at : at + len(run)] = run
+        at += len(run)
 
 
 class Parts:
@@ -23,6 +44,11 @@ class Parts:
         self.begins = begins
         self.ends = ends
         self.bounds = bounds
+
+    def of(self, part: int) -> tuple[Ints, Ints]:
+        """Return where the runs of a canonical node begin and end."""
+        runs = slice(int(self.bounds[part]), int(self.bounds[part + 1]))
+        return self.begins[runs], self.ends[runs]
 
 
 def shuffled_parts(sizes: Ints, num_parts: int, seed: int, rng: np.random.Generator) -> Parts:

@@ -7,12 +7,11 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.order.classic.partition import get_partitions
-from streaming.order.classic.resampling import resample
-from streaming.order.classic.shuffle import get_shuffle
+from streaming.order.classic.epoch import epoch_ids
+from streaming.order.classic.partition import make_partition
 from streaming.order.spec import Layout, OrderSpec
 
-__all__ = ["deal_batches", "full_rows", "shuffle_rows", "stream_work", "traversal"]
+__all__ = ["block_size_of", "deal_batches", "full_rows", "shuffle_rows", "stream_work", "traversal"]
 
 Ints = NDArray[np.int64]
 
@@ -22,17 +21,16 @@ def traversal(work: Ints) -> Ints:
     return work.transpose(3, 2, 0, 1, 4).reshape(-1)
 
 
-def stream_work(spec: OrderSpec, layout: Layout, epoch: int, stream: int, batch_size: int, block_size: int) -> Ints:
-    """Split one stream's share of an epoch as if it were alone.
+def stream_work(spec: OrderSpec, layout: Layout, epoch: int, stream: int, batch_size: int) -> Ints:
+    """Split one stream's share of an epoch as if it were alone, its block size in proportion.
 
     Returns:
         ``int64[P, R, W, batches, batch_size]``, sample ids, -1 for padding.
     """
-    units, ids = resample(spec, epoch, [stream])
-    laid_out = np.arange(int(units.sum())) if ids is None else ids
-    work = get_partitions(
+    ids = epoch_ids(spec, epoch, stream, block_size_of(spec, stream))
+    partition = make_partition(
         spec.partition_algo,
-        len(laid_out),
+        int(spec.choose[stream]),
         spec.num_canonical_nodes,
         layout.num_nodes,
         layout.ranks_per_node,
@@ -41,19 +39,12 @@ def stream_work(spec: OrderSpec, layout: Layout, epoch: int, stream: int, batch_
         0,
         spec.initial_physical_nodes,
     )
-    order = laid_out
-    if spec.shuffle:
-        order = order[
-            get_shuffle(
-                spec.shuffle_algo,
-                units,
-                spec.num_canonical_nodes,
-                spec.shuffle_seed,
-                epoch,
-                block_size,
-            )
-        ]
-    return np.where(work >= 0, order[work], -1)
+    return partition.table(ids)
+
+
+def block_size_of(spec: OrderSpec, stream: int) -> int:
+    """Return the stream's proportion of the shuffle block size."""
+    return int(spec.shuffle_block_size * spec.proportion[stream])
 
 
 def full_rows(rows: Ints, what: str, stream: int) -> Ints:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
 from streaming.order.classic.batching.common import (
+    block_size_of,
     deal_batches,
     full_rows,
     shuffle_rows,
@@ -34,13 +35,12 @@ def generate_work_device_per_stream_batching(
     each = Layout(canonical, layout.ranks_per_node, layout.workers_per_rank)
     streams: list[NDArray[np.int64]] = []
     for stream in range(spec.num_streams):
-        block = int(spec.shuffle_block_size * spec.proportion[stream])
-        if not block:
+        if spec.shuffle and not block_size_of(spec, stream):
             raise ConfigError(
                 f"Stream {stream} has proportion {spec.proportion[stream]:.4g}, which leaves nothing of "
                 f"shuffle_block_size={spec.shuffle_block_size} for it. Use a larger block."
             )
-        streams.append(stream_work(spec, each, epoch, stream, 1, block))
+        streams.append(stream_work(spec, each, epoch, stream, 1))
     seed = spec.shuffle_seed + epoch if spec.epoch_seed_change else spec.shuffle_seed
     rng = np.random.default_rng(seed)
     per_node = canonical // nodes

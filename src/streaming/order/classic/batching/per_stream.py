@@ -29,8 +29,7 @@ def generate_work_per_stream_batching(
     global_batch = spec.batch_size * layout.num_ranks
     rows: list[NDArray[np.int64]] = []
     for stream in range(spec.num_streams):
-        block = int(spec.shuffle_block_size * spec.proportion[stream])
-        work = stream_work(spec, layout, epoch, stream, spec.batch_size, block)
+        work = stream_work(spec, layout, epoch, stream, spec.batch_size)
         part = full_rows(traversal(work).reshape(-1, global_batch), "global batch", stream)
         if not len(part):
             raise ConfigError(

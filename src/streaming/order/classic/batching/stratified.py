@@ -39,8 +39,7 @@ def generate_work_stratified_batching(
     alone = Layout(1, layout.ranks_per_node, layout.workers_per_rank)
     rows: list[NDArray[np.int64]] = []
     for stream, share in enumerate(shares.tolist()):
-        block = int(spec.shuffle_block_size * spec.proportion[stream])
-        flat = traversal(stream_work(spec, alone, epoch, stream, 1, block))
+        flat = traversal(stream_work(spec, alone, epoch, stream, 1))
         flat = np.concatenate([flat, np.full(-len(flat) % share, -1, np.int64)])
         rows.append(full_rows(flat.reshape(-1, share), "share of a global batch", stream))
     batches = min(len(part) for part in rows)

@@ -36,4 +36,5 @@ def get_shuffle(
         ConfigError: The numbers do not fit the algorithm.
     """
     shuffle = shuffle_algos[algo]
-    return shuffle(np.asarray(shard_sizes, np.int64), num_canonical_nodes, seed, epoch, block_size)
+    order = shuffle(np.asarray(shard_sizes, np.int64), num_canonical_nodes, seed, epoch, block_size)
+    return order.astype(np.int64, copy=False)

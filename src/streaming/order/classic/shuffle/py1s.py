@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.order.classic.spans import shuffled_parts
+from streaming.order.classic.spans import Ids, empty_ids, shuffled_parts, write_runs
 
 __all__ = ["get_shuffle_py1s"]
 
@@ -16,16 +16,12 @@ def get_shuffle_py1s(
     seed: int,
     epoch: int,
     block_size: int = 1 << 18,
-) -> NDArray[np.int64]:
+) -> Ids:
     """Return the order. See :func:`streaming.order.classic.shuffle.get_shuffle`; ``block_size`` is not used."""
     del block_size
+    total = int(shard_sizes.sum())
     rng = np.random.default_rng(seed + epoch)
     parts = shuffled_parts(shard_sizes, num_canonical_nodes, seed, rng)
-    ids = np.empty(int(shard_sizes.sum()), np.int64)
-    at = 0
-    for begin, end in zip(parts.begins.tolist(), parts.ends.tolist(), strict=True):
-        run = ids[at : at + end - begin]
-        run[:] = np.arange(begin, end)
-        rng.shuffle(run)
-        at += end - begin
+    ids = empty_ids(total, total)
+    write_runs(ids, parts.begins, parts.ends, rng)
     return ids
