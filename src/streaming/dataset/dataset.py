@@ -268,8 +268,23 @@ class StreamingDataset(Array, IterableDataset[Any]):
         if world.workers_per_rank > 1 or _in_worker():
             declare_worker()
         start = self._epochs.begin()
+        self._log_layout(world, start.epoch)
         ids = self._ordering.worker_ids(start, world)
         return iterate(self, self._cache, self._table, ids, self.predownload or 0)
+
+    def _log_layout(self, world: World, epoch: int) -> None:
+        if world.worker_of_rank == 0:
+            ranks = self._ranks or self._ranks_of_parent or detect_ranks()
+            logger.info(
+                "epoch %d: data rank %d of %d on %d node(s), %d worker(s), by %s%s",
+                epoch,
+                world.rank,
+                world.num_ranks,
+                world.num_nodes,
+                world.workers_per_rank,
+                ranks.source,
+                f", replication {self.replication}" if self.replication else "",
+            )
 
     def _parallel_world(self) -> World:
         """The world in which ranks that get the same samples count as one."""

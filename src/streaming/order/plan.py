@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from streaming.core.errors import ConfigError
 from streaming.order.classic.batching import generate_work
 from streaming.order.classic.epoch import ClassicEpoch
+from streaming.order.lanes import VERSION as LANES_VERSION
 from streaming.order.lanes.epoch import LanesEpoch
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
@@ -36,8 +37,7 @@ class WorkerIds(Protocol):
 
 def order_version(algo: str) -> int:
     """Return the version of an order. Orders are frozen once released; another one is another name or version."""
-    del algo
-    return 1
+    return LANES_VERSION if algo == _LANES else 1
 
 
 def is_materialised(spec: OrderSpec) -> bool:

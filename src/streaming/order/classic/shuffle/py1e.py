@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
+from streaming.order.classic.sorting import stable_order
 from streaming.order.classic.spans import Ids, empty_ids, shuffled_parts, write_runs
 
 __all__ = ["get_shuffle_py1e"]
@@ -81,11 +82,13 @@ def _move(ids: Ids, lengths: NDArray[np.int64], least: int, most: int, rng: np.r
         read += len(fresh)
         positions = np.concatenate([positions, fresh])
         del fresh
-        settled = np.ones(len(positions), np.bool_) if read == len(ids) else positions < read - reach
+        near = np.inf if read == len(ids) else read - reach
+        settled = np.flatnonzero(positions < near)
         ready, ready_positions = moving[settled], positions[settled]
-        np.logical_not(settled, out=settled)
+        settled = np.flatnonzero(positions >= near)
         moving, positions = moving[settled], positions[settled]
-        ids[done : done + len(ready)] = ready[_stable_order(ready_positions)]
+        del settled
+        ids[done : done + len(ready)] = ready[stable_order(ready_positions)]
         done += len(ready)
         del ready, ready_positions
     return small
@@ -119,13 +122,3 @@ def _positions(
         moved[at - begin : at - begin + length] += rng.uniform(max(-cut, -at), min(cut, count - at - length), length)
         at += length
     return moved, small
-
-
-def _stable_order(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the order that sorts, equal values as they were. The fast sort is tried first: values are hardly ever equal."""
-    order = np.argsort(values)
-    for start in range(0, len(order), _MIN_WINDOW):
-        ordered = values[order[start : start + _MIN_WINDOW + 1]]
-        if (ordered[1:] == ordered[:-1]).any():
-            return np.argsort(values, kind="stable")
-    return order
