@@ -79,7 +79,7 @@ def test_both_ways(make_dataset: Make, tmp_path: Path, algo: str) -> None:
     my_rest, _ = ours(remote, tmp_path / "a", algo, their_state, 1000)
     their_rest, _ = original(remote, tmp_path / "b", algo, my_state, 1000)
     assert my_rest == their_rest
-    assert sorted(mine + my_rest) == list(range(300))
+    assert set(mine + my_rest) == set(range(300))  # py1s and py2s pad their 64 canonical nodes
 
 
 def test_the_originals_default_order_is_continued(make_dataset: Make, tmp_path: Path) -> None:
