@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests run as one process of no job, whatever started them."""
     for name in RANK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def _fresh_forkserver() -> None:
+    """A fork server keeps the environment it began with; have the next one begin with this test's."""
+    server = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        server._stop()
 
 
 @pytest.fixture(autouse=True)

@@ -65,6 +65,7 @@ def store(bucket: str) -> Store:
 
 
 @pytest.mark.parametrize("as_worker", [True, False], ids=["worker", "plain"])
+@pytest.mark.usefixtures("_fresh_forkserver")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_a_process_that_used_the_store(store: Store, method: str, as_worker: bool) -> None:
     for _ in range(2):

@@ -45,9 +45,10 @@ def resample(spec: OrderSpec, epoch: int, stream: int | None = None) -> tuple[ND
     for each in chosen:
         for size, count, offset in _draws(spec, epoch, each):
             full, rest = divmod(count, size)
-            units += [size] * full
-            ids[at : at + full * size].reshape(full, size)[:] = np.arange(offset, offset + size)
-            at += full * size
+            if full:
+                units += [size] * full
+                ids[at : at + full * size].reshape(full, size)[:] = np.arange(offset, offset + size)
+                at += full * size
             if rest:
                 units.append(rest)
                 ids[at : at + rest] = np.sort(rng.choice(size, rest, replace=False)) + offset

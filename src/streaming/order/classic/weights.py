@@ -63,6 +63,12 @@ def resolve_weights(
     for i, names in enumerate(given):
         if len(names) > 1:
             raise ConfigError(f"Stream {i} has {' and '.join(names)}; give at most one of them.")
+    for name, values in (("proportion", proportions), ("repeat", repeats), ("choose", chooses)):
+        for i, value in enumerate(values):
+            if value is not None and not 0 <= value < np.inf:
+                raise ConfigError(f"Stream {i} has {name}={value}; it must be a number from 0.")
+    if epoch_size is not None and epoch_size < 1:
+        raise ConfigError(f"epoch_size must be positive, got {epoch_size}.")
     relative = ["proportion" in names for names in given]
     if any(relative) and not all(relative):
         raise ConfigError(

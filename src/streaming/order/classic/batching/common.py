@@ -48,12 +48,12 @@ def block_size_of(spec: OrderSpec, stream: int) -> int:
 
 
 def full_rows(rows: Ints, what: str, stream: int) -> Ints:
-    """Return the leading rows of which as many are without padding; warn if some are left out."""
+    """Return as many leading rows as there are rows without padding; warn if samples are left out."""
     full = int((rows.min(axis=1) >= 0).sum())
-    if full < len(rows):
+    lost = int((rows[full:] >= 0).sum())
+    if lost:
         warnings.warn(
-            f"Stream {stream} does not fill its last {what}; up to {(len(rows) - full) * rows.shape[1]} of its samples are "
-            "not served in this epoch.",
+            f"Stream {stream} does not fill its last {what}; {lost} of its samples are not served in this epoch.",
             stacklevel=4,
         )
     return rows[:full]
