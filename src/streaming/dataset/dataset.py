@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset
 from streaming.cache.cache import ShardCache
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array
-from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks
+from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, worker_of_process
 from streaming.dataset.config import (
     CacheArgs,
     OrderArgs,
@@ -22,8 +22,10 @@ from streaming.dataset.config import (
 from streaming.dataset.epochs import Epochs
 from streaming.dataset.iterate import iterate
 from streaming.dataset.ordering import Ordering
+from streaming.dataset.progress import Progress
 from streaming.dataset.registry import make_stream
 from streaming.dataset.shards import ShardTable
+from streaming.dataset.state import restored_samples
 from streaming.dataset.stream import Stream
 from streaming.order.inspect import EpochInspector
 from streaming.order.skips import Skips
@@ -190,6 +192,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         self.epoch_size = self._ordering.epoch_size
         self._cache = ShardCache(directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened))
         self._epochs = Epochs()
+        self._progress = Progress()
         self._ranks_of_parent: Ranks | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -270,7 +273,9 @@ class StreamingDataset(Array, IterableDataset[Any]):
         start = self._epochs.begin()
         self._log_layout(world, start.epoch)
         ids = self._ordering.worker_ids(start, world)
-        return iterate(self, self._cache, self._table, ids, self.predownload or 0)
+        progress = self._progress.own()
+        ids = progress.begin(start, ids)
+        return progress.count(iterate(self, self._cache, self._table, ids, self.predownload or 0))
 
     def _log_layout(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:
@@ -315,8 +320,12 @@ class StreamingDataset(Array, IterableDataset[Any]):
 
     # -- checkpoints ---------------------------------------------------------------------------
 
-    def state_dict(self, num_samples: int = 0, from_beginning: bool = False) -> dict[str, Any]:
+    def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Return a checkpoint.
+
+        Without ``num_samples``, the samples that this process itself has yielded count: right for a dataset that is iterated
+        directly, and in a ``DataLoader`` worker, where the checkpoint is that worker's own. Loaders that count what training
+        has consumed, as ``StreamingDataLoader`` does, pass it.
 
         Args:
             num_samples: Samples that training has consumed over all ranks: in this iteration, or, with
@@ -326,6 +335,8 @@ class StreamingDataset(Array, IterableDataset[Any]):
         Returns:
             Plain numbers and text by name, under 1 KB: where the run is, and what the order depends on.
         """
+        if num_samples is None:
+            return self._own_state()
         start = self._epochs.current()
         offset = 0 if from_beginning else start.sample_in_epoch
         return {
@@ -334,6 +345,26 @@ class StreamingDataset(Array, IterableDataset[Any]):
             **self._ordering.state(start.settings, self._parallel_world()),
             **({"skip": start.skips} if start.skips else {}),
         }
+
+    def _own_state(self) -> dict[str, Any]:
+        """Return a checkpoint by what this process has yielded."""
+        progress = self._progress.own()
+        start = self._epochs.current()
+        if progress.start is None:
+            return self.state_dict(0)
+        worker, num_workers = worker_of_process()
+        if _in_worker():
+            start = progress.start
+            state = self._ordering.state(start.settings, self._parallel_world())
+            return {
+                "epoch": start.epoch,
+                "sample_in_epoch": start.sample_in_epoch,
+                **state,
+                "worker": [worker, num_workers, progress.yielded],
+            }
+        if progress.start.epoch != start.epoch:
+            return self.state_dict(0)
+        return self.state_dict(progress.yielded * self.num_data_ranks)
 
     def load_state_dict(self, obj: Mapping[str, Any]) -> None:
         """Have the next iteration continue where a checkpoint was made.
@@ -348,6 +379,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
         """
         settings = self._ordering.check_state(obj, self._parallel_world())
+        self._progress.own().restore(restored_samples(obj.get("worker"), _in_worker()))
         skips = Skips(obj.get("skip") or ()).ranges
         self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings, skips)
 

@@ -59,7 +59,7 @@ class Epochs:
         with self._board.change() as doc:
             if info is None:
                 return _start(doc, _next(doc))
-            key = [info.seed - info.id, self._rounds, info.num_workers]
+            key = self._key(info, self._rounds)
             claim: dict[str, Any] | None = _find_claim(doc["claims"], key, info.id)
             if claim is None:
                 start = _start(doc, _next(doc))
@@ -108,11 +108,21 @@ class Epochs:
         sample = int(resume[1]) if resume is not None and resume[0] == epoch else 0
         return _make_start(doc, epoch, sample)
 
+    def _key(self, info: Any, round_: int) -> list[int]:
+        return [info.seed - info.id, round_, info.num_workers]
+
     def resume(
         self, epoch: int, sample_in_epoch: int, settings: dict[str, Any], skips: list[list[int]] | None = None
     ) -> None:
         """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples that were served."""
+        info = _worker_info()
+        rounds = self._rounds if self._round_pid == os.getpid() else 0
         with self._board.change() as doc:
+            if info is not None:
+                # Each worker of an iteration may load the same checkpoint; one of them may already have begun.
+                claim = _find_claim(doc["claims"], self._key(info, rounds + 1), info.id)
+                if claim is not None and claim["start"] == [epoch, sample_in_epoch]:
+                    return
             doc["skips"] = {str(epoch): skips} if skips else {}
             doc["resume"] = [epoch, sample_in_epoch]
             doc["settings"] = settings

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.core.errors import CheckpointError
+from streaming.core.world import worker_of_process
 
-__all__ = ["check_state", "settings_of"]
+__all__ = ["check_state", "restored_samples", "settings_of"]
 
 #: Keys that the original library writes, all of which it needs.
 CLASSIC_KEYS = ("epoch", "sample_in_epoch", "num_canonical_nodes", "shuffle_seed", "initial_physical_nodes")
@@ -61,3 +62,25 @@ def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
     A checkpoint without ``shuffle_algo`` was written by the original library.
     """
     return {key: state[key] for key in _ADOPTED if state.get(key) is not None}
+
+
+def restored_samples(worker: Any, in_worker: bool) -> int:
+    """Return how many samples of its own a worker has yielded, by the checkpoint that it made itself.
+
+    Args:
+        worker: The checkpoint's ``worker``: index, number of workers, samples; ``None`` in others.
+        in_worker: Whether this process is a worker.
+
+    Raises:
+        CheckpointError: The checkpoint is another worker's, or of another number of workers.
+    """
+    if worker is None:
+        return 0
+    index, count, samples = (int(value) for value in worker)
+    if not in_worker or (index, count) != worker_of_process():
+        raise CheckpointError(
+            f"This checkpoint was made by worker {index} of {count} for itself. Load it in that worker, as torchdata's "
+            "StatefulDataLoader does with the same num_workers, or checkpoint with StreamingDataLoader, which resumes with "
+            "any number of workers."
+        )
+    return samples

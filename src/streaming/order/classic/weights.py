@@ -56,28 +56,10 @@ def resolve_weights(
     Raises:
         ConfigError: The weights contradict each other or ``epoch_size``.
     """
-    given = [
-        [name for name, value in (("proportion", p), ("repeat", r), ("choose", c)) if value is not None]
-        for p, r, c in zip(proportions, repeats, chooses, strict=True)
-    ]
-    for i, names in enumerate(given):
-        if len(names) > 1:
-            raise ConfigError(f"Stream {i} has {' and '.join(names)}; give at most one of them.")
-    for name, values in (("proportion", proportions), ("repeat", repeats), ("choose", chooses)):
-        for i, value in enumerate(values):
-            if value is not None and not 0 <= value < np.inf:
-                raise ConfigError(f"Stream {i} has {name}={value}; it must be a number from 0.")
-    if epoch_size is not None and epoch_size < 1:
-        raise ConfigError(f"epoch_size must be positive, got {epoch_size}.")
-    relative = ["proportion" in names for names in given]
-    if any(relative) and not all(relative):
-        raise ConfigError(
-            "Either all streams have a proportion or none has: relative and absolute weights do not mix. Streams without: "
-            f"{[i for i, r in enumerate(relative) if not r]}."
-        )
+    _check(proportions, repeats, chooses, epoch_size)
     sizes = samples_per_stream.astype(np.int64)
-    unspecified = not any(given)
-    if all(relative) and relative:
+    unspecified = all(value is None for value in (*proportions, *repeats, *chooses))
+    if any(p is not None for p in proportions):
         shares = np.array([float(p or 0.0) for p in proportions], np.float64)
         if not shares.sum() > 0:
             raise ConfigError("At least one stream needs a positive proportion.")
@@ -104,6 +86,29 @@ def resolve_weights(
             raise ConfigError("An epoch would hold no samples: every stream's weight is 0.")
         shares = choose / total
     return StreamWeights(shares, choose / np.maximum(sizes, 1), choose, int(choose.sum()))
+
+
+def _check(
+    proportions: Sequence[float | None],
+    repeats: Sequence[float | None],
+    chooses: Sequence[int | None],
+    epoch_size: int | None,
+) -> None:
+    if epoch_size is not None and epoch_size < 1:
+        raise ConfigError(f"epoch_size must be positive, got {epoch_size}.")
+    for i, values in enumerate(zip(proportions, repeats, chooses, strict=True)):
+        given = [(k, v) for k, v in zip(("proportion", "repeat", "choose"), values, strict=True) if v is not None]
+        if len(given) > 1:
+            raise ConfigError(f"Stream {i} has {' and '.join(name for name, _ in given)}; give at most one of them.")
+        for name, value in given:
+            if not 0 <= value < np.inf:
+                raise ConfigError(f"Stream {i} has {name}={value}; it must be a number from 0.")
+    without = [i for i, p in enumerate(proportions) if p is None]
+    if 0 < len(without) < len(proportions):
+        raise ConfigError(
+            "Either all streams have a proportion or none has: relative and absolute weights do not mix. Streams without: "
+            f"{without}."
+        )
 
 
 def _apportion(shares: NDArray[np.float64], total: int, seed: int) -> NDArray[np.int64]:
