@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streaming.dataset.local import LocalDataset as LocalDataset
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
+    from streaming.write.merge import merge_index as merge_index
     from streaming.write.writer import CSVWriter as CSVWriter
     from streaming.write.writer import JSONWriter as JSONWriter
     from streaming.write.writer import MDSWriter as MDSWriter
@@ -36,6 +37,7 @@ __all__ = [
     "StreamingError",
     "TSVWriter",
     "XSVWriter",
+    "merge_index",
 ]
 
 _HOMES = {
@@ -49,6 +51,7 @@ _HOMES = {
     "StreamingError": "streaming.core.errors",
     "TSVWriter": "streaming.write.writer",
     "XSVWriter": "streaming.write.writer",
+    "merge_index": "streaming.write.merge",
 }
 
 

@@ -27,6 +27,7 @@ from streaming.dataset.registry import make_stream
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import restored_samples
 from streaming.dataset.stream import Stream
+from streaming.dataset.wrappers import refuse_double_sharding
 from streaming.order.inspect import EpochInspector
 from streaming.order.skips import Skips
 from streaming.storage.runtime import declare_worker
@@ -270,6 +271,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         world = self._parallel_world().detect_workers()
         if world.workers_per_rank > 1 or _in_worker():
             declare_worker()
+        refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
         self._log_layout(world, start.epoch)
         ids = self._ordering.worker_ids(start, world)

@@ -28,6 +28,8 @@ class StreamingDataLoader(DataLoader[Any]):
         super().__init__(*args, **kwargs)
         self.num_samples_yielded = 0
         dataset = self.dataset
+        # Accelerate leaves what is marked so as it is: the dataset is split over ranks already.
+        self._is_accelerate_prepared = isinstance(dataset, StreamingDataset)
         if (
             isinstance(dataset, StreamingDataset)
             and dataset.batch_size is not None

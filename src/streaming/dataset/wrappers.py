@@ -1,0 +1,33 @@
+"""Wrappers that split a dataset over ranks although it does so itself: refused, since data would be lost silently."""
+
+from __future__ import annotations
+
+import sys
+
+from streaming.core.errors import ConfigError
+
+__all__ = ["refuse_double_sharding"]
+
+_MODULE = "accelerate.data_loader"
+
+
+def refuse_double_sharding(num_ranks: int) -> None:
+    """Refuse to be iterated by Accelerate's wrappers in a job of several ranks.
+
+    They would keep one of every ``num_ranks`` batches of this rank's share, or read only the first rank's share, and so
+    train on a part of the data without saying so.
+
+    Raises:
+        ConfigError: One of them is on the stack.
+    """
+    if num_ranks < 2 or _MODULE not in sys.modules:
+        return
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        if frame.f_globals.get("__name__") == _MODULE:
+            raise ConfigError(
+                f"Accelerate's {frame.f_code.co_qualname if hasattr(frame.f_code, 'co_qualname') else frame.f_code.co_name} "
+                f"would split the data of this StreamingDataset over the {num_ranks} ranks a second time, and train on a part "
+                "of it. Use a StreamingDataLoader, which `accelerator.prepare` leaves as it is, or do not prepare the loader."
+            )
+        frame = frame.f_back

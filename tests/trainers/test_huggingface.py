@@ -1,0 +1,76 @@
+"""Hugging Face Trainer: stopped after a checkpoint, resumed in another process, same batches."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+Make = Callable[..., str]
+
+PROGRAM = """
+import json, os, signal, sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from streaming import StreamingDataset
+from streaming.trainers.huggingface import StreamingTrainerMixin
+
+data, log, out, workers, die_at = sys.argv[1:]
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+    def forward(self, id=None, **others):
+        with open(log, "a") as file:
+            file.write(json.dumps(id.tolist()) + "\\n")
+        return {"loss": self.layer(id.float()[:, None]).mean() * 0}
+
+class Die(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == int(die_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+class Streaming(StreamingTrainerMixin, Trainer):
+    pass
+
+def collate(samples):
+    return {"id": torch.tensor([s["id"] for s in samples])}
+
+if __name__ == "__main__":
+    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
+    args = TrainingArguments(output_dir=out, per_device_train_batch_size=4, num_train_epochs=2, save_steps=20,
+                             report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
+                             logging_strategy="no", dataloader_num_workers=int(workers))
+    trainer = Streaming(Model(), args, train_dataset=dataset, data_collator=collate, callbacks=[Die()])
+    trainer.train(resume_from_checkpoint=os.path.isdir(out) and bool(os.listdir(out)))
+"""
+
+
+def run(tmp_path: Path, data: str, name: str, workers: int, die_at: int) -> list[str]:
+    log = tmp_path / f"{name}.log"
+    program = tmp_path / "train.py"
+    program.write_text(PROGRAM)
+    arguments = [data, str(log), str(tmp_path / name), str(workers), str(die_at)]
+    done = subprocess.run(
+        [sys.executable, str(program), *arguments], capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == (-9 if die_at else 0), done.stderr
+    return log.read_text().splitlines()
+
+
+def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
+    data = make_dataset(120)
+    whole = run(tmp_path, data, "whole", 0, 0)
+    assert len(whole) == 60
+    assert len(set(whole)) == 60
+    begun = run(tmp_path, data, "parts", 2, 47)
+    assert begun == whole[:47]
+    # The last checkpoint is at step 40: what came after it is done again, nothing else.
+    assert run(tmp_path, data, "parts", 1, 0) == whole[:47] + whole[40:]

@@ -1,0 +1,71 @@
+"""Lightning: a run that is killed in the middle of an epoch resumes with the next batch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lightning")
+Make = Callable[..., str]
+
+PROGRAM = """
+import os, signal, sys, json, warnings, logging
+warnings.simplefilter("ignore")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+import torch, lightning as L
+from streaming import StreamingDataset, StreamingDataLoader
+
+data, log, checkpoint, workers, die_at = sys.argv[1:]
+
+class Model(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.steps = 0
+    def training_step(self, batch, batch_idx):
+        with open(log, "a") as file:
+            file.write(json.dumps([self.current_epoch, batch["id"].tolist()]) + "\\n")
+        self.steps += 1
+        return self.layer(batch["id"].float()[:, None]).mean() * 0
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+class Die(L.Callback):
+    def on_train_batch_end(self, trainer, model, *args):
+        if model.steps == int(die_at):
+            trainer.save_checkpoint(checkpoint)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=int(workers))
+    trainer = L.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+                        enable_progress_bar=False, enable_model_summary=False, callbacks=[Die()])
+    trainer.fit(Model(), loader, ckpt_path=checkpoint if os.path.exists(checkpoint) else None)
+"""
+
+
+def run(tmp_path: Path, data: str, name: str, workers: int, die_at: int, checkpoint: str = "none") -> list[str]:
+    log = tmp_path / name
+    program = tmp_path / "train.py"
+    program.write_text(PROGRAM)
+    arguments = [data, str(log), str(tmp_path / checkpoint), str(workers), str(die_at)]
+    done = subprocess.run(
+        [sys.executable, str(program), *arguments], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == (-9 if die_at else 0), done.stderr
+    return log.read_text().splitlines()
+
+
+def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
+    data = make_dataset(120)
+    whole = run(tmp_path, data, "whole", 2, 0)
+    assert len(whole) == 60
+    assert len(set(whole)) == 60
+    begun = run(tmp_path, data, "parts", 2, 40, "ckpt")
+    assert begun == whole[:40]
+    assert run(tmp_path, data, "parts", 1, 0, "ckpt") == whole
