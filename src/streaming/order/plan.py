@@ -96,8 +96,8 @@ class EpochOrder:
         kept = skips.kept_batches(self.global_batch, len(rank_ids) // self.spec.batch_size)
         if sample_in_epoch % self.global_batch:
             raise ConfigError(
-                f"With skipped batches, an epoch can only be resumed at a whole global batch of {self.global_batch} samples, "
-                f"not after {sample_in_epoch}. Resume with the global batch size of the run that made the checkpoint."
+                f"With skipped batches, an epoch can only be resumed at a whole global batch of {self.global_batch} samples,"
+                f" not after {sample_in_epoch}. Resume with the global batch size of the run that made the checkpoint."
             )
         kept = kept[sample_in_epoch // self.global_batch :]
         return _Batches(rank_ids, kept[worker_of_rank :: self.layout.workers_per_rank], self.spec.batch_size)

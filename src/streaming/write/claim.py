@@ -7,12 +7,16 @@ import fcntl
 import os
 import weakref
 
-from streaming.core.errors import DirectoryInUseError
+from streaming.core.errors import StreamingError
 
-__all__ = ["Claim"]
+__all__ = ["Claim", "DirectoryInUseError"]
 
 _BUSY = {errno.EACCES, errno.EAGAIN}
 _claims: weakref.WeakValueDictionary[str, Claim] = weakref.WeakValueDictionary()
+
+
+class DirectoryInUseError(StreamingError, FileExistsError):
+    """Another writer holds the directory."""
 
 
 class Claim:

@@ -8,13 +8,16 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from streaming.core.errors import AccessDeniedError, ConfigError, StorageError, UploadError
+from streaming.core.errors import AccessDeniedError, ConfigError, ObjectNotFoundError, StorageError, UploadError
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 from streaming.storage.url import redact
+from streaming.write.claim import Claim
+from streaming.write.entries import INDEX_NAME
 
 __all__ = ["Target"]
 
@@ -31,26 +34,43 @@ class Target:
         keep_local: Keep the local copies of uploaded files.
         exist_ok: Replace a dataset that is already in the local directory. Only a dataset's own files are removed.
         retries: Further attempts after a failed upload.
+        append: Leave what is there, for more to be added to it.
+        yields: Whether a later writer of this process may take the directory over.
 
     Raises:
         ConfigError: ``out`` has another form.
-        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set; or another writer holds it.
         StorageError: The store cannot be written to.
     """
 
-    def __init__(self, out: str | Sequence[str], keep_local: bool, exist_ok: bool, retries: int) -> None:
+    def __init__(
+        self,
+        out: str | Sequence[str],
+        keep_local: bool,
+        exist_ok: bool,
+        retries: int,
+        append: bool = False,
+        yields: bool = True,
+    ) -> None:
         local, self.remote = _split_out(out)
         self.store: Store | None = None
         if self.remote is not None:
             self.store = open_store(self.remote)
             self.store.check_writable()
-        self._temporary = local is None
         self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
         self._retries = retries
         self.keep_local = keep_local or self.store is None
-        self._prepare(exist_ok)
+        self._written: set[str] = set()
+        self._make_directory()
+        self.claim = Claim(self.local, yields)
+        try:
+            if not append:
+                self._clear(exist_ok)
+        except BaseException:
+            self.claim.release()
+            raise
 
-    def _prepare(self, exist_ok: bool) -> None:
+    def _make_directory(self) -> None:
         if os.path.exists(self.local) and not os.path.isdir(self.local):
             raise FileExistsError(f"{self.local} is not a directory; write to another place.")
         try:
@@ -59,6 +79,8 @@ class Target:
             raise AccessDeniedError(
                 f"Cannot make the directory {self.local} to write to: {error.strerror}. Choose another `out`."
             ) from error
+
+    def _clear(self, exist_ok: bool) -> None:
         there = os.listdir(self.local)
         if not there:
             return
@@ -78,6 +100,7 @@ class Target:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a local file under its final name in one step."""
+        self._written.add(name)
         part = self.path(name) + ".part"
         with open(part, "wb", buffering=0) as file:
             view = memoryview(data)
@@ -102,15 +125,23 @@ class Target:
         if not self.keep_local:
             os.unlink(self.path(name))
 
+    def read_index(self) -> bytes | None:
+        """Return the index of the dataset that is already there, the store's if there is a store."""
+        try:
+            return (self.store or open_store(self.local)).get(INDEX_NAME)
+        except ObjectNotFoundError:
+            return None
+
     def close(self) -> None:
-        """Remove what is left of the local directory, unless it is to be kept."""
-        if self.keep_local:
-            return
-        for name in os.listdir(self.local):
-            if _SHARD_FILE.fullmatch(name):
-                os.unlink(self.path(name))
-        if not os.listdir(self.local):
-            os.rmdir(self.local)
+        """Let the directory go; remove what was written to it, unless that is to be kept."""
+        if not self.keep_local:
+            for name in self._written:
+                for path in (self.path(name), self.path(name) + ".part"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
+            with suppress(OSError):  # the directory holds something else
+                os.rmdir(self.local)
+        self.claim.release()
 
     def __repr__(self) -> str:
         return redact(self.remote) if self.remote else self.local

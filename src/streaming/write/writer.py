@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError
 from streaming.core.units import bytes_to_int
-from streaming.format.compression import compress, get_compression_extension, is_compression
+from streaming.format.compression import is_compression
 from streaming.format.formats import make_shard_encoder
-from streaming.format.hashing import get_hash, get_hashes, is_hash
-from streaming.format.index import dump_index
+from streaming.format.hashing import get_hashes, is_hash
+from streaming.write.base import Base
+from streaming.write.build import build_shard
 from streaming.write.target import Target
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "Writer", "XSVWr
 
 logger = logging.getLogger(__name__)
 
-INDEX_NAME = "index.json"
-_OPTIONS: dict[str, Any] = {"progress_bar": False, "max_workers": None, "retry": 2, "exist_ok": False}
+_OPTIONS: dict[str, Any] = {"progress_bar": False, "max_workers": None, "retry": 2, "exist_ok": False, "append": False}
 
 
 class Writer:
@@ -51,10 +51,15 @@ class Writer:
             limit. A shard passes it only if a single sample does.
         kwargs: ``progress_bar`` (show one, default False), ``max_workers`` (background threads, default chosen by the
             number of cores), ``retry`` (further attempts after a failed upload, default 2), ``exist_ok`` (replace the
-            dataset in a directory that is not empty, default False).
+            dataset in a directory that is not empty, default False), ``append`` (add shards to the dataset that is
+            there, or begin one, default False; see below).
+
+    Appending leaves the shards that are there as they are, numbers the new ones after them, and at the end replaces the
+    index in one step. Whoever began to read before keeps the dataset as it was; whoever begins after has all of it.
+    Columns must be those of the dataset; compression, hashes and size limit may be others.
 
     Raises:
-        ConfigError: An argument is wrong.
+        ConfigError: An argument is wrong, or what is to be appended to has other columns.
         FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
         StorageError: The target cannot be written to.
     """
@@ -90,7 +95,8 @@ class Writer:
             size_limit=self.size_limit,
             **encoder_args,
         )
-        self._target = Target(out, keep_local, options["exist_ok"], options["retry"])
+        self._target = Target(out, keep_local, options["exist_ok"], options["retry"], options["append"])
+        self._base = Base.open(self._target, self._encoder, options["append"])
         self.local = self._target.local
         self.remote = self._target.remote
         self.keep_local = self._target.keep_local
@@ -166,7 +172,7 @@ class Writer:
         self.new_shard_size = self.extra_bytes_per_shard
         if not samples:
             return
-        number = len(self._shards) + len(self._entries)
+        number = self._base.next_number + len(self._shards) + len(self._entries)
         self._building.acquire()
         try:
             self._shards.append(self._executor.submit(self._make_shard, number, samples))
@@ -187,8 +193,7 @@ class Writer:
         try:
             self.flush_shard()
             self._collect(wait=True)
-            self._target.write(INDEX_NAME, dump_index(self._entries))
-            self._target.upload(INDEX_NAME)
+            self._base.publish(self._target, self._entries)
         except BaseException as error:
             self._abort(error)
             raise
@@ -228,19 +233,11 @@ class Writer:
     def _make_shard(self, number: int, samples: list[bytes]) -> dict[str, Any]:
         names: list[str] = []
         try:
-            base = f"shard.{number:05}.{self.format}"
-            entry: dict[str, Any] = {"samples": len(samples), **self._encoder.index_fields()}
-            for role, data in self._encoder.encode_shard(samples).items():
-                raw = base if role == "data" else f"{base}.{role}"
-                entry[f"raw_{role}"] = self._file_info(raw, data)
-                entry[f"zip_{role}"] = None
-                name = raw
-                if self.compression:
-                    data = compress(self.compression, data)
-                    name = f"{raw}.{get_compression_extension(self.compression)}"
-                    entry[f"zip_{role}"] = self._file_info(name, data)
+            entry, files = build_shard(self._encoder, number, samples, self.compression, self.hashes)
+            for name, data in files.items():
                 self._target.write(name, data)
                 names.append(name)
+            del files
             samples.clear()
         finally:
             self._building.release()
@@ -250,10 +247,6 @@ class Writer:
             if self._progress is not None:
                 self._progress.update(size)
         return entry
-
-    def _file_info(self, name: str, data: bytes) -> dict[str, Any]:
-        hashes = {algo: get_hash(algo, data) for algo in self.hashes}
-        return {"basename": name, "bytes": len(data), "hashes": hashes}
 
     def _abort(self, error: BaseException | None) -> None:
         if self._failed is not None:
@@ -424,6 +417,8 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"max_workers must be a positive integer or None, got {workers!r}.")
     if not isinstance(retry, int) or retry < 0:
         raise ConfigError(f"retry must be an integer of at least 0, got {retry!r}.")
+    if options["append"] and options["exist_ok"]:
+        raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     return options
 
 

@@ -1,0 +1,87 @@
+"""The dataset that a writer adds to: nothing, for a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.core.errors import ConfigError, UploadError
+from streaming.format.formats import ShardEncoder
+from streaming.format.index import dump_index
+from streaming.write.entries import INDEX_NAME, next_shard_number, read_entries
+from streaming.write.target import Target
+
+__all__ = ["Base"]
+
+_COLUMNS = ("format", "columns", "column_names", "column_encodings", "column_sizes", "newline", "separator")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What was there when a writer began.
+
+    Attributes:
+        index: The index as it was found, ``None`` for a new dataset.
+        entries: Its entries.
+        next_number: Number of the first new shard.
+    """
+
+    index: bytes | None
+    entries: tuple[dict[str, Any], ...]
+    next_number: int
+
+    @classmethod
+    def open(cls, target: Target, encoder: ShardEncoder, append: bool) -> Base:
+        """Read what is there.
+
+        Args:
+            target: Where the writer writes. It is closed if this fails.
+            encoder: Of the samples to add.
+            append: Whether to add to a dataset that is there.
+
+        Raises:
+            ConfigError: The dataset that is there has other columns.
+            IndexFormatError: What is there is no dataset.
+            StorageError: It cannot be read.
+        """
+        if not append:
+            return cls(None, (), 0)
+        try:
+            index = target.read_index()
+            entries = read_entries(index, f"{INDEX_NAME} of {target!r}") if index else []
+            _check_columns(entries, encoder, target)
+        except BaseException:
+            target.close()
+            raise
+        return cls(index, tuple(entries), next_shard_number(entries))
+
+    def publish(self, target: Target, entries: Sequence[dict[str, Any]]) -> None:
+        """Write and upload the index of what was there and what is new.
+
+        Args:
+            target: Where the shards are.
+            entries: The entry of each new shard.
+
+        Raises:
+            UploadError: It cannot be uploaded, or another writer has changed the dataset meanwhile.
+        """
+        if self.index is not None and target.read_index() != self.index:
+            raise UploadError(
+                f"The dataset at {target!r} was changed by another writer while this one appended to it; its index was "
+                "left as that writer made it. Append again."
+            )
+        target.write(INDEX_NAME, dump_index([*self.entries, *entries]))
+        target.upload(INDEX_NAME)
+
+
+def _check_columns(entries: Sequence[dict[str, Any]], encoder: ShardEncoder, target: Target) -> None:
+    if not entries:
+        return
+    there, new = entries[-1], encoder.index_fields()
+    for key in _COLUMNS:
+        if there.get(key) != new.get(key):
+            raise ConfigError(
+                f"Cannot append to {target!r}: its {key} is {there.get(key)!r}, and what is to be added has "
+                f"{new.get(key)!r}. Pass the columns of the dataset, or write to another place."
+            )
