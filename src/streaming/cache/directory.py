@@ -107,6 +107,7 @@ class ShardDirectory:
         table = self.table
         if table is not None and not table.owned[shard] and not self._any_file(files):
             table.owned[shard] = self.max_bytes(shard)  # reserved until the real size is known
+            table.touch(shard)  # the last to be evicted while it is on its way
         try:
             for job in files.jobs:
                 fetch_file(
@@ -121,13 +122,17 @@ class ShardDirectory:
             if table is not None and table.owned[shard]:
                 table.owned[shard] = self.bytes_on_disk(shard)
             raise
+        try:
+            stamp = _stamp(files)
+        except FileNotFoundError:
+            return  # another process evicted it just now; whoever reads it next asks again
         if table is not None:
             if stats.files_fetched:
                 table.owned[shard] = self.bytes_on_disk(shard)
-            table.verified[shard] = _stamp(files)
+            table.verified[shard] = stamp
             table.touch(shard)
         else:
-            self._unrecorded[shard] = _stamp(files)
+            self._unrecorded[shard] = stamp
 
     def evict(self, shard: int) -> int:
         """Remove what this cache fetched of a shard; readers that have it open keep reading.

@@ -26,8 +26,8 @@ def refuse_double_sharding(num_ranks: int) -> None:
     while frame is not None:
         if frame.f_globals.get("__name__") == _MODULE:
             raise ConfigError(
-                f"Accelerate would split this StreamingDataset over the {num_ranks} ranks a second time, and train on a part "
-                "of the data. Use a StreamingDataLoader, which `accelerator.prepare` leaves as it is, or do not prepare "
+                f"Accelerate would split this StreamingDataset over the {num_ranks} ranks a second time, and train on part "
+                "of it. Use a StreamingDataLoader, which `accelerator.prepare` leaves as it is, or do not prepare "
                 "the loader."
             )
         frame = frame.f_back

@@ -56,6 +56,11 @@ class Base:
             raise
         return cls(index, tuple(entries), next_shard_number(entries))
 
+    def first(self, num_shards: int) -> Base:
+        """Return the dataset of the first shards alone."""
+        entries = self.entries[:num_shards]
+        return Base(self.index, entries, next_shard_number(entries))
+
     def publish(self, target: Target, entries: Sequence[dict[str, Any]]) -> None:
         """Write and upload the index of what was there and what is new.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from streaming.format.index import Index
@@ -49,7 +50,7 @@ def map_names(entry: dict[str, Any], prefix: str) -> dict[str, Any]:
     return moved
 
 
-def next_shard_number(entries: list[dict[str, Any]]) -> int:
+def next_shard_number(entries: Sequence[dict[str, Any]]) -> int:
     """Return the first number that no shard of these entries, wherever it lies, has in its name."""
     found = (_SHARD_NAME.match(name) for entry in entries for name in file_names(entry))
     return max((int(match.group(1)) + 1 for match in found if match), default=0)

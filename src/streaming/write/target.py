@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,9 +20,12 @@ from streaming.storage.url import redact
 from streaming.write.claim import Claim
 from streaming.write.entries import INDEX_NAME
 
-__all__ = ["Target"]
+__all__ = ["WORK_NAME", "Target", "split_out"]
 
 logger = logging.getLogger(__name__)
+
+#: Directory for what is in the making, in the local directory.
+WORK_NAME = ".streaming-write"
 
 _SHARD_FILE = re.compile(r"(shard\.\d{5,}\..+|index\.json)(\.part)?")
 
@@ -34,7 +38,7 @@ class Target:
         keep_local: Keep the local copies of uploaded files.
         exist_ok: Replace a dataset that is already in the local directory. Only a dataset's own files are removed.
         retries: Further attempts after a failed upload.
-        append: Leave what is there, for more to be added to it.
+        append: Leave what is there, for more to be added to it. ``exist_ok`` is of no use then.
         yields: Whether a later writer of this process may take the directory over.
 
     Raises:
@@ -52,7 +56,7 @@ class Target:
         append: bool = False,
         yields: bool = True,
     ) -> None:
-        local, self.remote = _split_out(out)
+        local, self.remote = split_out(out)
         self.store: Store | None = None
         if self.remote is not None:
             self.store = open_store(self.remote)
@@ -65,7 +69,7 @@ class Target:
         self.claim = Claim(self.local, yields)
         try:
             if not append:
-                self._clear(exist_ok)
+                self.clear(exist_ok)
         except BaseException:
             self.claim.release()
             raise
@@ -80,11 +84,17 @@ class Target:
                 f"Cannot make the directory {self.local} to write to: {error.strerror}. Choose another `out`."
             ) from error
 
-    def _clear(self, exist_ok: bool) -> None:
-        there = os.listdir(self.local)
-        if not there:
-            return
-        if not exist_ok:
+    def clear(self, exist_ok: bool) -> None:
+        """Begin a new dataset.
+
+        Args:
+            exist_ok: Replace what is there.
+
+        Raises:
+            FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        """
+        there = [name for name in os.listdir(self.local) if name != WORK_NAME]
+        if there and not exist_ok:
             raise FileExistsError(
                 f"Directory {self.local} is not empty. Choose another, or pass exist_ok=True to replace the dataset in "
                 "it."
@@ -93,6 +103,7 @@ class Target:
         for name in sorted((n for n in there if _SHARD_FILE.fullmatch(n)), key=_index_first):
             logger.warning("exist_ok: removing %s", os.path.join(self.local, name))
             os.unlink(os.path.join(self.local, name))
+        shutil.rmtree(self.path(WORK_NAME), ignore_errors=True)
 
     def path(self, name: str) -> str:
         """Local path of a file of the dataset."""
@@ -107,6 +118,13 @@ class Target:
             while view:
                 view = view[file.write(view) :]
         os.replace(part, self.path(name))
+
+    def adopt(self, name: str, path: str) -> None:
+        """Take a finished file of the same file system as a file of the dataset, in one step, to survive a crash."""
+        self._written.add(name)
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(path, self.path(name))
 
     def upload(self, name: str) -> None:
         """Upload a local file, if there is a store.
@@ -151,7 +169,12 @@ def _index_first(name: str) -> tuple[bool, str]:
     return (name != "index.json", name)
 
 
-def _split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
+def split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the local path and the URL of ``out``, ``None`` for the one that is not given.
+
+    Raises:
+        ConfigError: It is no path, no URL, and no pair of both.
+    """
     if isinstance(out, (str, Path)):
         text = os.fspath(out)
         if "://" in text or text.startswith("dbfs:/"):

@@ -17,12 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError
-from streaming.core.units import bytes_to_int
-from streaming.format.compression import is_compression
 from streaming.format.formats import make_shard_encoder
-from streaming.format.hashing import get_hashes, is_hash
 from streaming.write.base import Base
 from streaming.write.build import build_shard
+from streaming.write.checks import checked_compression, checked_hashes, checked_size_limit
 from streaming.write.target import Target
 
 if TYPE_CHECKING:
@@ -80,14 +78,9 @@ class Writer:
         **kwargs: Any,
     ) -> None:
         options = _options(kwargs)
-        self.compression = compression or None
-        self.hashes = _checked_hashes(hashes)
-        self.size_limit = _checked_size_limit(size_limit)
-        if self.compression is not None and not is_compression(self.compression):
-            raise ConfigError(
-                f"compression={compression!r} is not known. Use br, bz2, gz, snappy or zstd, with a level such as "
-                "'zstd:7' where the algorithm has levels."
-            )
+        self.compression = checked_compression(compression)
+        self.hashes = checked_hashes(hashes)
+        self.size_limit = checked_size_limit(size_limit)
         self._encoder = make_shard_encoder(
             self.format,
             compression=self.compression,
@@ -420,29 +413,6 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     if options["append"] and options["exist_ok"]:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     return options
-
-
-def _checked_hashes(hashes: Sequence[str] | None) -> list[str]:
-    names = list(hashes or ())
-    if names != sorted(set(names)):
-        raise ConfigError(f"hashes must be in ascending order without repeats, got {names}.")
-    for name in names:
-        if not is_hash(name):
-            raise ConfigError(f"Unknown hash {name!r}. Known: {', '.join(sorted(get_hashes()))}.")
-    return names
-
-
-def _checked_size_limit(size_limit: int | str | None) -> int | None:
-    if not size_limit:
-        return None
-    limit = bytes_to_int(size_limit)
-    if limit < 0:
-        raise ConfigError(f"size_limit must not be negative, got {size_limit!r}.")
-    if limit >= 1 << 32:
-        raise ConfigError(
-            f"size_limit must be below 4 GiB, which is what a shard's offsets can address; got {size_limit!r}."
-        )
-    return limit or None
 
 
 def _progress(wanted: bool, what: str) -> Any:

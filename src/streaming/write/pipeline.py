@@ -1,0 +1,171 @@
+"""Rows to shards by worker processes: pulled, cut, built and published in order, with a bounded number under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streaming.write.journal import Finished, Journal, fingerprint
+from streaming.write.recipe import Piece, Recipe, encode_rows, make_files, pack_rows
+from streaming.write.target import WORK_NAME, Target
+from streaming.write.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Pipeline"]
+
+# Rows travel in batches of about this size, encoded: large enough to hide the cost of a message.
+_BATCH_BYTES = 1 << 20
+_MAX_BATCH = 1024
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A shard that is being built or uploaded."""
+
+    first: str
+    last: str
+    entry: Future[dict[str, Any]]
+
+
+class Pipeline:
+    """Takes rows and finishes shards.
+
+    Args:
+        recipe: How shards are made.
+        pool: Runs the work.
+        workers: Number of its workers, which bounds what is under way.
+        target: Where shards go.
+        journal: Notes each shard that is finished; those it holds already are behind us.
+        first_number: Number of the dataset's first new shard.
+        progress: A progress bar of samples, or ``None``.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pool: WorkerPool,
+        workers: int,
+        target: Target,
+        journal: Journal,
+        first_number: int,
+        progress: Any,
+    ) -> None:
+        self._recipe = recipe
+        self._pool = pool
+        self._target = target
+        self._journal = journal
+        self._progress = progress
+        self._limit = recipe.size_limit
+        self._base_bytes = recipe.encoder.base_bytes
+        self._extra_bytes = recipe.encoder.extra_bytes_per_sample
+        self._next_number = first_number + len(journal.finished)
+        self._next_row = sum(done.entry["samples"] for done in journal.finished)
+        self._rows: list[Row] = []
+        self._batch = 8
+        self._batches: deque[Future[Piece]] = deque()
+        self._pieces: list[Piece] = []
+        self._shard_bytes = self._base_bytes
+        self._shards: deque[_Pending] = deque()
+        self._most_batches = 2 * max(1, workers) + 1
+        self._most_shards = max(1, workers) + 2
+        self._publishers = ThreadPoolExecutor(self._most_shards, thread_name_prefix="streaming-write-publish")
+
+    def __enter__(self) -> Self:
+        """Return the pipeline."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the threads; after an exception without beginning what waits."""
+        self._publishers.shutdown(wait=kind is None, cancel_futures=kind is not None)
+
+    def add(self, row: Row) -> None:
+        """Take a row.
+
+        Raises:
+            SampleError: An earlier row does not fit the columns.
+            UploadError: An earlier shard could not be uploaded.
+        """
+        self._rows.append(row)
+        if len(self._rows) >= self._batch:
+            self._send()
+
+    def finish(self) -> None:
+        """Finish the last shard, and wait until all are published. Raises what :meth:`add` does."""
+        self._send()
+        while self._batches:
+            self._cut(self._batches.popleft().result())
+        self._end_shard()
+        while self._shards:
+            self._confirm()
+
+    def _send(self) -> None:
+        rows, self._rows = self._rows, []
+        if not rows:
+            return
+        packed = pack_rows(self._recipe, rows)
+        if packed is not None:
+            batch = self._pool.submit(encode_rows, self._recipe, self._next_row, packed)
+        else:
+            batch = Future[Piece]()
+            batch.set_result(encode_rows(self._recipe, self._next_row, rows))
+        self._next_row += len(rows)
+        self._batches.append(batch)
+        while len(self._batches) > self._most_batches or (self._batches and self._batches[0].done()):
+            self._cut(self._batches.popleft().result())
+
+    def _cut(self, piece: Piece) -> None:
+        """Add encoded samples to the present shard, ending it wherever it is full."""
+        data, sizes = piece
+        begin = end = start = 0
+        for i, size in enumerate(sizes):
+            size_in_shard = size + self._extra_bytes
+            if self._limit and self._limit < self._shard_bytes + size_in_shard and (self._pieces or i > start):
+                self._keep(data[begin:end], sizes[start:i])
+                self._end_shard()
+                begin, start = end, i
+            end += size
+            self._shard_bytes += size_in_shard
+        self._keep(data[begin:end], sizes[start:])
+        if sizes:
+            mean = len(data) // len(sizes) + 1
+            self._batch = max(1, min(_BATCH_BYTES // mean, _MAX_BATCH, 2 * self._batch))
+        if self._progress is not None:
+            self._progress.update(len(sizes))
+
+    def _keep(self, data: bytes, sizes: list[int]) -> None:
+        if sizes:
+            self._pieces.append((data, sizes))
+
+    def _end_shard(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        self._shard_bytes = self._base_bytes
+        if not pieces:
+            return
+        (first_data, first_sizes), (last_data, last_sizes) = pieces[0], pieces[-1]
+        first = fingerprint(first_data[: first_sizes[0]])
+        last = fingerprint(last_data[len(last_data) - last_sizes[-1] :])
+        work = self._target.path(WORK_NAME)
+        files = self._pool.submit(make_files, self._recipe, self._next_number, pieces, work)
+        self._shards.append(_Pending(first, last, self._publishers.submit(self._publish, files)))
+        self._next_number += 1
+        while len(self._shards) > self._most_shards or (self._shards and self._shards[0].entry.done()):
+            self._confirm()
+
+    def _publish(self, files: Future[tuple[dict[str, Any], list[tuple[str, str]]]]) -> dict[str, Any]:
+        entry, written = files.result()
+        for name, path in written:
+            self._target.adopt(name, path)
+            self._target.upload(name)
+        return entry
+
+    def _confirm(self) -> None:
+        """Take note of the oldest shard, once it is where it belongs."""
+        shard = self._shards.popleft()
+        self._journal.add(Finished(shard.entry.result(), shard.first, shard.last))

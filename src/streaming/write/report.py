@@ -1,0 +1,61 @@
+"""What a bulk write did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["WriteReport"]
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What a call of :func:`streaming.write` did.
+
+    Attributes:
+        out: Where the dataset is, without secrets.
+        samples: Samples of the dataset that this call and the interrupted runs it continued wrote.
+        shards: Shards, likewise.
+        raw_bytes: Bytes of the shards as they are read.
+        zip_bytes: Bytes of the compressed shards; ``None`` if they are not compressed.
+        seconds: How long this call took.
+        resumed_samples: Samples that interrupted runs had written already.
+        columns: Encoding of each column.
+    """
+
+    out: str
+    samples: int
+    shards: int
+    raw_bytes: int
+    zip_bytes: int | None
+    seconds: float
+    resumed_samples: int
+    columns: dict[str, str]
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller compression made the shards; 1 without compression."""
+        return self.raw_bytes / self.zip_bytes if self.zip_bytes else 1.0
+
+    @property
+    def samples_per_s(self) -> float:
+        """Samples that this call wrote, by the second."""
+        return (self.samples - self.resumed_samples) / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        size = show_bytes(self.raw_bytes)
+        if self.zip_bytes is not None:
+            size += f", compressed {show_bytes(self.zip_bytes)} ({self.ratio:.2f}x)"
+        text = (
+            f"{self.out}: {self.samples:,} samples in {self.shards:,} shards, {size}; "
+            f"{self.seconds:.1f} s, {self.samples_per_s:,.0f} samples/s"
+        )
+        return f"{text}; {self.resumed_samples:,} samples were there already" if self.resumed_samples else text
+
+
+def show_bytes(count: float) -> str:
+    """Return a number of bytes for people: ``1.50 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
+        count /= 1024
+    return f"{count:.2f} PiB"
