@@ -81,16 +81,14 @@ def measure_original(num_samples: int, begin: int) -> dict[str, float]:
         "zip_data": None,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        entries = [
-            {**shard, "raw_data": {**file, "basename": f"shard.{number:05}.mds"}} for number in range(shards)
-        ]
+        entries = [{**shard, "raw_data": {**file, "basename": f"shard.{number:05}.mds"}} for number in range(shards)]
         Path(folder, "index.json").write_text(json.dumps({"version": 2, "shards": entries}))
         dataset = StreamingDataset(
             local=folder, shuffle=True, batch_size=BATCH, num_canonical_nodes=1, shuffle_block_size=BLOCK_SIZE
         )
         dataset.initial_physical_nodes = 1
         before, start = peak_mb(), time.perf_counter()
-        work = generate_work("random", dataset, World(), 1, begin)
+        work = generate_work("random", dataset, World(1, 1, 1, 0), 1, begin)
         int(work.flat[0])
         return {"first_s": time.perf_counter() - start, "mb": peak_mb() - before}
 
@@ -119,7 +117,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--largest", type=int, default=12, help="largest power of ten for lanes")
-    parser.add_argument("--largest-classic", type=int, default=9, help="for py1e, which takes 4 bytes a sample and more")
+    parser.add_argument(
+        "--largest-classic", type=int, default=9, help="for py1e, which takes 4 bytes a sample and more"
+    )
     parser.add_argument("--largest-original", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the best counts; 1 above 10^8 for py1e")
     return parser.parse_args()
@@ -136,7 +136,9 @@ def main() -> None:
     largest = {"lanes": args.largest, "py1e": args.largest_classic}
     if "STREAMING_ORIGINAL_PYTHON" in os.environ:
         largest[ORIGINAL] = args.largest_original
-    print("| samples | shards | order | start, s | resume at the middle, s | peak memory, MB | µs an id | at random, µs |")
+    print(
+        "| samples | shards | order | start, s | resume at the middle, s | peak memory, MB | µs an id | at random, µs |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for power in range(6, max(largest.values()) + 1):
         for what, last in largest.items():

@@ -94,6 +94,5 @@ def main() -> None:
             )
 
 
-
 if __name__ == "__main__":
     main()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from streaming.dataset.local import LocalDataset as LocalDataset
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
+    from streaming.write.bulk import write as write
     from streaming.write.merge import merge_index as merge_index
+    from streaming.write.report import WriteReport as WriteReport
     from streaming.write.writer import CSVWriter as CSVWriter
     from streaming.write.writer import JSONWriter as JSONWriter
     from streaming.write.writer import MDSWriter as MDSWriter
@@ -36,8 +38,10 @@ __all__ = [
     "StreamingDataset",
     "StreamingError",
     "TSVWriter",
+    "WriteReport",
     "XSVWriter",
     "merge_index",
+    "write",
 ]
 
 _HOMES = {
@@ -50,8 +54,10 @@ _HOMES = {
     "StreamingDataset": "streaming.dataset.dataset",
     "StreamingError": "streaming.core.errors",
     "TSVWriter": "streaming.write.writer",
+    "WriteReport": "streaming.write.report",
     "XSVWriter": "streaming.write.writer",
     "merge_index": "streaming.write.merge",
+    "write": "streaming.write",  # a package that can be called
 }
 
 
@@ -60,7 +66,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'streaming' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    module = import_module(home)
+    value = module if home == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

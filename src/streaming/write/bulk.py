@@ -8,22 +8,19 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
 from streaming.core.errors import AccessDeniedError, ConfigError
-from streaming.format.hashing import get_hash
-from streaming.format.index import dump_index
 from streaming.storage.url import redact
-from streaming.write.base import Base
-from streaming.write.checks import checked_compression, checked_hashes, checked_size_limit
-from streaming.write.entries import INDEX_NAME
+from streaming.write.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.write.infer import infer_columns
-from streaming.write.journal import Finished, Journal, fingerprint
+from streaming.write.journal import Finished
 from streaming.write.pipeline import Pipeline
 from streaming.write.recipe import Recipe
 from streaming.write.report import WriteReport
+from streaming.write.resume import begin, checked_row, skip
 from streaming.write.target import WORK_NAME, Target, split_out
 from streaming.write.workers import WorkerPool, default_workers
 
@@ -96,6 +93,7 @@ def write(
     started = time.monotonic()
     if append and exist_ok:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
+    checked_retry(retry)
     total = len(iterable) if hasattr(iterable, "__len__") else None  # pyright: ignore[reportArgumentType]
     if columns is None:
         iterable, columns = _inferred(iterable)
@@ -105,15 +103,16 @@ def write(
         tuple(checked_hashes(hashes)),
         checked_size_limit(size_limit),
     )
-    encoder = recipe.encoder
+    _ = recipe.encoder  # checks the columns before anything is touched
     num_workers = default_workers() if workers is None else workers
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
         target = _open_target(out, keep_local, retry)
         try:
-            journal, base = _begin(target, recipe, encoder, exist_ok, append, resume)
+            staging = split_out(out)[0] is None
+            journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)
-            rows = _skip(iterable, journal, recipe)
+            rows = skip(iterable, journal.finished, recipe)
             progress = _progress(progress_bar, repr(target), total, resumed)
             with progress, Pipeline(recipe, pool, num_workers, target, journal, base.next_number, progress) as pipeline:
                 for row in rows:
@@ -141,16 +140,11 @@ def write(
 
 def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     if isinstance(iterable, Sequence):
-        return iterable, infer_columns([_checked_row(row) for row in iterable[:_ROWS_TO_INFER_FROM]])
+        first = [iterable[i] for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
+        return iterable, infer_columns([checked_row(row) for row in first])
     rows = iter(iterable)
     first = list(islice(rows, _ROWS_TO_INFER_FROM))
-    return chain(first, rows), infer_columns([_checked_row(row) for row in first])
-
-
-def _checked_row(row: Any) -> Row:
-    if not isinstance(row, Mapping):
-        raise ConfigError(f"A sample must be a mapping of column names to values, got {type(row).__name__}.")
-    return row  # pyright: ignore[reportUnknownVariableType]
+    return chain(first, rows), infer_columns([checked_row(row) for row in first])
 
 
 def _open_target(out: str | Sequence[str], keep_local: bool, retry: int) -> Target:
@@ -170,112 +164,6 @@ def _staging_directory(remote: str) -> str:
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
         raise AccessDeniedError(f"{path}, where shards for {redact(remote)} are prepared, belongs to another user.")
     return path
-
-
-def _begin(
-    target: Target, recipe: Recipe, encoder: Any, exist_ok: bool, append: bool, resume: bool
-) -> tuple[Journal, Base]:
-    """Find what an interrupted call has finished, or begin."""
-    work = target.path(WORK_NAME)
-    journal = Journal.load(work) if resume else None
-    if journal is not None:
-        differs = _difference(journal.header["recipe"], {**recipe.as_json(), "append": append})
-        if differs and not exist_ok:
-            raise ConfigError(
-                f"{target!r} holds an unfinished write with other arguments ({differs}), so it cannot be continued. "
-                "Call with the same arguments, or discard it: pass exist_ok=True, or to append resume=False."
-            )
-        if differs:
-            journal = None
-    if journal is None and not append:
-        target.clear(exist_ok)
-        _clear_remote(target, exist_ok)
-    base = Base.open(target, encoder, append)
-    if journal is None:
-        shutil.rmtree(work, ignore_errors=True)
-        journal = Journal(work, {"recipe": {**recipe.as_json(), "append": append}, "base": _identity(base)})
-    else:
-        base = _base_of(journal, base, target)
-        journal.finished = journal.finished[: _num_intact(journal.finished, target)]
-    journal.begin()
-    return journal, base
-
-
-def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}: {there.get(key)!r} there" for key in wanted if there.get(key) != wanted[key])
-
-
-def _clear_remote(target: Target, exist_ok: bool) -> None:
-    """Refuse to write over a dataset in the store; with ``exist_ok`` take its index away before its shards change."""
-    if target.store is None or target.read_index() is None:
-        return
-    if not exist_ok:
-        raise FileExistsError(
-            f"There is a dataset at {target!r}. Write to another place, or pass exist_ok=True to replace it or "
-            "append=True to add to it."
-        )
-    target.store.delete(INDEX_NAME)
-
-
-def _identity(base: Base) -> dict[str, Any]:
-    entries = list(base.entries)
-    return {"num_shards": len(entries), "hash": get_hash("xxh3_128", dump_index(entries))}
-
-
-def _base_of(journal: Journal, found: Base, target: Target) -> Base:
-    """Return the dataset that an interrupted call appended to. Its own index may already be there."""
-    num_shards = journal.header["base"]["num_shards"]
-    base = found.first(num_shards)
-    ours = [done.entry for done in journal.finished]
-    if _identity(base) != journal.header["base"] or list(found.entries[num_shards:]) not in ([], ours):
-        raise ConfigError(
-            f"The dataset at {target!r} has changed since the unfinished append to it began. Pass resume=False to "
-            "append all samples to it as it is now."
-        )
-    return base
-
-
-def _num_intact(finished: Sequence[Finished], target: Target) -> int:
-    """Count the finished shards, from the first, whose files are where they belong."""
-    sizes = {} if target.store is None else {info.path: info.bytes for info in target.store.list()}
-    for number, done in enumerate(finished):
-        file = done.entry["zip_data"] or done.entry["raw_data"]
-        name, size = file["basename"], file["bytes"]
-        path = target.path(name)
-        local_is_fine = not target.keep_local or (os.path.isfile(path) and os.path.getsize(path) == size)
-        if not local_is_fine or (target.store is not None and sizes.get(name) != size):
-            return number
-    return len(finished)
-
-
-def _skip(iterable: Iterable[Row], journal: Journal, recipe: Recipe) -> Iterator[Row]:
-    """Return the rows after those of the finished shards, having compared some of these."""
-    encode = recipe.encoder.encode_sample
-    is_sequence = isinstance(iterable, Sequence)
-    rows = iter(()) if is_sequence else iter(iterable)
-    position = 0
-    for number, done in enumerate(journal.finished):
-        samples: int = done.entry["samples"]
-        if isinstance(iterable, Sequence):
-            ends = [iterable[i] for i in (position, position + samples - 1) if i < len(iterable)]
-        else:
-            shard_rows = islice(rows, samples)
-            ends = list(islice(shard_rows, 1))
-            last = None
-            for last in shard_rows:
-                pass
-            ends.append(last if samples > 1 and last is not None else ends[0] if ends else {})
-        prints = [fingerprint(encode(_checked_row(row))) for row in ends if row]
-        if prints != [done.first, done.last]:
-            raise ConfigError(
-                f"The unfinished write cannot be continued: samples {position} to {position + samples - 1} are not "
-                f"those that shard {number} of it holds. Give the same samples in the same order, or discard it: pass "
-                "exist_ok=True and resume=False."
-            )
-        position += samples
-    if isinstance(iterable, Sequence):
-        return (_checked_row(iterable[i]) for i in range(position, len(iterable)))
-    return map(_checked_row, rows)
 
 
 def _count(finished: Sequence[Finished]) -> int:

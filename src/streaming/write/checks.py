@@ -9,7 +9,7 @@ from streaming.core.units import bytes_to_int
 from streaming.format.compression import is_compression
 from streaming.format.hashing import get_hashes, is_hash
 
-__all__ = ["checked_compression", "checked_hashes", "checked_size_limit"]
+__all__ = ["checked_compression", "checked_hashes", "checked_retry", "checked_size_limit"]
 
 
 def checked_compression(compression: str | None) -> str | None:
@@ -57,3 +57,14 @@ def checked_size_limit(size_limit: int | str | None) -> int | None:
             f"size_limit must be below 4 GiB, which is what a shard's offsets can address; got {size_limit!r}."
         )
     return limit or None
+
+
+def checked_retry(retry: int) -> int:
+    """Return the number of further attempts after a failed upload.
+
+    Raises:
+        ConfigError: It is no such number.
+    """
+    if not isinstance(retry, int) or retry < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"retry must be an integer of at least 0, got {retry!r}.")
+    return retry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,12 @@ class Pipeline:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """End the threads; after an exception without beginning what waits."""
+        """End the threads. After an error, first finish the whole shards of the rows that came before it."""
+        if kind is not None and issubclass(kind, Exception):
+            with suppress(Exception):  # the first error is the one to tell
+                self._cut_all()
+                while self._shards:
+                    self._confirm()
         self._publishers.shutdown(wait=kind is None, cancel_futures=kind is not None)
 
     def add(self, row: Row) -> None:
@@ -98,12 +104,15 @@ class Pipeline:
 
     def finish(self) -> None:
         """Finish the last shard, and wait until all are published. Raises what :meth:`add` does."""
-        self._send()
-        while self._batches:
-            self._cut(self._batches.popleft().result())
+        self._cut_all()
         self._end_shard()
         while self._shards:
             self._confirm()
+
+    def _cut_all(self) -> None:
+        self._send()
+        while self._batches:
+            self._cut(self._batches.popleft().result())
 
     def _send(self) -> None:
         rows, self._rows = self._rows, []

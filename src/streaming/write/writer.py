@@ -20,7 +20,7 @@ from streaming.core.errors import ConfigError, StreamingError, UploadError
 from streaming.format.formats import make_shard_encoder
 from streaming.write.base import Base
 from streaming.write.build import build_shard
-from streaming.write.checks import checked_compression, checked_hashes, checked_size_limit
+from streaming.write.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.write.target import Target
 
 if TYPE_CHECKING:
@@ -405,11 +405,10 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(_OPTIONS)}."
         )
     options = {**_OPTIONS, **given}
-    workers, retry = options["max_workers"], options["retry"]
+    workers = options["max_workers"]
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise ConfigError(f"max_workers must be a positive integer or None, got {workers!r}.")
-    if not isinstance(retry, int) or retry < 0:
-        raise ConfigError(f"retry must be an integer of at least 0, got {retry!r}.")
+    checked_retry(options["retry"])
     if options["append"] and options["exist_ok"]:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     return options
