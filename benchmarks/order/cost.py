@@ -114,7 +114,7 @@ def best(what: str, num_samples: int, begin: int, repeats: int) -> dict[str, flo
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--largest", type=int, default=12, help="largest power of ten for lanes")
     parser.add_argument(

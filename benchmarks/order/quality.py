@@ -205,7 +205,7 @@ def plot(folder: Path, epochs: dict[str, Ints], egress: dict[str, list[float]]) 
 
 def main() -> None:
     """Print the tables and draw the plots."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plots", type=Path, help="folder for the plots")
     args = parser.parse_args()
     epochs = {algo: epoch_ids(make_spec(algo, SHARDS, SHARD_SIZE, BLOCK_SIZE)) for algo in ALGOS}

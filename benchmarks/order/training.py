@@ -73,7 +73,7 @@ def train(data: Data, algo: str, block_size: int, seed: int, epochs: int, decay:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=2)
     args = parser.parse_args()

@@ -31,6 +31,8 @@ __all__ = ["FetchStats", "FileJob", "cheapest_hash", "file_matches", "fetch_file
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+#: How many times the stall limit a store may keep asking to slow down before that counts as failure.
+_THROTTLE_PATIENCE = 5
 # Fastest first; sha1 and md5 are what old datasets have.
 _BY_SPEED = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256", "blake2b", "md5")
 
@@ -180,8 +182,9 @@ def _attempts(
     sleep: Callable[[float], Any],
     stats: FetchStats,
 ) -> None:
-    policy = RetryPolicy(attempts=config.download_retry + 1)
+    policy = RetryPolicy(attempts=config.download_retry + 1, initial_backoff_s=0.5)
     failures = throttled = 0
+    patience_s = _THROTTLE_PATIENCE * config.download_timeout
     while True:
         try:
             _attempt(job, store, config, part, stats)
@@ -191,9 +194,10 @@ def _attempts(
         except ThrottledError as error:
             # Being asked to slow down is not a failure of the data: it has a budget of its own.
             throttled += 1
-            if throttled > 8 + 2 * config.download_retry:
+            wait = backoff_s(policy, throttled, throttled=True)
+            patience_s -= wait
+            if patience_s < 0:
                 raise _unavailable(job, store, error, failures + throttled) from error
-            wait = backoff_s(policy, throttled)
             cause: Exception = error
         except (ChecksumError, ShardFormatError) as error:
             stats.corrupt += 1
