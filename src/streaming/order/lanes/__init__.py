@@ -15,8 +15,8 @@ How position ``t`` of an epoch of ``N`` samples finds its sample, with ``C`` can
    node reads the same shards in every epoch. The pieces are runs: one pass over one shard each, or a part at a border.
 3. *Lanes* (``lanes``, ``ramp``). In every epoch, the runs of a stream in a node are shuffled, laid end to end and cut into
    ``K`` lanes, ``K`` being ``shuffle_block_size`` over the mean length of runs. Each round takes one sample from each open
-   lane, in a keyed order. Lanes open and close one by one, and reach the ends of their runs at different times, so
-   that shards are needed one after another and at most ``K`` at a time.
+   lane, in a keyed order. Lanes open one by one and close together, and reach the ends of their runs at different times,
+   so that shards are needed one after another and at most ``K`` at a time.
 4. *Samples* (``within``). A run reads its shard in a keyed permutation (``permutation``) that belongs to the epoch, the
    shard and the pass.
 

@@ -1,7 +1,7 @@
 """Lanes: the order in which the runs of a group are interleaved.
 
 The runs of a group, end to end, are cut into lanes, and every *round* takes one draw from each open lane in a keyed
-order. Lane ``l`` is open in rounds ``[open_l, close_l)``: lanes open one by one and close in reverse, so the open ones
+order. Lane ``l`` is open in rounds ``[open_l, close_l)``: lanes open one by one and close together, so the open ones
 are always the first so many, and a table of openings and closings finds the round of any position. A lane reads its
 draws from the beginning of a run on, and last those before, so that no two lanes turn to new runs at the same time.
 """

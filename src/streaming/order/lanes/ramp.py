@@ -10,8 +10,9 @@ apart, and so are the later changes of lanes from run to run, where runs are equ
 If opening takes more than an eighth of the draws, it is done in proportionally fewer rounds (at once where a lane
 has less than 16 draws), and all lanes begin within runs, so that they change runs as before.
 
-Closings mirror openings. With ``M + 2 * sum(open) = K * R + rest``, lane ``l`` closes in round
-``R - open_l``, one later if ``l < rest``: then the lengths of the lanes add up to ``M``.
+All lanes close together, in the last round or the one before: closing them one by one, as they opened, would have the last
+batches of an epoch draw on a few shards, which shows in training. With ``M + sum(open) = K * R + rest``, lane ``l`` closes in
+round ``R``, one later if ``l < rest``: then the lengths of the lanes add up to ``M``.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def plan_ramp(samples: _Ints, run_counts: _Ints, num_lanes: _Ints) -> Ramp:
     scale, scaled = np.maximum(ramp, 1)[group], (ramp > limit)[group]
     opening = np.where(scaled, mul_div(wanted, limit[group], scale)[0], wanted)
 
-    rounds, rest = np.divmod(samples + 2 * _sum_by_group(opening, num_lanes), np.maximum(num_lanes, 1))
-    close = rounds[group] - opening + (lane < rest[group])
+    rounds, rest = np.divmod(samples + _sum_by_group(opening, num_lanes), np.maximum(num_lanes, 1))
+    close = rounds[group] + (lane < rest[group])
     length = close - opening
     start = offsets(length)[:-1] - offsets(samples)[group]
     lag = (opening - ideal) % np.maximum(mean[group], 1)
