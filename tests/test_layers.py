@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "write": {"core", "format", "storage"},
     "dataset": {"core", "format", "storage", "order", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
+    "cli": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
 }
 # No file of these layers may import these, anywhere.

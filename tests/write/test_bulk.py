@@ -134,6 +134,33 @@ def test_a_failing_iterable_is_continued(tmp_path: Path, plain: dict[str, bytes]
     assert files(out) == plain
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bad_sample_corrected(
+    tmp_path: Path, plain: dict[str, bytes], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.write.pipeline._MAX_BATCH", 16)
+    out = str(tmp_path / "out")
+    bad = [{**row, "id": "bad"} if row["id"] == 1111 else row for row in rows(N)]
+    with pytest.raises(TypeError, match="Sample 1111"):
+        streaming.write(bad, out, COLUMNS, workers=workers, **ARGUMENTS)
+    report = streaming.write(rows(N), out, COLUMNS, workers=workers, **ARGUMENTS)
+    assert 1000 < report.resumed_samples <= 1111
+    assert files(out) == plain
+
+
+def test_a_failed_upload_continued(tmp_path: Path, plain: dict[str, bytes]) -> None:
+    remote = tmp_path / "remote"
+    blocker = remote / "shard.00020.mds.zstd"
+    blocker.mkdir(parents=True)
+    with pytest.raises(RuntimeError, match=r"shard\.00020\.mds"):
+        streaming.write(rows(N), (str(tmp_path / "local"), str(remote)), COLUMNS, workers=2, retry=0, **ARGUMENTS)
+    blocker.rmdir()
+    report = streaming.write(rows(N), (str(tmp_path / "local"), str(remote)), COLUMNS, workers=2, **ARGUMENTS)
+    index = json.loads(plain["index.json"])
+    assert report.resumed_samples == sum(entry["samples"] for entry in index["shards"][:20])
+    assert files(remote) == plain
+
+
 def test_a_sequence_is_continued_at_an_index(tmp_path: Path, plain: dict[str, bytes]) -> None:
     out = str(tmp_path / "out")
     with pytest.raises(Failing):

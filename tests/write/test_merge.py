@@ -38,7 +38,7 @@ def write_parts(root: str, parts: list[str], local: str | None = None) -> list[d
     rows: list[dict[str, Any]] = []
     for part in parts:
         out: Any = f"{root}/{part}" if local is None else (f"{local}/{part}", f"{root}/{part}")
-        write_dataset(out, 130, keep_local=True)
+        write_dataset(out, 130, keep_local=local is not None)
         rows += [sample(i) for i in range(130)]
     return rows
 

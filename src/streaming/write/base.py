@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,14 @@ class Base:
         index: The index as it was found, ``None`` for a new dataset.
         entries: Its entries.
         next_number: Number of the first new shard.
+        token: Part of the new shards' names, so that no other writer that appends to the same dataset in a store
+            writes files of these names; empty where a directory's lock keeps others out.
     """
 
     index: bytes | None
     entries: tuple[dict[str, Any], ...]
     next_number: int
+    token: str = ""
 
     @classmethod
     def open(cls, target: Target, encoder: ShardEncoder, append: bool) -> Base:
@@ -54,12 +58,18 @@ class Base:
         except BaseException:
             target.close()
             raise
-        return cls(index, tuple(entries), next_shard_number(entries))
+        token = secrets.token_hex(4) if target.store is not None else ""
+        return cls(index, tuple(entries), next_shard_number(entries), token)
 
-    def first(self, num_shards: int) -> Base:
-        """Return the dataset of the first shards alone."""
+    def first(self, num_shards: int, token: str) -> Base:
+        """Return the dataset of the first shards alone, to be added to under a token that was chosen before."""
         entries = self.entries[:num_shards]
-        return Base(self.index, entries, next_shard_number(entries))
+        return Base(self.index, entries, next_shard_number(entries), token)
+
+    def stem(self, number: int) -> str:
+        """Return the name, up to the format, of the new shard of a number from 0."""
+        stem = f"shard.{self.next_number + number:05}"
+        return f"{stem}.{self.token}" if self.token else stem
 
     def publish(self, target: Target, entries: Sequence[dict[str, Any]]) -> None:
         """Write and upload the index of what was there and what is new.

@@ -13,13 +13,13 @@ __all__ = ["build_shard"]
 
 
 def build_shard(
-    encoder: ShardEncoder, number: int, samples: Sequence[bytes], compression: str | None, hashes: Sequence[str]
+    encoder: ShardEncoder, stem: str, samples: Sequence[bytes], compression: str | None, hashes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Build a shard.
 
     Args:
         encoder: Of the dataset.
-        number: Number of the shard, for its name.
+        stem: Name of the shard's files up to the format: ``shard.00000``.
         samples: Its encoded samples.
         compression: Compression of its files, ``None`` for none.
         hashes: Hash algorithms to record.
@@ -30,7 +30,7 @@ def build_shard(
     Raises:
         ShardTooLargeError: The shard passes what the format can address.
     """
-    base = f"shard.{number:05}.{encoder.format}"
+    base = f"{stem}.{encoder.format}"
     entry: dict[str, Any] = {"samples": len(samples), **encoder.index_fields()}
     files: dict[str, bytes] = {}
     for role, data in encoder.encode_shard(samples).items():

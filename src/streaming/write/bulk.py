@@ -9,6 +9,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
 
@@ -107,14 +108,14 @@ def write(
     num_workers = default_workers() if workers is None else workers
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
+        staging = split_out(out)[0] is None
         target = _open_target(out, keep_local, retry)
         try:
-            staging = split_out(out)[0] is None
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)
             rows = skip(iterable, journal.finished, recipe)
             progress = _progress(progress_bar, repr(target), total, resumed)
-            with progress, Pipeline(recipe, pool, num_workers, target, journal, base.next_number, progress) as pipeline:
+            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress) as pipeline:
                 for row in rows:
                     pipeline.add(row)
                 pipeline.finish()
@@ -125,6 +126,9 @@ def write(
         finally:
             # After a failure everything stays as it is, for the next call.
             target.claim.release()
+            if staging:
+                with suppress(OSError):  # not empty
+                    os.rmdir(target.local)
     raw, zipped = (_bytes(entries, kind) for kind in ("raw_data", "zip_data"))
     return WriteReport(
         repr(target),

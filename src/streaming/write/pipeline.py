@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from streaming.write.base import Base
 from streaming.write.journal import Finished, Journal, fingerprint
 from streaming.write.recipe import Piece, Recipe, encode_rows, make_files, pack_rows
 from streaming.write.target import WORK_NAME, Target
@@ -44,7 +45,7 @@ class Pipeline:
         workers: Number of its workers, which bounds what is under way.
         target: Where shards go.
         journal: Notes each shard that is finished; those it holds already are behind us.
-        first_number: Number of the dataset's first new shard.
+        base: What the shards are added to.
         progress: A progress bar of samples, or ``None``.
     """
 
@@ -55,7 +56,7 @@ class Pipeline:
         workers: int,
         target: Target,
         journal: Journal,
-        first_number: int,
+        base: Base,
         progress: Any,
     ) -> None:
         self._recipe = recipe
@@ -66,7 +67,8 @@ class Pipeline:
         self._limit = recipe.size_limit
         self._base_bytes = recipe.encoder.base_bytes
         self._extra_bytes = recipe.encoder.extra_bytes_per_sample
-        self._next_number = first_number + len(journal.finished)
+        self._base = base
+        self._num_shards = len(journal.finished)
         self._next_row = sum(done.entry["samples"] for done in journal.finished)
         self._rows: list[Row] = []
         self._batch = 8
@@ -87,6 +89,7 @@ class Pipeline:
         if kind is not None and issubclass(kind, Exception):
             with suppress(Exception):  # the first error is the one to tell
                 self._cut_all()
+            with suppress(Exception):
                 while self._shards:
                     self._confirm()
         self._publishers.shutdown(wait=kind is None, cancel_futures=kind is not None)
@@ -112,7 +115,7 @@ class Pipeline:
     def _cut_all(self) -> None:
         self._send()
         while self._batches:
-            self._cut(self._batches.popleft().result())
+            self._take()
 
     def _send(self) -> None:
         rows, self._rows = self._rows, []
@@ -127,7 +130,12 @@ class Pipeline:
         self._next_row += len(rows)
         self._batches.append(batch)
         while len(self._batches) > self._most_batches or (self._batches and self._batches[0].done()):
-            self._cut(self._batches.popleft().result())
+            self._take()
+
+    def _take(self) -> None:
+        piece = self._batches[0].result()  # one that failed stays the first, so that nothing passes it
+        self._batches.popleft()
+        self._cut(piece)
 
     def _cut(self, piece: Piece) -> None:
         """Add encoded samples to the present shard, ending it wherever it is full."""
@@ -161,9 +169,9 @@ class Pipeline:
         first = fingerprint(first_data[: first_sizes[0]])
         last = fingerprint(last_data[len(last_data) - last_sizes[-1] :])
         work = self._target.path(WORK_NAME)
-        files = self._pool.submit(make_files, self._recipe, self._next_number, pieces, work)
+        files = self._pool.submit(make_files, self._recipe, self._base.stem(self._num_shards), pieces, work)
         self._shards.append(_Pending(first, last, self._publishers.submit(self._publish, files)))
-        self._next_number += 1
+        self._num_shards += 1
         while len(self._shards) > self._most_shards or (self._shards and self._shards[0].entry.done()):
             self._confirm()
 
@@ -176,5 +184,6 @@ class Pipeline:
 
     def _confirm(self) -> None:
         """Take note of the oldest shard, once it is where it belongs."""
-        shard = self._shards.popleft()
+        shard = self._shards[0]  # one that failed stays the first, so that none after it is noted
         self._journal.add(Finished(shard.entry.result(), shard.first, shard.last))
+        self._shards.popleft()

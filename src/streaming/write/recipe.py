@@ -105,13 +105,13 @@ def encode_rows(recipe: Recipe, first: int, rows: bytes | Sequence[Mapping[str, 
 
 
 def make_files(
-    recipe: Recipe, number: int, pieces: Sequence[Piece], directory: str
+    recipe: Recipe, stem: str, pieces: Sequence[Piece], directory: str
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Build a shard and write its files under temporary names.
 
     Args:
         recipe: How.
-        number: Number of the shard.
+        stem: Name of its files up to the format.
         pieces: Its samples.
         directory: Where to write; a file there may be overwritten.
 
@@ -121,7 +121,7 @@ def make_files(
     samples: list[bytes] = []
     for data, sizes in pieces:
         samples += [data[begin:end] for begin, end in pairwise(accumulate(sizes, initial=0))]
-    entry, files = build_shard(recipe.encoder, number, samples, recipe.compression, recipe.hashes)
+    entry, files = build_shard(recipe.encoder, stem, samples, recipe.compression, recipe.hashes)
     del samples
     written: list[tuple[str, str]] = []
     for name, data in files.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["WriteReport"]
+__all__ = ["WriteReport", "show_bytes"]
 
 
 @dataclass(frozen=True)

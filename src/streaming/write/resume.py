@@ -61,7 +61,9 @@ def begin(
     base = Base.open(target, recipe.encoder, append)
     if journal is None:
         shutil.rmtree(work, ignore_errors=True)
-        journal = Journal(work, {"recipe": {**recipe.as_json(), "append": append}, "base": _identity(base)})
+        journal = Journal(
+            work, {"recipe": {**recipe.as_json(), "append": append}, "base": _identity(base), "token": base.token}
+        )
     else:
         base = _base_of(journal, base, target)
         journal.finished = journal.finished[: _num_intact(journal.finished, target)]
@@ -93,7 +95,7 @@ def _identity(base: Base) -> dict[str, Any]:
 def _base_of(journal: Journal, found: Base, target: Target) -> Base:
     """Return the dataset that an interrupted call appended to. Its own index may already be there."""
     num_shards = journal.header["base"]["num_shards"]
-    base = found.first(num_shards)
+    base = found.first(num_shards, journal.header["token"])
     ours = [done.entry for done in journal.finished]
     if _identity(base) != journal.header["base"] or list(found.entries[num_shards:]) not in ([], ours):
         raise ConfigError(

@@ -165,10 +165,10 @@ class Writer:
         self.new_shard_size = self.extra_bytes_per_shard
         if not samples:
             return
-        number = self._base.next_number + len(self._shards) + len(self._entries)
+        stem = self._base.stem(len(self._shards) + len(self._entries))
         self._building.acquire()
         try:
-            self._shards.append(self._executor.submit(self._make_shard, number, samples))
+            self._shards.append(self._executor.submit(self._make_shard, stem, samples))
         except BaseException:
             self._building.release()
             raise
@@ -223,10 +223,10 @@ class Writer:
                 raise UploadError(f"Could not write shard {len(self._entries)} of {self._target!r}: {error}") from error
             self._shards.popleft()
 
-    def _make_shard(self, number: int, samples: list[bytes]) -> dict[str, Any]:
+    def _make_shard(self, stem: str, samples: list[bytes]) -> dict[str, Any]:
         names: list[str] = []
         try:
-            entry, files = build_shard(self._encoder, number, samples, self.compression, self.hashes)
+            entry, files = build_shard(self._encoder, stem, samples, self.compression, self.hashes)
             for name, data in files.items():
                 self._target.write(name, data)
                 names.append(name)

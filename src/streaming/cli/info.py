@@ -1,0 +1,95 @@
+"""``streaming info``: what a dataset consists of, by its index."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+
+from streaming.cli.output import print_json, print_line, print_table
+from streaming.cli.source import Source, read_source
+from streaming.format.schema import Schema
+from streaming.write.report import show_bytes
+
+__all__ = ["run"]
+
+
+def run(args: Namespace) -> int:
+    """Print the facts of a dataset."""
+    facts = describe(read_source(args.url, args.storage_options))
+    if args.json:
+        print_json(facts)
+        return 0
+    print_line(facts["url"])
+    rows = [["samples", f"{facts['samples']:,}"], ["shards", f"{facts['shards']:,}"], ["size", _size(facts)]]
+    if facts["shards"]:
+        rows.append(["per shard", _spread(facts["samples_per_shard"], "{:,}") + " samples"])
+        rows.append(["", _spread(facts["bytes_per_shard"], None)])
+    print_table(rows, indent=2)
+    for schema in facts["schemas"]:
+        print_line()
+        print_line(f"  {_title(schema, len(facts['schemas']) > 1)}")
+        columns = [[name, encoding] for name, encoding in schema["columns"].items()]
+        if columns:
+            print_table(columns, indent=4)
+    return 0
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """Return the facts of a dataset as JSON."""
+    index = source.index
+    zipped = int(index.zip_bytes.sum())
+    counts = np.bincount(index.schema_ids, minlength=len(index.schemas))
+    return {
+        "url": source.name,
+        "samples": index.num_samples,
+        "shards": index.num_shards,
+        "raw_bytes": int(index.raw_bytes.sum()),
+        "stored_bytes": int(np.where(index.zip_bytes > 0, index.zip_bytes, index.raw_bytes).sum()),
+        "compressed": bool(zipped),
+        "samples_per_shard": _quantiles(index.samples),
+        "bytes_per_shard": _quantiles(index.raw_bytes),
+        "schemas": [_schema(schema, int(num_shards)) for schema, num_shards in zip(index.schemas, counts, strict=True)],
+    }
+
+
+def _schema(schema: Schema, num_shards: int) -> dict[str, Any]:
+    return {
+        "shards": num_shards,
+        "format": schema.format,
+        "compression": schema.compression,
+        "hashes": list(schema.hashes),
+        "size_limit": schema.size_limit,
+        "columns": dict(zip(schema.column_names, schema.column_encodings, strict=True)),
+    }
+
+
+def _quantiles(values: Any) -> dict[str, int] | None:
+    if not len(values):
+        return None
+    return {"min": int(values.min()), "median": int(np.median(values)), "max": int(values.max())}
+
+
+def _spread(spread: dict[str, int], form: str | None) -> str:
+    shown = {name: form.format(value) if form else show_bytes(value) for name, value in spread.items()}
+    if len(set(shown.values())) == 1:
+        return shown["min"]
+    return f"{shown['min']} to {shown['max']} (median {shown['median']})"
+
+
+def _size(facts: dict[str, Any]) -> str:
+    text = show_bytes(facts["raw_bytes"])
+    if not facts["compressed"]:
+        return text
+    return f"{text}, stored as {show_bytes(facts['stored_bytes'])} ({facts['raw_bytes'] / facts['stored_bytes']:.2f}x)"
+
+
+def _title(schema: dict[str, Any], with_count: bool) -> str:
+    parts = [
+        schema["format"],
+        f"compression {schema['compression'] or 'none'}",
+        f"hashes {', '.join(schema['hashes']) or 'none'}",
+        f"size limit {show_bytes(schema['size_limit']) if schema['size_limit'] else 'none'}",
+    ]
+    return "; ".join(parts) + (f" ({schema['shards']:,} shards)" if with_count else "")

@@ -1,0 +1,59 @@
+"""``streaming verify``: every file of a dataset, in parallel."""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
+
+from streaming.cli.check import check_shard
+from streaming.cli.output import print_json, print_line, progress_bar
+from streaming.cli.source import Source, read_source
+from streaming.core.errors import UnsafeTypeError
+
+__all__ = ["run"]
+
+EXIT_DAMAGED = 1
+
+
+def run(args: Namespace) -> int:
+    """Check a dataset and print what is wrong with it."""
+    source = read_source(args.url, args.storage_options)
+    if args.decode:
+        unsafe = sorted({name for schema in source.index.schemas for name in schema.unsafe_columns})
+        if unsafe:
+            raise UnsafeTypeError(
+                f"--decode would unpickle the columns {', '.join(unsafe)} of {source.name}. Verify it without --decode."
+            )
+    problems = _check(source, args.jobs, args.decode)
+    num_shards, num_samples = source.index.num_shards, source.index.num_samples
+    if args.json:
+        facts = {"url": source.name, "shards": num_shards, "samples": num_samples, "ok": not problems}
+        print_json({**facts, "problems": [{"shard": shard, "problem": text} for shard, text in problems]})
+    else:
+        for shard, text in problems:
+            print_line(f"shard {shard}: {text}")
+        damaged = len({shard for shard, _ in problems})
+        result = f"{damaged:,} of {num_shards:,} shards damaged" if damaged else f"{num_shards:,} shards are fine"
+        hashes = "" if all(s.hashes for s in source.index.schemas) else " (no hashes are recorded for some of them)"
+        print_line(f"{source.name}: {result}, {num_samples:,} samples{hashes}")
+    return EXIT_DAMAGED if problems else 0
+
+
+def _check(source: Source, jobs: int, decode: bool) -> list[tuple[int, str]]:
+    """Return the number of each damaged shard and what is wrong with it."""
+
+    def check(shard_id: int) -> list[str]:
+        with tempfile.TemporaryDirectory(prefix="streaming-verify-") as directory:
+            return check_shard(source.store, source.index.shard(shard_id), directory, decode)
+
+    problems: list[tuple[int, str]] = []
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        with progress_bar("Verifying", source.index.num_shards, " shards") as bar:
+            for shard_id, found in enumerate(pool.map(check, range(source.index.num_shards))):
+                problems += [(shard_id, text) for text in found]
+                bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return problems
