@@ -37,7 +37,13 @@ def samples(kind: str, count: int) -> Iterator[dict[str, Any]]:
             yield {"text": " ".join([words[r] for r in ranks[start : start + length].tolist()])}
     elif kind == "small":
         for i in range(count):
-            yield {"id": i, "label": np.uint8(i % 10), "weight": np.float32(i / 3), "name": f"sample {i}", "score": i / 7}
+            yield {
+                "id": i,
+                "label": np.uint8(i % 10),
+                "weight": np.float32(i / 3),
+                "name": f"sample {i}",
+                "score": i / 7,
+            }
     elif kind == "images":
         block = random.bytes(1 << 20)
         for i, size in enumerate(random.integers(20_000, 34_000, count).tolist()):

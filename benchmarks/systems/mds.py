@@ -139,6 +139,7 @@ def open_index(folder: Path) -> dict:
 def write(kind: str, compression: str | None, folder: Path) -> dict:
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from samples import COLUMNS, samples
+
     from streaming import MDSWriter
 
     rows = list(samples(kind, 20_000))

@@ -11,8 +11,8 @@ If opening takes more than an eighth of the draws, it is done in proportionally 
 has less than 16 draws), and all lanes begin within runs, so that they change runs as before.
 
 All lanes close together, in the last round or the one before: closing them one by one, as they opened, would have the last
-batches of an epoch draw on a few shards, which shows in training. With ``M + sum(open) = K * R + rest``, lane ``l`` closes in
-round ``R``, one later if ``l < rest``: then the lengths of the lanes add up to ``M``.
+batches of an epoch draw on a few shards, which shows in training. With ``M + sum(open) = K * R + rest``, lane ``l`` closes
+in round ``R``, one later if ``l < rest``: then the lengths of the lanes add up to ``M``.
 """
 
 from __future__ import annotations
