@@ -46,7 +46,7 @@ def test_a_partial_download_is_continued(
     (cache / f"{whole.name}.part").write_bytes(whole.read_bytes()[:kept])
     dataset = StreamingDataset(remote=remote, local=str(cache))
     assert dataset[0] == sample(0)
-    assert dataset._cache.stats.bytes_fetched == whole.stat().st_size - kept
+    assert dataset.stats()["bytes_fetched"] == whole.stat().st_size - kept
     assert not list(cache.glob("*.part"))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from streaming.cache.counters import Counters
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.fetch import FetchStats
 from streaming.cache.pool import UrgentFirst
@@ -50,6 +51,7 @@ class ShardCache:
         self._stream_of = np.repeat(np.arange(len(counts)), counts)
         if limit is not None:
             self._check_limit(limit)
+        self.counters = Counters()
         self._reset()
 
     def _reset(self) -> None:
@@ -58,11 +60,11 @@ class ShardCache:
         self._max_open = _max_open_shards()
         self._pool: UrgentFirst | None = None
         self._lock = threading.Lock()
-        self.stats = FetchStats()
+        self._fetching: dict[int, FetchStats] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration only."""
-        keep = ("directories", "limit", "index_bytes", "_first", "_stream_of")
+        keep = ("directories", "limit", "index_bytes", "counters", "_first", "_stream_of")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -75,7 +77,8 @@ class ShardCache:
         """Shards of all streams."""
         return int(self._first[-1])
 
-    def _locate(self, shard_id: int) -> tuple[ShardDirectory, int]:
+    def locate(self, shard_id: int) -> tuple[ShardDirectory, int]:
+        """Return a shard's directory, and its index there."""
         if not 0 <= shard_id < self.num_shards:
             raise IndexError(f"Shard {shard_id} is out of range for {self.num_shards} shards.")
         stream = int(self._stream_of[shard_id])
@@ -101,17 +104,34 @@ class ShardCache:
 
     def _get_slowly(self, shard_id: int) -> Shard:
         self._check_process()
-        directory, local = self._locate(shard_id)
+        directory, local = self.locate(shard_id)
         for _ in range(8):
             shard = directory.open(local)
             if shard is not None:
                 self._keep_open(shard_id, shard)
                 return shard
-            self.prefetch(shard_id, NOW).result(timeout=self._deadline_s(directory, local))
+            self._wait_for(shard_id, self._deadline_s(directory, local))
         raise ShardUnavailableError(
             f"Shard {shard_id} in {directory.directory} keeps disappearing: other processes evict it as fast as it "
             "is fetched. Raise cache_limit."
         )
+
+    def _wait_for(self, shard_id: int, timeout_s: float) -> None:
+        begin = time.monotonic_ns()
+        future = self.prefetch(shard_id, NOW)
+        stats = self._fetching.get(shard_id)
+        try:
+            future.result(timeout=timeout_s)
+        except TimeoutError as error:
+            raise ShardUnavailableError(
+                f"Waited {timeout_s:.0f} s for shard {shard_id} in {self.locate(shard_id)[0].directory} to be fetched from "
+                f"{self.locate(shard_id)[0].origin}."
+            ) from error
+        finally:
+            end = time.monotonic_ns()
+            spent = stats.phases.within(begin, end) if stats is not None else {}
+            causes = {f"wait_ns_{phase}": ns for phase, ns in spent.items()}
+            self.counters.add(waits=1, wait_ns=end - begin, **causes)
 
     def prefetch(self, shard_id: int, deadline: float) -> Future[None]:
         """Begin to fetch a shard in the background, the lowest deadline first.
@@ -122,6 +142,8 @@ class ShardCache:
         self._check_process()
         if self._pool is None:
             self._pool = UrgentFirst(_DOWNLOAD_THREADS, "streaming-fetch")
+        if shard_id not in self._fetching:
+            self._fetching[shard_id] = FetchStats()
         return self._pool.submit(shard_id, deadline, lambda: self.fetch(shard_id))
 
     def fetch(self, shard_id: int) -> None:
@@ -130,26 +152,30 @@ class ShardCache:
         Raises:
             ShardUnavailableError: It could not be made present.
         """
-        directory, local = self._locate(shard_id)
+        stats = self._fetching.get(shard_id) or FetchStats()
+        try:
+            self._fetch(shard_id, stats)
+        finally:
+            self._fetching.pop(shard_id, None)
+            self._count(stats)
+
+    def _fetch(self, shard_id: int, stats: FetchStats) -> None:
+        directory, local = self.locate(shard_id)
         if directory.is_present(local):
             return
         if self.limit is not None and directory.store is not None:
             self._make_room(directory.max_bytes(local), shard_id)
-        stats = FetchStats()
-        try:
-            directory.fetch(local, time.sleep, stats)
-        finally:
-            self._count(stats)
+        directory.fetch(local, time.sleep, stats)
 
     def is_present(self, shard_id: int) -> bool:
         """Say whether a shard is on disk, verified."""
-        directory, local = self._locate(shard_id)
+        directory, local = self.locate(shard_id)
         return shard_id in self._open or directory.is_present(local)
 
     def touch(self, shard_ids: np.ndarray[Any, Any]) -> None:
         """Note that shards are in use."""
         for shard_id in shard_ids.tolist():
-            directory, local = self._locate(shard_id)
+            directory, local = self.locate(shard_id)
             if directory.table is not None:
                 directory.table.touch(local)
 
@@ -161,8 +187,11 @@ class ShardCache:
         """
         self._check_process()
         self._open.pop(shard_id, None)
-        directory, local = self._locate(shard_id)
-        return directory.evict(local)
+        directory, local = self.locate(shard_id)
+        removed = directory.evict(local)
+        if removed:
+            self.counters.add(evictions=1, bytes_evicted=removed)
+        return removed
 
     def evict_coldest(self) -> int:
         """Remove the shard that was used longest ago.
@@ -240,9 +269,13 @@ class ShardCache:
                 self._open.popitem(last=False)
 
     def _count(self, stats: FetchStats) -> None:
-        with self._lock:
-            for name, value in vars(stats).items():
-                setattr(self.stats, name, getattr(self.stats, name) + value)
+        self.counters.add(
+            bytes_fetched=stats.bytes_fetched,
+            files_fetched=stats.files_fetched,
+            retries=stats.retries,
+            throttled=stats.throttled,
+            corrupt=stats.corrupt,
+        )
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
@@ -255,6 +288,7 @@ class ShardCache:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+        self._fetching.clear()
         self._open.clear()
 
 

@@ -44,6 +44,7 @@ class ShardDirectory:
         self.index = index
         self.store = store
         self.config = config
+        self.origin = origin
         self._fingerprint = blake2b(
             b"\0".join((origin.encode(), index.samples.tobytes(), index.raw_bytes.tobytes())),
             digest_size=16,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from streaming.cache.config import FetchConfig
+from streaming.cache.counters import Phases
 from streaming.cache.lock import locked_part
 from streaming.core.errors import (
     AccessDeniedError,
@@ -45,13 +46,17 @@ class FetchStats:
         bytes_fetched: Bytes that came from the store, those of failed attempts too.
         files_fetched: Files made present.
         retries: Attempts after the first.
+        throttled: How often the store asked to slow down.
         corrupt: Attempts whose bytes did not verify.
+        phases: What it did when.
     """
 
     bytes_fetched: int = 0
     files_fetched: int = 0
     retries: int = 0
+    throttled: int = 0
     corrupt: int = 0
+    phases: Phases = field(default_factory=Phases)
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,9 @@ def fetch_file(
     """
     final = job.path(job.raw)
     os.makedirs(os.path.dirname(final), exist_ok=True)
+    stats.phases.enter("other_process")
     with locked_part(job.path(job.wire) + ".part") as part:
+        stats.phases.enter("download")
         if is_done():
             return
         if job.zip is not None and _from_local_zip(job, config, keep=config.keep_zip or store is None):
@@ -194,6 +201,7 @@ def _attempts(
         except ThrottledError as error:
             # Being asked to slow down is not a failure of the data: it has a budget of its own.
             throttled += 1
+            stats.throttled += 1
             wait = backoff_s(policy, throttled, throttled=True)
             patience_s -= wait
             if patience_s < 0:
@@ -218,7 +226,9 @@ def _attempts(
         stats.retries += 1
         logger.warning("fetching %s failed (%s); trying again in %.1f s", job.wire.basename, cause, wait)
         if wait:
+            stats.phases.enter("backoff")
             sleep(wait)
+            stats.phases.enter("download")
 
 
 def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> ShardUnavailableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
+from streaming.core.errors import StreamingError
 
 __all__ = ["LookAhead", "Schedule"]
 
@@ -36,12 +38,20 @@ class LookAhead:
         cache: The shards.
         schedule: What will be read.
         window: Positions ahead of the reader to look.
+        tolerate: Says of a shard's failure whether the reader deals with it itself.
     """
 
-    def __init__(self, cache: ShardCache, schedule: Schedule, window: int) -> None:
+    def __init__(
+        self,
+        cache: ShardCache,
+        schedule: Schedule,
+        window: int,
+        tolerate: Callable[[int, BaseException], bool] | None = None,
+    ) -> None:
         self._cache = cache
         self._schedule = schedule
         self._window = window
+        self._tolerate = tolerate
         self._seen_to = 0
         self._asked: dict[int, Future[None] | None] = {}
 
@@ -67,14 +77,27 @@ class LookAhead:
         unique, first = np.unique(shards, return_index=True)
         for i in np.argsort(first, kind="stable").tolist():
             shard = int(unique[i])
-            if shard >= 0 and not self._cache.is_present(shard):
+            if shard < 0:
+                continue
+            try:
+                present = self._cache.is_present(shard)
+            except StreamingError as error:  # a shard of a dataset that is only local
+                self._fail(shard, error)
+                continue
+            if not present:
                 self._asked[shard] = self._cache.prefetch(shard, float(offset + int(first[i])))
 
     def _raise_failures(self) -> None:
         for shard, future in list(self._asked.items()):
             if future is not None and future.done():
                 del self._asked[shard]
-                future.result()
+                error = future.exception()
+                if error is not None:
+                    self._fail(shard, error)
+
+    def _fail(self, shard: int, error: BaseException) -> None:
+        if self._tolerate is None or not self._tolerate(shard, error):
+            raise error
 
     def close(self) -> None:
         """Forget what was asked for; fetches that run end by themselves."""

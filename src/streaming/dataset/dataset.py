@@ -27,6 +27,7 @@ from streaming.dataset.registry import make_stream
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import restored_samples
 from streaming.dataset.stream import Stream
+from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import refuse_double_sharding
 from streaming.order.inspect import EpochInspector
 from streaming.order.skips import Skips
@@ -78,6 +79,11 @@ class StreamingDataset(Array, IterableDataset[Any]):
         data_parallel_dims: Names of the mesh's dimensions over which data is split, outermost first.
         data_parallel_rank: This rank's place among those that get different samples, instead of a mesh.
         data_parallel_size: How many ranks get different samples.
+        on_error: What iterating does about a shard that is missing or damaged where it is stored, and about a sample that
+            cannot be decoded (or whose ``get_item`` raises): ``'raise'``, or ``'skip'``: another sample of the same stream
+            takes its place, the same on every replica and after resuming. Each is logged, counted in :meth:`stats` and
+            listed in ``.streaming-quarantine.jsonl`` in the local directory. Failures of access, network and disk are
+            raised all the same.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -125,7 +131,9 @@ class StreamingDataset(Array, IterableDataset[Any]):
         data_parallel_dims: Sequence[str] | None = None,
         data_parallel_rank: int | None = None,
         data_parallel_size: int | None = None,
+        on_error: str = "raise",
     ) -> None:
+        self.on_error = check_on_error(on_error)
         self.predownload = predownload
         self.cache_limit = parse_cache_limit(cache_limit)
         self.sampling_method = sampling_method
@@ -277,7 +285,18 @@ class StreamingDataset(Array, IterableDataset[Any]):
         ids = self._ordering.worker_ids(start, world)
         progress = self._progress.own()
         ids = progress.begin(start, ids)
-        return progress.count(iterate(self, self._cache, self._table, ids, self.predownload or 0))
+        read = None if self._is_plain() else self.__getitem__
+        tolerate = None
+        if self.on_error == "skip":
+            seed = start.settings.get("shuffle_seed", self.shuffle_seed)
+            substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
+            read, tolerate = substitutes.read, substitutes.tolerate
+        return progress.count(iterate(self._cache, self._table, ids, self.predownload or 0, read, tolerate))
+
+    @classmethod
+    def _is_plain(cls) -> bool:
+        """Say whether samples are served as they are stored, not through a method that a subclass brings."""
+        return cls.__getitem__ is Array.__getitem__ and cls.get_item is StreamingDataset.get_item
 
     def _log_layout(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:
@@ -438,6 +457,27 @@ class StreamingDataset(Array, IterableDataset[Any]):
         return EpochInspector(spec, epoch, world.num_nodes, world.ranks_per_node)
 
     # -- the cache -----------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, int | float]:
+        """Return what happened so far, summed over this process and the ``DataLoader`` workers it started.
+
+        Returns:
+            Numbers by name: ``samples`` whose serving began; ``bytes_fetched`` and ``files_fetched`` from the stores;
+            ``retries``, ``throttled`` (the store asked to slow down) and ``corrupt`` (bytes that did not verify) attempts;
+            ``evictions`` and ``bytes_evicted``; ``waits`` of the reader for a shard and their ``wait_seconds``, which are
+            ``wait_seconds_queue`` (all download threads were busy), ``wait_seconds_other_process`` (it was fetching the
+            same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
+            ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
+            ``cache_limit``, 0 for none.
+        """
+        totals = self._cache.counters.totals()
+        stats: dict[str, int | float] = {}
+        for name, value in totals.items():
+            if name.startswith("wait_ns"):
+                stats[name.replace("wait_ns", "wait_seconds")] = value / 1e9
+            else:
+                stats[name] = value
+        return {**stats, "cache_usage": self._cache.usage, "cache_limit": self.cache_limit or 0}
 
     @property
     def cache_usage(self) -> int:

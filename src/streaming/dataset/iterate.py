@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.lookahead import LookAhead
-from streaming.core.indexing import Array
 from streaming.dataset.shards import ShardTable
 from streaming.order.plan import WorkerIds
 
@@ -20,26 +19,32 @@ _BLOCK = 4096
 _STEP = 64
 
 
-def iterate(dataset: Any, cache: ShardCache, table: ShardTable, ids: WorkerIds, predownload: int) -> Iterator[Any]:
+def iterate(
+    cache: ShardCache,
+    table: ShardTable,
+    ids: WorkerIds,
+    predownload: int,
+    read: Callable[[int], Any] | None = None,
+    tolerate: Callable[[int, BaseException], bool] | None = None,
+) -> Iterator[Any]:
     """Yield the samples of one worker in order.
 
-    A dataset class that overrides ``__getitem__`` or ``get_item`` is asked for each sample through it.
-
     Args:
-        dataset: The dataset.
-        cache: Its shards.
+        cache: The dataset's shards.
         table: Where its samples lie.
         ids: The worker's sample ids.
         predownload: Samples ahead of the one being served whose shards are fetched.
+        read: Returns a sample by its id, where that is more than reading it from its shard.
+        tolerate: Says of a shard's failure whether ``read`` deals with it.
 
     Raises:
         StreamingError: A shard could not be fetched or read.
     """
-    read = None if _is_plain(type(dataset)) else dataset.__getitem__
-    ahead = LookAhead(cache, _Blocks(ids, table), predownload)
+    ahead = LookAhead(cache, _Blocks(ids, table), predownload, tolerate)
     try:
         for begin in range(0, len(ids), _STEP):
             step_ids, shards = ahead.advance(begin, min(begin + _STEP, len(ids)))
+            cache.counters.add(samples=int((step_ids >= 0).sum()))
             if read is not None:
                 for sample_id in step_ids[step_ids >= 0].tolist():
                     yield read(sample_id)
@@ -52,12 +57,6 @@ def iterate(dataset: Any, cache: ShardCache, table: ShardTable, ids: WorkerIds, 
                 yield get(shard).get(index)
     finally:
         ahead.close()
-
-
-def _is_plain(cls: type) -> bool:
-    from streaming.dataset.dataset import StreamingDataset
-
-    return cls.__getitem__ is Array.__getitem__ and cls.get_item is StreamingDataset.get_item
 
 
 class _Blocks:
