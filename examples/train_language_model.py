@@ -7,12 +7,19 @@ sample ids prove that nothing was repeated or skipped.
 
     python examples/train_language_model.py
     python examples/train_language_model.py --remote s3://my-bucket/stdlib --steps 300
+
+Under ``torchrun`` each process is a rank, and the job is an ordinary data-parallel one. ``--stop-after`` ends it early; the
+next, on any number of nodes and ranks that divides the global batch, goes on from its checkpoint:
+
+    torchrun --nproc-per-node=4 examples/train_language_model.py --stop-after 100
+    torchrun --nproc-per-node=2 examples/train_language_model.py
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sysconfig
 import time
@@ -21,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -77,16 +85,17 @@ class LanguageModel(nn.Module):
         return self.head(self.blocks(self.tokens(tokens) + self.positions, mask, is_causal=True))
 
 
-def make_loader(args: argparse.Namespace, ranks: int, rank: int, workers: int) -> StreamingDataLoader:
+def make_loader(args: argparse.Namespace, workers: int, ranks: int, rank: int | None = None) -> StreamingDataLoader:
     """Build one rank's dataset and loader: what a user writes in a training script."""
+    # A rank is found by itself under torchrun; where one process plays every rank, it has to be said.
+    played = {} if rank is None else {"data_parallel_rank": rank, "data_parallel_size": ranks}
     dataset = StreamingDataset(
         remote=args.remote,
-        local=str(args.out / "cache"),
+        local=str(args.out / f"cache{os.environ.get('GROUP_RANK', '')}"),  # one directory a node
         shuffle=True,
         batch_size=GLOBAL_BATCH // ranks,
         num_canonical_nodes=1,
-        data_parallel_rank=rank,  # found by itself under torchrun; here one process plays every rank
-        data_parallel_size=ranks,
+        **played,
     )
     return StreamingDataLoader(dataset, batch_size=GLOBAL_BATCH // ranks, num_workers=workers)
 
@@ -99,7 +108,7 @@ class Trainer:
         self.model = LanguageModel()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-3)
         self.losses: list[float] = []
-        self.ids: list[int] = []
+        self.ids: list[list[int]] = []  # of each global batch
         self.wait_s = 0.0
         self.step_s = 0.0
 
@@ -127,9 +136,21 @@ class Trainer:
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         self.optimizer.zero_grad()
         loss.backward()
+        if dist.is_initialized():
+            ids, loss = self.share(ids, loss)
         self.optimizer.step()
         self.losses.append(loss.item())
-        self.ids += ids.tolist()
+        self.ids.append(ids.tolist())
+
+    def share(self, ids: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """Average gradients and loss over the ranks, whose shares are equally large, and gather the ids."""
+        tensors = [p.grad for p in self.model.parameters() if p.grad is not None] + [loss.detach()]
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+            tensor /= dist.get_world_size()
+        everyone = [torch.empty_like(ids) for _ in range(dist.get_world_size())]
+        dist.all_gather(everyone, ids)
+        return torch.cat(everyone), tensors[-1]
 
 
 # -- the demo ------------------------------------------------------------------------------------
@@ -158,6 +179,37 @@ def plot_losses(losses: list[float], stopped_at: int, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def train_as_a_rank(args: argparse.Namespace) -> None:
+    """Be one rank of a job that torchrun started: begin, or go on from the checkpoint of an earlier job."""
+    dist.init_process_group("gloo")
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    checkpoint = args.out / "checkpoint.pt"
+    if rank == 0 and not checkpoint.exists():
+        write_dataset(args.remote, args.steps * GLOBAL_BATCH)
+    dist.barrier()
+
+    trainer = Trainer()
+    loader = make_loader(args, args.workers, ranks)
+    done = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        trainer.model.load_state_dict(state["model"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        loader.load_state_dict(state["data"])
+        done = state["steps"]
+    with tqdm(total=args.steps, initial=done, desc=f"{ranks} ranks", unit="step", disable=rank != 0) as bar:
+        trainer.train([loader], args.stop_after, bar)
+    if rank == 0:
+        state = {"model": trainer.model.state_dict(), "optimizer": trainer.optimizer.state_dict()}
+        torch.save({**state, "data": loader.state_dict(), "steps": done + len(trainer.ids)}, checkpoint)
+        with open(args.out / "batches.jsonl", "a") as log:
+            log.writelines(
+                json.dumps({"ids": ids, "loss": loss}) + "\n"
+                for ids, loss in zip(trainer.ids, trainer.losses, strict=True)
+            )
+    dist.destroy_process_group()
+
+
 def main() -> None:
     """Write, train, stop, resume, prove."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -165,7 +217,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="directory for everything")
     parser.add_argument("--steps", type=int, default=400, help="training steps in the epoch")
     parser.add_argument("--workers", type=int, default=2, help="DataLoader workers of the first run")
+    parser.add_argument("--stop-after", type=int, help="under torchrun: steps after which this job ends")
     args = parser.parse_args()
+    if "RANK" in os.environ:
+        args.remote = args.remote or str(args.out / "remote")
+        args.out.mkdir(parents=True, exist_ok=True)
+        train_as_a_rank(args)
+        return
     shutil.rmtree(args.out / "cache", ignore_errors=True)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.remote is None:
@@ -182,18 +240,18 @@ def main() -> None:
     trainer = Trainer()
     checkpoint_path = args.out / "checkpoint.json"
     with tqdm(total=steps, desc="1 rank, 2 workers", unit="step", mininterval=0.5) as bar:
-        loader = make_loader(args, ranks=1, rank=0, workers=args.workers)
+        loader = make_loader(args, args.workers, ranks=1)
         trainer.train([loader], stop_at, bar)
         checkpoint_path.write_text(json.dumps(loader.state_dict()))
         del loader  # the first job ends here, in the middle of the epoch
 
         bar.set_description("2 ranks, 1 worker each")
-        loaders = [make_loader(args, ranks=2, rank=rank, workers=1) for rank in range(2)]
+        loaders = [make_loader(args, 1, ranks=2, rank=rank) for rank in range(2)]
         for loader in loaders:
             loader.load_state_dict(json.loads(checkpoint_path.read_text()))
         trainer.train(loaders, None, bar)
 
-    seen = np.bincount(trainer.ids, minlength=num_samples)
+    seen = np.bincount(np.concatenate(trainer.ids), minlength=num_samples)
     assert (seen == 1).all(), f"{(seen == 0).sum()} samples skipped, {(seen > 1).sum()} repeated"
     print(f"Stopped after step {stop_at}, resumed on 2 ranks: {num_samples:,} samples, each exactly once.")
 

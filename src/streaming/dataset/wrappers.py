@@ -1,4 +1,4 @@
-"""Wrappers that split a dataset over ranks although it does so itself: refused, since data would be lost silently."""
+"""What trainers wrap around loaders and datasets, recognised where it would lose data silently."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import sys
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["refuse_double_sharding"]
+__all__ = ["is_read_ahead", "refuse_double_sharding"]
 
 _MODULE = "accelerate.data_loader"
+_READS_AHEAD = "ray.train.torch.train_loop_utils"
+
+
+def is_read_ahead() -> bool:
+    """Say whether the caller's caller is Ray Train's wrapper, which takes a batch before the one it hands out is used.
+
+    What training has consumed is then one batch less than what the loader has yielded.
+    """
+    frame = sys._getframe(1).f_back  # pyright: ignore[reportPrivateUsage]
+    return frame is not None and frame.f_globals.get("__name__") == _READS_AHEAD
 
 
 def refuse_double_sharding(num_ranks: int) -> None:

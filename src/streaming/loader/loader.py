@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
+from streaming.dataset.wrappers import is_read_ahead
 
 __all__ = ["StreamingDataLoader"]
 
@@ -42,11 +43,14 @@ class StreamingDataLoader(DataLoader[Any]):
             )
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Yield batches; each is counted before it is handed out."""
+        """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
         self.num_samples_yielded = 0
+        early = not is_read_ahead()
         for batch in super().__iter__():
-            self.num_samples_yielded += batch_length(batch)
+            size = batch_length(batch)
+            self.num_samples_yielded += size * early
             yield batch
+            self.num_samples_yielded += size * (not early)
 
     def state_dict(self) -> dict[str, Any] | None:
         """Return a checkpoint of the dataset at the batch that was yielded last, or ``None`` for other datasets.

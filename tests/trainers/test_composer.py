@@ -1,0 +1,91 @@
+"""What Composer asks of a dataset and its loader, as its training state and its event loop do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from streaming import StreamingDataLoader, StreamingDataset
+
+Make = Callable[..., str]
+
+
+class State:
+    """The part of a Composer run that touches data: it counts samples over all ranks and asks the dataset to checkpoint."""
+
+    def __init__(self, loader: Any, world_size: int) -> None:
+        self.loader = loader
+        self.world_size = world_size
+        self.sample_in_epoch = 0
+        self.batch_in_epoch = 0
+        self.resumed = False
+
+    def state_dict(self) -> dict[str, Any]:
+        dataset = self.loader.dataset
+        data = dataset.state_dict(self.sample_in_epoch, True) if hasattr(dataset, "state_dict") else None
+        return {"sample_in_epoch": self.sample_in_epoch, "batch": self.batch_in_epoch, "dataset": {"train": data}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loader.dataset.load_state_dict(state["dataset"]["train"])
+        self.sample_in_epoch, self.batch_in_epoch = state["sample_in_epoch"], state["batch"]
+        self.resumed = True
+
+    def train(self, batches: int | None = None) -> list[list[int]]:
+        seen: list[list[int]] = []
+        for batch in self.loader:
+            seen.append(batch["id"].tolist())
+            self.sample_in_epoch += len(batch["id"]) * self.world_size
+            self.batch_in_epoch += 1
+            if len(seen) == batches:
+                break
+        return seen
+
+
+def make_state(remote: str, local: Path, ranks: int, rank: int, workers: int) -> State:
+    batch = 8 // ranks
+    data = StreamingDataset(
+        remote=remote, local=str(local), batch_size=batch, shuffle=True, num_canonical_nodes=2,
+        data_parallel_rank=rank, data_parallel_size=ranks,
+    )  # fmt: skip
+    return State(StreamingDataLoader(data, batch_size=batch, num_workers=workers, drop_last=True), ranks)
+
+
+def merged(shares: list[list[list[int]]]) -> list[list[int]]:
+    return [sorted(i for part in parts for i in part) for parts in zip(*shares, strict=True)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_checkpoint_and_resume(make_dataset: Make, tmp_path: Path, workers: int) -> None:
+    remote = make_dataset(320)
+    whole = merged([make_state(remote, tmp_path / "a", 1, 0, workers).train()])
+    assert len(whole) == 40
+
+    first = [make_state(remote, tmp_path / "b", 2, rank, workers) for rank in range(2)]
+    head = merged([state.train(15) for state in first])
+    saved = [json.loads(json.dumps(state.state_dict())) for state in first]
+    assert saved[0] == saved[1]
+    known = {"epoch", "sample_in_epoch", "num_canonical_nodes", "shuffle_seed", "initial_physical_nodes"}
+    assert known <= set(saved[0]["dataset"]["train"])
+
+    second = [make_state(remote, tmp_path / "c", 4, rank, workers) for rank in range(4)]
+    for state in second:
+        state.load_state_dict(saved[0])
+    middle = merged([state.train(10) for state in second])
+    # A second checkpoint of a resumed run counts from the epoch's beginning as well.
+    third = make_state(remote, tmp_path / "d", 1, 0, workers)
+    third.load_state_dict(second[0].state_dict())
+    assert head + middle + merged([third.train()]) == whole
+
+
+def test_what_it_looks_at(make_dataset: Make, tmp_path: Path) -> None:
+    loader = make_state(make_dataset(100), tmp_path / "a", 1, 0, 0).loader
+    assert isinstance(loader, torch.utils.data.DataLoader)
+    assert isinstance(loader.dataset, torch.utils.data.IterableDataset)
+    assert (loader.batch_size, len(loader), len(loader.dataset)) == (8, 12, 100)
+    # It makes no sampler of its own for these, and sets an epoch only on samplers that have one.
+    assert not hasattr(loader.sampler, "set_epoch")

@@ -1,0 +1,89 @@
+"""Ray Train: its workers split the data as ranks, and another number of them resumes in the middle of the epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray.train.torch")
+Make = Callable[..., str]
+
+PROGRAM = """
+import json, os, sys, tempfile
+
+def train(config):
+    import ray.train, ray.train.torch, torch.distributed as dist
+    from streaming import StreamingDataLoader, StreamingDataset
+
+    batch = 8 // dist.get_world_size()
+    data = StreamingDataset(remote=config["remote"], local=config["local"], batch_size=batch, shuffle=True,
+                            num_canonical_nodes=1)
+    loader = StreamingDataLoader(data, batch_size=batch, num_workers=1)
+    if config["resume"] is not None:
+        with open(os.path.join(config["resume"], "data.json")) as file:
+            loader.load_state_dict(json.load(file))
+    for step, samples in enumerate(ray.train.torch.prepare_data_loader(loader)):
+        share = [None] * dist.get_world_size()
+        dist.all_gather_object(share, samples["id"].tolist())
+        if dist.get_rank() == 0:
+            with open(config["log"], "a") as log:
+                log.write(json.dumps(sorted(sum(share, []))) + "\\n")
+        if step + 1 == config["stop_after"]:
+            with tempfile.TemporaryDirectory() as folder:
+                with open(os.path.join(folder, "data.json"), "w") as file:
+                    json.dump(loader.state_dict(), file)
+                ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+            break
+
+def fit(workers, **config):
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    return TorchTrainer(
+        train, train_loop_config={**paths, **config},
+        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 0.5}),
+        run_config=RunConfig(storage_path=os.path.join(os.environ["HOME"], "results")),
+    ).fit()
+
+if __name__ == "__main__":
+    import ray
+
+    paths = json.loads(sys.argv[1])
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20, _temp_dir=sys.argv[2])
+    stopped = fit(2, stop_after=20, resume=None)
+    fit(1, stop_after=None, resume=stopped.checkpoint.path)
+    ray.shutdown()
+"""
+
+
+@pytest.mark.timeout(200)
+def test_two_workers_then_one(make_dataset: Make, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    paths = {"remote": make_dataset(320), "local": str(tmp_path / "cache"), "log": str(log)}
+    program = tmp_path / "train.py"
+    program.write_text(PROGRAM)
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_TRAIN_V2_ENABLED": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    # The paths of its sockets must be short.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:
+        done = subprocess.run(
+            [sys.executable, str(program), json.dumps(paths), short],
+            capture_output=True, text=True, timeout=180, check=False, env=environment,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-5000:]
+    batches = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [len(batch) for batch in batches] == [8] * 40
+    assert sorted(i for batch in batches for i in batch) == list(range(320))
