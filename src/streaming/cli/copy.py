@@ -10,11 +10,11 @@ from functools import partial
 
 from streaming.cli.check import check_file
 from streaming.cli.output import print_json, print_line, progress_bar
-from streaming.cli.source import INDEX_NAME, Source, options_of, read_source, with_retries
+from streaming.cli.source import INDEX_NAME, Source, read_source, with_retries
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.format.index import FileInfo
 from streaming.storage.local import LocalStore
-from streaming.storage.registry import open_store
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
 from streaming.storage.url import redact
 from streaming.write.report import show_bytes
@@ -25,7 +25,7 @@ __all__ = ["run"]
 def run(args: Namespace) -> int:
     """Copy and print what was copied."""
     source = read_source(args.source, args.storage_options)
-    target = open_store(args.target, options_of(args.target, args.storage_options))
+    target = open_store(args.target, options_for(args.target, args.storage_options))
     target.check_writable()
     there = {} if args.force else {info.path: info.bytes for info in target.list()}
     if INDEX_NAME in there and _get_index(target) != source.data:

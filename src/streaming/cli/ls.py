@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streaming.cli.output import print_json, print_table
-from streaming.cli.source import INDEX_NAME, options_of
+from streaming.cli.source import INDEX_NAME
 from streaming.core.errors import ObjectNotFoundError
-from streaming.storage.registry import open_store
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.url import redact
 from streaming.write.report import show_bytes
 
@@ -36,7 +36,7 @@ class _Row:
 
 def run(args: Namespace) -> int:
     """List what is at a URL."""
-    store = open_store(args.url, options_of(args.url, args.storage_options))
+    store = open_store(args.url, options_for(args.url, args.storage_options))
     rows: dict[str, _Row] = {}
     for info in store.list():
         first, slash, rest = info.path.partition("/")

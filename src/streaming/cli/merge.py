@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from streaming.cli.output import print_json, print_line
-from streaming.cli.source import options_of, read_source
+from streaming.cli.source import read_source
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.storage.url import redact
 from streaming.write.merge import merge_index
@@ -21,7 +21,7 @@ def run(args: Namespace) -> int:
         if len(args.urls) > 1:
             raise ConfigError("Several datasets need --out ROOT, the directory or URL that all of them are below.")
         (out,) = args.urls
-        if not find_partitions(out, options_of(out, options)):
+        if not find_partitions(out, options):
             raise ObjectNotFoundError(f"There is no dataset in the directories below {redact(out)}. Check the path.")
         merge_index(out, storage_options=options)
     else:

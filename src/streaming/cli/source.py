@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from streaming.core.errors import ObjectNotFoundError
 from streaming.format.index import Index
-from streaming.storage.registry import open_store
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
-from streaming.storage.url import is_local, join, redact
+from streaming.storage.url import join, redact
 
-__all__ = ["INDEX_NAME", "Source", "options_of", "read_source", "with_retries"]
+__all__ = ["INDEX_NAME", "Source", "read_source", "with_retries"]
 
 INDEX_NAME = "index.json"
 
@@ -54,18 +54,13 @@ def read_source(url: str, options: Mapping[str, Any]) -> Source:
     if root.rpartition("/")[2] == INDEX_NAME:
         root = root[: -len(INDEX_NAME)] or "."
     root += mark + query
-    store = open_store(root, options_of(root, options))
+    store = open_store(root, options_for(root, options))
     name = redact(root)
     try:
         data = with_retries(lambda: store.get(INDEX_NAME))
     except ObjectNotFoundError as error:
         raise ObjectNotFoundError(f"There is no dataset at {name}: it has no {INDEX_NAME}. Check the path.") from error
     return Source(name, store, data, Index.parse(data, redact(join(root, INDEX_NAME))))
-
-
-def options_of(url: str, options: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the options for a URL's store; a local directory takes none."""
-    return None if is_local(url) else options
 
 
 def with_retries(call: Callable[[], T]) -> T:

@@ -31,6 +31,7 @@ from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import refuse_double_sharding
 from streaming.order.inspect import EpochInspector
 from streaming.order.skips import Skips
+from streaming.storage.options import StorageOptions
 from streaming.storage.runtime import declare_worker
 
 __all__ = ["StreamingDataset"]
@@ -53,6 +54,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         download_timeout: Longest time in seconds without a byte before a download counts as stalled.
         validate_hash: Hash algorithm that every downloaded file must have recorded and match.
         keep_zip: Keep compressed files beside the raw ones.
+        storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
         epoch_size: Samples in an epoch over all ranks, as a number or text such as ``'100k'``. Default: every sample
             once, or what the streams' ``repeat`` and ``choose`` say.
         predownload: Samples ahead of the one being served whose shards are fetched. Default: 8 batches.
@@ -132,6 +134,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         data_parallel_rank: int | None = None,
         data_parallel_size: int | None = None,
         on_error: str = "raise",
+        storage_options: StorageOptions | None = None,
     ) -> None:
         self.on_error = check_on_error(on_error)
         self.predownload = predownload
@@ -181,7 +184,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
                 "Give either `streams`, or `remote` and/or `local`; "
                 + ("both were given." if streams else "neither was given.")
             )
-        defaults = {
+        defaults: dict[str, Any] = {
             "split": split,
             "download_retry": download_retry,
             "download_timeout": download_timeout,
@@ -191,6 +194,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         if not streams:
             given = {"remote": remote, "local": local, **defaults}
             streams = [make_stream(stream_name, {**(stream_config or {}), **given})]
+        defaults["storage_options"] = storage_options
         self.streams = [stream.with_defaults(defaults) for stream in streams]
         self.num_streams = len(self.streams)
         _check_local_directories(self.streams)

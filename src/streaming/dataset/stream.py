@@ -15,7 +15,8 @@ from streaming.cache.index_source import load_index
 from streaming.core.errors import ConfigError, EmptyDatasetError, UnsafeTypeError
 from streaming.format.hashing import get_hashes, is_hash
 from streaming.format.index import Index
-from streaming.storage.registry import open_store
+from streaming.storage.options import StorageOptions, seal
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
 from streaming.storage.url import join, redact
 
@@ -38,6 +39,10 @@ class Stream:
         download_timeout: Longest time in seconds without a byte before a download counts as stalled.
         validate_hash: Hash algorithm that every downloaded file must have recorded and match.
         keep_zip: Keep compressed files beside the raw ones.
+        storage_options: Settings of the remote's store that go before the environment (credentials, endpoint, region
+            ...): a mapping; a function that returns one, called again when the store refuses what it returned; or a
+            store object of ``obstore``. They are never shown, and pickled only to be sent to another process by
+            ``multiprocessing``.
 
     Raises:
         ConfigError: An argument is out of range, or more than one of ``proportion``, ``repeat`` and ``choose`` is given.
@@ -59,6 +64,7 @@ class Stream:
         download_timeout: float | None = None,
         validate_hash: str | None = None,
         keep_zip: bool | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -82,6 +88,7 @@ class Stream:
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
         self.keep_zip = keep_zip
+        self._storage_options = None if storage_options is None else seal(storage_options)
         self._check()
         if self.local is None and self.remote is not None:
             self.local = default_local(self.remote)
@@ -96,14 +103,14 @@ class Stream:
             self.download_timeout if self.download_timeout is not None else 60.0,
         )
         if self.remote is not None:
-            open_store(self.remote)
+            open_store(self.remote, options_for(self.remote, self._storage_options))
 
     def apply_default(self, default: Mapping[str, Any]) -> None:
         """Fill in what this stream leaves open.
 
         Args:
             default: Values for ``remote``, ``local``, ``split``, ``download_retry``, ``download_timeout``,
-                ``validate_hash`` and ``keep_zip``.
+                ``validate_hash``, ``keep_zip`` and ``storage_options``.
 
         Raises:
             ConfigError: The stream has neither a remote nor a local directory.
@@ -115,6 +122,8 @@ class Stream:
         for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
+        if self._storage_options is None and default.get("storage_options") is not None:
+            self._storage_options = seal(default["storage_options"])
         self._check()
 
     def with_defaults(self, default: Mapping[str, Any]) -> Stream:
@@ -149,7 +158,7 @@ class Stream:
         remote = join(self.remote, self.split)
         if "://" not in remote and os.path.abspath(os.path.expanduser(remote)) == os.path.abspath(self.directory):
             return None
-        return open_store(remote)
+        return open_store(remote, options_for(remote, self._storage_options))
 
     def open(self, allow_unsafe_types: bool = False) -> tuple[ShardDirectory, int]:
         """Load the index.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from streaming.core.errors import ConfigError
 from streaming.core.registry import Registry
+from streaming.storage.options import Sealed, StorageOptions, is_client, seal
 from streaming.storage.store import Store
-from streaming.storage.url import scheme_of
+from streaming.storage.url import is_local, scheme_of
 
-__all__ = ["StoreFactory", "open_store", "stores"]
+__all__ = ["StoreFactory", "open_store", "options_for", "stores"]
 
 StoreFactory = Callable[[str, Mapping[str, Any]], Store]
 """Makes a store of a URL and the options of :func:`open_store`."""
@@ -27,15 +29,17 @@ stores: Registry[StoreFactory] = Registry(
 )
 
 
-def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
+def open_store(url: str, storage_options: StorageOptions | Sealed | None = None) -> Store:
     """Return the store of a URL. Nothing is contacted yet.
 
     Args:
         url: A URL, or a path of a mounted file system (``~`` is expanded).
-        options: Settings of the store, by the names that its family documents; they go before the environment.
+        storage_options: Settings of the store, by the names that its family documents, which go before the environment;
+            or a function without arguments that returns them, called on first use in each process, and again when the
+            store refuses what it returned; or a store object of ``obstore``, which stands for the URL's bucket.
 
     Returns:
-        The store whose root is the URL.
+        The store whose root is the URL. Its ``repr`` and its pickle hold no options (see ``options.Sealed``).
 
     Raises:
         UnknownNameError: No store serves the URL's scheme; the text lists those that are served.
@@ -47,4 +51,28 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
         >>> open_store("s3://bucket/train", {"region": "eu-west-1"})
         s3://bucket/train
     """
-    return stores[scheme_of(url) or "file"](url, dict(options or {}))
+    sealed = seal(storage_options)
+    given = sealed.reveal()
+    factory = stores[scheme_of(url) or "file"]
+    if isinstance(given, Mapping):
+        return factory(url, dict(cast("Mapping[str, Any]", given)))
+    if is_local(url):
+        raise ConfigError(f"A local directory takes no storage options, got a {type(given).__name__}.")
+    if is_client(given):
+        return _open_with(url, given)
+    from streaming.storage.renewing import RenewingStore
+
+    return RenewingStore(url, sealed, _open_with)
+
+
+def options_for(url: str, storage_options: StorageOptions | Sealed | None) -> Sealed | None:
+    """Return the options of a URL among several: a local directory takes none."""
+    return None if storage_options is None or is_local(url) else seal(storage_options)
+
+
+def _open_with(url: str, given: Any) -> Store:
+    if is_client(given):
+        from streaming.storage.ready import open_ready
+
+        return open_ready(url, given)
+    return stores[scheme_of(url)](url, dict(given))

@@ -15,6 +15,7 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.storage.failures import RangeError, RangeIgnoredError, WrongRegionError
+from streaming.storage.options import Sealed, seal
 from streaming.storage.runtime import executor
 from streaming.storage.spec import ClientSpec
 from streaming.storage.store import ObjectInfo, Sink
@@ -45,9 +46,9 @@ class RemoteStore:
             store can be pickled.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any], resolve: Resolve) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any] | Sealed, resolve: Resolve) -> None:
         self.url = url
-        self._options = dict(options)
+        self._options = seal(options)
         self._resolve = resolve
         self._found_spec: ClientSpec | None = None
 
@@ -55,7 +56,7 @@ class RemoteStore:
         return redact(self.url)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Credentials are looked up anew in each process, so only what the user gave travels.
+        # Credentials are looked up anew in each process, so only what the user gave travels, sealed.
         return type(self), (self.url, self._options, self._resolve)
 
     def get(self, path: str) -> bytes:
@@ -148,17 +149,24 @@ class RemoteStore:
 
     def _try(self, operation: Callable[[ClientSpec], T]) -> T:
         # No lock: threads that resolve at once find the same, and a fork could copy a lock in use.
-        spec = self._found_spec or self._resolve(self.url, self._options, False)
-        self._found_spec = spec
+        found = self._found_spec
+        spec = self._found_spec = found or self._find_spec()
         try:
             return operation(spec)
         except WrongRegionError:
-            spec = self._found_spec = self._resolve(self.url, self._options, True)
+            spec = self._found_spec = self._find_spec(find_region=True)
             return operation(spec)
         except AccessDeniedError:
-            # Credentials may have been renewed since; the next call looks again.
+            # Credentials may have been renewed since they were found.
             self._found_spec = None
-            raise
+            again = self._find_spec() if found is not None else spec
+            if again.key(0) == spec.key(0):
+                raise
+            self._found_spec = again
+            return operation(again)
+
+    def _find_spec(self, find_region: bool = False) -> ClientSpec:
+        return self._resolve(self.url, self._options.reveal(), find_region)
 
     @staticmethod
     def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:

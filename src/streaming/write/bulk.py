@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import Any
 
 from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
 from streaming.write.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.write.infer import infer_columns
@@ -47,6 +48,7 @@ def write(
     resume: bool = True,
     retry: int = 2,
     progress_bar: bool = True,
+    storage_options: StorageOptions | None = None,
 ) -> WriteReport:
     """Write an iterable's samples to an MDS dataset, encoding and compressing in worker processes.
 
@@ -74,6 +76,7 @@ def write(
         resume: Continue an unfinished call.
         retry: Further attempts after a failed upload.
         progress_bar: Show one, if standard error is a terminal.
+        storage_options: Settings of the store, as for :class:`streaming.Stream`.
 
     Returns:
         What was written.
@@ -109,7 +112,7 @@ def write(
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
         staging = split_out(out)[0] is None
-        target = _open_target(out, keep_local, retry)
+        target = _open_target(out, keep_local, retry, storage_options)
         try:
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)
@@ -151,12 +154,16 @@ def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     return chain(first, rows), infer_columns([checked_row(row) for row in first])
 
 
-def _open_target(out: str | Sequence[str], keep_local: bool, retry: int) -> Target:
+def _open_target(
+    out: str | Sequence[str], keep_local: bool, retry: int, storage_options: StorageOptions | None
+) -> Target:
     local, remote = split_out(out)
     if local is None and remote is not None:
         local = _staging_directory(remote)
         out = (local, remote)
-    return Target(out, keep_local, exist_ok=False, retries=retry, append=True, yields=False)
+    return Target(
+        out, keep_local, exist_ok=False, retries=retry, append=True, yields=False, storage_options=storage_options
+    )
 
 
 def _staging_directory(remote: str) -> str:

@@ -7,16 +7,17 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, overload
 
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UploadError
 from streaming.format.index import dump_index
-from streaming.storage.registry import open_store
+from streaming.storage.options import StorageOptions
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
-from streaming.storage.url import is_local, join, redact
+from streaming.storage.url import join, redact
 from streaming.write.entries import INDEX_NAME, file_names, map_names, read_entries
 from streaming.write.partitions import Place, by_numbers, find_partitions, parse_partition, parse_place, paths_below
 
@@ -43,7 +44,7 @@ def merge_index(
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> None: ...
 
 
@@ -53,7 +54,7 @@ def merge_index(
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> None: ...
 
 
@@ -107,7 +108,7 @@ def _merge_list(
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> None:
     if not index_file_urls or not out:
         logger.warning("merge_index: index_file_urls or out is empty; nothing was merged")
@@ -121,7 +122,7 @@ def _merge_root(
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> None:
     if not out:
         logger.warning("merge_index: out is empty; nothing was merged")
@@ -150,7 +151,7 @@ def _merge(
     root: Place,
     keep_local: bool,
     download_timeout: float,
-    storage_options: Mapping[str, Any] | None,
+    storage_options: StorageOptions | None,
 ) -> None:
     prefixes = paths_below(partitions, root)
     with ThreadPoolExecutor(min(_THREADS, len(partitions))) as pool:
@@ -167,7 +168,7 @@ def _merge(
             seen.update(names)
     data = dump_index(merged)
     if root.remote is not None:
-        store = open_store(root.remote, storage_options)
+        store = open_store(root.remote, options_for(root.remote, storage_options))
         try:
             call_with_retries(lambda: store.put(INDEX_NAME, data), RetryPolicy(_ATTEMPTS), time.sleep)
         except StorageError as error:
@@ -176,11 +177,11 @@ def _merge(
         open_store(root.local).put(INDEX_NAME, data)
 
 
-def _read(partition: Place, timeout_s: float, options: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def _read(partition: Place, timeout_s: float, options: StorageOptions | None) -> list[dict[str, Any]]:
     url = partition.remote or partition.local or ""
     if partition.local and os.path.isfile(os.path.join(partition.local, INDEX_NAME)):
         url = partition.local
-    store = open_store(url, None if is_local(url) else options)
+    store = open_store(url, options_for(url, options))
     source = redact(join(url, INDEX_NAME))
     with tempfile.TemporaryDirectory(prefix="streaming-merge-") as directory:
         path = os.path.join(directory, INDEX_NAME)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streaming.core.errors import ConfigError
-from streaming.storage.registry import open_store
+from streaming.storage.options import StorageOptions
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.url import is_local, redact
 from streaming.write.entries import INDEX_NAME
 
@@ -80,7 +81,7 @@ def _common_parent(paths: Iterable[str]) -> str:
     return "/".join(common)
 
 
-def find_partitions(root: str, storage_options: Mapping[str, Any] | None = None) -> list[str]:
+def find_partitions(root: str, storage_options: StorageOptions | None = None) -> list[str]:
     """Return the paths of the directories below a root, not the root itself, that hold an index.
 
     Args:
@@ -90,7 +91,7 @@ def find_partitions(root: str, storage_options: Mapping[str, Any] | None = None)
     Raises:
         StorageError: It cannot be listed.
     """
-    store = open_store(root, None if is_local(root) else storage_options)
+    store = open_store(root, options_for(root, storage_options))
     end = "/" + INDEX_NAME
     return [info.path[: -len(end)] for info in store.list() if info.path.endswith(end)]
 

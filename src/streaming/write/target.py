@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from streaming.core.errors import AccessDeniedError, ConfigError, ObjectNotFoundError, StorageError, UploadError
-from streaming.storage.registry import open_store
+from streaming.storage.options import StorageOptions
+from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 from streaming.storage.url import redact
@@ -40,6 +41,7 @@ class Target:
         retries: Further attempts after a failed upload.
         append: Leave what is there, for more to be added to it. ``exist_ok`` is of no use then.
         yields: Whether a later writer of this process may take the directory over.
+        storage_options: Settings of the store; see :func:`streaming.storage.registry.open_store`.
 
     Raises:
         ConfigError: ``out`` has another form.
@@ -55,11 +57,12 @@ class Target:
         retries: int,
         append: bool = False,
         yields: bool = True,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         local, self.remote = split_out(out)
         self.store: Store | None = None
         if self.remote is not None:
-            self.store = open_store(self.remote)
+            self.store = open_store(self.remote, options_for(self.remote, storage_options))
             self.store.check_writable()
         self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
         self._retries = retries

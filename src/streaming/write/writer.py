@@ -30,7 +30,14 @@ __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "Writer", "XSVWr
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS: dict[str, Any] = {"progress_bar": False, "max_workers": None, "retry": 2, "exist_ok": False, "append": False}
+_OPTIONS: dict[str, Any] = {
+    "progress_bar": False,
+    "max_workers": None,
+    "retry": 2,
+    "exist_ok": False,
+    "append": False,
+    "storage_options": None,
+}
 
 
 class Writer:
@@ -50,7 +57,8 @@ class Writer:
         kwargs: ``progress_bar`` (show one, default False), ``max_workers`` (background threads, default chosen by the
             number of cores), ``retry`` (further attempts after a failed upload, default 2), ``exist_ok`` (replace the
             dataset in a directory that is not empty, default False), ``append`` (add shards to the dataset that is
-            there, or begin one, default False; see below).
+            there, or begin one, default False; see below), ``storage_options`` (settings of the store, as for
+            :class:`streaming.Stream`).
 
     Appending leaves the shards that are there as they are, numbers the new ones after them, and at the end replaces the
     index in one step. Whoever began to read before keeps the dataset as it was; whoever begins after has all of it.
@@ -88,7 +96,14 @@ class Writer:
             size_limit=self.size_limit,
             **encoder_args,
         )
-        self._target = Target(out, keep_local, options["exist_ok"], options["retry"], options["append"])
+        self._target = Target(
+            out,
+            keep_local,
+            options["exist_ok"],
+            options["retry"],
+            options["append"],
+            storage_options=options["storage_options"],
+        )
         self._base = Base.open(self._target, self._encoder, options["append"])
         self.local = self._target.local
         self.remote = self._target.remote

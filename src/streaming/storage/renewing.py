@@ -1,0 +1,137 @@
+"""A store whose options a function gives, anew whenever the store refuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+from streaming.core.errors import AccessDeniedError, ConfigError, UnavailableError
+from streaming.storage.options import Sealed, is_client
+from streaming.storage.store import ObjectInfo, Sink, Store
+from streaming.storage.url import redact
+
+__all__ = ["RenewingStore"]
+
+T = TypeVar("T")
+
+
+class RenewingStore:
+    """Passes everything on to the store that its URL has with the options of the moment.
+
+    Args:
+        url: The root.
+        source: The function, sealed.
+        open_with: Opens a store of a URL and options; a module-level function, so that the store can be pickled.
+    """
+
+    def __init__(self, url: str, source: Sealed, open_with: Callable[[str, Any], Store]) -> None:
+        self.url = url
+        self._source = source
+        self._open_with = open_with
+        self._store: Store | None = None
+
+    def __repr__(self) -> str:
+        return redact(self.url)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self._source, self._open_with)
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        return self._try(lambda store: store.get(path))
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
+        return self._try(lambda store: store.get_range(path, start, end))
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+        return self._try(lambda store: store.head(path))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
+        first, rest = self._try(lambda store: _begun(store.list(prefix)))
+        yield from first
+        yield from rest
+
+    def download(
+        self,
+        path: str,
+        target: str,
+        *,
+        offset: int = 0,
+        sink: Sink | None = None,
+        stall_timeout: float = 60.0,
+        total_timeout: float | None = None,
+    ) -> int:
+        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
+        given = 0
+
+        def count(chunk: Any) -> None:
+            nonlocal given
+            given += len(chunk)
+            if sink is not None:
+                sink(chunk)
+
+        def download(store: Store) -> int:
+            return store.download(
+                path, target, offset=offset, sink=count, stall_timeout=stall_timeout, total_timeout=total_timeout
+            )
+
+        # What the sink was given cannot be taken back, so only the caller can go on from there.
+        return self._try(download, lambda: not given)
+
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
+        self._try(lambda store: store.put(path, source))
+
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is no failure."""
+        self._try(lambda store: store.delete(path))
+
+    def exists_root(self) -> bool:
+        """Say whether the bucket or directory exists."""
+        return self._try(lambda store: store.exists_root())
+
+    def check_writable(self) -> None:
+        """Check that the bucket or directory can be written to."""
+        self._try(lambda store: store.check_writable())
+
+    def _try(self, operation: Callable[[Store], T], may_repeat: Callable[[], bool] = lambda: True) -> T:
+        store, self._store = self._store, None
+        if store is not None:
+            try:
+                result = operation(store)
+            except AccessDeniedError:
+                if not may_repeat():
+                    raise
+            except BaseException:
+                self._store = store
+                raise
+            else:
+                self._store = store
+                return result
+        store = self._open()
+        result = operation(store)
+        self._store = store
+        return result
+
+    def _open(self) -> Store:
+        call = self._source.reveal()
+        try:
+            options: Any = call()
+        except Exception as error:
+            raise UnavailableError(
+                f"{self!r}: the function given as storage_options failed with {type(error).__name__}, see above."
+            ) from error
+        if not isinstance(options, Mapping) and not is_client(options):
+            raise ConfigError(
+                f"{self!r}: the function given as storage_options must return a mapping, or an obstore store; it "
+                f"returned a {type(options).__name__}."
+            )
+        return self._open_with(self.url, cast("Any", options))
+
+
+def _begun(items: Iterator[ObjectInfo]) -> tuple[list[ObjectInfo], Iterator[ObjectInfo]]:
+    first = next(items, None)
+    return ([] if first is None else [first]), items
