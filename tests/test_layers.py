@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "dataset": {"core", "format", "storage", "order", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
     "cli": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader"},
+    "converters": {"core", "storage", "write"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
 }
 # No file of these layers may import these, anywhere.

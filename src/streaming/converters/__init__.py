@@ -1,0 +1,1 @@
+"""Datasets made by other engines: one module each, imported only by those who have the engine."""
