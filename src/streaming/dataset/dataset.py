@@ -26,7 +26,7 @@ from streaming.dataset.progress import Progress
 from streaming.dataset.registry import make_stream
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import restored_samples
-from streaming.dataset.stream import Stream
+from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import refuse_double_sharding
 from streaming.order.inspect import EpochInspector
@@ -198,7 +198,7 @@ class StreamingDataset(Array, IterableDataset[Any]):
         self.streams = [stream.with_defaults(defaults) for stream in streams]
         self.num_streams = len(self.streams)
         _check_local_directories(self.streams)
-        opened = [stream.open(allow_unsafe_types) for stream in self.streams]
+        opened = open_streams(self.streams, allow_unsafe_types)
         directories = [directory for directory, _ in opened]
         self._table = ShardTable([directory.index for directory in directories])
         self._ordering = Ordering(args, self._table, self.streams)
