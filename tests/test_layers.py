@@ -25,6 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader"},
     "converters": {"core", "storage", "write"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
+    **{
+        name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
+        for name in ("text", "vision", "multimodal")
+    },
+    "base": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader"},
 }
 # No file of these layers may import these, anywhere.
 FORBIDDEN_PACKAGES = {

@@ -12,6 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streaming import base as base
+    from streaming import multimodal as multimodal
+    from streaming import text as text
+    from streaming import vision as vision
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
     from streaming.dataset.local import LocalDataset as LocalDataset
@@ -41,6 +45,9 @@ __all__ = [
     "WriteReport",
     "XSVWriter",
     "merge_index",
+    "multimodal",
+    "text",
+    "vision",
     "write",
 ]
 
@@ -56,7 +63,11 @@ _HOMES = {
     "TSVWriter": "streaming.write.writer",
     "WriteReport": "streaming.write.report",
     "XSVWriter": "streaming.write.writer",
+    "base": "streaming.base",
     "merge_index": "streaming.write.merge",
+    "multimodal": "streaming.multimodal",
+    "text": "streaming.text",
+    "vision": "streaming.vision",
     "write": "streaming.write",  # a package that can be called
 }
 

@@ -65,6 +65,14 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __delitem__(self, name: str) -> None:
         del self._entries[name]
 
+    def snapshot(self) -> dict[str, T | str]:
+        """Return the entries as they are, for :meth:`restore`."""
+        return dict(self._entries)
+
+    def restore(self, entries: Mapping[str, T | str]) -> None:
+        """Put entries in place of those that are here."""
+        self._entries = dict(entries)
+
     def __iter__(self) -> Iterator[str]:
         self._scan()
         return iter(self._entries)

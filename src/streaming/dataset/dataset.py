@@ -13,6 +13,7 @@ from streaming.cache.cache import ShardCache
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, worker_of_process
+from streaming.dataset.compat import DatasetDetails
 from streaming.dataset.config import (
     CacheArgs,
     OrderArgs,
@@ -39,7 +40,7 @@ __all__ = ["StreamingDataset"]
 logger = logging.getLogger(__name__)
 
 
-class StreamingDataset(Array, IterableDataset[Any]):
+class StreamingDataset(DatasetDetails, Array, IterableDataset[Any]):
     """A dataset that is streamed from where it is stored, in an order that does not depend on the hardware.
 
     Iterate it through a ``DataLoader`` (best a :class:`streaming.StreamingDataLoader`, which also checkpoints), or index it

@@ -13,7 +13,9 @@ from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.indexing import Array
 from streaming.dataset.shards import ShardTable
+from streaming.dataset.spanner import Spanner
 from streaming.dataset.stream import check_safe
+from streaming.format.reader import Reader, readers_of_index
 
 __all__ = ["LocalDataset"]
 
@@ -47,6 +49,22 @@ class LocalDataset(Array, Dataset[Any]):
     def size(self) -> int:
         """Number of samples."""
         return self._table.num_samples
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples."""
+        return self._table.num_samples
+
+    @property
+    def shards(self) -> list[Reader]:
+        """A reader of each shard. Made at each call: keep the list to use it more than once."""
+        (directory,) = self._cache.directories
+        return readers_of_index(directory.index, self.local, self.split)
+
+    @property
+    def spanner(self) -> Spanner:
+        """From sample ids to shards."""
+        return Spanner(self._table.samples_per_shard)
 
     def get_item(self, sample_id: int) -> Any:
         """Return the sample at an index in ``[0, size)``.

@@ -14,6 +14,7 @@ from streaming.cache.config import FetchConfig
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.errors import ConfigError, EmptyDatasetError, UnsafeTypeError
+from streaming.dataset.stream_compat import StreamDetails
 from streaming.format.hashing import get_hashes, is_hash
 from streaming.format.index import Index
 from streaming.storage.options import StorageOptions, seal
@@ -26,7 +27,7 @@ __all__ = ["Stream", "open_streams"]
 _OPEN_AT_ONCE = 16
 
 
-class Stream:
+class Stream(StreamDetails):
     """One source of samples.
 
     Args:

@@ -1,0 +1,129 @@
+"""A block of memory that processes of one user on one node find by its name.
+
+A mapped file in a directory of the user's own, in memory where the system has a file system for that. Unlike the names of
+POSIX shared memory, it neither clashes with other users' nor needs a process that tracks it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import mmap
+import os
+import tempfile
+import time
+import weakref
+
+from streaming.base.constant import TICK
+from streaming.core.errors import ConfigError, WorkerError
+
+__all__ = ["SharedMemory", "list_names"]
+
+_ATTACH_TIMEOUT_S = 60.0
+
+
+class SharedMemory:
+    """A block of memory.
+
+    Args:
+        name: Its name; by default one that nobody has.
+        create: True: make it. False: find it. ``None``: make it, or find it if somebody has.
+        size: Its size in bytes, to make it.
+        auto_cleanup: Let it go when this process exits; whoever made it removes the name then too.
+
+    Attributes:
+        name: Its name.
+
+    Raises:
+        FileExistsError: It was to be made, and is there.
+        FileNotFoundError: It was to be found, and is not there.
+        ConfigError: It was to be made without a size.
+    """
+
+    def __init__(
+        self, name: str | None = None, create: bool | None = None, size: int = 0, auto_cleanup: bool = True
+    ) -> None:
+        self.name = name or f"{os.getpid()}_{os.urandom(6).hex()}"
+        self._path = os.path.join(_directory(), self.name.replace("/", "_"))
+        self._pid = os.getpid()
+        self.created = False
+        if create is not False and size <= 0:
+            raise ConfigError(f"A block of shared memory needs a positive size, got {size}.")
+        if create is True:
+            self._map = self._make(size)
+        elif create is False:
+            self._map = self._find()
+        else:
+            try:
+                self._map = self._make(size)
+            except FileExistsError:
+                self._map = self._find()
+        self._view = memoryview(self._map)
+        if auto_cleanup:
+            atexit.register(_clean_up, weakref.ref(self))
+
+    def __reduce__(self) -> tuple[type[SharedMemory], tuple[str, bool, int]]:
+        """Pickle as the name, to be found."""
+        return type(self), (self.name, False, 0)
+
+    @property
+    def buf(self) -> memoryview:
+        """The memory."""
+        return self._view
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return len(self._map)
+
+    def cleanup(self) -> None:
+        """Let it go; whoever made it removes its name too. Others that have it keep it."""
+        try:
+            self._view.release()
+            self._map.close()
+        except BufferError:
+            pass  # an array still looks at it: it goes with the array
+        if self.created and self._pid == os.getpid():
+            self.created = False
+            if os.path.exists(self._path):
+                os.unlink(self._path)
+
+    def _make(self, size: int) -> mmap.mmap:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(fd, size)
+            self.created = True
+            return mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
+
+    def _find(self) -> mmap.mmap:
+        fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            deadline = time.monotonic() + _ATTACH_TIMEOUT_S
+            while not os.fstat(fd).st_size:  # its maker has not got to it yet
+                if time.monotonic() > deadline:
+                    raise WorkerError(f"Shared memory {self.name!r} was never given a size: its maker has died.")
+                time.sleep(TICK)
+            return mmap.mmap(fd, 0)
+        finally:
+            os.close(fd)
+
+
+def _clean_up(reference: weakref.ref[SharedMemory]) -> None:
+    memory = reference()
+    if memory is not None:
+        memory.cleanup()
+
+
+def list_names() -> list[str]:
+    """Return the names of this user's blocks on this node."""
+    return sorted(os.listdir(_directory()))
+
+
+def _directory() -> str:
+    root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    path = os.path.join(root, f"streaming-{os.getuid()}")
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    if os.stat(path).st_uid != os.getuid():
+        raise WorkerError(f"{path} belongs to another user, so it is not used for shared memory.")
+    return path

@@ -1,0 +1,125 @@
+"""What user code reads of a dataset beyond its samples: its shards as objects, and how an epoch is laid out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.world import World
+from streaming.dataset.spanner import Spanner
+from streaming.format.reader import Reader, readers_of_index
+from streaming.order.classic.resampling import resample
+from streaming.order.plan import EpochOrder
+from streaming.order.spec import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.cache.cache import ShardCache
+    from streaming.dataset.epochs import Epochs
+    from streaming.dataset.ordering import Ordering
+    from streaming.dataset.shards import ShardTable
+    from streaming.dataset.stream import Stream
+
+__all__ = ["DatasetDetails"]
+
+
+class DatasetDetails:
+    """Attributes of a ``StreamingDataset`` that are worked out when they are asked for."""
+
+    if TYPE_CHECKING:
+        streams: Sequence[Stream]
+        shuffle: bool
+        sampling_method: str
+        _cache: ShardCache
+        _table: ShardTable
+        _epochs: Epochs
+        _ordering: Ordering
+
+        def _parallel_world(self) -> World: ...
+
+    @property
+    def shards(self) -> list[Reader]:
+        """A reader of each shard, over all streams. Made at each call: keep the list to use it more than once."""
+        return [
+            reader
+            for stream, directory in zip(self.streams, self._cache.directories, strict=True)
+            for reader in readers_of_index(directory.index, stream.local or "", stream.split)
+        ]
+
+    @property
+    def spanner(self) -> Spanner:
+        """From sample ids to shards."""
+        return Spanner(self._table.samples_per_shard)
+
+    @property
+    def epoch_seed_change(self) -> bool:
+        """Whether each epoch draws another number of samples from each shard."""
+        return self.shuffle and self.sampling_method == "balanced"
+
+    @property
+    def initial_physical_nodes(self) -> int | None:
+        """Number of nodes with which the run began, if a checkpoint was loaded that says so."""
+        return self._epochs.current().settings.get("initial_physical_nodes")
+
+    @property
+    def max_shard_size_across_all_streams(self) -> int:
+        """Bytes of the largest shard, raw and compressed together."""
+        return max(
+            int((directory.index.raw_bytes + directory.index.zip_bytes).max(initial=0))
+            for directory in self._cache.directories
+        )
+
+    def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which samples an epoch draws, before they are shuffled.
+
+        Args:
+            epoch: The epoch.
+            stream_id: The stream to draw from, by default all.
+
+        Returns:
+            ``int64[U]``, sizes of the runs that are shuffled as units, and ``int64[N]``, the sample id at each place.
+        """
+        spec = self._ordering.spec(self._epochs.pending(epoch).settings, self._parallel_world())
+        units, ids = resample(spec, epoch, stream_id)
+        if ids is None:
+            ids = np.arange(int(units.sum()))
+        return units, ids.astype(np.int64)
+
+    def epoch_work(
+        self, world: World, epoch: int, sample_in_epoch: int = 0, batching_method: str | None = None
+    ) -> NDArray[np.int64]:
+        """Return the sample ids of every worker's batches in an epoch, or in what is left of it.
+
+        Args:
+            world: Nodes, ranks and workers to deal them to; ranks that get the same samples count once.
+            epoch: The epoch.
+            sample_in_epoch: Samples that are already consumed over all ranks.
+            batching_method: How streams are mixed, by default as the dataset says.
+
+        Returns:
+            ``int64[P, R, W, batches, B]``, -1 for padding.
+
+        Raises:
+            ConfigError: The order does not exist for that layout.
+        """
+        spec = self._ordering.spec(self._epochs.pending(epoch).settings, world)
+        if batching_method is not None:
+            spec = replace(spec, batching_method=batching_method)
+        layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
+        order = EpochOrder(spec, epoch, layout)
+        every: list[NDArray[np.int64]] = []
+        for node in range(layout.num_nodes):
+            for rank in range(layout.ranks_per_node):
+                for worker in range(layout.workers_per_rank):
+                    ids = order.worker_ids(node, rank, worker, sample_in_epoch)
+                    every.append(ids.ids(0, len(ids)).reshape(-1, spec.batch_size))
+        batches = max(len(ids) for ids in every)
+        work = np.full((len(every), batches, spec.batch_size), -1, np.int64)
+        for row, ids in zip(work, every, strict=True):
+            row[: len(ids)] = ids
+        shape = layout.num_nodes, layout.ranks_per_node, layout.workers_per_rank, batches, spec.batch_size
+        return work.reshape(shape)
