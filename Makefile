@@ -19,7 +19,7 @@ check: $(VENV)/.dev
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 # torch comes first and by itself: with the constraint, a small CPU build where one is offered.

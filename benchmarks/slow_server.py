@@ -1,0 +1,120 @@
+"""A store as far away as a cloud's: every request waits, every connection has its own bandwidth. Loopback only.
+
+Serves a folder by path-style S3 (`GET` and `HEAD` of `/bucket/key`, with ranges), which is plain HTTP as well. Prints its
+port, and runs until its standard input ends.
+
+    python slow_server.py FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import email.utils
+import os
+import re
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+PART = 1 << 18
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    folder: Path
+    latency_s: float
+    bytes_per_s: float
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, body: bool) -> None:
+        time.sleep(self.latency_s)
+        path = (self.folder / unquote(urlsplit(self.path).path).lstrip("/")).resolve()
+        if not path.is_relative_to(self.folder) or not path.is_file():
+            text = b"<Error><Code>NoSuchKey</Code><Message>There is no such key.</Message></Error>"
+            self.send_response(404)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text if body else b"")
+            return
+        with open(path, "rb") as file:
+            about = os.fstat(file.fileno())
+            begin, end = 0, about.st_size
+            wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
+            if wanted and wanted[1]:
+                begin, end = int(wanted[1]), min(int(wanted[2]) + 1 if wanted[2] else end, end)
+            elif wanted and wanted[2]:
+                begin = max(0, end - int(wanted[2]))
+            if wanted and begin >= about.st_size:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{about.st_size}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206 if wanted else 200)
+            if wanted:
+                self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{about.st_size}")
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(end - begin))
+            self.send_header("ETag", f'"{about.st_size:x}-{about.st_mtime_ns:x}"')
+            self.send_header("Last-Modified", email.utils.formatdate(about.st_mtime, usegmt=True))
+            self.end_headers()
+            if body:
+                self.send(file.fileno(), begin, end)
+
+    def send(self, source: int, begin: int, end: int) -> None:
+        """Send part by part, each when the bandwidth allows it."""
+        self.wfile.flush()
+        start, first = time.perf_counter(), begin
+        while begin < end:
+            sent = os.sendfile(self.connection.fileno(), source, begin, min(PART, end - begin))
+            if not sent:
+                raise ConnectionError("the file became shorter")
+            begin += sent
+            early = start + (begin - first) / self.bytes_per_s - time.perf_counter()
+            if early > 0:
+                time.sleep(early)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+class Server(ThreadingHTTPServer):
+    """Connections that clients drop are none of its business."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: object, client_address: object) -> None: ...
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--latency-ms", type=float, default=30)
+    parser.add_argument("--megabytes-per-s", type=float, default=100)
+    args = parser.parse_args()
+    Handler.folder = args.folder.resolve()
+    Handler.latency_s = args.latency_ms / 1e3
+    Handler.bytes_per_s = args.megabytes_per_s * 1e6
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

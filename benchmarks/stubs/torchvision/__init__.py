@@ -1,0 +1,1 @@
+"""Stands in for torchvision, which the original imports at once and of which no benchmark uses anything."""

@@ -1,0 +1,4 @@
+"""The one class that is subclassed."""
+
+
+class VisionDataset: ...
