@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
         name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
         for name in ("text", "vision", "multimodal")
     },
-    "base": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader"},
+    "base": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader", "converters"},
 }
 # No file of these layers may import these, anywhere.
 FORBIDDEN_PACKAGES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -296,3 +297,15 @@ def test_weights(weights: list[dict[str, Any]], sizes: list[int], choose: int | 
     assert [stream.choose for stream in streams] == expected
     with pytest.raises(ValueError, match="proportion"):
         Stream.validate_weights([Stream(local="x", proportion=1), Stream(local="x")])
+
+
+def test_type_checkers_are_told_of_every_module_of_the_table() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "stubs", Path(__file__).parents[1] / "goldens" / "surface" / "stubs.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    expected = module.stubs()
+    assert {path: path.read_text() for path in Path(streaming.base.__file__).parent.rglob("*.pyi")} == expected

@@ -52,6 +52,10 @@ TABLE: dict[str, dict[str, str]] = {
         }
         for name in ("random", "stratified", "per_stream", "device_per_stream")
     },
+    "converters": {
+        name: f"streaming.converters.spark:{name}"
+        for name in ("SPARK_TO_MDS", "dataframe_to_mds", "infer_dataframe_schema", "is_json_compatible")
+    },
     "dataloader": {"StreamingDataLoader": "streaming.loader.loader:StreamingDataLoader"},
     "dataset": {
         "NEVER": "streaming.base.constant:NEVER",

@@ -1,0 +1,7 @@
+# Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
+from streaming.base.orders import batching_methods as batching_methods
+from streaming.base.orders import generate_work as generate_work
+from streaming.base.orders import generate_work_device_per_stream_batching as generate_work_device_per_stream_batching
+from streaming.base.orders import generate_work_per_stream_batching as generate_work_per_stream_batching
+from streaming.base.orders import generate_work_random_batching as generate_work_random_batching
+from streaming.base.orders import generate_work_stratified_batching as generate_work_stratified_batching

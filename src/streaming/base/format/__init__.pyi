@@ -1,0 +1,17 @@
+# Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
+from streaming.base.names import get_index_basename as get_index_basename
+from streaming.format.files import FileInfo as FileInfo
+from streaming.format.reader import CSVReader as CSVReader
+from streaming.format.reader import JSONReader as JSONReader
+from streaming.format.reader import MDSReader as MDSReader
+from streaming.format.reader import Reader as Reader
+from streaming.format.reader import TSVReader as TSVReader
+from streaming.format.reader import XSVReader as XSVReader
+from streaming.format.reader import readers as _readers
+from streaming.format.reader import reader_from_json as reader_from_json
+from streaming.write.writer import CSVWriter as CSVWriter
+from streaming.write.writer import JSONWriter as JSONWriter
+from streaming.write.writer import MDSWriter as MDSWriter
+from streaming.write.writer import TSVWriter as TSVWriter
+from streaming.write.writer import XSVWriter as XSVWriter
+_readers = _readers

@@ -1,0 +1,7 @@
+# Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
+from streaming.format.reader import CSVReader as CSVReader
+from streaming.format.reader import TSVReader as TSVReader
+from streaming.format.reader import XSVReader as XSVReader
+from streaming.write.writer import CSVWriter as CSVWriter
+from streaming.write.writer import TSVWriter as TSVWriter
+from streaming.write.writer import XSVWriter as XSVWriter

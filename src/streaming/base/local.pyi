@@ -1,0 +1,2 @@
+# Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
+from streaming.dataset.local import LocalDataset as LocalDataset
