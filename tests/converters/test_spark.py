@@ -136,3 +136,10 @@ def test_what_does_not_fit(session: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Cast"):
         infer_dataframe_schema(session.sql("select current_timestamp() as at"))
     assert not os.path.exists(out)
+
+
+def test_the_original_path() -> None:
+    from streaming.base.converters import dataframe_to_mds
+    from streaming.converters import spark
+
+    assert dataframe_to_mds is spark.dataframe_to_mds

@@ -11,14 +11,19 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pyspark import TaskContext
-from pyspark.sql import DataFrame
-from pyspark.sql import types as spark
-
-from streaming.core.errors import ConfigError, WorkerError
+from streaming.core.errors import ConfigError, MissingDependencyError, WorkerError
 from streaming.storage.url import is_local, join
 from streaming.write.merge import merge_index as merge_indexes
 from streaming.write.writer import MDSWriter
+
+try:
+    from pyspark import TaskContext
+    from pyspark.sql import DataFrame
+    from pyspark.sql import types as spark
+except ImportError as error:
+    raise MissingDependencyError(
+        "Converting a Spark DataFrame needs pyspark: pip install 'streaming-dataset[spark]', and Java."
+    ) from error
 
 __all__ = ["SPARK_TO_MDS", "dataframe_to_mds", "infer_dataframe_schema", "is_json_compatible"]
 
