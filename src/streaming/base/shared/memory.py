@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 import weakref
+from contextlib import suppress
 
 from streaming.base.constant import TICK
 from streaming.core.errors import ConfigError, WorkerError
@@ -43,7 +44,7 @@ class SharedMemory:
         self, name: str | None = None, create: bool | None = None, size: int = 0, auto_cleanup: bool = True
     ) -> None:
         self.name = name or f"{os.getpid()}_{os.urandom(6).hex()}"
-        self._path = os.path.join(_directory(), self.name.replace("/", "_"))
+        self._path = os.path.join(_path(), self.name.replace("/", "_"))
         self._pid = os.getpid()
         self.created = False
         if create is not False and size <= 0:
@@ -84,11 +85,19 @@ class SharedMemory:
             pass  # an array still looks at it: it goes with the array
         if self.created and self._pid == os.getpid():
             self.created = False
-            if os.path.exists(self._path):
+            with suppress(FileNotFoundError):
                 os.unlink(self._path)
+            with suppress(OSError):  # others are in it
+                os.rmdir(os.path.dirname(self._path))
 
     def _make(self, size: int) -> mmap.mmap:
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        while True:
+            _directory()
+            try:
+                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                break
+            except FileNotFoundError:
+                continue  # another process has just removed the directory, which was empty
         try:
             os.ftruncate(fd, size)
             self.created = True
@@ -117,12 +126,19 @@ def _clean_up(reference: weakref.ref[SharedMemory]) -> None:
 
 def list_names() -> list[str]:
     """Return the names of this user's blocks on this node."""
-    return sorted(os.listdir(_directory()))
+    try:
+        return sorted(os.listdir(_path()))
+    except FileNotFoundError:
+        return []
+
+
+def _path() -> str:
+    root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    return os.path.join(root, f"streaming-{os.getuid()}")
 
 
 def _directory() -> str:
-    root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
-    path = os.path.join(root, f"streaming-{os.getuid()}")
+    path = _path()
     os.makedirs(path, mode=0o700, exist_ok=True)
     if os.stat(path).st_uid != os.getuid():
         raise WorkerError(f"{path} belongs to another user, so it is not used for shared memory.")
