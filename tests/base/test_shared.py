@@ -117,3 +117,12 @@ def test_a_killed_job_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     _, memory = get_shm_prefix([str(tmp_path)], ["s3://x"], World(1, 1, 1, 0), retry=0)
     memory.cleanup()
+
+
+def test_nothing_is_left_at_exit() -> None:
+    code = (
+        "from streaming.base.shared import *; import numpy as np; "
+        f"SharedMemory(create=True, size=4); a = SharedArray(3, np.int8, {NAME + '-gone'!r})"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    assert not [name for name in list_names() if name.endswith("-gone")]

@@ -11,7 +11,6 @@ import mmap
 import os
 import tempfile
 import time
-import weakref
 from contextlib import suppress
 
 from streaming.base.constant import TICK
@@ -29,7 +28,7 @@ class SharedMemory:
         name: Its name; by default one that nobody has.
         create: True: make it. False: find it. ``None``: make it, or find it if somebody has.
         size: Its size in bytes, to make it.
-        auto_cleanup: Let it go when this process exits; whoever made it removes the name then too.
+        auto_cleanup: Remove the name when the process that made it exits.
 
     Attributes:
         name: Its name.
@@ -59,8 +58,9 @@ class SharedMemory:
             except FileExistsError:
                 self._map = self._find()
         self._view = memoryview(self._map)
-        if auto_cleanup:
-            atexit.register(_clean_up, weakref.ref(self))
+        if auto_cleanup and self.created:
+            # Not by the object: its name stays for others, even when it is gone itself.
+            atexit.register(_remove, self._path, self._pid)
 
     def __reduce__(self) -> tuple[type[SharedMemory], tuple[str, bool, int]]:
         """Pickle as the name, to be found."""
@@ -85,10 +85,7 @@ class SharedMemory:
             pass  # an array still looks at it: it goes with the array
         if self.created and self._pid == os.getpid():
             self.created = False
-            with suppress(FileNotFoundError):
-                os.unlink(self._path)
-            with suppress(OSError):  # others are in it
-                os.rmdir(os.path.dirname(self._path))
+            _remove(self._path, self._pid)
 
     def _make(self, size: int) -> mmap.mmap:
         while True:
@@ -118,10 +115,13 @@ class SharedMemory:
             os.close(fd)
 
 
-def _clean_up(reference: weakref.ref[SharedMemory]) -> None:
-    memory = reference()
-    if memory is not None:
-        memory.cleanup()
+def _remove(path: str, pid: int) -> None:
+    if pid != os.getpid():
+        return  # a forked child, which made nothing
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    with suppress(OSError):  # others are in it
+        os.rmdir(os.path.dirname(path))
 
 
 def list_names() -> list[str]:
