@@ -23,6 +23,7 @@ __all__ = [
     "detect_ranks",
     "explicit_ranks",
     "ranks_of_mesh",
+    "in_worker",
     "worker_of_process",
 ]
 
@@ -147,6 +148,12 @@ class World:
         """Return this world with the workers of the present process."""
         worker, num_workers = worker_of_process()
         return World(self.num_nodes, self.ranks_per_node, num_workers, self.rank * num_workers + worker)
+
+
+def in_worker() -> bool:
+    """Say whether this process is a ``DataLoader`` worker."""
+    data = sys.modules.get("torch.utils.data")
+    return data is not None and data.get_worker_info() is not None
 
 
 def worker_of_process() -> tuple[int, int]:

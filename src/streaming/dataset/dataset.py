@@ -12,7 +12,8 @@ from torch.utils.data import IterableDataset
 from streaming.cache.cache import ShardCache
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array
-from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, worker_of_process
+from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
+from streaming.dataset.caching import Cached
 from streaming.dataset.compat import DatasetDetails
 from streaming.dataset.config import (
     CacheArgs,
@@ -25,13 +26,11 @@ from streaming.dataset.iterate import iterate
 from streaming.dataset.ordering import Ordering
 from streaming.dataset.progress import Progress
 from streaming.dataset.registry import make_stream
+from streaming.dataset.resumption import Resumable
 from streaming.dataset.shards import ShardTable
-from streaming.dataset.state import restored_samples
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import refuse_double_sharding
-from streaming.order.inspect import EpochInspector
-from streaming.order.skips import Skips
 from streaming.storage.options import StorageOptions
 from streaming.storage.runtime import declare_worker
 
@@ -40,7 +39,7 @@ __all__ = ["StreamingDataset"]
 logger = logging.getLogger(__name__)
 
 
-class StreamingDataset(DatasetDetails, Array, IterableDataset[Any]):
+class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset[Any]):
     """A dataset that is streamed from where it is stored, in an order that does not depend on the hardware.
 
     Iterate it through a ``DataLoader`` (best a :class:`streaming.StreamingDataLoader`, which also checkpoints), or index it
@@ -282,7 +281,7 @@ class StreamingDataset(DatasetDetails, Array, IterableDataset[Any]):
             StreamingError: A shard could not be fetched or read. An epoch never ends early without an exception.
         """
         world = self._parallel_world().detect_workers()
-        if world.workers_per_rank > 1 or _in_worker():
+        if world.workers_per_rank > 1 or in_worker():
             declare_worker()
         refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
@@ -323,199 +322,6 @@ class StreamingDataset(DatasetDetails, Array, IterableDataset[Any]):
         world = World.of_ranks(ranks, 1, 0)
         return world if self.replication is None else world.replicate(self.replication)
 
-    @property
-    def next_epoch(self) -> int:
-        """The epoch that the next iteration will be; shared with this dataset's workers."""
-        return self._epochs.next_epoch
-
-    @next_epoch.setter
-    def next_epoch(self, epoch: int) -> None:
-        self._epochs.next_epoch = epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration the given epoch. Setting the same epoch again changes nothing.
-
-        An epoch that a loaded checkpoint is about to continue is still continued where the checkpoint says.
-
-        Raises:
-            ConfigError: The epoch is negative.
-        """
-        if epoch < 0:
-            raise ConfigError(f"epoch must not be negative, got {epoch}.")
-        self._epochs.set_epoch(epoch)
-
-    # -- checkpoints ---------------------------------------------------------------------------
-
-    def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
-        """Return a checkpoint.
-
-        Without ``num_samples``, the samples that this process itself has yielded count: right for a dataset that is iterated
-        directly, and in a ``DataLoader`` worker, where the checkpoint is that worker's own. Loaders that count what training
-        has consumed, as ``StreamingDataLoader`` does, pass it.
-
-        Args:
-            num_samples: Samples that training has consumed over all ranks: in this iteration, or, with
-                ``from_beginning``, in the epoch.
-            from_beginning: What ``num_samples`` counts from.
-
-        Returns:
-            Plain numbers and text by name, under 1 KB: where the run is, and what the order depends on.
-        """
-        if num_samples is None:
-            return self._own_state()
-        start = self._epochs.current()
-        offset = 0 if from_beginning else start.sample_in_epoch
-        return {
-            "epoch": start.epoch,
-            "sample_in_epoch": int(num_samples) + offset,
-            **self._ordering.state(start.settings, self._parallel_world()),
-            **({"skip": start.skips} if start.skips else {}),
-        }
-
-    def _own_state(self) -> dict[str, Any]:
-        """Return a checkpoint by what this process has yielded."""
-        progress = self._progress.own()
-        start = self._epochs.current()
-        if progress.start is None:
-            return self.state_dict(0)
-        worker, num_workers = worker_of_process()
-        if _in_worker():
-            start = progress.start
-            state = self._ordering.state(start.settings, self._parallel_world())
-            return {
-                "epoch": start.epoch,
-                "sample_in_epoch": start.sample_in_epoch,
-                **state,
-                "worker": [worker, num_workers, progress.yielded],
-            }
-        if progress.start.epoch != start.epoch:
-            return self.state_dict(0)
-        return self.state_dict(progress.yielded * self.num_data_ranks)
-
-    def load_state_dict(self, obj: Mapping[str, Any]) -> None:
-        """Have the next iteration continue where a checkpoint was made.
-
-        Call it on every rank before iterating. The number of nodes, ranks and workers may differ from that of the run
-        that made it, as long as the global batch is the same.
-
-        Args:
-            obj: What :meth:`state_dict` returned, here or in the original library.
-
-        Raises:
-            CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
-        """
-        settings = self._ordering.check_state(obj, self._parallel_world())
-        self._progress.own().restore(restored_samples(obj.get("worker"), _in_worker()))
-        skips = Skips(obj.get("skip") or ()).ranges
-        self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings, skips)
-
-    def skip_batches(self, batches: Sequence[tuple[int, int]], epoch: int | None = None) -> None:
-        """Leave ranges of global batches of an epoch out, on every rank: the data behind a loss spike, say.
-
-        Call it on every rank before iterating, after loading a checkpoint if there is one. Checkpoints remember it.
-
-        Args:
-            batches: Pairs of first global batch of the epoch and one past the last. They are added to those that are left
-                out already.
-            epoch: The epoch, by default the one that is iterated next.
-
-        Raises:
-            ConfigError: A range is empty, or lies in the past of the checkpoint that is resumed.
-
-        Example:
-            >>> dataset.load_state_dict(checkpoint)      # made at batch 41,000
-            >>> dataset.skip_batches([(41_200, 41_260)])
-        """
-        if self.batch_size is None:
-            raise ConfigError("batch_size is needed to skip batches.")
-        epoch = self.next_epoch if epoch is None else epoch
-        pending = self._epochs.pending(epoch)
-        new = Skips.of_batches(batches, self.batch_size * self.num_data_ranks)
-        position = Skips(pending.skips).position_after(pending.sample_in_epoch)
-        if pending.sample_in_epoch and new and new.ranges[0][0] < position:
-            raise ConfigError(
-                f"Batches to skip must lie ahead: the checkpoint is {position} samples into epoch {epoch}, the range begins "
-                f"at sample {new.ranges[0][0]}."
-            )
-        self._epochs.set_skips(epoch, Skips([*pending.skips, *new.ranges]).ranges)
-
-    def inspect_epoch(
-        self, epoch: int | None = None, num_nodes: int | None = None, ranks_per_node: int | None = None
-    ) -> EpochInspector:
-        """Ask which samples each global batch of an epoch holds, where a sample comes, and which shards a node needs when.
-
-        Args:
-            epoch: The epoch, by default the one that is iterated next.
-            num_nodes: Nodes of the job that is asked about, by default this one's.
-            ranks_per_node: Its ranks a node that get different samples, by default this job's.
-
-        Raises:
-            ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
-        """
-        if self.batch_size is None:
-            raise ConfigError("batch_size is needed to inspect an epoch: the order of samples depends on it.")
-        world = self._parallel_world()
-        nodes = num_nodes or world.num_nodes
-        world = World(nodes, ranks_per_node or world.ranks_per_node, 1, 0)
-        epoch = self.next_epoch if epoch is None else epoch
-        spec = self._ordering.spec(self._epochs.pending(epoch).settings, world)
-        return EpochInspector(spec, epoch, world.num_nodes, world.ranks_per_node)
-
-    # -- the cache -----------------------------------------------------------------------------
-
-    def stats(self) -> dict[str, int | float]:
-        """Return what happened so far, summed over this process and the ``DataLoader`` workers it started.
-
-        Returns:
-            Numbers by name: ``samples`` whose serving began; ``bytes_fetched`` and ``files_fetched`` from the stores;
-            ``retries``, ``throttled`` (the store asked to slow down) and ``corrupt`` (bytes that did not verify) attempts;
-            ``evictions`` and ``bytes_evicted``; ``waits`` of the reader for a shard and their ``wait_seconds``, which are
-            ``wait_seconds_queue`` (all download threads were busy), ``wait_seconds_other_process`` (it was fetching the
-            same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
-            ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
-            ``cache_limit``, 0 for none.
-        """
-        totals = self._cache.counters.totals()
-        stats: dict[str, int | float] = {}
-        for name, value in totals.items():
-            if name.startswith("wait_ns"):
-                stats[name.replace("wait_ns", "wait_seconds")] = value / 1e9
-            else:
-                stats[name] = value
-        return {**stats, "cache_usage": self._cache.usage, "cache_limit": self.cache_limit or 0}
-
-    @property
-    def cache_usage(self) -> int:
-        """Bytes on this node's disk that the dataset's cache holds."""
-        return self._cache.usage
-
-    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
-        """Make a shard present on this node.
-
-        Args:
-            shard_id: Index over the shards of all streams.
-            blocking: Wait until it is.
-
-        Raises:
-            ShardUnavailableError: It could not be fetched.
-        """
-        if blocking:
-            self._cache.get(shard_id)
-        else:
-            self._cache.prefetch(shard_id, 0.0)
-
-    def evict_shard(self, shard_id: int) -> None:
-        """Remove a shard from the cache. What this cache did not fetch stays."""
-        self._cache.evict(shard_id)
-
-    def evict_coldest_shard(self) -> None:
-        """Remove the shard that was used longest ago.
-
-        Raises:
-            ConfigError: There is none to remove.
-        """
-        self._cache.evict_coldest()
-
     def close(self) -> None:
         """Stop background threads and close open shards. The dataset can be used again."""
         self._cache.close()
@@ -532,12 +338,6 @@ _TABLE_NAMES = frozenset(
         "sample_offset_per_stream",
     )
 )
-
-
-def _in_worker() -> bool:
-    import torch.utils.data
-
-    return torch.utils.data.get_worker_info() is not None
 
 
 def _check_local_directories(streams: Sequence[Stream]) -> None:
