@@ -10,7 +10,7 @@ TEST_ARGS ?=
 demo: $(VENV)/.demo
 	$(BIN)/python examples/train_language_model.py $(DEMO_ARGS)
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.azurite
 	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 check: $(VENV)/.dev
@@ -31,6 +31,12 @@ $(VENV)/.torch: constraints.txt
 $(VENV)/.%: $(VENV)/.torch pyproject.toml
 	$(PIP) install -q -c constraints.txt -e '.[$*]'
 	touch $@
+
+# The emulator that the tests on Azure run against comes from npm; without that, they are skipped.
+$(VENV)/.azurite:
+	@if ! command -v npm >/dev/null; then echo "npm is not installed: the tests that need azurite are skipped"; \
+	elif npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3; then touch $@; \
+	else echo "azurite could not be installed: the tests that need it are skipped"; fi
 
 clean:
 	rm -rf $(VENV) demo-out .pytest_cache .hypothesis .ruff_cache

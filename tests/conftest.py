@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clouds import Clouds
 from sample_data import write_dataset
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
@@ -39,3 +40,10 @@ def make_dataset(tmp_path: Path) -> Callable[..., str]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clouds() -> Iterator[Clouds]:
+    """Emulators of clouds."""
+    with Clouds() as running:
+        yield running

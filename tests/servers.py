@@ -143,6 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send a whole reply."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
@@ -159,14 +160,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         wanted = self.headers.get("Range") if self.web.ranges else None
         if wanted is None:
-            self.reply(200, data)
+            self.reply(200, data, ETag=f'"{len(data)}"')
             return
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         start, end = int(first), min(int(last) + 1 if last else len(data), len(data))
         if start >= len(data):
             self.reply(416, Content_Range=f"bytes */{len(data)}")
         else:
-            self.reply(206, data[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(data)}")
+            self.reply(
+                206, data[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(data)}", ETag=f'"{len(data)}"'
+            )
 
     do_HEAD = do_GET
 
@@ -176,6 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
         if path is not None:
             self.web.objects[path] = data
             self.reply(201, ETag=f'"{len(data)}"')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self._begin() is not None:
+            self.reply(405)
 
     def do_DELETE(self) -> None:
         path = self._begin()

@@ -10,6 +10,7 @@ import pickle
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -242,6 +243,6 @@ def begin_worker(env: dict[str, str]) -> None:
     declare_worker()
 
 
-def run(name: str, url: str, scratch: str) -> None:
+def run(name: str, url: str, scratch: str, options: Any = None) -> None:
     """Run one check, in whatever process this is."""
-    CHECKS[name](open_store(url), scratch)
+    CHECKS[name](open_store(url, options), scratch)

@@ -51,10 +51,20 @@ _OTHER: Kind = (StorageError, "")
 
 _BY_CODE: dict[str, Kind] = {
     "NoSuchBucket": _BUCKET,
+    "ContainerNotFound": _BUCKET,
+    "ContainerBeingDeleted": _BUCKET,
+    "BucketNotFound": _BUCKET,
     "PermanentRedirect": _REGION,
     "ExpiredToken": _DENIED,
     "InvalidToken": _DENIED,
     "TokenRefreshRequired": _DENIED,
+    "AuthenticationFailed": _DENIED,
+    "InvalidAuthenticationInfo": _DENIED,
+    "InvalidAccessKeyId": _DENIED,
+    "NoAuthenticationInformation": _DENIED,
+    "PublicAccessNotPermitted": _DENIED,
+    "UserProjectMissing": _DENIED,
+    "ServerBusy": _THROTTLED,
     "SlowDown": _THROTTLED,
     "TooManyRequests": _THROTTLED,
     "RequestLimitExceeded": _THROTTLED,
@@ -85,6 +95,11 @@ _BY_TEXT: tuple[tuple[str, Kind], ...] = (
     ("/latest/api/token", _DENIED),
     ("WebIdentity", _DENIED),
     ("redential", _DENIED),
+    ("Invalid Access Key", _DENIED),
+    ("token request", _DENIED),
+    ("access token", _DENIED),
+    ("OAuth", _DENIED),
+    ("Wanted range starting at", (RangeError, "")),
     ("Range request not supported", (RangeIgnoredError, "")),
     ("non-partial response", (RangeIgnoredError, "")),
     ("HTTP error", _UNAVAILABLE),
@@ -124,7 +139,9 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     status, code = _found(_STATUS, text), _found(_CODE, text)
     kind, hint = _kind(error, text, int(status or 0), code)
     reason = f"the server answered {status}" if status else _reason(error, text)
-    message = redact_text(_found(_MESSAGE, text)).rstrip(".") if kind is not AccessDeniedError else ""
+    message = (
+        redact_text(_found(_MESSAGE, text)).partition("\n")[0].rstrip(".") if kind is not AccessDeniedError else ""
+    )
     said = ": ".join(part for part in (code, message) if part)
     parts = [f"{join(spec.url, path)}: {reason}{f' ({said})' if said else ''}.", spec.hints.get(hint, "")]
     return kind(" ".join(part for part in parts if part))

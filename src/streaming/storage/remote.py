@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from streaming.core.errors import (
@@ -25,6 +27,8 @@ from streaming.storage.url import check_path, redact
 __all__ = ["RemoteStore", "Resolve"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 Resolve = Callable[[str, Mapping[str, Any], bool], ClientSpec]
 """Makes a client's description of a URL, options, and whether the region must be looked up."""
@@ -51,6 +55,7 @@ class RemoteStore:
         self._options = seal(options)
         self._resolve = resolve
         self._found_spec: ClientSpec | None = None
+        self._public: ClientSpec | None = None
 
     def __repr__(self) -> str:
         return redact(self.url)
@@ -62,19 +67,19 @@ class RemoteStore:
     def get(self, path: str) -> bytes:
         """Return a whole object."""
         check_path(path)
-        return self._try(lambda spec: self._get(spec, path))
+        return self._read(lambda spec: self._get(spec, path))
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         check_path(path)
         if end <= start:
             return b""
-        return self._try(lambda spec: self._get_range(spec, path, start, end))
+        return self._read(lambda spec: self._get_range(spec, path, start, end))
 
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of an object."""
         check_path(path)
-        return self._try(lambda spec: self._call(spec, "head", path))
+        return self._read(lambda spec: self._call(spec, "head", path))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every object in and below the directory ``prefix``, in the order of their paths."""
@@ -82,7 +87,7 @@ class RemoteStore:
         if prefix:
             check_path(prefix)
         # The first page tells whether the bucket can be reached as it was resolved.
-        pages, first = self._try(lambda spec: _first_page(spec, prefix))
+        pages, first = self._read(lambda spec: _first_page(spec, prefix))
         yield from first
         for page in pages:
             yield from page
@@ -101,7 +106,7 @@ class RemoteStore:
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with open_target(target, offset) as out:
-            info, chunks = self._try(lambda spec: _reading(spec, path, offset, stall_timeout))
+            info, chunks = self._read(lambda spec: _reading(spec, path, offset, stall_timeout))
             at = offset
             for chunk in chunks:
                 write_all(out, chunk)
@@ -138,7 +143,7 @@ class RemoteStore:
     def exists_root(self) -> bool:
         """Say whether the bucket exists."""
         try:
-            self._try(lambda spec: self._call(spec, "probe", ""))
+            self._read(lambda spec: self._call(spec, "probe", ""))
         except ObjectNotFoundError:
             return False
         return True
@@ -146,6 +151,24 @@ class RemoteStore:
     def check_writable(self) -> None:
         """Check that the bucket exists and these credentials may use it."""
         self._try(lambda spec: self._call(spec, "probe", ""))
+
+    def _read(self, operation: Callable[[ClientSpec], T]) -> T:
+        """Do what may be done with a public bucket without credentials, if those that there are were refused."""
+        try:
+            return self._try(operation)
+        except AccessDeniedError:
+            public = self._public
+            if public is None:
+                raise
+            try:
+                result = operation(public)
+            except StorageError:
+                pass  # it is not public either: tell of the credentials
+            else:
+                logger.warning("%r: the credentials were refused, so it is read without any, as it is public.", self)
+                self._found_spec = public
+                return result
+            raise
 
     def _try(self, operation: Callable[[ClientSpec], T]) -> T:
         # No lock: threads that resolve at once find the same, and a fork could copy a lock in use.
@@ -166,7 +189,9 @@ class RemoteStore:
             return operation(again)
 
     def _find_spec(self, find_region: bool = False) -> ClientSpec:
-        return self._resolve(self.url, self._options.reveal(), find_region)
+        spec = self._resolve(self.url, self._options.reveal(), find_region)
+        self._public = spec.public
+        return replace(spec, public=None)
 
     @staticmethod
     def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:

@@ -7,12 +7,15 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.core.errors import AccessDeniedError
 from streaming.core.imports import optional_import
+from streaming.storage.compatible import region_of_host, virtual_only, with_bucket_in_host
 from streaming.storage.credentials import Login, Profile, find_login, profile_files, read_profile
+from streaming.storage.family import canonical, checked_endpoint, client_settings
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, split_bucket
@@ -20,7 +23,7 @@ from streaming.storage.url import redact, split_bucket
 __all__ = ["build_s3", "open_s3", "resolve_s3"]
 
 _OPTIONS = {
-    "access_key_id", "allow_http", "checksum_algorithm", "client_options", "credential_provider",
+    "access_key_id", "acl", "allow_http", "checksum_algorithm", "client_options", "credential_provider",
     "endpoint", "profile", "region", "request_payer", "retry_config", "secret_access_key",
     "server_side_encryption", "session_token", "skip_signature", "sse_kms_key_id", "unsigned_payload",
     "virtual_hosted_style_request",
@@ -36,7 +39,7 @@ _ALIASES = {
 }
 _PREFIX = "AWS_"
 _AWS = "https://s3.amazonaws.com"
-_AWS_HOST = re.compile(r"s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com")
+_KEYS = ("access_key_id", "secret_access_key", "session_token", "credential_provider")
 _REGION_S = 10.0
 
 
@@ -47,16 +50,18 @@ def open_s3(url: str, options: Mapping[str, Any]) -> RemoteStore:
         url: The root.
         options: ``endpoint`` (else ``S3_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), ``region``,
             ``profile``, ``access_key_id``, ``secret_access_key``, ``session_token``, ``skip_signature``,
-            ``request_payer``, ``virtual_hosted_style_request``, ``server_side_encryption`` and others of the client,
-            and ``client_options`` and ``retry_config`` as it takes them. The names of boto3 are understood as well.
+            ``request_payer`` (else ``MOSAICML_STREAMING_AWS_REQUESTER_PAYS``, a list of buckets), ``acl`` of what is
+            written (else ``S3_CANNED_ACL``), ``virtual_hosted_style_request``, ``server_side_encryption`` and others of
+            the client, and ``client_options`` and ``retry_config`` as it takes them. The names of boto3 are understood
+            as well.
 
     Raises:
         ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
     """
     split_bucket(url)
-    canonical = _canonical(options)
-    _endpoint(canonical, {}, Profile("", {}))
-    return RemoteStore(url, canonical, resolve_s3)
+    found = canonical(options, "s3", _OPTIONS, _ALIASES, prefix="aws_")
+    _endpoint(found, {}, Profile("", {}))
+    return RemoteStore(url, found, resolve_s3)
 
 
 def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
@@ -76,23 +81,24 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     profile = read_profile(options, environ)
     login = find_login(options, environ, profile)
     endpoint = _endpoint(options, environ, profile)
-    settings = {name: value for name, value in options.items() if name not in ("profile", "allow_http")}
-    settings.update(login.settings)
-    plain = options.get("allow_http", (endpoint or "").startswith("http://"))
-    settings["client_options"] = {"allow_http": bool(plain), **options.get("client_options", {})}
+    own = {name: value for name, value in options.items() if name not in ("acl", "profile", "allow_http")}
+    settings = {**own, **client_settings(options, endpoint), **login.settings}
     settings.update(bucket=bucket, prefix=prefix or None, region=_region(options, environ, profile, endpoint))
+    virtual = _is_virtual(options, environ, profile, endpoint)
+    settings["virtual_hosted_style_request"] = virtual
     if endpoint:
-        settings["endpoint"] = endpoint
+        settings["endpoint"] = with_bucket_in_host(endpoint, bucket) if virtual else endpoint
     if find_region:
         settings["region"] = _region_of_bucket(endpoint or _AWS, bucket) or settings["region"]
     payers = environ.get("MOSAICML_STREAMING_AWS_REQUESTER_PAYS", "").split(",")
     if bucket in (name.strip() for name in payers):
         settings["request_payer"] = True
-    return ClientSpec(
+    acl = options.get("acl") or environ.get("S3_CANNED_ACL")
+    spec = ClientSpec(
         redact(url),
         "streaming.storage.s3:build_s3",
         settings,
-        write_headers={"x-amz-acl": environ["S3_CANNED_ACL"]} if environ.get("S3_CANNED_ACL") else {},
+        write_headers={"x-amz-acl": str(acl)} if acl else {},
         hints=_hints(login, endpoint, str(settings["region"])),
         env_prefix=_PREFIX,
         environ={
@@ -100,6 +106,10 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
             **profile_files(environ),
         },
     )
+    if settings.get("skip_signature") or settings.get("request_payer"):
+        return spec
+    open_to_all = {name: value for name, value in settings.items() if name not in (*login.settings, *_KEYS)}
+    return replace(spec, public=replace(spec, settings={**open_to_all, "skip_signature": True}, write_headers={}))
 
 
 def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
@@ -136,19 +146,6 @@ class _Keys:
         return {**self._keys, "token": None, "expires_at": None}
 
 
-def _canonical(options: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for given, value in options.items():
-        name = given.lower().removeprefix("aws_")
-        name = _ALIASES.get(name, name)
-        if name not in _OPTIONS:
-            known = ", ".join(sorted(_OPTIONS))
-            raise ConfigError(f"Unknown storage option {given!r} for s3://. Known: {known}.")
-        if value is not None:
-            found[name] = value
-    return found
-
-
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:
     names = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     candidates = [("the option endpoint", options.get("endpoint"))]
@@ -157,9 +154,7 @@ def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: P
     for source, value in candidates:
         if not value:
             continue
-        if not re.match(r"https?://[^/]", value):
-            raise ConfigError(f"{source} is {redact(value)!r}; expected http://host or https://host.")
-        return str(value).rstrip("/")
+        return checked_endpoint(source, value)
     return None
 
 
@@ -169,14 +164,25 @@ def _region(
     profile: Profile,
     endpoint: str | None,
 ) -> str:
-    host = _AWS_HOST.search(endpoint or "")
     return (
         options.get("region")
         or environ.get("AWS_REGION")
         or environ.get("AWS_DEFAULT_REGION")
         or profile.values.get("region")
-        or (host.group(1) if host else "us-east-1")
+        or region_of_host(endpoint)
+        or "us-east-1"
     )
+
+
+def _is_virtual(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile, endpoint: str | None) -> bool:
+    """Say whether the bucket is a part of the host's name rather than of the path."""
+    if "virtual_hosted_style_request" in options:
+        return bool(options["virtual_hosted_style_request"])
+    told = environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
+    if told:
+        return told.lower() in ("1", "true", "yes")
+    style = re.search(r"addressing_style\s*=\s*(\w+)", profile.values.get("s3", ""))
+    return virtual_only(endpoint) or (style is not None and style.group(1) == "virtual")
 
 
 def _region_of_bucket(endpoint: str, bucket: str) -> str | None:

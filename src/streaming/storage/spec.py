@@ -28,6 +28,7 @@ class ClientSpec:
         hints: What to advise when an operation fails, by the kind of failure (see ``failures``).
         env_prefix: Variables that begin like this may be read when the client is built; ``''`` for none.
         environ: Those variables. They may hold secrets as well.
+        public: The client to read with when this one's credentials are refused: one that has none.
     """
 
     url: str
@@ -37,6 +38,7 @@ class ClientSpec:
     hints: Mapping[str, str] = field(default_factory=dict[str, str])
     env_prefix: str = ""
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    public: ClientSpec | None = None
 
     def __repr__(self) -> str:
         return f"ClientSpec({self.url})"

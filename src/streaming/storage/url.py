@@ -11,6 +11,8 @@ from streaming.core.errors import ConfigError
 __all__ = ["check_path", "is_local", "join", "redact", "redact_text", "scheme_of", "split_bucket"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# What is before the @ of these names a bucket or container, and is no secret.
+_NAMED = {"abfs", "abfss", "az", "azure", "azure-dl", "oci"}
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
 
 
@@ -79,7 +81,9 @@ def redact(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return url.partition("://")[0] + "://***"
-    host = parts.netloc.rpartition("@")[2]
+    user, _, host = parts.netloc.rpartition("@")
+    if parts.scheme.lower() in _NAMED and ":" not in user:
+        host = parts.netloc
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
