@@ -28,8 +28,8 @@ def test_writing_needs_no_torch() -> None:
 
 @pytest.mark.parametrize("name", streaming.__all__)
 def test_every_public_name_resolves(name: str) -> None:
-    # streaming.write is a package that can be called.
-    assert getattr(streaming, name).__name__.removeprefix("streaming.") == name
+    value = getattr(streaming, name)
+    assert value.__name__.removeprefix("streaming.") == name
 
 
 def test_unknown_name() -> None:

@@ -19,17 +19,17 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"core"},
     "order": {"core"},
     "cache": {"core", "format", "storage"},
-    "write": {"core", "format", "storage"},
+    "writing": {"core", "format", "storage"},
     "dataset": {"core", "format", "storage", "order", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
-    "cli": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader"},
-    "converters": {"core", "storage", "write"},
+    "cli": {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader"},
+    "converters": {"core", "storage", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     **{
         name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
         for name in ("text", "vision", "multimodal")
     },
-    "base": {"core", "format", "storage", "order", "cache", "write", "dataset", "loader", "converters"},
+    "base": {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"},
 }
 # No file of these layers may import these, anywhere.
 FORBIDDEN_PACKAGES = {
@@ -37,7 +37,7 @@ FORBIDDEN_PACKAGES = {
     "format": {"torch", "obstore", "requests"},
     "order": {"torch", "obstore", "os", "time", "random", "threading"},
     "storage": {"torch", "numpy"},
-    "write": {"torch"},
+    "writing": {"torch"},
     "cache": {"torch", "obstore"},
 }
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from streaming.dataset.local import LocalDataset as LocalDataset
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
-    from streaming.write.bulk import write as write
-    from streaming.write.merge import merge_index as merge_index
-    from streaming.write.report import WriteReport as WriteReport
-    from streaming.write.writer import CSVWriter as CSVWriter
-    from streaming.write.writer import JSONWriter as JSONWriter
-    from streaming.write.writer import MDSWriter as MDSWriter
-    from streaming.write.writer import TSVWriter as TSVWriter
-    from streaming.write.writer import XSVWriter as XSVWriter
+    from streaming.writing.bulk import write as write
+    from streaming.writing.merge import merge_index as merge_index
+    from streaming.writing.report import WriteReport as WriteReport
+    from streaming.writing.writer import CSVWriter as CSVWriter
+    from streaming.writing.writer import JSONWriter as JSONWriter
+    from streaming.writing.writer import MDSWriter as MDSWriter
+    from streaming.writing.writer import TSVWriter as TSVWriter
+    from streaming.writing.writer import XSVWriter as XSVWriter
 
 __version__ = "1.0.0.dev0"
 
@@ -52,23 +52,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CSVWriter": "streaming.write.writer",
-    "JSONWriter": "streaming.write.writer",
+    "CSVWriter": "streaming.writing.writer",
+    "JSONWriter": "streaming.writing.writer",
     "LocalDataset": "streaming.dataset.local",
-    "MDSWriter": "streaming.write.writer",
+    "MDSWriter": "streaming.writing.writer",
     "Stream": "streaming.dataset.stream",
     "StreamingDataLoader": "streaming.loader.loader",
     "StreamingDataset": "streaming.dataset.dataset",
     "StreamingError": "streaming.core.errors",
-    "TSVWriter": "streaming.write.writer",
-    "WriteReport": "streaming.write.report",
-    "XSVWriter": "streaming.write.writer",
+    "TSVWriter": "streaming.writing.writer",
+    "WriteReport": "streaming.writing.report",
+    "XSVWriter": "streaming.writing.writer",
     "base": "streaming.base",
-    "merge_index": "streaming.write.merge",
+    "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",
     "text": "streaming.text",
     "vision": "streaming.vision",
-    "write": "streaming.write",  # a package that can be called
+    "write": "streaming.writing.bulk",
 }
 
 
@@ -77,8 +77,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'streaming' has no attribute {name!r}")
-    module = import_module(home)
-    value = module if home == f"{__name__}.{name}" else getattr(module, name)
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

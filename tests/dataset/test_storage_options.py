@@ -16,7 +16,7 @@ import torch
 import streaming
 from streaming import JSONWriter, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ConfigError
-from streaming.write.merge import merge_index
+from streaming.writing.merge import merge_index
 
 from sample_data import COLUMNS, sample, write_dataset
 from servers import S3Server, s3_server

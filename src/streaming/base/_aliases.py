@@ -19,7 +19,7 @@ __all__ = ["TABLE", "home_of", "install"]
 _PACKAGE = "streaming.base"
 
 # A name alone stands for an object of that name in the module that the key names.
-_WRITERS = "streaming.write.writer"
+_WRITERS = "streaming.writing.writer"
 _READER = "streaming.format.reader"
 _ENCODINGS = "streaming.format.encodings"
 _ORDERS = "streaming.base.orders"

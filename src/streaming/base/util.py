@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from streaming.core.errors import ConfigError, WorkerError
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
-from streaming.write.merge import merge_index
+from streaming.writing.merge import merge_index
 
 __all__ = [
     "bytes_to_int",

@@ -17,7 +17,7 @@ from streaming.storage.local import LocalStore
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
 from streaming.storage.url import redact
-from streaming.write.report import show_bytes
+from streaming.writing.report import show_bytes
 
 __all__ = ["run"]
 

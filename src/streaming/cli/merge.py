@@ -8,8 +8,8 @@ from streaming.cli.output import print_json, print_line
 from streaming.cli.source import read_source
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.storage.url import redact
-from streaming.write.merge import merge_index
-from streaming.write.partitions import find_partitions
+from streaming.writing.merge import merge_index
+from streaming.writing.partitions import find_partitions
 
 __all__ = ["run"]
 

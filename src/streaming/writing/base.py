@@ -10,8 +10,8 @@ from typing import Any
 from streaming.core.errors import ConfigError, UploadError
 from streaming.format.formats import ShardEncoder
 from streaming.format.index import dump_index
-from streaming.write.entries import INDEX_NAME, next_shard_number, read_entries
-from streaming.write.target import Target
+from streaming.writing.entries import INDEX_NAME, next_shard_number, read_entries
+from streaming.writing.target import Target
 
 __all__ = ["Base"]
 

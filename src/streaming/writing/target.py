@@ -18,8 +18,8 @@ from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 from streaming.storage.url import redact
-from streaming.write.claim import Claim
-from streaming.write.entries import INDEX_NAME
+from streaming.writing.claim import Claim
+from streaming.writing.entries import INDEX_NAME
 
 __all__ = ["WORK_NAME", "Target", "split_out"]
 

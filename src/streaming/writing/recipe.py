@@ -13,7 +13,7 @@ from typing import Any
 from streaming.core.errors import SampleError, ShardTooLargeError
 from streaming.format.encodings import mds_encode
 from streaming.format.formats import ShardEncoder, make_shard_encoder
-from streaming.write.build import build_shard
+from streaming.writing.build import build_shard
 
 __all__ = ["Recipe", "encode_rows", "make_files", "pack_rows"]
 

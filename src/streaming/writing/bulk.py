@@ -16,15 +16,15 @@ from typing import Any
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
-from streaming.write.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
-from streaming.write.infer import infer_columns
-from streaming.write.journal import Finished
-from streaming.write.pipeline import Pipeline
-from streaming.write.recipe import Recipe
-from streaming.write.report import WriteReport
-from streaming.write.resume import begin, checked_row, skip
-from streaming.write.target import WORK_NAME, Target, split_out
-from streaming.write.workers import WorkerPool, default_workers
+from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
+from streaming.writing.infer import infer_columns
+from streaming.writing.journal import Finished
+from streaming.writing.pipeline import Pipeline
+from streaming.writing.recipe import Recipe
+from streaming.writing.report import WriteReport
+from streaming.writing.resume import begin, checked_row, skip
+from streaming.writing.target import WORK_NAME, Target, split_out
+from streaming.writing.workers import WorkerPool, default_workers
 
 __all__ = ["write"]
 
@@ -65,7 +65,7 @@ def write(
         iterable: Samples: mappings with a value for each column. It is consumed in this process.
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
         columns: Encoding of each column, by name; ``None``: inferred from the first rows (see
-            :func:`streaming.write.infer.infer_columns`).
+            :func:`streaming.writing.infer.infer_columns`).
         workers: Number of processes; default: one for each core that this process may use. 0: none.
         compression: As for :class:`MDSWriter`, like the arguments below.
         hashes: Hash algorithms to record for every file.

@@ -18,8 +18,8 @@ from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.url import join, redact
-from streaming.write.entries import INDEX_NAME, file_names, map_names, read_entries
-from streaming.write.partitions import Place, by_numbers, find_partitions, parse_partition, parse_place, paths_below
+from streaming.writing.entries import INDEX_NAME, file_names, map_names, read_entries
+from streaming.writing.partitions import Place, by_numbers, find_partitions, parse_partition, parse_place, paths_below
 
 __all__ = ["IndexMissingError", "IndexUnavailableError", "merge_index"]
 

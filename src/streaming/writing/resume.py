@@ -12,11 +12,11 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.format.hashing import get_hash
 from streaming.format.index import dump_index
-from streaming.write.base import Base
-from streaming.write.entries import INDEX_NAME
-from streaming.write.journal import Finished, Journal, fingerprint
-from streaming.write.recipe import Recipe
-from streaming.write.target import WORK_NAME, Target
+from streaming.writing.base import Base
+from streaming.writing.entries import INDEX_NAME
+from streaming.writing.journal import Finished, Journal, fingerprint
+from streaming.writing.recipe import Recipe
+from streaming.writing.target import WORK_NAME, Target
 
 __all__ = ["begin", "checked_row", "skip"]
 

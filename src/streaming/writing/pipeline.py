@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streaming.write.base import Base
-from streaming.write.journal import Finished, Journal, fingerprint
-from streaming.write.recipe import Piece, Recipe, encode_rows, make_files, pack_rows
-from streaming.write.target import WORK_NAME, Target
-from streaming.write.workers import WorkerPool
+from streaming.writing.base import Base
+from streaming.writing.journal import Finished, Journal, fingerprint
+from streaming.writing.recipe import Piece, Recipe, encode_rows, make_files, pack_rows
+from streaming.writing.target import WORK_NAME, Target
+from streaming.writing.workers import WorkerPool
 
 if TYPE_CHECKING:
     from typing_extensions import Self

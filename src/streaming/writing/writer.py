@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError
 from streaming.format.formats import make_shard_encoder
-from streaming.write.base import Base
-from streaming.write.build import build_shard
-from streaming.write.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
-from streaming.write.target import Target
+from streaming.writing.base import Base
+from streaming.writing.build import build_shard
+from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
+from streaming.writing.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
