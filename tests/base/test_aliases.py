@@ -154,6 +154,14 @@ def test_a_stream_is_told_of_methods_that_are_not_called() -> None:
                 return 0
 
 
+def test_a_dataset_is_told_of_methods_that_are_not_called() -> None:
+    with pytest.warns(UserWarning, match="_get_work"):
+
+        class Reordering(StreamingDataset):  # pyright: ignore[reportUnusedClass]
+            def _get_work(self, epoch: int, sample_in_epoch: int) -> Any:
+                return []
+
+
 class VaultDownloader(CloudDownloader):
     """Fetches from a directory that the test names, by URLs of a scheme of its own."""
 

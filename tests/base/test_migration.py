@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +59,42 @@ def test_small_things(tmp_path: Path) -> None:
     assert [each["id"] for each in fetched[np.arange(60) % 20 == 0]] == [0, 20, 40]
     fetched.close()
     assert not any(is_mds_encoding(name) for name in ("x:y", "int:3", "ndarray:zz"))
+
+
+RUN = """
+import os, signal, sys
+from streaming import StreamingDataset, StreamingDataLoader
+from streaming.base.util import clean_stale_shared_memory
+
+if __name__ == "__main__":
+    clean_stale_shared_memory()
+    remote, local, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    dataset = StreamingDataset(remote=remote, local=local, batch_size=10, shuffle=True, predownload=10)
+    loader = StreamingDataLoader(dataset, batch_size=10, num_workers=2, persistent_workers=True)
+    seen = []
+    for epoch in range(2):
+        for batch in loader:
+            seen += batch["id"].tolist()
+            if len(seen) == stop:
+                os.killpg(0, signal.SIGKILL)
+    print(len(seen), sorted(seen[:1000]) == sorted(seen[1000:]) == list(range(1000)))
+"""
+
+
+def test_killed_and_started_again(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "remote", 1000)
+    (tmp_path / "run.py").write_text(RUN)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "remote"), str(tmp_path / "local")]
+    for stop in (50, 1300):
+        done = subprocess.run([*command, str(stop)], timeout=100, check=False, start_new_session=True)
+        assert done.returncode == -signal.SIGKILL
+    every = [
+        subprocess.Popen([*command, "-1"], stdout=subprocess.PIPE, text=True, start_new_session=True) for _ in range(2)
+    ]
+    try:
+        for process in every:
+            assert process.communicate(timeout=100)[0].split() == ["2000", "True"]
+    finally:
+        for process in every:
+            process.kill()
+            process.wait()

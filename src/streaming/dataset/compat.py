@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetDetails"]
 
+# Methods by which the original iterates, and this library does not.
+_NOT_CALLED = (
+    "_attach_work",
+    "_each_sample_id",
+    "_get_work",
+    "_prepare_thread",
+    "_ready_thread",
+    "_resume",
+    "_resume_incr_epoch",
+    "_share_work",
+    "on_exception",
+)
+
 
 class DatasetDetails:
     """Attributes of a ``StreamingDataset`` that are worked out when they are asked for."""
@@ -40,6 +54,17 @@ class DatasetDetails:
         _ordering: Ordering
 
         def _parallel_world(self) -> World: ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Tell the author of a dataset that a method of it will not be called."""
+        super().__init_subclass__(**kwargs)
+        dead = [name for name in _NOT_CALLED if name in vars(cls)]
+        if dead:
+            warnings.warn(
+                f"{cls.__name__} overrides {', '.join(dead)}, which iterating does not call. Override `__getitem__` or "
+                "`get_item` to change samples; register a shuffle or a batching method to change their order.",
+                stacklevel=2,
+            )
 
     @property
     def shards(self) -> list[Reader]:
