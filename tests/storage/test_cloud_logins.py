@@ -267,6 +267,14 @@ def test_the_acl_is_part_of_what_is_signed(web: WebServer, monkeypatch: pytest.M
     assert "x-amz-acl" not in read
 
 
+@pytest.mark.parametrize(("url", "path"), [("gs://bucket", "/bucket/a"), ("oci://bucket@n", "/bucket/a")])
+def test_relatives_of_s3_delete_one_by_one(url: str, path: str, web: WebServer) -> None:
+    web.objects["bucket/a"] = b"1"
+    open_store(url, {"key": "k", "secret": "s", "endpoint": web.url}).delete("a")
+    assert [(method, where) for method, where, _ in web.requests] == [("DELETE", path)]
+    assert not web.objects
+
+
 def test_options_by_two_names() -> None:
     with pytest.raises(ConfigError, match="'access_key_id' is given twice"):
         open_store("s3://bucket", {"key": "a", "access_key_id": "b"})

@@ -19,6 +19,7 @@ from streaming.storage.registry import open_store, options_for
 from streaming.storage.runtime import declare_worker
 from streaming.storage.store import Store
 
+from clouds import Clouds
 from servers import S3Server, WebServer
 
 SECRET = "hunter2SECRET"
@@ -189,6 +190,16 @@ def test_a_store_of_the_user_keeps_its_prefix(endpoint: str, s3: S3Server) -> No
     open_store(f"s3://{bucket}/data/train", given).put("a", b"1")
     plain = open_store(f"s3://{bucket}", {**KEYS, "endpoint": endpoint})
     assert [info.path for info in plain.list()] == ["own/data/train/a"]
+
+
+def test_an_azure_store_of_the_user_has_the_container(clouds: Clouds) -> None:
+    place = clouds.place("azure")
+    container = place.url.split("/")[3]
+    open_store(place.url, place.options).put("a", b"1")
+    given = obstore.store.AzureStore(container, config=place.options, client_options={"allow_http": True})
+    store = open_store(place.url, given)
+    assert store.get("a") == b"1"
+    assert b"Eby8" not in pickle.dumps(store)
 
 
 def test_an_http_store_of_the_user(web: WebServer) -> None:

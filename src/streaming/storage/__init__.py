@@ -7,5 +7,6 @@ sealed, ``renewing`` asks a function for it, and ``ready`` takes a client that a
 that all network families share, ``spec`` what it takes to build its client, ``operations`` what is done with that,
 ``failures`` what becomes of the client's exceptions. ``runtime`` decides where operations run: in this process
 (``direct``), or in one that ``client`` starts (``helper``) and talks to by ``wire``, because the network client does not
-survive a fork. ``target`` is the local file of a download, ``retry`` the policy, for callers to apply.
+survive a fork. ``gate`` bounds the requests under way. ``target`` is the local file of a download, ``retry`` the policy,
+for callers to apply.
 """

@@ -9,7 +9,10 @@ from urllib.parse import unquote, urlsplit
 from streaming.core.errors import ConfigError
 from streaming.storage.url import redact, scheme_of
 
-__all__ = ["AzurePlace", "azure_place"]
+__all__ = ["AZURE_SCHEMES", "AzurePlace", "azure_place"]
+
+#: The schemes whose URLs these are.
+AZURE_SCHEMES = frozenset({"abfs", "abfss", "az", "azure", "azure-dl"})
 
 _CONTAINER = re.compile(r"\$?[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])?")
 _SUFFIX = "core.windows.net"

@@ -76,5 +76,6 @@ def compatible_spec(
         "endpoint": endpoint,
         "region": region,
         "virtual_hosted_style_request": False,
+        "single_deletes": True,  # not all of them know of deleting several objects at once
     }
     return ClientSpec(redact(url), "streaming.storage.s3:build_s3", settings, hints=hints, env_prefix="AWS_")

@@ -34,13 +34,17 @@ def canonical(
     for given, value in options.items():
         name = str(given).lower().removeprefix(prefix)
         name = aliases.get(name, name)
-        if name not in known:
-            raise ConfigError(f"Unknown storage option {given!r} for {scheme}://. Known: {', '.join(sorted(known))}.")
+        if name not in known and name != "max_concurrency":
+            names = ", ".join(sorted({*known, "max_concurrency"}))
+            raise ConfigError(f"Unknown storage option {given!r} for {scheme}://. Known: {names}.")
         if value is None:
             continue
         if name in found:
             raise ConfigError(f"The storage option {name!r} is given twice, once as {given!r}. Give it once.")
         found[name] = value
+    most = found.get("max_concurrency", 1)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise ConfigError(f"The storage option max_concurrency is {most!r}; expected a whole number from 1.")
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UnavailableError
+from streaming.storage.family import canonical
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.store import ObjectInfo
@@ -69,11 +70,7 @@ def open_http(url: str, options: Mapping[str, Any]) -> HttpStore:
     """
     if not urlsplit(url).hostname:
         raise ConfigError(f"{redact(url)!r} names no host; expected https://host/path.")
-    for name in options:
-        if name not in _OPTIONS:
-            known = ", ".join(sorted(_OPTIONS))
-            raise ConfigError(f"Unknown storage option {name!r} for http://. Known: {known}.")
-    return HttpStore(url, options, resolve_http)
+    return HttpStore(url, canonical(options, "http", _OPTIONS, {}), resolve_http)
 
 
 def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:

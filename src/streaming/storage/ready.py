@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import ConfigError
+from streaming.storage.azure_url import AZURE_SCHEMES, azure_place
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import redact
+from streaming.storage.url import redact, scheme_of
 
 __all__ = ["build_ready", "open_ready", "resolve_ready"]
 
@@ -53,7 +54,7 @@ def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     del find_region
     client = options["client"]
     kind = _kind(client)
-    path = unquote(urlsplit(url).path).strip("/")
+    path = _path(url, client)
     settings: dict[str, Any] = {"kind": kind}
     if kind == "HTTPStore":
         settings["url"] = "/".join(part for part in (str(client.url).rstrip("/"), path) if part)
@@ -75,6 +76,13 @@ def build_ready(kind: str, **settings: Any) -> Any:
     import obstore.store
 
     return getattr(obstore.store, kind)(**settings)
+
+
+def _path(url: str, client: Any) -> str:
+    """Return what comes after the bucket."""
+    if scheme_of(url) in AZURE_SCHEMES:
+        return azure_place(url, dict(getattr(client, "config", {})).get("account_name")).prefix
+    return unquote(urlsplit(url).path).strip("/")
 
 
 def _kind(client: Any) -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.storage.failures import RangeError, RangeIgnoredError, WrongRegionError
+from streaming.storage.gate import MAX_CONCURRENCY, gate_of
 from streaming.storage.options import Sealed, seal
 from streaming.storage.runtime import executor
 from streaming.storage.spec import ClientSpec
@@ -54,8 +56,10 @@ class RemoteStore:
         self.url = url
         self._options = seal(options)
         self._resolve = resolve
+        self._place = "/".join(redact(url).split("/", 3)[:3])
         self._found_spec: ClientSpec | None = None
         self._public: ClientSpec | None = None
+        self._is_elsewhere = False
 
     def __repr__(self) -> str:
         return redact(self.url)
@@ -67,19 +71,22 @@ class RemoteStore:
     def get(self, path: str) -> bytes:
         """Return a whole object."""
         check_path(path)
-        return self._read(lambda spec: self._get(spec, path))
+        with self._turn(path):
+            return self._read(lambda spec: self._get(spec, path))
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         check_path(path)
         if end <= start:
             return b""
-        return self._read(lambda spec: self._get_range(spec, path, start, end))
+        with self._turn(path):
+            return self._read(lambda spec: self._get_range(spec, path, start, end))
 
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of an object."""
         check_path(path)
-        return self._read(lambda spec: self._call(spec, "head", path))
+        with self._turn(path):
+            return self._read(lambda spec: self._call(spec, "head", path))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every object in and below the directory ``prefix``, in the order of their paths."""
@@ -105,7 +112,7 @@ class RemoteStore:
         """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
-        with open_target(target, offset) as out:
+        with self._turn(path), open_target(target, offset) as out:
             info, chunks = self._read(lambda spec: _reading(spec, path, offset, stall_timeout))
             at = offset
             for chunk in chunks:
@@ -131,14 +138,18 @@ class RemoteStore:
         # A part is sent without a word from the server, and an upload has at most 10,000.
         part = max(_MIN_PART, -(-size // _MAX_PARTS))
         stall, limit = _REPLY_S + part / _SLOWEST, _REPLY_S + size / _SLOWEST
-        self._try(
-            lambda spec: executor().call(spec.for_writing(), name, path, given, part, stall_s=stall, limit_s=2 * limit)
-        )
+        with self._turn(path):
+            self._try(
+                lambda spec: executor().call(
+                    spec.for_writing(), name, path, given, part, stall_s=stall, limit_s=2 * limit
+                )
+            )
 
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""
         check_path(path)
-        self._try(lambda spec: self._call(spec, "delete", path))
+        with self._turn(path):
+            self._try(lambda spec: self._call(spec, "delete", path))
 
     def exists_root(self) -> bool:
         """Say whether the bucket exists."""
@@ -151,6 +162,10 @@ class RemoteStore:
     def check_writable(self) -> None:
         """Check that the bucket exists and these credentials may use it."""
         self._try(lambda spec: self._call(spec, "probe", ""))
+
+    def _turn(self, path: str) -> AbstractContextManager[None]:
+        most = int(self._options.reveal().get("max_concurrency", MAX_CONCURRENCY))
+        return gate_of(self._place, most).turn(f"{self!r}/{path}")
 
     def _read(self, operation: Callable[[ClientSpec], T]) -> T:
         """Do what may be done with a public bucket without credentials, if those that there are were refused."""
@@ -177,7 +192,8 @@ class RemoteStore:
         try:
             return operation(spec)
         except WrongRegionError:
-            spec = self._found_spec = self._find_spec(find_region=True)
+            self._is_elsewhere = True
+            spec = self._found_spec = self._find_spec()
             return operation(spec)
         except AccessDeniedError:
             # Credentials may have been renewed since they were found.
@@ -188,8 +204,8 @@ class RemoteStore:
             self._found_spec = again
             return operation(again)
 
-    def _find_spec(self, find_region: bool = False) -> ClientSpec:
-        spec = self._resolve(self.url, self._options.reveal(), find_region)
+    def _find_spec(self) -> ClientSpec:
+        spec = self._resolve(self.url, self._options.reveal(), self._is_elsewhere)
         self._public = spec.public
         return replace(spec, public=None)
 

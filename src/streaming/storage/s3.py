@@ -7,6 +7,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,7 +82,11 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     profile = read_profile(options, environ)
     login = find_login(options, environ, profile)
     endpoint = _endpoint(options, environ, profile)
-    own = {name: value for name, value in options.items() if name not in ("acl", "profile", "allow_http")}
+    own = {
+        name: value
+        for name, value in options.items()
+        if name not in ("acl", "profile", "allow_http", "max_concurrency")
+    }
     settings = {**own, **client_settings(options, endpoint), **login.settings}
     settings.update(bucket=bucket, prefix=prefix or None, region=_region(options, environ, profile, endpoint))
     virtual = _is_virtual(options, environ, profile, endpoint)
@@ -112,8 +117,9 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     return replace(spec, public=replace(spec, settings={**open_to_all, "skip_signature": True}, write_headers={}))
 
 
-def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
+def build_s3(boto3_profile: str | None = None, single_deletes: bool = False, **settings: Any) -> Any:
     """Build the client; with a profile that only Amazon's SDK understands, let the SDK sign in."""
+    from obstore.exceptions import UnknownConfigurationKeyError
     from obstore.store import S3Store
 
     if boto3_profile is not None:
@@ -129,6 +135,10 @@ def build_s3(boto3_profile: str | None = None, **settings: Any) -> Any:
         # The client would add the environment's token to keys that are not the environment's.
         names = ("access_key_id", "secret_access_key")
         settings["credential_provider"] = _Keys({name: settings.pop(name) for name in names})
+    if single_deletes:
+        # Older clients do not know the setting.
+        with suppress(UnknownConfigurationKeyError):
+            return S3Store(**settings, disable_bulk_delete=True)
     return S3Store(**settings)
 
 
