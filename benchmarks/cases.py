@@ -39,7 +39,7 @@ DATA = {
     "many": Data("tiny", 80_000, 80_000, 368),  # 16 a shard: 5,000 shards
     "far64": Data("tokens", 40_000, 40_000, 64 * MIB),
     "far8": Data("tokens", 12_000, 12_000, 8 * MIB),
-    "far20": Data("tokens", 40_000, 12_000, 4 * MIB),
+    "far20": Data("tokens", 40_000, 40_000, 4 * MIB),
 }
 
 

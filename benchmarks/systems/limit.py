@@ -150,10 +150,20 @@ class Workers:
 
 
 def open_index(folder: Path) -> Any:
-    """Read and parse the index; a dataset opened again has only bytes to read, but which is its own business."""
+    """Read and parse the index."""
     import json
 
     return json.loads((folder / "index.json").read_bytes())
+
+
+def leave_sizes(folder: Path, shards: int) -> None:
+    """Leave what a reader has to know of a shard at least: samples, bytes, bytes when compressed."""
+    (folder / "sizes").write_bytes(bytes(24 * shards))
+
+
+def open_sizes(folder: Path) -> bytes:
+    """Read it."""
+    return (folder / "sizes").read_bytes()
 
 
 def remote(kind: str, url: str, folder: Path, size: int, options: dict[str, Any]) -> Iterator[Any]:

@@ -14,15 +14,12 @@ def load() -> None:
 
 
 def dataset(folder: Path, **kwargs: Any) -> Any:
+    """Open a dataset; one of compressed shards from a folder in which they are decompressed, as they are after an epoch."""
     from streaming import StreamingDataset
 
-    return StreamingDataset(local=str(ready(folder)), batch_size=256, num_canonical_nodes=1, **kwargs)
-
-
-def ready(folder: Path) -> Path:
-    """Return a folder in which compressed shards are decompressed, as they are from the second epoch on."""
     opened = folder.with_name(f"{folder.name}-opened")
-    return opened if opened.exists() else folder
+    places = {"remote": str(folder), "local": str(opened)} if opened.exists() else {"local": str(folder)}
+    return StreamingDataset(**places, batch_size=256, num_canonical_nodes=1, **kwargs)
 
 
 def prepare(kind: str, rows: Iterable[dict[str, Any]], folder: Path, shard_bytes: int, compression: str | None) -> None:
