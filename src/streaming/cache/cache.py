@@ -12,7 +12,7 @@ import resource
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,7 +20,9 @@ import numpy as np
 
 from streaming.cache.counters import Counters
 from streaming.cache.directory import ShardDirectory
+from streaming.cache.eviction import NOW, Evictor
 from streaming.cache.fetch import FetchStats
+from streaming.cache.needs import Plan
 from streaming.cache.pool import UrgentFirst
 from streaming.core.errors import ConfigError, ShardUnavailableError
 from streaming.format.shard import Shard
@@ -29,8 +31,8 @@ __all__ = ["ShardCache"]
 
 logger = logging.getLogger(__name__)
 
-_DOWNLOAD_THREADS = 8
-NOW = -1.0
+#: Downloads at a time: of one process, and about of all of a node.
+_DOWNLOADS, _NODE_DOWNLOADS = 8, 64
 
 
 class ShardCache:
@@ -61,6 +63,9 @@ class ShardCache:
         self._pool: UrgentFirst | None = None
         self._lock = threading.Lock()
         self._fetching: dict[int, FetchStats] = {}
+        self._num_threads = _DOWNLOADS
+        self._made_evictor: Evictor | None = None
+        self._seen_evictions = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration only."""
@@ -83,6 +88,40 @@ class ShardCache:
             raise IndexError(f"Shard {shard_id} is out of range for {self.num_shards} shards.")
         stream = int(self._stream_of[shard_id])
         return self.directories[stream], shard_id - int(self._first[stream])
+
+    @property
+    def _evictor(self) -> Evictor | None:
+        self._check_process()
+        if self._made_evictor is None and self.limit is not None:
+            self._made_evictor = Evictor(self.directories, self.limit, self.index_bytes, self.evict)
+        return self._made_evictor
+
+    def follow(self, plan: Plan, processes: int = 1) -> None:
+        """Evict by a reader's plan from now on.
+
+        Args:
+            plan: What the reader is going to read.
+            processes: Reading processes on this node, which share the downloads that run at a time.
+        """
+        if self._evictor is not None:
+            self._evictor.follow(plan)
+        self._num_threads = max(2, min(_DOWNLOADS, _NODE_DOWNLOADS // processes))
+
+    def at(self, time_: int) -> None:
+        """Note how far the reader is, and close what was evicted meanwhile, so that its room on disk is free."""
+        evictor = self._evictor
+        if evictor is None:
+            return
+        evictor.at(time_)
+        generation = evictor.generation
+        if generation != self._seen_evictions:
+            self._seen_evictions = generation
+            self._close_evicted()
+
+    def leave(self) -> None:
+        """Note that the reader has ended."""
+        if self._made_evictor is not None and self._pid == os.getpid():
+            self._made_evictor.leave()
 
     def get(self, shard_id: int) -> Shard:
         """Return an open shard, fetching it first if need be.
@@ -133,51 +172,58 @@ class ShardCache:
             causes = {f"wait_ns_{phase}": ns for phase, ns in spent.items()}
             self.counters.add(waits=1, wait_ns=end - begin, **causes)
 
-    def prefetch(self, shard_id: int, deadline: float) -> Future[None]:
+    def prefetch(self, shard_id: int, deadline: float) -> Future[bool]:
         """Begin to fetch a shard in the background, the lowest deadline first.
 
         Returns:
-            A future that ends when the shard is present, or with the exception that kept it from being so.
+            A future that ends with ``True`` when the shard is present, with ``False`` if for now there is only room for
+            what is needed before, or with the exception that kept the shard from being present.
         """
-        self._check_process()
-        if self._pool is None:
-            self._pool = UrgentFirst(_DOWNLOAD_THREADS, "streaming-fetch")
         if shard_id not in self._fetching:
             self._fetching[shard_id] = FetchStats()
-        return self._pool.submit(shard_id, deadline, lambda: self.fetch(shard_id))
+        return self.in_background(shard_id, deadline, lambda deadline: self.fetch(shard_id, deadline))
 
-    def fetch(self, shard_id: int) -> None:
+    def in_background(self, key: Hashable, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
+        """Have a job done by the threads that fetch, the lowest deadline first; each key is done once at a time."""
+        self._check_process()
+        if self._pool is None:
+            self._pool = UrgentFirst(self._num_threads, "streaming-fetch")
+        return self._pool.submit(key, deadline, job)
+
+    def fetch(self, shard_id: int, deadline: float = NOW) -> bool:
         """Make a shard present in this thread.
+
+        Args:
+            shard_id: Index over the shards of all streams.
+            deadline: When it is needed; what is needed before is not evicted for it.
+
+        Returns:
+            Whether it is present.
 
         Raises:
             ShardUnavailableError: It could not be made present.
         """
         stats = self._fetching.get(shard_id) or FetchStats()
         try:
-            self._fetch(shard_id, stats)
+            return self._fetch(shard_id, deadline, stats)
         finally:
             self._fetching.pop(shard_id, None)
             self._count(stats)
 
-    def _fetch(self, shard_id: int, stats: FetchStats) -> None:
+    def _fetch(self, shard_id: int, deadline: float, stats: FetchStats) -> bool:
         directory, local = self.locate(shard_id)
         if directory.is_present(local):
-            return
-        if self.limit is not None and directory.store is not None:
-            self._make_room(directory.max_bytes(local), shard_id)
+            return True
+        evictor = self._evictor if directory.store is not None else None
+        if evictor is not None and not evictor.make_room(shard_id, directory.max_bytes(local), deadline):
+            return False
         directory.fetch(local, time.sleep, stats)
+        return True
 
     def is_present(self, shard_id: int) -> bool:
         """Say whether a shard is on disk, verified."""
         directory, local = self.locate(shard_id)
         return shard_id in self._open or directory.is_present(local)
-
-    def touch(self, shard_ids: np.ndarray[Any, Any]) -> None:
-        """Note that shards are in use."""
-        for shard_id in shard_ids.tolist():
-            directory, local = self.locate(shard_id)
-            if directory.table is not None:
-                directory.table.touch(local)
 
     def evict(self, shard_id: int) -> int:
         """Remove a shard that this cache fetched.
@@ -202,46 +248,18 @@ class ShardCache:
         Raises:
             ConfigError: Nothing can be evicted.
         """
-        candidates = self._evictable()
-        if not len(candidates):
-            raise ConfigError("There is no shard to evict: the cache holds none that it fetched. Raise cache_limit.")
-        coldest = int(candidates[np.argmin(self._access()[candidates])])
-        self.evict(coldest)
-        return coldest
+        self._check_process()
+        evictor = self._evictor or Evictor(self.directories, 0, self.index_bytes, self.evict)
+        for shard_id in evictor.by_access():
+            if self.evict(shard_id):
+                return shard_id
+        raise ConfigError("There is no shard to evict: the cache holds none that it fetched. Raise cache_limit.")
 
     @property
     def usage(self) -> int:
         """Bytes on this node's disk that this cache holds, indexes included."""
-        return self.index_bytes + int(self._owned().sum())
-
-    def _owned(self) -> np.ndarray[Any, Any]:
-        return np.concatenate(
-            [d.table.owned if d.table is not None else np.zeros(d.index.num_shards, np.int64) for d in self.directories]
-        )
-
-    def _access(self) -> np.ndarray[Any, Any]:
-        return np.concatenate(
-            [
-                d.table.access if d.table is not None else np.zeros(d.index.num_shards, np.int64)
-                for d in self.directories
-            ]
-        )
-
-    def _evictable(self) -> np.ndarray[Any, Any]:
-        return np.flatnonzero(self._owned() > 0)
-
-    def _make_room(self, needed: int, wanted: int) -> None:
-        tables = [d.table for d in self.directories if d.table is not None]
-        if not tables or self.limit is None:
-            return
-        with tables[0].lock():
-            while self.usage + needed > self.limit:
-                owned = self._owned()
-                owned[wanted] = 0
-                candidates = np.flatnonzero(owned > 0)
-                if not len(candidates):
-                    return
-                self.evict(int(candidates[np.argmin(self._access()[candidates])]))
+        tables = [d.table for d in self.directories]
+        return self.index_bytes + sum(int(table.owned.sum()) for table in tables if table is not None)
 
     def _check_limit(self, limit: int) -> None:
         if limit <= self.index_bytes:
@@ -268,6 +286,13 @@ class ShardCache:
             while len(self._open) > self._max_open:
                 self._open.popitem(last=False)
 
+    def _close_evicted(self) -> None:
+        with self._lock:
+            for shard_id in list(self._open):
+                directory, local = self.locate(shard_id)
+                if directory.table is not None and not directory.table.verified[local]:
+                    del self._open[shard_id]
+
     def _count(self, stats: FetchStats) -> None:
         self.counters.add(
             bytes_fetched=stats.bytes_fetched,
@@ -288,6 +313,7 @@ class ShardCache:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+        self.leave()
         self._fetching.clear()
         self._open.clear()
 

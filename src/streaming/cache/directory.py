@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from streaming.cache.config import FetchConfig
 from streaming.cache.fetch import FetchStats, FileJob, cheapest_hash, fetch_file, file_matches
+from streaming.cache.lock import remove_part
 from streaming.cache.table import CacheTable
 from streaming.core.errors import ChecksumError, ShardFormatError
 from streaming.format.index import Index, ShardInfo
@@ -106,9 +108,7 @@ class ShardDirectory:
         """
         files = self._files(shard)
         table = self.table
-        if table is not None and not table.owned[shard] and not self._any_file(files):
-            table.owned[shard] = self.max_bytes(shard)  # reserved until the real size is known
-            table.touch(shard)  # the last to be evicted while it is on its way
+        self.reserve(shard, self.max_bytes(shard))
         try:
             for job in files.jobs:
                 fetch_file(
@@ -135,23 +135,34 @@ class ShardDirectory:
         else:
             self._unrecorded[shard] = stamp
 
+    def reserve(self, shard: int, size: int) -> None:
+        """Count a shard that is not there yet as so many bytes, until the real number is known."""
+        table = self.table
+        if table is not None and not table.owned[shard] and not self._any_file(self._files(shard)):
+            table.owned[shard] = size
+            table.touch(shard)
+
     def evict(self, shard: int) -> int:
         """Remove what this cache fetched of a shard; readers that have it open keep reading.
 
         Returns:
-            Bytes removed.
+            Bytes that it counts less; 0 for a shard that is just being fetched, which stays.
         """
         table = self.table
         if table is None or not table.owned[shard]:
             return 0
+        jobs = self._files(shard).jobs
+        if not all(remove_part(job.path(job.wire) + ".part") for job in jobs):
+            return 0
         table.verified[shard] = 0
-        removed = 0
-        for job in self._files(shard).jobs:
+        for job in jobs:
             for info in (job.raw, job.zip):
                 if info is not None:
-                    removed += _remove(job.path(info))
+                    _remove(job.path(info))
+        freed = int(table.owned[shard])
         table.owned[shard] = 0
-        return removed
+        table.count_eviction()
+        return freed
 
     def bytes_on_disk(self, shard: int) -> int:
         """Bytes that a shard's files take now, unfinished ones too."""
@@ -244,10 +255,6 @@ def _size(path: str) -> int:
         return 0
 
 
-def _remove(path: str) -> int:
-    try:
-        size = os.path.getsize(path)
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        return 0
-    return size

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["locked_part", "locked_path"]
+__all__ = ["locked_part", "locked_path", "remove_part"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,27 @@ def locked_part(path: str) -> Iterator[str]:
         if _same_file(fd, path) and os.fstat(fd).st_size == 0:
             os.unlink(path)
         _release(fd)
+
+
+def remove_part(path: str) -> bool:
+    """Remove an unfinished file that nobody works on.
+
+    Returns:
+        Whether it is gone, or was not there; ``False`` if somebody is filling it.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        return error.errno in _UNSUPPORTED
+    if _same_file(fd, path):
+        os.unlink(path)
+    _release(fd)
+    return True
 
 
 def _private(path: str) -> Iterator[str]:

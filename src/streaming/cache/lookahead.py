@@ -15,6 +15,10 @@ from streaming.core.errors import StreamingError
 __all__ = ["LookAhead", "Schedule"]
 
 
+#: Shards at a time that are asked for again when there was no room for them.
+_TRIED_AGAIN = 4
+
+
 class Schedule(Protocol):
     """Which sample, of which shard, one worker reads at each of its positions."""
 
@@ -30,6 +34,10 @@ class Schedule(Protocol):
         """Note that positions before this one are not asked for again."""
         ...
 
+    def time(self, position: int) -> int:
+        """Return when a position is served, in samples of all ranks together, as plans count it."""
+        ...
+
 
 class LookAhead:
     """Keeps the shards of the coming ``window`` positions on their way.
@@ -39,6 +47,8 @@ class LookAhead:
         schedule: What will be read.
         window: Positions ahead of the reader to look.
         tolerate: Says of a shard's failure whether the reader deals with it itself.
+        following: Returns what will be read after the end of the schedule, if that is known; called in a background
+            thread.
     """
 
     def __init__(
@@ -47,13 +57,17 @@ class LookAhead:
         schedule: Schedule,
         window: int,
         tolerate: Callable[[int, BaseException], bool] | None = None,
+        following: Callable[[], Schedule | None] | None = None,
     ) -> None:
         self._cache = cache
         self._schedule = schedule
         self._window = window
         self._tolerate = tolerate
+        self._following = following
+        self._closed = False
         self._seen_to = 0
-        self._asked: dict[int, Future[None] | None] = {}
+        self._asked: dict[int, Future[bool]] = {}
+        self._times: dict[int, int] = {}
 
     def advance(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Move the reader to positions ``[begin, end)``, which it reads next.
@@ -64,36 +78,67 @@ class LookAhead:
         Raises:
             StreamingError: A background fetch failed, for these positions or for coming ones.
         """
-        horizon = min(max(end, begin + 1 + self._window), len(self._schedule))
-        if horizon > self._seen_to:
-            _, shards = self._schedule.get(self._seen_to, horizon)
-            self._ask(shards, self._seen_to)
-            self._seen_to = horizon
-        self._raise_failures()
+        self._cache.at(self._schedule.time(begin))
+        self._see_results()
+        length = len(self._schedule)
+        horizon = max(end, begin + 1 + self._window)
+        if min(horizon, length) > self._seen_to:
+            _, shards = self._schedule.get(self._seen_to, min(horizon, length))
+            self._ask(shards, self._schedule, self._seen_to)
+            self._seen_to = min(horizon, length)
+        if horizon > length and self._following is not None:
+            following, self._following = self._following, None
+            self._cache.in_background("following", self._schedule.time(length), lambda _: self._begin(following))
         self._schedule.forget(begin)
         return self._schedule.get(begin, end)
 
-    def _ask(self, shards: NDArray[np.int64], offset: int) -> None:
+    def _ask(self, shards: NDArray[np.int64], schedule: Schedule, offset: int) -> None:
         unique, first = np.unique(shards, return_index=True)
         for i in np.argsort(first, kind="stable").tolist():
             shard = int(unique[i])
-            if shard < 0:
-                continue
-            try:
-                present = self._cache.is_present(shard)
-            except StreamingError as error:  # a shard of a dataset that is only local
-                self._fail(shard, error)
-                continue
-            if not present:
-                self._asked[shard] = self._cache.prefetch(shard, float(offset + int(first[i])))
+            if shard >= 0 and shard not in self._asked:
+                self._fetch(shard, schedule.time(offset + int(first[i])))
 
-    def _raise_failures(self) -> None:
+    def _fetch(self, shard: int, time: int) -> None:
+        try:
+            present = self._cache.is_present(shard)
+        except StreamingError as error:  # a shard of a dataset that is only local
+            self._fail(shard, error)
+            return
+        if not present:
+            self._times[shard] = time
+            self._asked[shard] = self._cache.prefetch(shard, float(time))
+
+    def _see_results(self) -> None:
+        put_off: list[int] = []
         for shard, future in list(self._asked.items()):
-            if future is not None and future.done():
-                del self._asked[shard]
-                error = future.exception()
-                if error is not None:
-                    self._fail(shard, error)
+            if not future.done():
+                continue
+            del self._asked[shard]
+            error = future.exception()
+            if error is not None:
+                self._fail(shard, error)
+            elif not future.result():
+                put_off.append(shard)
+            else:
+                self._times.pop(shard, None)
+        # There was no room for them. There may be now, for the first; the others wait for their turn.
+        for number, shard in enumerate(sorted(put_off, key=self._times.__getitem__)):
+            if number < _TRIED_AGAIN:
+                self._fetch(shard, self._times.pop(shard))
+            else:
+                self._asked[shard] = _put_off()
+
+    def _begin(self, following: Callable[[], Schedule | None]) -> bool:
+        """Ask for what is needed first after the end."""
+        schedule = following()
+        if schedule is not None and not self._closed:
+            _, shards = schedule.get(0, min(self._window, len(schedule)))
+            unique, first = np.unique(shards, return_index=True)
+            for shard, position in zip(unique.tolist(), first.tolist(), strict=True):
+                if shard >= 0 and not self._cache.is_present(shard):
+                    self._cache.prefetch(shard, float(schedule.time(position)))
+        return True
 
     def _fail(self, shard: int, error: BaseException) -> None:
         if self._tolerate is None or not self._tolerate(shard, error):
@@ -101,4 +146,12 @@ class LookAhead:
 
     def close(self) -> None:
         """Forget what was asked for; fetches that run end by themselves."""
+        self._closed = True
         self._asked.clear()
+        self._cache.leave()
+
+
+def _put_off() -> Future[bool]:
+    future: Future[bool] = Future()
+    future.set_result(False)
+    return future

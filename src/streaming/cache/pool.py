@@ -27,22 +27,22 @@ class UrgentFirst:
         self._name = name
         self._changed = threading.Condition()
         self._heap: list[tuple[float, int, Hashable]] = []
-        self._jobs: dict[Hashable, tuple[float, Callable[[], None], Future[None]]] = {}
+        self._jobs: dict[Hashable, tuple[float, Callable[[float], bool], Future[bool]]] = {}
         self._threads: list[threading.Thread] = []
         self._order = itertools.count()
         self._idle = 0
         self._closed = False
 
-    def submit(self, key: Hashable, deadline: float, job: Callable[[], None]) -> Future[None]:
+    def submit(self, key: Hashable, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
         """Have ``job`` run; if its key is waiting or running already, make that no less urgent.
 
         Args:
             key: What the job is about.
             deadline: Lower runs earlier.
-            job: Called once in a background thread.
+            job: Called once in a background thread, with the lowest deadline that it was submitted with.
 
         Returns:
-            A future that ends with the job, with its exception if it raised one.
+            A future that ends with the job's result, or with its exception if it raised one.
         """
         with self._changed:
             if self._closed:
@@ -53,7 +53,7 @@ class UrgentFirst:
                     self._jobs[key] = (deadline, known[1], known[2])
                     heapq.heappush(self._heap, (deadline, next(self._order), key))
                 return known[2]
-            future: Future[None] = Future()
+            future: Future[bool] = Future()
             self._jobs[key] = (deadline, job, future)
             heapq.heappush(self._heap, (deadline, next(self._order), key))
             if not self._idle and len(self._threads) < self._num_threads:
@@ -85,21 +85,22 @@ class UrgentFirst:
             taken = self._take()
             if taken is None:
                 return
-            key, job, future = taken
+            key, deadline, job, future = taken
             error: BaseException | None = None
+            result = False
             try:
-                job()
+                result = job(deadline)
             except BaseException as raised:
                 error = raised
             with self._changed:
                 self._jobs.pop(key, None)
             if error is None:
-                future.set_result(None)
+                future.set_result(result)
             else:
                 future.set_exception(error)
             del job, future, error, taken
 
-    def _take(self) -> tuple[Hashable, Callable[[], None], Future[None]] | None:
+    def _take(self) -> tuple[Hashable, float, Callable[[float], bool], Future[bool]] | None:
         with self._changed:
             while True:
                 while self._heap:
@@ -109,7 +110,7 @@ class UrgentFirst:
                     if known is None or known[2].running() or known[2].done():
                         continue
                     if known[2].set_running_or_notify_cancel():
-                        return key, known[1], known[2]
+                        return key, *known
                     self._jobs.pop(key)
                 if self._closed:
                     return None

@@ -2,26 +2,33 @@
 
 A row per shard: the bytes that this cache owns there (only those may ever be evicted), the time of the last access,
 and the stamp of the files that were verified. Rows are written by whoever holds the shard's lock; access times
-without any. The file is rebuilt from the directory when it is missing, belongs to another version of the dataset, or
-does not add up, so losing it loses no data: files it does not know are neither counted nor deleted.
+without any. Readers that follow an order say here how far they are. The file is rebuilt from the directory when it is
+missing, belongs to another version of the dataset, or does not add up, so losing it loses no data: files it does not know
+are neither counted nor deleted.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import secrets
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from streaming.cache.lock import locked_path
 
-__all__ = ["CacheTable"]
+__all__ = ["CacheTable", "Reader"]
 
-_MAGIC = b"SDCACHE1"
+_MAGIC = b"SDCACHE2"
 _HEADER = 64
+_GENERATION = 32
 _FIELDS = 3
+_READERS = 256
+#: A reader that has said nothing for so long counts no more; it is noticed again when it goes on.
+_SILENT_NS = 120 * 10**9
 TABLE_NAME = ".streaming-cache"
 
 
@@ -46,7 +53,7 @@ class CacheTable:
         self.path = os.path.join(directory, TABLE_NAME)
         self.num_shards = num_shards
         self._header = _MAGIC + num_shards.to_bytes(8, "little") + fingerprint[:16].ljust(16, b"\0")
-        size = _HEADER + _FIELDS * 8 * num_shards
+        size = _HEADER + 8 * (4 * _READERS + _FIELDS * num_shards)
         buffer: Any
         try:
             buffer = self._map(size)
@@ -54,8 +61,10 @@ class CacheTable:
         except OSError:
             buffer = bytearray(size)
             self.shared = False
-        rows = np.frombuffer(buffer, np.int64, offset=_HEADER).reshape(_FIELDS, num_shards)
-        self.owned, self.access, self.verified = rows
+        self._generation = np.frombuffer(buffer, np.int64, 1, _GENERATION)
+        values = np.frombuffer(buffer, np.int64, offset=_HEADER)
+        self._readers = values[: 4 * _READERS].reshape(_READERS, 4)
+        self.owned, self.access, self.verified = values[4 * _READERS :].reshape(_FIELDS, num_shards)
 
     def _map(self, size: int) -> mmap.mmap:
         for _ in range(100):
@@ -88,10 +97,69 @@ class CacheTable:
         """Note that a shard is in use now."""
         self.access[shard] = time.time_ns()
 
-    def lock(self) -> Any:
-        """Return a context that keeps out every other process's decisions on what to evict."""
-        if not self.shared:
-            from contextlib import nullcontext
+    @property
+    def generation(self) -> int:
+        """A number that changes with every eviction."""
+        return int(self._generation[0])
 
-            return nullcontext()
-        return locked_path(self.path)
+    def count_eviction(self) -> None:
+        """Note an eviction; called under the lock, or by the only user of the directory."""
+        self._generation[0] += 1
+
+    def reader(self, plan: int) -> Reader:
+        """Return what a new reader says how far it is by.
+
+        Args:
+            plan: Readers of the same number compare.
+        """
+        return Reader(self._readers, self.lock, plan)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Return a context that keeps out every other process's decisions on what to evict."""
+        return locked_path(self.path) if self.shared else nullcontext()
+
+
+class Reader:
+    """How far one reader is, in a row of the table: its name, its plan, its time, and when it said so.
+
+    Args:
+        rows: ``int64[R, 4]``, the rows of all readers.
+        lock: Keeps out other processes that look for a row.
+        plan: Readers of the same number compare.
+    """
+
+    def __init__(self, rows: Any, lock: Any, plan: int) -> None:
+        self._rows = rows
+        self._lock = lock
+        self._plan = plan
+        self._name = secrets.randbits(62) + 1
+        self._row: Any = None
+        self._time = 0
+
+    def at(self, time_: int) -> None:
+        """Say how far the reader is."""
+        self._time = time_
+        if self._row is None or self._row[0] != self._name:
+            self._row = self._claim()
+        if self._row is not None:
+            self._row[2], self._row[3] = time_, time.time_ns()
+
+    def slowest(self) -> int:
+        """Return the time of the reader of this plan that is furthest behind."""
+        alive = (self._rows[:, 1] == self._plan) & (self._rows[:, 3] > time.time_ns() - _SILENT_NS)
+        return int(self._rows[alive, 2].min(initial=self._time))
+
+    def leave(self) -> None:
+        """Give the row back."""
+        if self._row is not None and self._row[0] == self._name:
+            self._row[:] = 0
+        self._row = None
+
+    def _claim(self) -> Any:
+        with self._lock():
+            free = np.flatnonzero(self._rows[:, 3] <= time.time_ns() - _SILENT_NS)
+            if not len(free):
+                return None
+            row = self._rows[free[0]]
+            row[:] = self._name, self._plan, self._time, time.time_ns()
+            return row

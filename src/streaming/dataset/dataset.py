@@ -22,7 +22,7 @@ from streaming.dataset.config import (
     parse_epoch_size,
 )
 from streaming.dataset.epochs import Epochs
-from streaming.dataset.iterate import iterate
+from streaming.dataset.iterate import Planned, iterate
 from streaming.dataset.ordering import Ordering
 from streaming.dataset.progress import Progress
 from streaming.dataset.registry import make_stream
@@ -289,13 +289,24 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         ids = self._ordering.worker_ids(start, world)
         progress = self._progress.own()
         ids = progress.begin(start, ids)
+        processes = world.ranks_per_node * world.workers_per_rank
+        planned = Planned(ids, self._ordering.plan(start, world, progress.yielded), processes)
+
+        def following() -> Planned | None:
+            coming = self._epochs.pending(start.epoch + 1)
+            if not self._ordering.is_cheap(coming, world):
+                return None
+            return Planned(self._ordering.worker_ids(coming, world), self._ordering.plan(coming, world), processes)
+
         read = None if self._is_plain() else self.__getitem__
         tolerate = None
         if self.on_error == "skip":
             seed = start.settings.get("shuffle_seed", self.shuffle_seed)
             substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
             read, tolerate = substitutes.read, substitutes.tolerate
-        return progress.count(iterate(self._cache, self._table, ids, self.predownload or 0, read, tolerate))
+        return progress.count(
+            iterate(self._cache, self._table, planned, following, self.predownload or 0, read, tolerate)
+        )
 
     @classmethod
     def _is_plain(cls) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.lookahead import LookAhead
+from streaming.dataset.plans import WorkerPlan
 from streaming.dataset.shards import ShardTable
 from streaming.order.plan import WorkerIds
 
-__all__ = ["iterate"]
+__all__ = ["Planned", "iterate"]
 
 _BLOCK = 4096
 _STEP = 64
@@ -22,7 +24,8 @@ _STEP = 64
 def iterate(
     cache: ShardCache,
     table: ShardTable,
-    ids: WorkerIds,
+    planned: Planned,
+    following: Callable[[], Planned | None],
     predownload: int,
     read: Callable[[int], Any] | None = None,
     tolerate: Callable[[int, BaseException], bool] | None = None,
@@ -32,7 +35,8 @@ def iterate(
     Args:
         cache: The dataset's shards.
         table: Where its samples lie.
-        ids: The worker's sample ids.
+        planned: What the worker reads in this epoch.
+        following: Returns what it will read in the next, if that is known.
         predownload: Samples ahead of the one being served whose shards are fetched.
         read: Returns a sample by its id, where that is more than reading it from its shard.
         tolerate: Says of a shard's failure whether ``read`` deals with it.
@@ -40,7 +44,14 @@ def iterate(
     Raises:
         StreamingError: A shard could not be fetched or read.
     """
-    ahead = LookAhead(cache, _Blocks(ids, table), predownload, tolerate)
+    ids = planned.ids
+
+    def schedule_following() -> _Blocks | None:
+        coming = following()
+        return None if coming is None else _Blocks(coming, table)
+
+    cache.follow(planned.plan, planned.processes)
+    ahead = LookAhead(cache, _Blocks(planned, table), predownload, tolerate, schedule_following)
     try:
         for begin in range(0, len(ids), _STEP):
             step_ids, shards = ahead.advance(begin, min(begin + _STEP, len(ids)))
@@ -59,11 +70,27 @@ def iterate(
         ahead.close()
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What one worker reads in an epoch.
+
+    Attributes:
+        ids: Its sample ids.
+        plan: When it reads what, and its node.
+        processes: Reading processes of its node.
+    """
+
+    ids: WorkerIds
+    plan: WorkerPlan
+    processes: int
+
+
 class _Blocks:
     """The worker's sample ids and their shards, made a block at a time and dropped behind the reader."""
 
-    def __init__(self, ids: WorkerIds, table: ShardTable) -> None:
-        self._ids = ids
+    def __init__(self, planned: Planned, table: ShardTable) -> None:
+        self._ids = planned.ids
+        self.time = planned.plan.time
         self._table = table
         self._blocks: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 

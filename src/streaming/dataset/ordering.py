@@ -12,6 +12,7 @@ from streaming.core.world import World
 from streaming.dataset.config import OrderArgs
 from streaming.dataset.epoch_file import shared_ids
 from streaming.dataset.epochs import Start
+from streaming.dataset.plans import WorkerPlan
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import check_state, settings_of
 from streaming.dataset.stream import Stream
@@ -28,6 +29,8 @@ from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
 
 __all__ = ["Ordering"]
+
+_CHEAP_EPOCH = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,42 @@ class Ordering:
                 "batch_size is needed to iterate a StreamingDataset: the order of samples depends on it. Pass the same "
                 "batch_size to the dataset and to its DataLoader."
             )
-        spec = self.spec(start.settings, world)
-        layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
-        ids = None
-        if is_materialised(spec):
-            ids = shared_ids(self._directory, spec, start.epoch, lambda: epoch_ids(spec, start.epoch))
-        order = EpochOrder(spec, start.epoch, layout, ids)
+        order = self._order(start.settings, world, start.epoch)
         return order.worker_ids(
             world.node, world.rank_of_node, world.worker_of_rank, start.sample_in_epoch, Skips(start.skips)
         )
+
+    def plan(self, start: Start, world: World, done: int = 0) -> WorkerPlan:
+        """Return when this worker's node needs which shards, and when this worker serves its samples.
+
+        Args:
+            start: Where its iteration starts.
+            world: This worker.
+            done: Slots of it that it does not serve again.
+        """
+        settings = start.settings
+        return WorkerPlan(
+            lambda epoch: self._order(settings, world, epoch),
+            f"{self._dataset_print}|{self._weights_print}|{self._settings(settings, world)}",
+            start.epoch,
+            start.sample_in_epoch,
+            Skips(start.skips),
+            world,
+            self.args.batch_size or 1,
+            done,
+        )
+
+    def is_cheap(self, start: Start, world: World) -> bool:
+        """Say whether the order of another epoch may be made without being noticed."""
+        return self.epoch_size <= _CHEAP_EPOCH or not is_materialised(self.spec(start.settings, world))
+
+    def _order(self, settings: Mapping[str, Any], world: World, epoch: int) -> EpochOrder:
+        spec = self.spec(settings, world)
+        layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
+        ids = None
+        if is_materialised(spec):
+            ids = shared_ids(self._directory, spec, epoch, lambda: epoch_ids(spec, epoch))
+        return EpochOrder(spec, epoch, layout, ids)
 
     def spec(self, loaded: Mapping[str, Any], world: World) -> OrderSpec:
         """Return everything the order depends on, for a world in which equal ranks count once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -68,6 +69,12 @@ class EpochOrder:
         self._classic: ClassicEpoch | None = None
         if self.lanes is None and spec.batching_method == "random":
             self._classic = ClassicEpoch(spec, epoch, ids)
+
+    def for_layout(self, layout: Layout) -> EpochOrder:
+        """Return the same order for another layout of as many ranks."""
+        other = copy(self)
+        other.layout = layout
+        return other
 
     def worker_ids(
         self,

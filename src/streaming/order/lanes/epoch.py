@@ -215,6 +215,20 @@ class LanesEpoch:
         turn = np.argsort(first, kind="stable")
         return shard[edges][turn], first[turn], last[turn]
 
+    def spans(self, nodes: _Ints | None = None) -> tuple[_Ints, _Ints, _Ints]:
+        """Return when which shards are needed, without joining what comes several times. Legend: V spans.
+
+        Args:
+            nodes: Canonical nodes whose needs are asked for, or ``None`` for all.
+
+        Returns:
+            ``int64[V]`` each: shards, and the first and last position of each span, which may be a little too wide.
+        """
+        every = range(self._spec.num_canonical_nodes) if nodes is None else nodes.tolist()
+        parts = [self._windows_of(node) for node in every]
+        shard, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return shard, first, np.minimum(last, self.total - 1)
+
     def max_open_shards(self, node: int | None = None) -> int:
         """Return how many shards a canonical node, or all together, read from at a time, at most."""
         lanes, row = self._lanes_of(
@@ -231,9 +245,7 @@ class LanesEpoch:
 
     @cached_property
     def _all_windows(self) -> tuple[_Ints, _Ints, _Ints]:
-        parts = [self._windows_of(node) for node in range(self._spec.num_canonical_nodes)]
-        shard, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return shard, first, last
+        return self.spans()
 
     def _windows_of(self, node: int) -> tuple[_Ints, _Ints, _Ints]:
         lanes = self._make_lanes(np.array([node], np.int64))
