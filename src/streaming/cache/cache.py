@@ -217,7 +217,7 @@ class ShardCache:
         evictor = self._evictor if directory.store is not None else None
         if evictor is not None and not evictor.make_room(shard_id, directory.max_bytes(local), deadline):
             return False
-        directory.fetch(local, time.sleep, stats)
+        directory.fetch(local, time.sleep, stats, max(1, self._num_threads // max(1, len(self._fetching))))
         return True
 
     def is_present(self, shard_id: int) -> bool:

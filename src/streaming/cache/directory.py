@@ -94,13 +94,14 @@ class ShardDirectory:
         """Say whether a shard is present and verified."""
         return self._is_verified(shard, self._files(shard))
 
-    def fetch(self, shard: int, sleep: Callable[[float], Any], stats: FetchStats) -> None:
+    def fetch(self, shard: int, sleep: Callable[[float], Any], stats: FetchStats, connections: int = 1) -> None:
         """Make a shard present, however many processes ask for it at once.
 
         Args:
             shard: Index of the shard in this stream.
             sleep: Waits between attempts, in seconds.
             stats: Counts what happened.
+            connections: Requests at a time that a large file may take.
 
         Raises:
             ShardUnavailableError: It could not be fetched.
@@ -118,6 +119,7 @@ class ShardDirectory:
                     lambda job=job: self._file_verified(shard, job, files),
                     sleep,
                     stats,
+                    connections,
                 )
         except BaseException:
             if table is not None and table.owned[shard]:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from streaming.cache.config import FetchConfig
 from streaming.cache.counters import Phases
 from streaming.cache.lock import locked_part
+from streaming.cache.parts import PART_BYTES, download_in_parts
 from streaming.core.errors import (
     AccessDeniedError,
     ChecksumError,
@@ -133,6 +134,7 @@ def fetch_file(
     is_done: Callable[[], bool],
     sleep: Callable[[float], Any],
     stats: FetchStats,
+    connections: int = 1,
 ) -> None:
     """Make one file present under its final name.
 
@@ -146,6 +148,7 @@ def fetch_file(
         is_done: Whether the file is present and verified, asked again under the lock.
         sleep: Waits between attempts, in seconds.
         stats: Counts what happened.
+        connections: Requests at a time that a large file may take.
 
     Raises:
         ShardUnavailableError: Every attempt failed; the cause is chained.
@@ -164,7 +167,7 @@ def fetch_file(
             raise ShardUnavailableError(
                 f"Shard file {final} is missing or damaged, and the dataset has no remote to fetch it from."
             )
-        _attempts(job, store, config, part, sleep, stats)
+        _attempts(job, store, config, part, sleep, stats, connections)
         stats.files_fetched += 1
 
 
@@ -188,13 +191,15 @@ def _attempts(
     part: str,
     sleep: Callable[[float], Any],
     stats: FetchStats,
+    connections: int,
 ) -> None:
     policy = RetryPolicy(attempts=config.download_retry + 1, initial_backoff_s=0.5)
     failures = throttled = 0
     patience_s = _THROTTLE_PATIENCE * config.download_timeout
     while True:
         try:
-            _attempt(job, store, config, part, stats)
+            # What failed is tried again in the simplest way.
+            _attempt(job, store, config, part, stats, connections if failures + throttled == 0 else 1)
             return
         except (ObjectNotFoundError, AccessDeniedError) as error:
             raise _unavailable(job, store, error, failures + 1) from error
@@ -238,7 +243,7 @@ def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> Sh
     )
 
 
-def _attempt(job: FileJob, store: Store, config: FetchConfig, part: str, stats: FetchStats) -> None:
+def _attempt(job: FileJob, store: Store, config: FetchConfig, part: str, stats: FetchStats, connections: int) -> None:
     wire = job.wire
     offset = os.path.getsize(part) if os.path.exists(part) else 0
     if offset > wire.bytes:
@@ -252,14 +257,18 @@ def _attempt(job: FileJob, store: Store, config: FetchConfig, part: str, stats: 
                 stats.bytes_fetched += len(chunk)
                 sinks.feed(chunk)
 
-            store.download(
-                wire.basename,
-                part,
-                offset=offset,
-                sink=sink,
-                stall_timeout=config.download_timeout,
-                total_timeout=None,
-            )
+            connections = min(connections, (wire.bytes - offset) // PART_BYTES)
+            if connections > 1 and getattr(store, "takes_ranges", False):
+                download_in_parts(store, wire.basename, part, offset, wire.bytes, sink, connections)
+            else:
+                store.download(
+                    wire.basename,
+                    part,
+                    offset=offset,
+                    sink=sink,
+                    stall_timeout=config.download_timeout,
+                    total_timeout=None,
+                )
         sinks.finish()
     if job.zip is None or config.keep_zip:
         os.replace(part, job.path(wire))

@@ -290,13 +290,16 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         progress = self._progress.own()
         ids = progress.begin(start, ids)
         processes = world.ranks_per_node * world.workers_per_rank
-        planned = Planned(ids, self._ordering.plan(start, world, progress.yielded), processes)
+        size = self.batch_size or 1
+        planned = Planned(ids, self._ordering.plan(start, world, progress.yielded), processes, size)
 
         def following() -> Planned | None:
             coming = self._epochs.pending(start.epoch + 1)
             if not self._ordering.is_cheap(coming, world):
                 return None
-            return Planned(self._ordering.worker_ids(coming, world), self._ordering.plan(coming, world), processes)
+            return Planned(
+                self._ordering.worker_ids(coming, world), self._ordering.plan(coming, world), processes, size
+            )
 
         read = None if self._is_plain() else self.__getitem__
         tolerate = None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.lookahead import LookAhead
+from streaming.cache.ranges import FirstSamples
 from streaming.dataset.plans import WorkerPlan
 from streaming.dataset.shards import ShardTable
 from streaming.order.plan import WorkerIds
@@ -19,6 +20,8 @@ __all__ = ["Planned", "iterate"]
 
 _BLOCK = 4096
 _STEP = 64
+#: How long whole shards may wait for the first samples, which would otherwise share the bandwidth with them.
+_HEAD_START_S = 0.5
 
 
 def iterate(
@@ -51,7 +54,9 @@ def iterate(
         return None if coming is None else _Blocks(coming, table)
 
     cache.follow(planned.plan, planned.processes)
-    ahead = LookAhead(cache, _Blocks(planned, table), predownload, tolerate, schedule_following)
+    blocks = _Blocks(planned, table)
+    ahead = LookAhead(cache, blocks, predownload, tolerate, schedule_following)
+    first = _first_samples(cache, table, blocks, min(planned.batch_size, len(ids))) if read is None else None
     try:
         for begin in range(0, len(ids), _STEP):
             step_ids, shards = ahead.advance(begin, min(begin + _STEP, len(ids)))
@@ -63,11 +68,31 @@ def iterate(
             real = step_ids >= 0
             step_ids, shards = step_ids[real], shards[real]
             locals_ = (step_ids - table.sample_offset_per_shard[shards]).tolist()
+            if first is not None:
+                for shard, index in zip(shards.tolist(), locals_, strict=True):
+                    yield first.get(shard, index)
+                if begin + _STEP >= planned.batch_size:
+                    first.close()
+                    first = None
+                continue
             get = cache.get
             for shard, index in zip(shards.tolist(), locals_, strict=True):
                 yield get(shard).get(index)
     finally:
         ahead.close()
+        if first is not None:
+            first.close()
+
+
+def _first_samples(cache: ShardCache, table: ShardTable, blocks: _Blocks, count: int) -> FirstSamples | None:
+    """Ask for the samples of the first batch by themselves, where that is worth it."""
+    ids, shards = blocks.get(0, count)
+    real = ids >= 0
+    first = FirstSamples(cache, shards[real], ids[real] - table.sample_offset_per_shard[shards[real]])
+    if not first:
+        return None
+    first.wait(_HEAD_START_S)
+    return first
 
 
 @dataclass(frozen=True)
@@ -78,11 +103,13 @@ class Planned:
         ids: Its sample ids.
         plan: When it reads what, and its node.
         processes: Reading processes of its node.
+        batch_size: Samples of a batch on one rank.
     """
 
     ids: WorkerIds
     plan: WorkerPlan
     processes: int
+    batch_size: int
 
 
 class _Blocks:

@@ -28,6 +28,9 @@ _HINTS = {
 class HttpStore(RemoteStore):
     """Objects are what a web server answers with."""
 
+    #: Some servers send all of an object whatever part of it is asked for.
+    takes_ranges = False
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Refuse: there is no way to ask a web server what it has.
 

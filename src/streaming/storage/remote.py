@@ -61,6 +61,9 @@ class RemoteStore:
         self._public: ClientSpec | None = None
         self._is_elsewhere = False
 
+    #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
+    takes_ranges = True
+
     def __repr__(self) -> str:
         return redact(self.url)
 

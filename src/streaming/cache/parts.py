@@ -1,0 +1,68 @@
+"""Download a large file over several connections, in order: what is on disk is always a beginning of the file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from streaming.core.errors import UnavailableError
+from streaming.storage.store import Store
+
+__all__ = ["PART_BYTES", "download_in_parts"]
+
+#: What one request asks for. A connection has at most one such part in memory.
+PART_BYTES = 4 << 20
+
+
+def download_in_parts(
+    store: Store,
+    path: str,
+    target: str,
+    offset: int,
+    size: int,
+    sink: Callable[[bytes], Any],
+    connections: int,
+) -> None:
+    """Append bytes ``[offset, size)`` of an object to a local file.
+
+    Args:
+        store: Where the object is.
+        path: The object.
+        target: The local file, which holds the first ``offset`` bytes.
+        offset: Where to begin.
+        size: Where to end.
+        sink: Called with each piece, in order, once it is written.
+        connections: Requests at a time.
+
+    Raises:
+        StorageError: A request failed; what came before is in the file.
+        OSError: The file could not be written.
+    """
+    begins = iter(range(offset, size, PART_BYTES))
+    waiting: deque[tuple[int, Future[bytes]]] = deque()
+    pool = ThreadPoolExecutor(connections, "streaming-part")
+    try:
+        with open(target, "ab", buffering=0) as file:
+
+            def ask() -> None:
+                begin = next(begins, None)
+                if begin is not None:
+                    end = min(begin + PART_BYTES, size)
+                    waiting.append((end - begin, pool.submit(store.get_range, path, begin, end)))
+
+            for _ in range(connections):
+                ask()
+            while waiting:
+                expected, future = waiting.popleft()
+                data = future.result()
+                ask()
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+                sink(data)
+                if len(data) != expected:
+                    raise UnavailableError(f"{store!r}/{path} ended early: {len(data)} bytes came of {expected}.")
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
