@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from servers import s3_server
+from sftp import sftp_server
 
 __all__ = ["FAMILIES", "Clouds", "Place", "account_signature", "azure_server", "clear_credentials", "google_server"]
 
@@ -33,7 +34,7 @@ AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _AZURE_VERSION = "2021-12-02"
 
-_PREFIXES = ("AWS_", "S3_", "GCS_", "GOOGLE_", "AZURE_", "OCI_", "MOSAICML_", "CLOUDSDK_")
+_PREFIXES = ("AWS_", "S3_", "GCS_", "GOOGLE_", "AZURE_", "OCI_", "MOSAICML_", "CLOUDSDK_", "COMPOSER_")
 
 # Google's XML interface is close to S3's: what differs is translated, so that an S3 server answers.
 _GOOGLE_PROGRAM = """
@@ -175,12 +176,20 @@ def _azure_lake(clouds: Clouds) -> Place:
     return Place(f"azure-dl://{container}/some/prefix", env, {"connection_string": text})
 
 
+def _sftp(clouds: Clouds) -> Place:
+    server = clouds.server(sftp_server)
+    key, known = server.file("key"), server.file("known_hosts")
+    env = {"COMPOSER_SFTP_KEY_FILE": key, "COMPOSER_SFTP_KNOWN_HOSTS_FILE": known}
+    return Place(server.url(f"{_bucket_name()}/some/prefix"), env, {"key_file": key, "known_hosts_file": known})
+
+
 FAMILIES: dict[str, Callable[[Clouds], Place]] = {
     "gs": _google,
     "gs-hmac": _google_hmac,
     "azure": _azure_blob,
     "azure-dl": _azure_lake,
     "oci": _oracle,
+    "sftp": _sftp,
 }
 
 

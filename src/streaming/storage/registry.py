@@ -30,6 +30,7 @@ stores: Registry[StoreFactory] = Registry(
         "abfs": "streaming.storage.azure:open_azure",
         "abfss": "streaming.storage.azure:open_azure",
         "oci": "streaming.storage.oci:open_oci",
+        "sftp": "streaming.storage.sftp:open_sftp",
         "http": "streaming.storage.http:open_http",
         "https": "streaming.storage.http:open_http",
     },

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from typing import Any
 
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, StalledError
+from streaming.storage.store import Sink
 
-__all__ = ["open_target", "write_all"]
+__all__ = ["open_target", "write_all", "write_chunks"]
 
 
 @contextmanager
@@ -38,3 +40,24 @@ def write_all(file: FileIO, data: Any) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+def write_chunks(out: FileIO, chunks: Iterable[Any], sink: Sink | None, deadline: float | None, where: str) -> None:
+    """Write what comes to a file, and give it to a sink.
+
+    Args:
+        out: The file.
+        chunks: Runs of bytes.
+        sink: Given each run once it is in the file.
+        deadline: By ``time.monotonic()``, or ``None``.
+        where: What is fetched, for the error text.
+
+    Raises:
+        StalledError: The deadline passed.
+    """
+    for chunk in chunks:
+        write_all(out, chunk)
+        if sink is not None:
+            sink(chunk)
+        if deadline is not None and time.monotonic() > deadline:
+            raise StalledError(f"{where}: it did not come within its total timeout; {out.tell()} bytes are there.")
