@@ -183,6 +183,11 @@ def _sftp(clouds: Clouds) -> Place:
     return Place(server.url(f"{_bucket_name()}/some/prefix"), env, {"key_file": key, "known_hosts_file": known})
 
 
+def _by_fsspec(clouds: Clouds) -> Place:
+    folder = tempfile.mkdtemp(dir=clouds.server(_scratch))
+    return Place(f"fsspec+file://{folder}/some/prefix", {}, {})
+
+
 FAMILIES: dict[str, Callable[[Clouds], Place]] = {
     "gs": _google,
     "gs-hmac": _google_hmac,
@@ -190,6 +195,7 @@ FAMILIES: dict[str, Callable[[Clouds], Place]] = {
     "azure-dl": _azure_lake,
     "oci": _oracle,
     "sftp": _sftp,
+    "fsspec": _by_fsspec,
 }
 
 

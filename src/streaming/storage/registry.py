@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, cast
 
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.registry import Registry
 from streaming.storage.options import Sealed, StorageOptions, is_client, seal
 from streaming.storage.store import Store
 from streaming.storage.url import is_local, scheme_of
 
-__all__ = ["StoreFactory", "open_store", "options_for", "stores"]
+__all__ = ["StoreFactory", "factory_of", "open_store", "options_for", "stores"]
 
 StoreFactory = Callable[[str, Mapping[str, Any]], Store]
 """Makes a store of a URL and the options of :func:`open_store`."""
@@ -62,7 +64,7 @@ def open_store(url: str, storage_options: StorageOptions | Sealed | None = None)
     """
     sealed = seal(storage_options)
     given = sealed.reveal()
-    factory = stores[scheme_of(url) or "file"]
+    factory = factory_of(scheme_of(url) or "file")
     if isinstance(given, Mapping):
         return factory(url, dict(cast("Mapping[str, Any]", given)))
     if is_local(url):
@@ -74,9 +76,35 @@ def open_store(url: str, storage_options: StorageOptions | Sealed | None = None)
     return RenewingStore(url, sealed, _open_with)
 
 
+def factory_of(scheme: str) -> StoreFactory:
+    """Return what opens the URLs of a scheme: the store registered for it, else fsspec's if it has one.
+
+    Raises:
+        UnknownNameError: There is none; the text lists those that there are.
+    """
+    if scheme in stores:
+        return stores[scheme]
+    from streaming.storage.fsspec import open_fsspec, serves
+
+    if serves(scheme):
+        return open_fsspec
+    close = get_close_matches(scheme, stores, 1, 0.5)
+    meant = f" Did you mean {close[0]}://?" if close else ""
+    raise UnknownNameError(
+        f"No store serves {scheme}://.{meant} Known: {', '.join(sorted(stores))}; and whatever fsspec has a file system "
+        f"for: {_fsspec_hint(scheme)}."
+    )
+
+
 def options_for(url: str, storage_options: StorageOptions | Sealed | None) -> Sealed | None:
     """Return the options of a URL among several: a local directory takes none."""
     return None if storage_options is None or is_local(url) else seal(storage_options)
+
+
+def _fsspec_hint(scheme: str) -> str:
+    if find_spec("fsspec") is None:
+        return "pip install 'streaming-dataset[fsspec]'"
+    return f"install the package that brings its {scheme}://"
 
 
 def _open_with(url: str, given: Any) -> Store:
@@ -84,4 +112,4 @@ def _open_with(url: str, given: Any) -> Store:
         from streaming.storage.ready import open_ready
 
         return open_ready(url, given)
-    return stores[scheme_of(url)](url, dict(given))
+    return factory_of(scheme_of(url))(url, dict(given))

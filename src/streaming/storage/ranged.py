@@ -1,0 +1,102 @@
+"""A store of which only five methods need to be written: what to begin a store of one's own with."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from streaming.core.errors import StalledError, UnavailableError
+from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.target import open_target, write_chunks
+from streaming.storage.url import check_path, redact
+from streaming.storage.watched import watched
+
+__all__ = ["RangedStore"]
+
+_CHUNK = 8 << 20
+
+
+class RangedStore(ABC):
+    """A :class:`streaming.storage.store.Store` whose other methods follow from five.
+
+    Threads share it, and it goes to other processes by pickling or by a fork: make clients on first use, one for each
+    process (and thread, if they are not made to be shared), and leave them out of pickles. Raise the kinds of
+    :class:`streaming.core.errors.StorageError`, above all ``ObjectNotFoundError`` for what is not there.
+
+    Args:
+        url: The root; ``repr`` shows it without user, password and query.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __repr__(self) -> str:
+        return redact(self.url)
+
+    @abstractmethod
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
+
+    @abstractmethod
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
+
+    @abstractmethod
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is no failure."""
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        return self.get_range(path, 0, self.head(path).bytes)
+
+    def download(
+        self,
+        path: str,
+        target: str,
+        *,
+        offset: int = 0,
+        sink: Sink | None = None,
+        stall_timeout: float = 60.0,
+        total_timeout: float | None = None,
+    ) -> int:
+        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
+        check_path(path)
+        deadline = None if total_timeout is None else time.monotonic() + total_timeout
+        with open_target(target, offset) as out:
+            try:
+                size = self.head(path).bytes
+                chunks = watched(lambda: self._ranges(path, offset, size), stall_timeout)
+                write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
+            except StalledError as error:
+                raise StalledError(f"{self!r}/{path}: {error}") from None
+            return max(size, offset)
+
+    def exists_root(self) -> bool:
+        """Say whether the bucket or directory exists; ``True`` unless a store knows better."""
+        return True
+
+    def check_writable(self) -> None:
+        """Write an object, and remove it again."""
+        path = f".{secrets.token_hex(4)}.part"
+        self.put(path, b"")
+        self.delete(path)
+
+    def _ranges(self, path: str, start: int, end: int) -> Iterator[bytes]:
+        for at in range(start, end, _CHUNK):
+            wanted = min(_CHUNK, end - at)
+            data = self.get_range(path, at, at + wanted)
+            if len(data) != wanted:
+                raise UnavailableError(
+                    f"{self!r}/{path}: bytes [{at}, {at + wanted}) are {len(data)}; it has been cut while it was read."
+                )
+            yield data
