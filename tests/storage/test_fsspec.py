@@ -173,8 +173,8 @@ def test_denied_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("s4://bucket/x", r"No store serves s4://. Did you mean s3://\? Known: .*sftp"),
-        ("alipan:///data", "No store serves alipan://.*install the package that brings its alipan://"),
+        ("s4://bucket/x", r"No store serves the scheme 's4'. Did you mean s3://\? Known: .*sftp"),
+        ("alipan:///data", "No store serves the scheme 'alipan'.*install the package that brings its alipan://"),
         ("fsspec+nosuch://x", "fsspec has no file system for nosuch://"),
     ],
 )

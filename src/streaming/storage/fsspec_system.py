@@ -19,6 +19,7 @@ __all__ = ["PART", "System", "connect"]
 PART = ".part"
 
 _CHUNK = 4 << 20
+_ATTEMPTS = 5
 # Another process's: some would end its connections when they are collected.
 _inherited: list[Any] = []
 
@@ -124,7 +125,7 @@ class System:
         directory, _, name = full.rpartition("/")
         part = f"{directory}/.{name}.{secrets.token_hex(4)}{PART}".lstrip("/" if not directory else "")
         if directory:
-            self.fs.makedirs(directory, exist_ok=True)
+            self._make_directories(directory)
         try:
             self._write(part, source)
             self._rename(part, full)
@@ -149,6 +150,19 @@ class System:
         self.fs.invalidate_cache()
         root = self._root or "/"
         return bool(self.fs.exists(root) or (not self._renames and self.fs.exists(root.partition("/")[0])))
+
+    def _make_directories(self, directory: str) -> None:
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                self.fs.makedirs(directory, exist_ok=True)
+                return
+            except Exception:
+                # Some fail where another makes one of them at the same time.
+                self.fs.invalidate_cache()
+                if self.fs.isdir(directory):
+                    return
+                if not attempts_left:
+                    raise
 
     def _write(self, full: str, source: str | bytes) -> None:
         if isinstance(source, str):

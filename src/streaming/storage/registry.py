@@ -91,8 +91,8 @@ def factory_of(scheme: str) -> StoreFactory:
     close = get_close_matches(scheme, stores, 1, 0.5)
     meant = f" Did you mean {close[0]}://?" if close else ""
     raise UnknownNameError(
-        f"No store serves {scheme}://.{meant} Known: {', '.join(sorted(stores))}; and whatever fsspec has a file system "
-        f"for: {_fsspec_hint(scheme)}."
+        f"No store serves the scheme {scheme!r}.{meant} Known: {', '.join(sorted(stores))}; and whatever fsspec has "
+        f"a file system for: {_fsspec_hint(scheme)}."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import stat
@@ -13,16 +12,21 @@ from io import BytesIO
 from typing import Any
 
 from streaming.core.errors import (
-    AccessDeniedError,
     ObjectNotFoundError,
-    StalledError,
     StorageError,
-    UnavailableError,
 )
 from streaming.storage.family import canonical
 from streaming.storage.gate import gate_of
 from streaming.storage.options import Sealed, seal
 from streaming.storage.pool import pool_of
+from streaming.storage.sftp_files import (
+    file_status,
+    list_directory,
+    make_directories,
+    open_file,
+    rename,
+    translated,
+)
 from streaming.storage.sftp_login import SftpConnection, connect, find_login
 from streaming.storage.sftp_read import read_chunks
 from streaming.storage.store import ObjectInfo, Sink
@@ -91,7 +95,7 @@ class SftpStore:
         """Return size and version (modification time and size) of a file."""
         check_path(path)
         with self._connection(path) as connection, self._translated(path):
-            return _info(path, _file_status(connection, self._full(path)))
+            return _info(path, file_status(connection, self._full(path)))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every file in and below a directory, in the order of their paths; none if there is none."""
@@ -116,7 +120,7 @@ class SftpStore:
         with open_target(target, offset) as out, self._connection(path) as connection:
             connection.set_timeout(stall_timeout)
             with self._translated(path):
-                file, size = _opened(connection, full)
+                file, size = open_file(connection, full)
             if size < offset:
                 raise StorageError(
                     f"{self!r}/{path} has {size} bytes, fewer than the {offset} that are there already. It has been "
@@ -138,10 +142,10 @@ class SftpStore:
             self._connection(path) as connection,
             self._translated(path),
         ):
-            _make_directories(connection, directory)
+            make_directories(connection, directory)
             try:
                 connection.sftp.putfo(data, part)
-                _rename(connection, part, full)
+                rename(connection, part, full)
             except BaseException:
                 with suppress(Exception):
                     connection.sftp.remove(part)
@@ -164,7 +168,7 @@ class SftpStore:
     def check_writable(self) -> None:
         """Make the directory if it is missing, and write a file to it, which is removed again."""
         with self._connection("") as connection, self._translated(""):
-            _make_directories(connection, self._root)
+            make_directories(connection, self._root)
             part = f"{self._root.rstrip('/')}/.{secrets.token_hex(4)}{_PART}"
             connection.sftp.open(part, "x").close()
             connection.sftp.remove(part)
@@ -172,7 +176,7 @@ class SftpStore:
     def _parts(self, path: str, start: int, end: int | None) -> list[bytes]:
         full = self._full(check_path(path))
         with self._connection(path) as connection, self._translated(path):
-            file, size = _opened(connection, full)
+            file, size = open_file(connection, full)
             parts = list(read_chunks(connection.sftp, file, start, size if end is None else min(end, size)))
             file.close()
             return parts
@@ -195,12 +199,12 @@ class SftpStore:
             file.close()
 
     def _translated(self, path: str) -> AbstractContextManager[None]:
-        return _translated(f"{self!r}/{path}" if path else repr(self))
+        return translated(f"{self!r}/{path}" if path else repr(self))
 
     def _walk(self, prefix: str, is_top: bool = False) -> Iterator[ObjectInfo]:
         try:
             with self._connection(prefix) as connection, self._translated(prefix):
-                found = _entries(connection, self._full(prefix))
+                found = list_directory(connection, self._full(prefix))
         except ObjectNotFoundError:
             if is_top:
                 return
@@ -214,91 +218,5 @@ class SftpStore:
                 yield _info(start + name, status)
 
 
-def _opened(connection: SftpConnection, full: str) -> tuple[Any, int]:
-    """Open a file, to be closed only when all is well: else its connection is, and the server may not answer.
-
-    Returns:
-        The file, and its size.
-    """
-    size: int = _file_status(connection, full).st_size
-    return connection.sftp.open(full, "rb"), size
-
-
-def _entries(connection: SftpConnection, directory: str) -> list[tuple[str, Any]]:
-    """Return the files of a directory with their status, and its directories, as names with '/' and ``None``."""
-    found: list[tuple[str, Any]] = []
-    for entry in connection.sftp.listdir_attr(directory):
-        status = entry
-        if stat.S_ISLNK(entry.st_mode or 0):
-            try:
-                status = connection.sftp.stat(f"{directory}/{entry.filename}")
-            except FileNotFoundError:
-                continue  # it points nowhere
-        if stat.S_ISDIR(status.st_mode or 0):
-            found.append((entry.filename + "/", None))
-        elif stat.S_ISREG(status.st_mode or 0):
-            found.append((entry.filename, status))
-    return found
-
-
-def _file_status(connection: SftpConnection, full: str) -> Any:
-    status = connection.sftp.stat(full)
-    if not stat.S_ISREG(status.st_mode):
-        raise FileNotFoundError(errno.ENOENT, "it is not a file", full)
-    return status
-
-
 def _info(path: str, status: Any) -> ObjectInfo:
     return ObjectInfo(path, status.st_size, f"{status.st_mtime:x}-{status.st_size:x}")
-
-
-def _make_directories(connection: SftpConnection, directory: str) -> None:
-    missing: list[str] = []
-    while directory.rstrip("/"):
-        try:
-            connection.sftp.stat(directory)
-            break
-        except FileNotFoundError:
-            missing.append(directory)
-            directory = directory.rpartition("/")[0]
-    for name in reversed(missing):
-        try:
-            connection.sftp.mkdir(name)
-        except OSError:
-            connection.sftp.stat(name)  # another has made it meanwhile, or there is a reason
-
-
-def _rename(connection: SftpConnection, part: str, full: str) -> None:
-    try:
-        connection.sftp.posix_rename(part, full)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        # A server without that extension renames, but replaces nothing.
-        with suppress(FileNotFoundError):
-            connection.sftp.remove(full)
-        connection.sftp.rename(part, full)
-
-
-@contextmanager
-def _translated(where: str) -> Iterator[None]:
-    from paramiko import SSHException
-
-    try:
-        yield
-    except StorageError as error:
-        if where in str(error):
-            raise
-        raise type(error)(f"{where}: {error}") from error
-    except FileNotFoundError as error:
-        raise ObjectNotFoundError(f"There is no file {where}. Check the path.") from error
-    except PermissionError as error:
-        raise AccessDeniedError(
-            f"No permission for {where}. Check its owner and mode, and the user that you log in as."
-        ) from error
-    except TimeoutError as error:
-        raise StalledError(f"{where}: the server has been silent for too long.") from error
-    except (SSHException, EOFError, ConnectionError) as error:
-        raise UnavailableError(f"{where}: the connection broke off ({str(error) or 'it was closed'}).") from error
-    except OSError as error:
-        raise StorageError(f"{where}: {error.strerror or error}.") from error
