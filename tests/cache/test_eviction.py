@@ -96,10 +96,10 @@ def test_shards_of_the_next_epoch_stay_or_come_before_it_begins(remote: str, tmp
     for number, _ in enumerate(dataset):
         if number > SHARDS * PER_SHARD - 20:
             time.sleep(0.02)
-    before = dataset.stats()["files_fetched"]
+    before = dataset.stats()["waits"]
     first = next(iter(dataset))
     assert first["id"] >= 0
-    assert dataset.stats()["files_fetched"] == before
+    assert dataset.stats()["waits"] == before
 
 
 def test_says_when_the_limit_is_too_small_for_the_order(

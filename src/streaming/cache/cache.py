@@ -12,7 +12,7 @@ import resource
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -137,9 +137,14 @@ class ShardCache:
             ShardFormatError: Its bytes contradict the index.
         """
         shard = self._open.get(shard_id)
-        if shard is not None and self._pid == os.getpid():
+        if shard is not None:  # one that a parent process opened before it forked will do
             return shard
         return self._get_slowly(shard_id)
+
+    def opened(self) -> Mapping[int, Shard]:
+        """Return the shards that are open in this process: to look first before :meth:`get`."""
+        self._check_process()
+        return self._open
 
     def _get_slowly(self, shard_id: int) -> Shard:
         self._check_process()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from streaming.cache.cache import ShardCache
+from streaming.cache.gather import get_many
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
+from streaming.dataset.batches import Collator, iterate_batches
 from streaming.dataset.caching import Cached
 from streaming.dataset.compat import DatasetDetails
 from streaming.dataset.config import (
@@ -21,7 +26,7 @@ from streaming.dataset.config import (
     parse_cache_limit,
     parse_epoch_size,
 )
-from streaming.dataset.epochs import Epochs
+from streaming.dataset.epochs import Epochs, Start
 from streaming.dataset.iterate import Planned, iterate
 from streaming.dataset.ordering import Ordering
 from streaming.dataset.progress import Progress
@@ -31,12 +36,15 @@ from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import refuse_double_sharding
+from streaming.order.plan import WorkerIds
 from streaming.storage.options import StorageOptions
 from streaming.storage.runtime import declare_worker
 
 __all__ = ["StreamingDataset"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset[Any]):
@@ -208,6 +216,13 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         self._progress = Progress()
         self._ranks_of_parent: Ranks | None = None
 
+    _is_direct = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Note whether the class brings its own way to get a sample."""
+        super().__init_subclass__(**kwargs)
+        cls._is_direct = cls.get_item is StreamingDataset.get_item
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle with the rank of this process: a spawned worker cannot look it up in ``torch.distributed``."""
         return {**self.__dict__, "_ranks_of_parent": self._ranks_of_parent or detect_ranks()}
@@ -251,6 +266,14 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
 
     # -- random access -------------------------------------------------------------------------
 
+    def __getitem__(self, at: Any) -> Any:
+        """Return one sample or a list of them; see :meth:`Array.__getitem__`."""
+        # The same as below, without the calls in between.
+        if type(at) is int and self._is_direct and 0 <= at < self._table.num_samples:
+            shard, index = self._table.locate(at)
+            return self._cache.get(shard).get(index)
+        return super().__getitem__(at)
+
     def get_item(self, sample_id: int, retry: int = 7) -> Any:
         """Return a sample, fetching its shard if need be.
 
@@ -271,6 +294,23 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         shard, index = self._table.locate(sample_id)
         return self._cache.get(shard).get(index)
 
+    def get_items(self, sample_ids: NDArray[np.int64]) -> list[Any]:
+        """Return samples, fetching their shards if need be.
+
+        Args:
+            sample_ids: ``int64[k]``, each in ``[0, size)``.
+
+        Returns:
+            The ``k`` samples.
+
+        Raises:
+            ShardUnavailableError: A shard could not be fetched.
+        """
+        if not self.is_plain() or len(sample_ids) < 2:
+            return super().get_items(sample_ids)
+        shards = self._table.shards_of(sample_ids)
+        return get_many(self._cache, shards, sample_ids - self._table.sample_offset_per_shard[shards])
+
     # -- iteration -----------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
@@ -280,41 +320,56 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
             ConfigError: ``batch_size`` was not given, or the layout of ranks does not fit.
             StreamingError: A shard could not be fetched or read. An epoch never ends early without an exception.
         """
+        start, planned = self._begin_epoch()
+        read = None if self.is_plain() else self.__getitem__
+        if self.on_error == "skip":
+            seed = start.settings.get("shuffle_seed", self.shuffle_seed)
+            substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
+            read, planned = substitutes.read, replace(planned, tolerate=substitutes.tolerate)
+        return iterate(self._cache, self._table, planned, self._progress, read)
+
+    def iterate_batches(self, collator: Collator[T]) -> Iterator[T]:
+        """Yield this worker's batches of the next epoch, or of the rest of the one that is resumed.
+
+        Only for datasets whose samples are served as they are stored; see :meth:`is_plain`.
+
+        Args:
+            collator: Makes a batch of samples that are still in their shards.
+        """
+        _, planned = self._begin_epoch()
+        return iterate_batches(self._cache, self._table, planned, self._progress, collator)
+
+    def _begin_epoch(self) -> tuple[Start, Planned]:
         world = self._parallel_world().detect_workers()
         if world.workers_per_rank > 1 or in_worker():
             declare_worker()
         refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
         self._log_layout(world, start.epoch)
-        ids = self._ordering.worker_ids(start, world)
         progress = self._progress.own()
-        ids = progress.begin(start, ids)
-        processes = world.ranks_per_node * world.workers_per_rank
-        size = self.batch_size or 1
-        planned = Planned(ids, self._ordering.plan(start, world, progress.yielded), processes, size)
+        ids = progress.begin(start, self._ordering.worker_ids(start, world))
+        return start, self._plan(start, world, ids, progress.yielded)
 
+    def _plan(self, start: Start, world: World, ids: WorkerIds, done: int) -> Planned:
         def following() -> Planned | None:
             coming = self._epochs.pending(start.epoch + 1)
             if not self._ordering.is_cheap(coming, world):
                 return None
-            return Planned(
-                self._ordering.worker_ids(coming, world), self._ordering.plan(coming, world), processes, size
-            )
+            return self._plan(coming, world, self._ordering.worker_ids(coming, world), 0)
 
-        read = None if self._is_plain() else self.__getitem__
-        tolerate = None
-        if self.on_error == "skip":
-            seed = start.settings.get("shuffle_seed", self.shuffle_seed)
-            substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
-            read, tolerate = substitutes.read, substitutes.tolerate
-        return progress.count(
-            iterate(self._cache, self._table, planned, following, self.predownload or 0, read, tolerate)
+        return Planned(
+            ids,
+            self._ordering.plan(start, world, done),
+            world.ranks_per_node * world.workers_per_rank,
+            self.batch_size or 1,
+            self.predownload or 0,
+            following,
         )
 
     @classmethod
-    def _is_plain(cls) -> bool:
+    def is_plain(cls) -> bool:
         """Say whether samples are served as they are stored, not through a method that a subclass brings."""
-        return cls.__getitem__ is Array.__getitem__ and cls.get_item is StreamingDataset.get_item
+        return cls.__getitem__ is StreamingDataset.__getitem__ and cls._is_direct
 
     def _log_layout(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:

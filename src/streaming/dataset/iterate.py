@@ -13,10 +13,13 @@ from streaming.cache.cache import ShardCache
 from streaming.cache.lookahead import LookAhead
 from streaming.cache.ranges import FirstSamples
 from streaming.dataset.plans import WorkerPlan
+from streaming.dataset.progress import Progress
 from streaming.dataset.shards import ShardTable
 from streaming.order.plan import WorkerIds
 
-__all__ = ["Planned", "iterate"]
+__all__ = ["Planned", "Step", "iterate", "steps"]
+
+Ints = NDArray[np.int64]
 
 _BLOCK = 4096
 _STEP = 64
@@ -24,64 +27,132 @@ _STEP = 64
 _HEAD_START_S = 0.5
 
 
-def iterate(
+@dataclass(frozen=True)
+class Planned:
+    """What one worker reads in an epoch, and how.
+
+    Attributes:
+        ids: Its sample ids.
+        plan: When it reads what, and its node.
+        processes: Reading processes of its node.
+        batch_size: Samples of a batch on one rank.
+        predownload: Samples ahead of the one being served whose shards are fetched.
+        following: Returns what the worker reads in the next epoch, if that is known.
+        tolerate: Says of a shard's failure whether the reader deals with it.
+    """
+
+    ids: WorkerIds
+    plan: WorkerPlan
+    processes: int
+    batch_size: int
+    predownload: int
+    following: Callable[[], Planned | None]
+    tolerate: Callable[[int, BaseException], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Samples that are read next. Legend: I samples.
+
+    Attributes:
+        ids: ``int64[I]``, sample ids.
+        shards: ``int64[I]``, their shards.
+        indexes: ``int64[I]``, their indexes in those.
+        first: Where they come from, if that is not their shards.
+    """
+
+    ids: Ints
+    shards: Ints
+    indexes: Ints
+    first: FirstSamples | None
+
+
+def steps(
     cache: ShardCache,
     table: ShardTable,
     planned: Planned,
-    following: Callable[[], Planned | None],
-    predownload: int,
-    read: Callable[[int], Any] | None = None,
-    tolerate: Callable[[int, BaseException], bool] | None = None,
-) -> Iterator[Any]:
-    """Yield the samples of one worker in order.
+    size: int,
+    by_id: bool = False,
+) -> Iterator[Step]:
+    """Yield what one worker reads, in order, while what it reads later is fetched.
 
     Args:
         cache: The dataset's shards.
         table: Where its samples lie.
         planned: What the worker reads in this epoch.
-        following: Returns what it will read in the next, if that is known.
-        predownload: Samples ahead of the one being served whose shards are fetched.
-        read: Returns a sample by its id, where that is more than reading it from its shard.
-        tolerate: Says of a shard's failure whether ``read`` deals with it.
+        size: Samples of a step at most. Steps hold fewer where the worker has nothing to read in some of its places.
+        by_id: Whether the samples are going to be read by their ids alone.
 
     Raises:
-        StreamingError: A shard could not be fetched or read.
+        StreamingError: A shard could not be fetched.
     """
-    ids = planned.ids
+    length = len(planned.ids)
 
     def schedule_following() -> _Blocks | None:
-        coming = following()
+        coming = planned.following()
         return None if coming is None else _Blocks(coming, table)
 
     cache.follow(planned.plan, planned.processes)
     blocks = _Blocks(planned, table)
-    ahead = LookAhead(cache, blocks, predownload, tolerate, schedule_following)
-    first = _first_samples(cache, table, blocks, min(planned.batch_size, len(ids))) if read is None else None
+    ahead = LookAhead(cache, blocks, planned.predownload, planned.tolerate, schedule_following)
+    first = None if by_id else _first_samples(cache, table, blocks, min(planned.batch_size, length))
     try:
-        for begin in range(0, len(ids), _STEP):
-            step_ids, shards = ahead.advance(begin, min(begin + _STEP, len(ids)))
-            cache.counters.add(samples=int((step_ids >= 0).sum()))
-            if read is not None:
-                for sample_id in step_ids[step_ids >= 0].tolist():
-                    yield read(sample_id)
-                continue
-            real = step_ids >= 0
-            step_ids, shards = step_ids[real], shards[real]
-            locals_ = (step_ids - table.sample_offset_per_shard[shards]).tolist()
-            if first is not None:
-                for shard, index in zip(shards.tolist(), locals_, strict=True):
-                    yield first.get(shard, index)
-                if begin + _STEP >= planned.batch_size:
-                    first.close()
-                    first = None
-                continue
-            get = cache.get
-            for shard, index in zip(shards.tolist(), locals_, strict=True):
-                yield get(shard).get(index)
+        for begin in range(0, length, size):
+            ids, shards = ahead.advance(begin, min(begin + size, length))
+            real = ids >= 0
+            if not real.all():
+                ids, shards = ids[real], shards[real]
+            cache.counters.add(samples=len(ids))
+            yield Step(ids, shards, ids - table.sample_offset_per_shard[shards], first)
+            if first is not None and begin + size >= planned.batch_size:
+                first.close()
+                first = None
     finally:
         ahead.close()
         if first is not None:
             first.close()
+
+
+def iterate(
+    cache: ShardCache,
+    table: ShardTable,
+    planned: Planned,
+    progress: Progress,
+    read: Callable[[int], Any] | None = None,
+) -> Iterator[Any]:
+    """Yield the samples of one worker in order, each counted before it is handed out.
+
+    Args:
+        cache: The dataset's shards.
+        table: Where its samples lie.
+        planned: What the worker reads in this epoch.
+        progress: Where samples are counted.
+        read: Returns a sample by its id, where that is more than reading it from its shard.
+
+    Raises:
+        StreamingError: A shard could not be fetched or read.
+    """
+    start, count = progress.start, progress.yielded
+    for step in steps(cache, table, planned, _STEP, by_id=read is not None):
+        if read is not None:
+            for sample_id in step.ids.tolist():
+                sample = read(sample_id)
+                count += 1
+                if progress.start is start:
+                    progress.yielded = count
+                yield sample
+            continue
+        pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
+        opened, get, first = cache.opened(), cache.get, step.first
+        for shard, index in pairs:
+            if first is None:
+                sample = (opened.get(shard) or get(shard)).get(index)
+            else:
+                sample = first.get(shard, index)
+            count += 1
+            if progress.start is start:  # else another iteration has begun
+                progress.yielded = count
+            yield sample
 
 
 def _first_samples(cache: ShardCache, table: ShardTable, blocks: _Blocks, count: int) -> FirstSamples | None:
@@ -93,23 +164,6 @@ def _first_samples(cache: ShardCache, table: ShardTable, blocks: _Blocks, count:
         return None
     first.wait(_HEAD_START_S)
     return first
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What one worker reads in an epoch.
-
-    Attributes:
-        ids: Its sample ids.
-        plan: When it reads what, and its node.
-        processes: Reading processes of its node.
-        batch_size: Samples of a batch on one rank.
-    """
-
-    ids: WorkerIds
-    plan: WorkerPlan
-    processes: int
-    batch_size: int
 
 
 class _Blocks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -55,14 +54,6 @@ class Progress:
         restored, self._restored = self._restored, 0
         self.start, self.yielded = start, restored
         return _After(ids, restored) if restored else ids
-
-    def count(self, samples: Iterator[Any]) -> Iterator[Any]:
-        """Pass samples on, each counted before it is handed out."""
-        start, base = self.start, self.yielded
-        for number, sample in enumerate(samples, base + 1):
-            if self.start is start:  # else another iteration has begun
-                self.yielded = number
-            yield sample
 
 
 class _After:

@@ -49,6 +49,7 @@ class ShardTable:
         self._ends = _view(self.ends)
         self._sizes = _view(self.samples_per_shard)
         self._last = (0, 0, 0)
+        self._num_samples = int(self.ends[-1]) if len(self.ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the arrays."""
@@ -62,7 +63,7 @@ class ShardTable:
     @property
     def num_samples(self) -> int:
         """Samples of all streams."""
-        return int(self.ends[-1]) if len(self.ends) else 0
+        return self._num_samples
 
     def locate(self, sample_id: int) -> tuple[int, int]:
         """Return (shard, index within it) of a sample id that is in range."""

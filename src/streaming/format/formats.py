@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from streaming.core.registry import Registry
-from streaming.format import jsonl, mds, xsv
+from streaming.format import jsonl, mds, mds_decoder, xsv
 from streaming.format.encodings import encodings
 from streaming.format.options import WriteOptions
 from streaming.format.sample import SampleDecoder
@@ -88,7 +88,7 @@ formats: Registry[ShardFormat] = Registry(
     {
         "mds": ShardFormat(
             lambda columns, options, _newline, _separator: mds.MDSShardEncoder(columns, options),
-            mds.compile_decoder,
+            mds_decoder.compile_decoder,
         ),
         "json": ShardFormat(
             lambda columns, options, newline, _separator: jsonl.JSONShardEncoder(columns, options, newline),

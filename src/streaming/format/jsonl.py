@@ -69,7 +69,7 @@ class JSONShardEncoder(LinesShardEncoder):
 
 def compile_decoder(_schema: Schema) -> SampleDecoder:
     """Prepare to read samples of a schema."""
-    return SampleDecoder(_decode)
+    return SampleDecoder.of_bytes(_decode)
 
 
 def _decode(data: bytes) -> dict[str, Any]:

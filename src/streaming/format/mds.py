@@ -9,28 +9,20 @@ A sample is the u32 sizes of its variable-size columns, then the bytes of all co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
 from struct import Struct
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from streaming.core.errors import (
     ColumnSizeError,
     SampleError,
-    ShardFormatError,
     ShardTooLargeError,
 )
-from streaming.format.encodings import Encoding, encodings, get_encoding, is_mds_encoding
-from streaming.format.encodings.base import RowsEncoding, decodes_many
+from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
 from streaming.format.layout import encode_offsets, missing_column
 from streaming.format.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
-from streaming.format.sample import SampleDecoder
-from streaming.format.schema import Schema
 
-__all__ = ["MDSShardEncoder", "compile_decoder"]
+__all__ = ["MDSShardEncoder"]
 
 
 class MDSShardEncoder:
@@ -123,116 +115,3 @@ class MDSShardEncoder:
         first = self.base_bytes + self.extra_bytes_per_sample * len(samples)
         offsets = encode_offsets(samples, first)
         return {"data": b"".join([offsets, self.config, *samples])}
-
-
-def compile_decoder(schema: Schema) -> SampleDecoder:
-    """Prepare to read samples of a schema: everything that can be known beforehand is.
-
-    Args:
-        schema: An MDS schema.
-
-    Returns:
-        The decoder.
-
-    Raises:
-        UnknownNameError: A column has an encoding that nobody registered.
-    """
-    names = schema.column_names
-    coders = [get_encoding(encoding) for encoding in schema.column_encodings]
-    sizes = [size or None for size in schema.column_sizes]
-    fixed_bytes = sum(size for size in sizes if size is not None)
-    decodes = [coder.decode for coder in coders]
-    if None in sizes:
-        min_bytes = fixed_bytes + 4 * sizes.count(None)
-        return SampleDecoder(_decode_variable(names, decodes, sizes), min_bytes)
-    ends = list(accumulate((size or 0 for size in sizes), initial=0))
-    columns = [
-        (name, decode, slice(begin, end))
-        for name, decode, begin, end in zip(names, decodes, ends, ends[1:], strict=False)
-    ]
-    return SampleDecoder(
-        _decode_fixed(columns, fixed_bytes),
-        fixed_bytes,
-        fixed_bytes,
-        _decode_rows(columns, coders),
-    )
-
-
-_Decode = Callable[[bytes], Any]
-
-
-def _decode_fixed(columns: Sequence[tuple[str, _Decode, slice]], row_bytes: int) -> Callable[[bytes], dict[str, Any]]:
-    if len(columns) == 1:
-        ((only_name, only_decode, _),) = columns
-
-        def decode_one(data: bytes) -> dict[str, Any]:
-            if len(data) != row_bytes:
-                raise _wrong_size(len(data), row_bytes)
-            return {only_name: only_decode(data)}
-
-        return decode_one
-
-    def decode_all(data: bytes) -> dict[str, Any]:
-        if len(data) != row_bytes:
-            raise _wrong_size(len(data), row_bytes)
-        return {name: decode(data[part]) for name, decode, part in columns}
-
-    return decode_all
-
-
-def _decode_variable(
-    names: Sequence[str], decodes: Sequence[_Decode], sizes: Sequence[int | None]
-) -> Callable[[bytes], dict[str, Any]]:
-    words = Struct(f"<{sizes.count(None)}I")
-    first = words.size
-    unpack = words.unpack_from
-    if len(names) == 1:
-        (only_name,), (only_decode,) = names, decodes
-
-        def decode_one(data: bytes) -> dict[str, Any]:
-            if unpack(data)[0] != len(data) - first:
-                raise _wrong_size(len(data), unpack(data)[0] + first)
-            return {only_name: only_decode(data[first:])}
-
-        return decode_one
-
-    columns = list(zip(names, decodes, sizes, strict=True))
-
-    def decode_all(data: bytes) -> dict[str, Any]:
-        variable = iter(unpack(data))
-        begin = first
-        sample: dict[str, Any] = {}
-        for name, decode, size in columns:
-            end = begin + (size or next(variable))
-            sample[name] = decode(data[begin:end])
-            begin = end
-        if begin != len(data):
-            raise _wrong_size(len(data), begin)
-        return sample
-
-    return decode_all
-
-
-def _decode_rows(
-    columns: Sequence[tuple[str, _Decode, slice]], coders: Sequence[Encoding]
-) -> Callable[[NDArray[np.uint8]], list[dict[str, Any]]] | None:
-    if not columns or not all(map(decodes_many, coders)):
-        return None
-    parts = [
-        (cast("RowsEncoding", coder).decode_many, part) for coder, (_, _, part) in zip(coders, columns, strict=True)
-    ]
-    names = [name for name, _, _ in columns]
-
-    if len(columns) == 1:
-        (only_name,), ((only_decode, _),) = names, parts
-        return lambda rows: [{only_name: value} for value in only_decode(rows)]
-
-    def decode_rows(rows: NDArray[np.uint8]) -> list[dict[str, Any]]:
-        values = [decode(np.ascontiguousarray(rows[:, part])) for decode, part in parts]
-        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-
-    return decode_rows
-
-
-def _wrong_size(found: int, stated: int) -> ShardFormatError:
-    return ShardFormatError(f"its columns take {stated} bytes, it has {found}")

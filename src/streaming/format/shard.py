@@ -86,10 +86,13 @@ class Shard:
         self._table = buffers[0]
         self._data = buffers[-1]
         self._num_samples = len(offsets) - 1
-        self._decode = decoder.decode
+        self.decoder = decoder
+        self._read = decoder.read
         self._decode_rows = decoder.decode_rows
         self._rows: NDArray[np.uint8] | None = None
-        if decoder.decode_rows is not None and decoder.row_bytes is not None:
+        self._first = int(offsets[0])
+        self._row_bytes = decoder.row_bytes
+        if decoder.row_bytes:
             # Offsets were checked to be one row apart.
             shape = self._num_samples, decoder.row_bytes
             rows: Any = np.frombuffer(self._data, np.uint8, prod(shape), int(offsets[0]))
@@ -125,8 +128,12 @@ class Shard:
         if not 0 <= sample_id < self._num_samples:
             self._no_sample(sample_id)
         try:
+            row = self._row_bytes
+            if row:
+                begin = self._first + sample_id * row
+                return self._read(self._data, begin, begin + row)
             begin, end = _PAIR.unpack_from(self._table, 4 + 4 * sample_id)
-            return self._decode(self._data[begin:end])
+            return self._read(self._data, begin, end)
         except Exception as error:
             self._explain(sample_id, error)
 
@@ -165,6 +172,11 @@ class Shard:
         if low < 0 or high >= self._num_samples:
             self._no_sample(low if low < 0 else high)
         return self._decode_rows(rows[ids])
+
+    @property
+    def rows(self) -> NDArray[np.uint8] | None:
+        """All samples as they are stored, read-only ``uint8[n, row_bytes]``, if they are of one size that is known."""
+        return self._rows
 
     def close(self) -> None:
         """Unmap the files. What was decoded stays valid. Closing twice is fine."""

@@ -126,7 +126,7 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
             raise ShardFormatError(f"expected {len(columns)} fields, got {text!r:.80}")
         return {name: read(field) for (name, read), field in zip(columns, fields, strict=False)}
 
-    return SampleDecoder(decode)
+    return SampleDecoder.of_bytes(decode)
 
 
 def _reader(name: str, encoding: str) -> type:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.wrappers import is_read_ahead
+from streaming.loader.batched import as_batches, as_it_is, may_batch
+from streaming.loader.collate import DefaultCollator
+from streaming.loader.packing import unpack
 
 __all__ = ["StreamingDataLoader"]
 
@@ -18,8 +22,12 @@ __all__ = ["StreamingDataLoader"]
 class StreamingDataLoader(DataLoader[Any]):
     """A ``torch.utils.data.DataLoader`` that knows how many samples it has yielded.
 
-    Takes the arguments of ``DataLoader``. With a :class:`StreamingDataset`, :meth:`state_dict` says where training is, and
-    after :meth:`load_state_dict` the next iteration continues there.
+    Takes the arguments of ``DataLoader``, and yields what a ``DataLoader`` yields. Where samples are collated as by default,
+    and no class of the user's own says what a sample is, batches are made from the shards at once, and come from workers in
+    one block of shared memory: the tensors of a batch then share it.
+
+    With a :class:`StreamingDataset`, :meth:`state_dict` says where training is, and after :meth:`load_state_dict` the next
+    iteration continues there.
 
     Attributes:
         num_samples_yielded: Samples yielded in this iteration on this rank.
@@ -46,11 +54,33 @@ class StreamingDataLoader(DataLoader[Any]):
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
         self.num_samples_yielded = 0
         early = not is_read_ahead()
-        for batch in super().__iter__():
+        for packed in super().__iter__():
+            batch = unpack(packed)
             size = batch_length(batch)
             self.num_samples_yielded += size * early
             yield batch
             self.num_samples_yielded += size * (not early)
+
+    def _get_iterator(self) -> Any:
+        """Begin an iteration: of batches, if the samples are as they are stored and collated as by default."""
+        dataset = self.dataset
+        if (
+            not isinstance(dataset, StreamingDataset)
+            or not may_batch(dataset)
+            or self.batch_size is None
+            or dataset.batch_size != self.batch_size
+            or self.collate_fn is not default_collate
+        ):
+            return super()._get_iterator()
+        batches = copy(self)
+        batches.__dict__.update(
+            dataset=as_batches(dataset, DefaultCollator(self.drop_last)),
+            batch_size=None,
+            batch_sampler=None,
+            drop_last=False,
+            collate_fn=as_it_is,
+        )
+        return super(StreamingDataLoader, batches)._get_iterator()
 
     def state_dict(self) -> dict[str, Any] | None:
         """Return a checkpoint of the dataset at the batch that was yielded last, or ``None`` for other datasets.

@@ -137,6 +137,11 @@ class NDArrayEncoding(Encoding):
         values: Any = np.frombuffer(data, dtype, offset=begin)
         return values.reshape(shape)
 
+    @property
+    def element(self) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+        """Dtype and shape of every value, ``None`` where each states its own."""
+        return None if self.dtype is None or self.shape is None else (self.dtype, self.shape)
+
     def decode_many(self, rows: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """Return the read-only array of each row; they share one block of memory."""
         dtype, shape = self.dtype, self.shape

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
 
-__all__ = ["ColumnOverflowError", "Encoding", "RowsEncoding", "decodes_many"]
+__all__ = ["ColumnOverflowError", "Encoding", "RowsEncoding", "decodes_many", "element_of"]
 
 
 class ColumnOverflowError(ColumnValueError, OverflowError):
@@ -81,6 +81,18 @@ def decodes_many(coder: Encoding) -> bool:
         if "decode" in vars(kind):
             return "decode_many" in vars(kind)
     return False
+
+
+def element_of(coder: Encoding) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+    """Return dtype and shape of every value of ``coder``, if its bytes are just the elements; else ``None``.
+
+    Encodings say so by a property ``element``. As with :func:`decodes_many`, a subclass that overrides ``decode`` alone
+    does not inherit that.
+    """
+    for kind in type(coder).__mro__:
+        if "decode" in vars(kind):
+            return cast("Any", coder).element if "element" in vars(kind) else None
+    return None
 
 
 def _brief(value: Any, limit: int = 60) -> str:

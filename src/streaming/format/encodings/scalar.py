@@ -26,9 +26,19 @@ __all__ = [
     "UInt16",
     "UInt32",
     "UInt64",
+    "number_of",
 ]
 
 _INT64 = Struct("<q")
+
+
+def number_of(coder: Encoding) -> tuple[str, Callable[[Any], Any]] | None:
+    """Return the ``struct`` code of every value of ``coder`` and the type that it is given, if it is a plain number."""
+    if type(coder) is Int:
+        return "q", int
+    if type(coder) in (Float16, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64):
+        return _STRUCT_CODES[coder.dtype], np.dtype(coder.dtype).type  # pyright: ignore[reportAttributeAccessIssue]
+    return None
 
 
 class Int(Encoding):
@@ -47,6 +57,11 @@ class Int(Encoding):
     def decode(self, data: bytes) -> int:
         """Return a Python ``int``."""
         return _INT64.unpack(data)[0]
+
+    @property
+    def element(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Dtype and shape of a value."""
+        return np.dtype("<i8"), ()
 
     def decode_many(self, rows: NDArray[np.uint8]) -> list[int]:
         """Return the Python ``int`` of each row."""
@@ -119,6 +134,11 @@ class Scalar(Encoding):
     def decode(self, data: bytes) -> Any:
         """Return the NumPy scalar."""
         return self._type(self._unpack(data)[0])
+
+    @property
+    def element(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Dtype and shape of a value."""
+        return self._little_endian, ()
 
     def decode_many(self, rows: NDArray[np.uint8]) -> list[Any]:
         """Return the NumPy scalar of each row."""

@@ -1,0 +1,129 @@
+"""Batches as ``default_collate`` makes them, without making the samples first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from streaming.cache.cache import ShardCache
+from streaming.cache.gather import fixed_decoder, get_many, rows_of
+from streaming.core.world import in_worker
+from streaming.format.rows import gather_rows
+from streaming.format.sample import FixedColumn, SampleDecoder
+from streaming.loader.packing import Packer
+
+__all__ = ["DefaultCollator"]
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What becomes of a column: elements of a dtype, in a tensor."""
+
+    column: FixedColumn
+    dtype: np.dtype[Any]
+
+    @property
+    def converts(self) -> bool:
+        return self.dtype != self.column.dtype
+
+
+class DefaultCollator:
+    """Makes what ``torch.utils.data.default_collate`` makes of the same samples: equal values, types and keys.
+
+    Samples of one size are copied from their shards into the batch at once. Whatever ``default_collate`` does with their
+    columns is found out by asking it, once for each schema.
+
+    Args:
+        drop_last: Whether a last batch of fewer samples is left out.
+    """
+
+    def __init__(self, drop_last: bool) -> None:
+        self.drop_last = drop_last
+        self._known: tuple[SampleDecoder, list[_Target] | None] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the setting."""
+        return {"drop_last": self.drop_last, "_known": None}
+
+    def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
+        """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
+        decoder = fixed_decoder(cache, shards)
+        targets = None if decoder is None else self._targets(decoder)
+        if decoder is None or targets is None:
+            return self.of_samples(get_many(cache, shards, indexes))
+        return _gather(cache, shards, indexes, decoder.row_bytes or 0, targets)
+
+    def of_samples(self, samples: list[Any]) -> Any:
+        """Return the batch of samples."""
+        packer = Packer() if in_worker() else None
+        batch: dict[str, Any] = {}
+        for name, value in samples[0].items():
+            values = [sample[name] for sample in samples]
+            if packer is not None and type(value) in (bytes, str) and packer.takes(values):
+                batch[name] = packer.add_list(values)
+            elif type(value) is np.ndarray and all(v.shape == value.shape and v.dtype == value.dtype for v in values):
+                # Of read-only arrays, default_collate warns.
+                batch[name] = torch.from_numpy(np.stack(values))
+            else:
+                batch[name] = default_collate(values)
+        return batch if packer is None else packer.finish(batch)
+
+    def _targets(self, decoder: SampleDecoder) -> list[_Target] | None:
+        if self._known is None or self._known[0] is not decoder:
+            self._known = decoder, _ask(decoder)
+        return self._known[1]
+
+
+def _ask(decoder: SampleDecoder) -> list[_Target] | None:
+    """Find out what ``default_collate`` makes of a schema's samples; ``None`` if it is nothing that can be gathered."""
+    if decoder.columns is None or decoder.row_bytes is None:
+        return None
+    try:
+        # Of bytes of its own: default_collate warns of arrays that cannot be written.
+        samples = decoder.decode_rows(np.zeros((2, decoder.row_bytes), np.uint8)) if decoder.decode_rows else None
+        if samples is None:
+            return None
+        writable = [{k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()} for s in samples]
+        batch: Any = default_collate(writable)
+    except Exception:  # the samples themselves will tell
+        return None
+    targets: list[_Target] = []
+    for column in decoder.columns:
+        made = batch.get(column.name)
+        if type(made) is not Tensor or tuple(made.shape) != (2, *column.shape):
+            return None
+        targets.append(_Target(column, made.numpy().dtype))
+    return targets
+
+
+def _gather(cache: ShardCache, shards: Ints, indexes: Ints, row_bytes: int, targets: list[_Target]) -> Any:
+    count = len(shards)
+    packer = Packer() if in_worker() else None
+    shapes = [(count, *target.column.shape) for target in targets]
+    if packer is None:
+        arrays: list[Any] = [np.empty(shape, t.dtype) for shape, t in zip(shapes, targets, strict=True)]
+        batch: Any = {t.column.name: torch.from_numpy(array) for t, array in zip(targets, arrays, strict=True)}
+    else:
+        places = {t.column.name: packer.add_array(t.dtype, shape) for shape, t in zip(shapes, targets, strict=True)}
+        batch = packer.finish(places)
+        arrays = [batch.array(t.column.name) for t in targets]
+    only = targets[0]
+    if len(targets) == 1 and not only.converts:
+        block = arrays[0].reshape(count, -1).view(np.uint8)
+        gather_rows(block, shards, indexes, lambda shard: rows_of(cache, shard))
+        return batch
+    block = np.empty((count, row_bytes), np.uint8)
+    gather_rows(block, shards, indexes, lambda shard: rows_of(cache, shard))
+    for target, array in zip(targets, arrays, strict=True):
+        column = target.column
+        values: Any = block[:, column.part].view(column.dtype)
+        np.copyto(array, values.reshape(count, *column.shape), casting="unsafe")
+    return batch

@@ -1,0 +1,327 @@
+"""Batches made from the shards at once are those that ``default_collate`` makes of the samples."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.utils.data import default_collate, get_worker_info
+
+from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+
+SCALARS = ["uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+N = 43
+
+
+def value(encoding: str, i: int) -> Any:
+    kind, _, rest = encoding.partition(":")
+    if kind == "ndarray":
+        dtype, _, shape = rest.partition(":")
+        dims = [int(d) for d in shape.split(",")] if shape else [2, 3]
+        return (np.arange(np.prod(dims)) + i).astype(dtype or "int32").reshape(dims)
+    if kind in SCALARS:
+        return np.dtype(kind).type(i * 3 % 127)
+    if kind == "long":
+        return bytes([i]) * 9_000
+    makers: dict[str, Callable[[int], Any]] = {
+        "int": lambda i: i - 20,
+        "str": lambda i: f"\u00e4\U0001f600 {i}" * (i % 4),
+        "bytes": lambda i: bytes([i]) * (i % 5),
+        "json": lambda i: {"a": [i, i + 1], "b": str(i)},
+        "str_int": lambda i: 10**12 + i,
+        "str_float": lambda i: i / 7,
+        "jpeg": lambda i: None,
+    }
+    return makers[kind](i)
+
+
+def write(out: Path, columns: dict[str, str], begin: int = 0) -> str:
+    encodings = {name: "bytes" if encoding == "long" else encoding for name, encoding in columns.items()}
+    with MDSWriter(out=str(out), columns=encodings, size_limit=1 << 12) as writer:
+        for i in range(begin, begin + N):
+            writer.write({name: value(encoding, i) for name, encoding in columns.items()})
+    return str(out)
+
+
+def by_samples(samples: Sequence[Any]) -> Any:
+    """What the default does, in a function that it does not know."""
+    copies: list[Any] = [{k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()} for s in samples]
+    return default_collate(copies)
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    assert type(found) is type(expected)
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        for key in expected:
+            assert_same(found[key], expected[key])
+    elif isinstance(expected, torch.Tensor):
+        assert found.dtype == expected.dtype
+        assert found.shape == expected.shape
+        assert found.is_contiguous()
+        assert found.numpy().flags.writeable
+        assert np.array_equal(found.numpy(), expected.numpy())
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected, strict=True):
+            assert_same(a, b)
+    else:
+        assert found == expected
+
+
+def open_dataset(path: str, **kwargs: Any) -> StreamingDataset:
+    return StreamingDataset(**{"local": path, "batch_size": 5, "shuffle": True, "num_canonical_nodes": 1, **kwargs})
+
+
+def check(path: str, workers: int = 0, start: str | None = None, drop_last: bool = False, **kwargs: Any) -> None:
+    options: dict[str, Any] = {
+        "batch_size": 5,
+        "num_workers": workers,
+        "multiprocessing_context": start,
+        "drop_last": drop_last,
+    }
+    found = list(StreamingDataLoader(open_dataset(path, **kwargs), **options))
+    expected = list(StreamingDataLoader(open_dataset(path, **kwargs), collate_fn=by_samples, **options))
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b)
+
+
+CASES = {
+    "tokens": {"x": "ndarray:uint16:64"},
+    "image": {"x": "ndarray:uint8:2,3,4", "y": "int"},
+    "scalars": {name: name for name in SCALARS},
+    "int": {"x": "int"},
+    "text": {"x": "str", "n": "int", "w": "float32"},
+    "binary": {"x": "bytes"},
+    "long": {"x": "long", "i": "int"},
+    "arrays": {"x": "ndarray", "y": "ndarray:float32"},
+    "nested": {"x": "json", "y": "str_int", "z": "str_float"},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_same_as_by_samples(tmp_path: Path, name: str, drop_last: bool) -> None:
+    check(write(tmp_path, CASES[name]), drop_last=drop_last)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_same_from_forked_workers(tmp_path: Path, name: str) -> None:
+    check(write(tmp_path, CASES[name]), 2, "fork")
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_same_from_other_workers(tmp_path: Path, start: str) -> None:
+    check(write(tmp_path, CASES["image"]), 2, start, drop_last=True)
+
+
+encodings = st.sampled_from(
+    [*SCALARS, "int", "str", "bytes", "ndarray:int64:1", "ndarray:float32:3,1", "ndarray:uint8", "str_int"]
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(columns=st.lists(encodings, min_size=1, max_size=6), batch_size=st.integers(1, 60))
+def test_same_whatever_the_columns(
+    tmp_path_factory: pytest.TempPathFactory, columns: list[str], batch_size: int
+) -> None:
+    path = write(tmp_path_factory.mktemp("d"), {f"c{i}": encoding for i, encoding in enumerate(columns)})
+    datasets = [open_dataset(path, batch_size=batch_size) for _ in range(2)]
+    found = list(StreamingDataLoader(datasets[0], batch_size=batch_size))
+    expected = list(StreamingDataLoader(datasets[1], batch_size=batch_size, collate_fn=by_samples))
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b)
+
+
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_many_at_once_are_those_one_by_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    columns = data.draw(st.lists(encodings, min_size=1, max_size=3))
+    path = write(tmp_path_factory.mktemp("d"), {f"c{i}": encoding for i, encoding in enumerate(columns)})
+    dataset = open_dataset(path)
+    ids = data.draw(st.lists(st.integers(-N, N - 1), max_size=200))
+    many = dataset[np.array(ids, np.int64)]
+    assert len(many) == len(ids)
+    for a, i in zip(many, ids, strict=True):
+        b = dataset[i]
+        assert list(a) == list(b)
+        for key in b:
+            assert type(a[key]) is type(b[key])
+            assert np.array_equal(a[key], b[key])
+            if isinstance(b[key], np.ndarray):
+                assert (a[key].dtype, a[key].flags.writeable) == (b[key].dtype, b[key].flags.writeable)
+
+
+def test_streams_of_different_columns(tmp_path: Path) -> None:
+    """The fast path serves a batch of one kind; a mixed one does what ``default_collate`` does."""
+    a = write(tmp_path / "a", {"x": "int", "y": "float32"})
+    b = write(tmp_path / "b", {"y": "float32", "x": "int"})
+
+    def make() -> StreamingDataset:
+        streams = [Stream(local=a), Stream(local=b)]
+        return StreamingDataset(streams=streams, batch_size=5, shuffle=True, num_canonical_nodes=1)
+
+    found = list(StreamingDataLoader(make(), batch_size=5))
+    expected = list(StreamingDataLoader(make(), batch_size=5, collate_fn=by_samples))
+    for x, y in zip(found, expected, strict=True):
+        assert_same(x, y)
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
+def test_arrays_of_different_shapes_are_refused_as_by_default(tmp_path: Path) -> None:
+    with MDSWriter(out=str(tmp_path), columns={"x": "ndarray"}) as writer:
+        for i in range(10):
+            writer.write({"x": np.zeros(i + 1)})
+    with pytest.raises(RuntimeError, match="stack expects each tensor to be equal size"):
+        list(StreamingDataLoader(open_dataset(str(tmp_path)), batch_size=5))
+
+
+def test_a_number_that_torch_has_no_type_for(tmp_path: Path) -> None:
+    with MDSWriter(out=str(tmp_path), columns={"x": "uint64"}) as writer:
+        for i in range(10):
+            writer.write({"x": np.uint64(i)})
+    by_default: Any = by_default_of(tmp_path)
+    if isinstance(by_default, Exception):
+        with pytest.raises(type(by_default)):
+            list(StreamingDataLoader(open_dataset(str(tmp_path)), batch_size=5))
+
+
+def by_default_of(path: Path) -> Any:
+    try:
+        return default_collate(open_dataset(str(path))[:5])
+    except Exception as error:
+        return error
+
+
+class Doubled(StreamingDataset):
+    def __getitem__(self, at: Any) -> Any:
+        return {"x": 2 * super().__getitem__(at)["x"]}
+
+
+class Tripled(StreamingDataset):
+    def get_item(self, sample_id: int, retry: int = 7) -> Any:
+        return {"x": 3 * super().get_item(sample_id, retry)["x"]}
+
+
+class Reordered(StreamingDataset):
+    def __iter__(self) -> Any:
+        return iter(sorted(super().__iter__(), key=lambda sample: sample["x"]))
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(Doubled, 2), (Tripled, 3), (Reordered, 1)])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_classes_of_users_are_asked(tmp_path: Path, kind: type[StreamingDataset], factor: int, workers: int) -> None:
+    path = write(tmp_path, {"x": "int"})
+    dataset = kind(local=path, batch_size=5, shuffle=True)
+    found = [
+        i for batch in StreamingDataLoader(dataset, batch_size=5, num_workers=workers) for i in batch["x"].tolist()
+    ]
+    expected = [factor * (i - 20) for i in range(N)]
+    assert (found if kind is Reordered else sorted(found)) == expected
+    assert dataset[3]["x"] == factor * -17
+
+
+def tell_class(_worker: int) -> None:
+    info = get_worker_info()
+    assert info is not None
+    assert isinstance(info.dataset, StreamingDataset)
+    assert type(info.dataset).__name__ == "StreamingDataset"
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_see_the_dataset(tmp_path: Path, start: str) -> None:
+    path = write(tmp_path, {"x": "int"})
+    loader = StreamingDataLoader(
+        open_dataset(path), batch_size=5, num_workers=1, multiprocessing_context=start, worker_init_fn=tell_class
+    )
+    assert sum(len(batch["x"]) for batch in loader) == N
+
+
+def test_the_loader_says_what_it_was_given(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, {"x": "int"}))
+    loader = StreamingDataLoader(dataset, batch_size=5, drop_last=True)
+    next(iter(loader))
+    assert loader.dataset is dataset
+    assert (loader.batch_size, loader.drop_last, loader.collate_fn) == (5, True, default_collate)
+    assert loader.state_dict() is not None
+
+
+def test_a_checkpoint_of_batches_continues_with_samples(tmp_path: Path) -> None:
+    path = write(tmp_path, {"x": "int"})
+    loader = StreamingDataLoader(open_dataset(path), batch_size=5, num_workers=2)
+    batches = iter(loader)
+    seen = [next(batches)["x"].tolist() for _ in range(3)]
+    state = loader.state_dict()
+    dataset = open_dataset(path)
+    resumed = StreamingDataLoader(dataset, batch_size=5, collate_fn=by_samples)
+    resumed.load_state_dict(state)
+    seen += [batch["x"].tolist() for batch in resumed]
+    assert sorted(i for batch in seen for i in batch) == [i - 20 for i in range(N)]
+
+
+def test_values_outlive_their_shards(tmp_path: Path) -> None:
+    remote = write(tmp_path / "remote", CASES["tokens"])
+    dataset = open_dataset(str(tmp_path / "cache"), remote=remote, shuffle=False)
+    samples = dataset[:]
+    batches = list(StreamingDataLoader(dataset, batch_size=5))
+    for shard in range(dataset.num_shards):
+        dataset.evict_shard(shard)
+    dataset.close()
+    for i in range(N):
+        expected = value("ndarray:uint16:64", i)
+        assert np.array_equal(samples[i]["x"], expected)
+        assert np.array_equal(batches[i // 5]["x"][i % 5].numpy(), expected)
+
+
+GROWTH = """
+import gc, os, sys
+from streaming import StreamingDataLoader, StreamingDataset
+
+def held():
+    kb = 0
+    for pid in [os.getpid(), *children()]:
+        for line in open(f"/proc/{pid}/smaps_rollup"):
+            if line.startswith(("Private_Clean", "Private_Dirty")):
+                kb += int(line.split()[1])
+    return kb, len(os.listdir("/proc/self/fd"))
+
+def children():
+    return [int(p) for p in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
+
+path, cache, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
+dataset = StreamingDataset(remote=path, local=cache, batch_size=8, shuffle=True, cache_limit=int(sys.argv[4]))
+loader = StreamingDataLoader(dataset, batch_size=8, num_workers=workers, persistent_workers=workers > 0)
+found = []
+for epoch in range(24):
+    count = sum(len(batch["i"]) for batch in loader)
+    assert count == 400, count
+    gc.collect()
+    if epoch in (7, 23):
+        found.append(held())
+(kb, fds), (kb_later, fds_later) = found
+print(kb, kb_later, fds, fds_later)
+assert kb_later - kb < 4096, (kb, kb_later)
+assert fds_later <= fds + 4, (fds, fds_later)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="asks the kernel of Linux for the memory")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_memory_does_not_grow(tmp_path: Path, workers: int) -> None:
+    remote = str(tmp_path / "remote")
+    with MDSWriter(out=remote, columns={"x": "bytes", "t": "ndarray:uint8:500", "i": "int"}, size_limit=40_000) as out:
+        for i in range(400):
+            out.write({"x": bytes(2000), "t": np.zeros(500, np.uint8), "i": i})
+    arguments = [remote, str(tmp_path / "cache"), str(workers), "500000"]
+    subprocess.run([sys.executable, "-c", GROWTH, *arguments], check=True, timeout=110)
