@@ -96,6 +96,21 @@ def test_head(run: Run, make_dataset: Callable[..., str], start: int, count: int
     assert [json.loads(line) for line in out.splitlines()] == [sample(i) for i in range(300)[start : start + count]]
 
 
+def test_head_beyond_the_end_says_so(run: Run, make_dataset: Callable[..., str]) -> None:
+    path = make_dataset(300)
+    assert run("head", path, "--start", "300") == (
+        0, "", f"streaming: {path} has 300 samples; there is none from number 300 on.\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["info", "head", "verify", "merge", "copy", "ls"])
+def test_help_has_examples_and_fits(run: Run, name: str) -> None:
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"\nexamples:\n  streaming {name} " in out
+    assert max(map(len, out.splitlines())) <= 90
+
+
 def test_head_summarises(run: Run, tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image").new("RGB", (30, 20))
     row = {
@@ -138,10 +153,8 @@ def test_verify_finds_every_flipped_byte_that_hashes_cover(
     run: Run, make_dataset: Callable[..., str], compression: str | None, hashes: list[str]
 ) -> None:
     path = make_dataset(300, compression=compression, hashes=hashes)
-    assert run("verify", path)[:2] == (
-        0,
-        f"{path}: 3 shards are fine, 300 samples{'' if hashes else ' (no hashes are recorded for some of them)'}\n",
-    )
+    rests = "" if hashes else " (no hashes are recorded: by sizes and offsets alone; try --decode)"
+    assert run("verify", path)[:2] == (0, f"{path}: 3 shards are fine, 300 samples{rests}\n")
     name = f"{path}/shard.00002.mds" + (".zstd" if compression else "")
     data = Path(name).read_bytes()
     for position in (0, 5, len(data) // 2, len(data) - 1):
@@ -247,6 +260,14 @@ def test_ls(run: Run, make_dataset: Callable[..., str], tmp_path: Path) -> None:
         (["merge", "a", "b"], "--out"),
         (["merge", "{tmp}/a", "--out", "{tmp}"], "no index at"),
         (["info", "nosuch://bucket/x"], "nosuch"),
+        (["info", "s4://bucket/x"], "Did you mean s3://"),
+        (["info", "{tmp}/none"], "no such directory"),
+        (["info", "s3:/bucket/x"], "Did you mean s3://bucket/x"),
+        (["info", "s3://"], "'s3://' names no bucket"),
+        (["info", "{tmp}"], "There are datasets in directories below it: bad"),
+        (["info", "{tmp}/bad/index.txt"], "it is a file. Give the directory"),
+        (["info", "{tmp}/empty"], "streaming ls"),
+        (["copy", "{tmp}/none", "{tmp}/x", "--to-option", "region"], "--to-option: expected NAME=VALUE"),
         (["info", "{tmp}/bad"], "not an index|no list of shards|version"),
         (["info", "{tmp}/bad", "-o", "region"], "NAME=VALUE"),
         (["head", "{tmp}", "-n", "many"], "expected a number from 0, got 'many'"),
@@ -258,6 +279,8 @@ def test_ls(run: Run, make_dataset: Callable[..., str], tmp_path: Path) -> None:
 def test_bad_input_is_one_line(run: Run, tmp_path: Path, args: list[str], text: str) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "index.json").write_text("{}")
+    (tmp_path / "bad" / "index.txt").write_text("")
+    (tmp_path / "empty").mkdir()
     code, out, err = run(*(arg.replace("{tmp}", str(tmp_path)) for arg in args))
     assert (code, out) == (2, "")
     assert re.search(text, err)

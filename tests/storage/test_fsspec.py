@@ -174,7 +174,7 @@ def test_denied_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("url", "text"),
     [
         ("s4://bucket/x", r"No store serves the scheme 's4'. Did you mean s3://\? Known: .*sftp"),
-        ("alipan:///data", "No store serves the scheme 'alipan'.*install the package that brings its alipan://"),
+        ("alipan:///data", "No store serves the scheme 'alipan'.*install the package that brings one"),
         ("fsspec+nosuch://x", "fsspec has no file system for nosuch://"),
     ],
 )

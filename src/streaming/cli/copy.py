@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from argparse import Namespace
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 
 from streaming.cli.check import check_file
-from streaming.cli.output import print_json, print_line, progress_bar
+from streaming.cli.output import print_json, print_line, print_note, progress_bar
+from streaming.cli.parallel import in_parallel
 from streaming.cli.source import INDEX_NAME, Source, read_source, with_retries
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.format.index import FileInfo
@@ -19,42 +21,86 @@ from streaming.storage.store import Store
 from streaming.storage.url import redact
 from streaming.writing.report import show_bytes
 
-__all__ = ["run"]
+__all__ = ["MARK_NAME", "run"]
+
+#: While a copy is under way, says of which index, so that only what belongs to that is left out when it is repeated.
+MARK_NAME = "index.json.copying"
 
 
 def run(args: Namespace) -> int:
     """Copy and print what was copied."""
-    source = read_source(args.source, args.storage_options)
-    target = open_store(args.target, options_for(args.target, args.storage_options))
-    target.check_writable()
-    there = {} if args.force else {info.path: info.bytes for info in target.list()}
-    if INDEX_NAME in there and _get_index(target) != source.data:
-        raise ConfigError(
-            f"There is another dataset at {redact(args.target)}. Copy to another place, or pass --force to replace it."
-        )
+    source = read_source(args.source, {**args.storage_options, **args.from_options})
+    target = open_store(args.target, options_for(args.target, {**args.storage_options, **args.to_options}))
+    name = redact(args.target)
     files = _files(source)
+    there = _begin(source, target, name, args.force)
     missing = [file for file in files if there.get(file.basename) != file.bytes]
-    pool = ThreadPoolExecutor(args.jobs)
-    try:
-        with progress_bar("Copying", sum(file.bytes for file in missing), "B") as bar:
-            for size in pool.map(partial(_copy, source.store, target), missing):
-                bar.update(size)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    _copy_all(source, target, name, files, missing, args.jobs)
     with_retries(lambda: target.put(INDEX_NAME, source.data))
+    with_retries(lambda: target.delete(MARK_NAME))
     size = sum(file.bytes for file in missing)
     if args.json:
-        facts = {"from": source.name, "to": redact(args.target), "files": len(files)}
+        facts = {"from": source.name, "to": name, "files": len(files)}
         print_json({**facts, "copied_files": len(missing), "copied_bytes": size})
     else:
         left_out = f"; {len(files) - len(missing):,} were there already" if len(missing) < len(files) else ""
-        print_line(f"{redact(args.target)}: copied {len(missing):,} files, {show_bytes(size)}{left_out}")
+        print_line(f"{name}: copied {len(missing):,} files, {show_bytes(size)}{left_out}")
     return 0
 
 
-def _get_index(store: Store) -> bytes | None:
+def _begin(source: Source, target: Store, name: str, force: bool) -> dict[str, int]:
+    """Make the target ready.
+
+    Returns:
+        The sizes of the files there that are known to be of this dataset.
+
+    Raises:
+        ConfigError: There is another dataset, which is not to be replaced.
+    """
+    with_retries(target.check_writable)
+    there = with_retries(lambda: {info.path: info.bytes for info in target.list()})
+    index = _get(target, INDEX_NAME) if INDEX_NAME in there else None
+    if index == source.data:
+        return {} if force else there
+    if index is not None and not force:
+        raise ConfigError(f"There is another dataset at {name}. Copy to another place, or pass --force to replace it.")
+    mark = hashlib.sha256(source.data).hexdigest().encode()
+    if index is None and not force and MARK_NAME in there and _get(target, MARK_NAME) == mark:
+        return there
+    with_retries(lambda: target.put(MARK_NAME, mark))
+    if index is not None:
+        # Nobody shall read new shards by the old index.
+        with_retries(lambda: target.delete(INDEX_NAME))
+    return {}
+
+
+def _copy_all(
+    source: Source, target: Store, name: str, files: list[FileInfo], missing: list[FileInfo], jobs: int
+) -> None:
+    total, wanted = _size(files), _size(missing)
+    done: list[FileInfo] = []
+
+    def copy(directory: str, file: FileInfo) -> int:
+        _copy(source.store, target, directory, file)
+        done.append(file)
+        return file.bytes
+
+    with tempfile.TemporaryDirectory(prefix="streaming-copy-", ignore_cleanup_errors=True) as directory:
+        copied = in_parallel(partial(copy, directory), missing, jobs)
+        try:
+            with progress_bar("Copying", total, "B", initial=total - wanted) as bar:
+                for size in copied:
+                    bar.update(size)
+        except BaseException:
+            copied.close()
+            there = len(files) - len(missing) + len(done)
+            print_note(f"{there:,} of {len(files):,} files are at {name}. Repeat the command to continue.")
+            raise
+
+
+def _get(store: Store, path: str) -> bytes | None:
     try:
-        return with_retries(lambda: store.get(INDEX_NAME))
+        return with_retries(lambda: store.get(path))
     except ObjectNotFoundError:
         return None
 
@@ -69,16 +115,26 @@ def _files(source: Source) -> list[FileInfo]:
     ]
 
 
-def _copy(source: Store, target: Store, file: FileInfo) -> int:
+def _size(files: Iterable[FileInfo]) -> int:
+    return sum(file.bytes for file in files)
+
+
+def _copy(source: Store, target: Store, directory: str, file: FileInfo) -> None:
     if isinstance(source, LocalStore):
         source.head(file.basename)  # tells a missing file in the usual words
         _put(target, file, os.path.join(source.root, file.basename))
-        return file.bytes
-    with tempfile.TemporaryDirectory(prefix="streaming-copy-") as directory:
-        path = os.path.join(directory, "file")
-        with_retries(lambda: source.download(file.basename, path))
+        return
+    with tempfile.TemporaryDirectory(dir=directory) as own:
+        path = os.path.join(own, "file")
+        with_retries(lambda: source.download(file.basename, path, offset=_size_of(path)))
         _put(target, file, path)
-    return file.bytes
+
+
+def _size_of(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
 
 
 def _put(target: Store, file: FileInfo, path: str) -> None:

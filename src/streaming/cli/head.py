@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from streaming.cli.check import open_checked
-from streaming.cli.output import print_line, print_table
+from streaming.cli.output import print_line, print_note, print_table
 from streaming.cli.source import Source, read_source
 from streaming.core.errors import UnsafeTypeError
 
@@ -25,6 +25,9 @@ def run(args: Namespace) -> int:
     source = read_source(args.url, args.storage_options)
     if not args.allow_unsafe_types:
         _check_safe(source)
+    num_samples = source.index.num_samples
+    if args.start and args.start >= num_samples:
+        print_note(f"{source.name} has {num_samples:,} samples; there is none from number {args.start:,} on.")
     for number, sample in _samples(source, args.start, args.num_samples):
         if args.json:
             import json

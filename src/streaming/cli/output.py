@@ -7,12 +7,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["print_json", "print_line", "print_table", "progress_bar"]
+__all__ = ["print_json", "print_line", "print_note", "print_table", "progress_bar"]
 
 
 def print_line(text: str = "") -> None:
     """Print a line to standard output."""
     sys.stdout.write(text + "\n")
+
+
+def print_note(text: str) -> None:
+    """Print a line for people to standard error."""
+    sys.stderr.write(f"streaming: {text}\n")
 
 
 def print_json(value: Any) -> None:
@@ -37,8 +42,15 @@ def print_table(rows: Sequence[Sequence[str]], indent: int = 0, right: Sequence[
         print_line(" " * indent + "  ".join(cells).rstrip())
 
 
-def progress_bar(what: str, total: int, unit: str) -> Any:
-    """Return a progress bar on standard error; a silent one where that is no terminal."""
+def progress_bar(what: str, total: int, unit: str, initial: int = 0) -> Any:
+    """Return a progress bar on standard error; a silent one where that is no terminal.
+
+    Args:
+        what: Before the bar.
+        total: Where it ends.
+        unit: What is counted.
+        initial: Where it begins.
+    """
     from tqdm import tqdm
 
-    return tqdm(desc=what, total=total, unit=unit, unit_scale=True, disable=None, leave=False)
+    return tqdm(desc=what, total=total, initial=initial, unit=unit, unit_scale=True, disable=None, leave=False)

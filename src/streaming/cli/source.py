@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from glob import escape, glob
 from typing import Any, TypeVar
 
 from streaming.core.errors import ObjectNotFoundError
 from streaming.format.index import Index
+from streaming.storage.local import LocalStore
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
@@ -17,6 +21,9 @@ from streaming.storage.url import join, redact
 __all__ = ["INDEX_NAME", "Source", "read_source", "with_retries"]
 
 INDEX_NAME = "index.json"
+
+_MAX_NAMES = 5
+_ONE_SLASH = re.compile(r"([a-z][a-z0-9+-]+):/([^/].*)")
 
 T = TypeVar("T")
 
@@ -52,15 +59,34 @@ def read_source(url: str, options: Mapping[str, Any]) -> Source:
     """
     root, mark, query = url.partition("?") if "://" in url else (url, "", "")
     if root.rpartition("/")[2] == INDEX_NAME:
-        root = root[: -len(INDEX_NAME)] or "."
+        root = root[: -len(INDEX_NAME) - 1] or ("/" if root.startswith("/") else ".")
     root += mark + query
     store = open_store(root, options_for(root, options))
     name = redact(root)
     try:
         data = with_retries(lambda: store.get(INDEX_NAME))
     except ObjectNotFoundError as error:
-        raise ObjectNotFoundError(f"There is no dataset at {name}: it has no {INDEX_NAME}. Check the path.") from error
+        raise ObjectNotFoundError(f"There is no dataset at {name}: {_why_not(store)}") from error
     return Source(name, store, data, Index.parse(data, redact(join(root, INDEX_NAME))))
+
+
+def _why_not(store: Store) -> str:
+    text = f"it has no {INDEX_NAME}."
+    if not isinstance(store, LocalStore):
+        return f"{text} Check the path; `streaming ls` shows what is there."
+    if os.path.isfile(store.root):
+        return f"it is a file. Give the directory that holds {INDEX_NAME}."
+    single = _ONE_SLASH.match(store.root)
+    if single:
+        return f"that is a path, and not there. Did you mean {single[1]}://{single[2]}?"
+    if not store.exists_root():
+        return f"there is no such directory, and so no {INDEX_NAME}. Check the path."
+    below = sorted(glob(f"{escape(store.root)}/*/{INDEX_NAME}"))
+    if not below:
+        return f"{text} Check the path; `streaming ls` shows what is there."
+    names = [path.split(os.sep)[-2] for path in below]
+    shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
+    return f"{text} There are datasets in directories below it: {shown}."
 
 
 def with_retries(call: Callable[[], T]) -> T:

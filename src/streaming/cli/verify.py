@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from argparse import Namespace
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from streaming.cli.check import check_shard
 from streaming.cli.output import print_json, print_line, progress_bar
+from streaming.cli.parallel import in_parallel
 from streaming.cli.source import Source, read_source
 from streaming.core.errors import UnsafeTypeError
 
@@ -35,25 +36,37 @@ def run(args: Namespace) -> int:
             print_line(f"shard {shard}: {text}")
         damaged = len({shard for shard, _ in problems})
         result = f"{damaged:,} of {num_shards:,} shards damaged" if damaged else f"{num_shards:,} shards are fine"
-        hashes = "" if all(s.hashes for s in source.index.schemas) else " (no hashes are recorded for some of them)"
-        print_line(f"{source.name}: {result}, {num_samples:,} samples{hashes}")
+        print_line(f"{source.name}: {result}, {num_samples:,} samples{_how(source, args.decode)}")
     return EXIT_DAMAGED if problems else 0
+
+
+def _how(source: Source, decode: bool) -> str:
+    """Return what the result does not rest on, if hashes are lacking."""
+    schemas = source.index.schemas
+    if all(schema.hashes for schema in schemas):
+        return ""
+    if any(schema.hashes for schema in schemas):
+        return " (no hashes are recorded for some of them)"
+    return " (no hashes are recorded: by sizes and offsets alone" + (
+        ", and by decoding)" if decode else "; try --decode)"
+    )
 
 
 def _check(source: Source, jobs: int, decode: bool) -> list[tuple[int, str]]:
     """Return the number of each damaged shard and what is wrong with it."""
 
     def check(shard_id: int) -> list[str]:
-        with tempfile.TemporaryDirectory(prefix="streaming-verify-") as directory:
+        with tempfile.TemporaryDirectory(dir=top) as directory:
             return check_shard(source.store, source.index.shard(shard_id), directory, decode)
 
     problems: list[tuple[int, str]] = []
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        with progress_bar("Verifying", source.index.num_shards, " shards") as bar:
-            for shard_id, found in enumerate(pool.map(check, range(source.index.num_shards))):
-                problems += [(shard_id, text) for text in found]
-                bar.update()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    num_shards = source.index.num_shards
+    with (
+        tempfile.TemporaryDirectory(prefix="streaming-verify-", ignore_cleanup_errors=True) as top,
+        progress_bar("Verifying", num_shards, " shards") as bar,
+        closing(in_parallel(check, range(num_shards), jobs)) as results,
+    ):
+        for shard_id, found in enumerate(results):
+            problems += [(shard_id, text) for text in found]
+            bar.update()
     return problems

@@ -89,22 +89,20 @@ def factory_of(scheme: str) -> StoreFactory:
     if serves(scheme):
         return open_fsspec
     close = get_close_matches(scheme, stores, 1, 0.5)
-    meant = f" Did you mean {close[0]}://?" if close else ""
+    if close:
+        hint = f"Did you mean {close[0]}://?"
+    elif find_spec("fsspec") is None:
+        hint = "If fsspec has a file system for it, pip install 'streaming-dataset[fsspec]'."
+    else:
+        hint = "fsspec has no file system for it either; install the package that brings one, if there is one."
     raise UnknownNameError(
-        f"No store serves the scheme {scheme!r}.{meant} Known: {', '.join(sorted(stores))}; and whatever fsspec has "
-        f"a file system for: {_fsspec_hint(scheme)}."
+        f"No store serves the scheme {scheme!r}. {hint} Known: {', '.join(sorted(stores))}, and those of fsspec."
     )
 
 
 def options_for(url: str, storage_options: StorageOptions | Sealed | None) -> Sealed | None:
     """Return the options of a URL among several: a local directory takes none."""
     return None if storage_options is None or is_local(url) else seal(storage_options)
-
-
-def _fsspec_hint(scheme: str) -> str:
-    if find_spec("fsspec") is None:
-        return "pip install 'streaming-dataset[fsspec]'"
-    return f"install the package that brings its {scheme}://"
 
 
 def _open_with(url: str, given: Any) -> Store:

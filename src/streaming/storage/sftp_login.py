@@ -160,9 +160,12 @@ def _connect(paramiko: Any, login: SftpLogin) -> SftpConnection:
     except (OSError, EOFError, paramiko.SSHException) as error:
         client.close()
         raise UnavailableError(
-            f"{where}: cannot connect ({str(error) or type(error).__name__}). Check the host's name, its port and the "
-            "network."
+            f"{where}: cannot connect ({_text(error)}). Check the host's name, its port and the network."
         ) from error
+
+
+def _text(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _log_in(paramiko: Any, client: Any, login: SftpLogin, where: str) -> None:

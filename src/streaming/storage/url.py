@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from streaming.core.errors import ConfigError
 
@@ -84,7 +84,7 @@ def redact(url: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     if parts.scheme.lower() in _NAMED and ":" not in user:
         host = parts.netloc
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return f"{parts.scheme}://{host}{parts.path}"
 
 
 def redact_text(text: str) -> str:
