@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.errors import IndexFormatError
 from streaming.format.entry import VERSION
 from streaming.format.files import FileInfo, FileTable, StringColumn
 from streaming.format.index_json import parse_index
@@ -51,6 +52,7 @@ class Index:
         raw_meta: The meta file of each shard (split formats).
         zip_data: The compressed data file of each shard.
         zip_meta: The compressed meta file of each shard (split formats).
+        origin: The file that the columns are mapped from, if they are.
     """
 
     samples: NDArray[np.int64]
@@ -60,6 +62,13 @@ class Index:
     raw_meta: FileTable
     zip_data: FileTable
     zip_meta: FileTable
+    origin: str | None = None
+
+    def __reduce__(self) -> Any:
+        """Pickle the name of the file where the columns are in one: the other process maps it too."""
+        if self.origin is None:
+            return super().__reduce__()
+        return _map_again, (self.origin, len(self.samples))
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> Index:
@@ -140,6 +149,17 @@ class Index:
             tuple(raw for raw, _ in pairs if raw is not None),
             tuple(zipped for _, zipped in pairs),
         )
+
+
+def _map_again(path: str, count: int) -> Index:
+    from streaming.format.index_file import map_parsed
+
+    index = map_parsed(path, None)
+    if index is None or len(index.samples) != count:
+        raise IndexFormatError(
+            f"{path} was removed or replaced while a dataset was sent to another process. Try again."
+        )
+    return index
 
 
 def _total(data: FileTable, meta: FileTable) -> NDArray[np.int64]:

@@ -25,14 +25,12 @@ from streaming.format.entry import (
     read_schema,
     show,
 )
-from streaming.format.files import FileTable, FileTableBuilder
+from streaming.format.files import FileTable, FileTableBuilder, StringColumn
+from streaming.format.index_fast import FILE_KEYS, Columns, GiveUp, read_alike
 from streaming.format.json_stream import READ, read_object
 from streaming.format.schema import Schema
 
 __all__ = ["FILE_KEYS", "IndexParts", "parse_index"]
-
-#: Keys under which a shard's entry names its files.
-FILE_KEYS = ("raw_data", "raw_meta", "zip_data", "zip_meta")
 
 _MAX_TOTAL = (1 << 63) - 1
 
@@ -63,6 +61,9 @@ def parse_index(data: bytes, source: str) -> IndexParts:
         IndexNotJSONError: It is not JSON.
         IndexFormatError: It is not a valid version 2 index.
     """
+    found = _read_fast(data, source)
+    if found is not None:
+        return found
     builder = _Builder(source)
     try:
         text = data.decode("utf-8-sig")
@@ -91,6 +92,19 @@ def parse_index(data: bytes, source: str) -> IndexParts:
             f"{source} has no list of shards under the key 'shards', so it is not the index of a dataset."
         )
     return builder.build()
+
+
+def _read_fast(data: bytes, source: str) -> IndexParts | None:
+    builder = _Builder(source)
+    try:
+        runs = list(read_alike(data, builder.check))
+    except (GiveUp, EntryError, UnicodeError):
+        return None
+    total_samples = sum(int(run.samples.sum()) for run in runs)
+    total_bytes = sum(float(table.bytes.sum()) for run in runs for table in run.files.values())
+    if not runs or max(total_samples, total_bytes) > _MAX_TOTAL / 2:
+        return None
+    return builder.join(runs)
 
 
 class _Builder:
@@ -134,6 +148,25 @@ class _Builder:
         self._schema_ids.append(schema_id)
         self._samples.append(samples)
 
+    def check(self, entry: dict[str, Any]) -> None:
+        """Check an entry without adding it."""
+        _, schema = self._schema(entry)
+        if not schema.is_split and (entry.get("raw_meta") or entry.get("zip_meta")):
+            raise EntryError("a meta file that nobody reads")
+        count(get(entry, "samples"), "samples", MAX_SAMPLES)
+        for key in FILE_KEYS:
+            read_file(entry, key, schema)
+
+    def join(self, runs: list[Columns]) -> IndexParts:
+        """Return the index of runs of entries that are checked."""
+        ids = [np.full(len(run.samples), self._schema(run.entry)[0], np.int32) for run in runs]
+        tables = {
+            key: FileTable.concatenate([run.files.get(key) or _no_files(len(run.samples)) for run in runs])
+            for key in FILE_KEYS
+        }
+        samples = np.concatenate([run.samples for run in runs])
+        return IndexParts(samples, tuple(self._schemas), np.concatenate(ids), **tables)
+
     def _schema(self, entry: dict[str, Any]) -> tuple[int, Schema]:
         # Equal static parts of two entries give equal keys, so each is checked once.
         key = repr([entry.get(name) for name in STATIC_KEYS])
@@ -151,3 +184,8 @@ class _Builder:
             np.array(self._schema_ids, np.int32),
             **{key: builder.build() for key, builder in self._tables.items()},
         )
+
+
+def _no_files(count: int) -> FileTable:
+    nothing = StringColumn(np.empty(0, np.uint8), np.zeros(count + 1, np.int64))
+    return FileTable(nothing, np.full(count, -1, np.int64), nothing)
