@@ -107,16 +107,22 @@ class ShardCache:
             self._evictor.follow(plan)
         self._num_threads = max(2, min(_DOWNLOADS, _NODE_DOWNLOADS // processes))
 
-    def at(self, time_: int) -> None:
-        """Note how far the reader is, and close what was evicted meanwhile, so that its room on disk is free."""
+    def at(self, time_: int) -> bool:
+        """Note how far the reader is, and close what was evicted meanwhile, so that its room on disk is free.
+
+        Returns:
+            Whether anything was evicted, by any process, since the last call.
+        """
         evictor = self._evictor
         if evictor is None:
-            return
+            return False
         evictor.at(time_)
         generation = evictor.generation
         if generation != self._seen_evictions:
             self._seen_evictions = generation
             self._close_evicted()
+            return True
+        return False
 
     def leave(self) -> None:
         """Note that the reader has ended."""

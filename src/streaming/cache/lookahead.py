@@ -68,6 +68,7 @@ class LookAhead:
         self._seen_to = 0
         self._asked: dict[int, Future[bool]] = {}
         self._times: dict[int, int] = {}
+        self._known = np.zeros(cache.num_shards, np.bool_)
 
     def advance(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Move the reader to positions ``[begin, end)``, which it reads next.
@@ -78,7 +79,8 @@ class LookAhead:
         Raises:
             StreamingError: A background fetch failed, for these positions or for coming ones.
         """
-        self._cache.at(self._schedule.time(begin))
+        if self._cache.at(self._schedule.time(begin)):
+            self._known[:] = False
         self._see_results()
         length = len(self._schedule)
         horizon = max(end, begin + 1 + self._window)
@@ -93,11 +95,16 @@ class LookAhead:
         return self._schedule.get(begin, end)
 
     def _ask(self, shards: NDArray[np.int64], schedule: Schedule, offset: int) -> None:
-        unique, first = np.unique(shards, return_index=True)
+        # Most are shards that were there a moment ago, and nothing was evicted since.
+        new = np.flatnonzero((shards >= 0) & ~self._known[shards])
+        if not len(new):
+            return
+        unique, first = np.unique(shards[new], return_index=True)
         for i in np.argsort(first, kind="stable").tolist():
             shard = int(unique[i])
-            if shard >= 0 and shard not in self._asked:
-                self._fetch(shard, schedule.time(offset + int(first[i])))
+            self._known[shard] = True
+            if shard not in self._asked:
+                self._fetch(shard, schedule.time(offset + int(new[first[i]])))
 
     def _fetch(self, shard: int, time: int) -> None:
         try:

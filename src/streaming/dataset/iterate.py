@@ -22,7 +22,7 @@ __all__ = ["Planned", "Step", "iterate", "steps"]
 Ints = NDArray[np.int64]
 
 _BLOCK = 4096
-_STEP = 64
+_STEP, _LEAST_STEP = 256, 16
 #: How long whole shards may wait for the first samples, which would otherwise share the bandwidth with them.
 _HEAD_START_S = 0.5
 
@@ -133,7 +133,8 @@ def iterate(
         StreamingError: A shard could not be fetched or read.
     """
     start, count = progress.start, progress.yielded
-    for step in steps(cache, table, planned, _STEP, by_id=read is not None):
+    size = max(_LEAST_STEP, min(_STEP, planned.predownload))
+    for step in steps(cache, table, planned, size, by_id=read is not None):
         if read is not None:
             for sample_id in step.ids.tolist():
                 sample = read(sample_id)
@@ -145,10 +146,11 @@ def iterate(
         pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
         opened, get, first = cache.opened(), cache.get, step.first
         for shard, index in pairs:
-            if first is None:
-                sample = (opened.get(shard) or get(shard)).get(index)
-            else:
+            if first is not None:
                 sample = first.get(shard, index)
+            else:
+                reader = opened.get(shard)
+                sample = (get(shard) if reader is None else reader).get(index)
             count += 1
             if progress.start is start:  # else another iteration has begun
                 progress.yielded = count

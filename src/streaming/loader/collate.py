@@ -73,13 +73,21 @@ class DefaultCollator:
                 # Of read-only arrays, default_collate warns.
                 batch[name] = torch.from_numpy(np.stack(values))
             else:
-                batch[name] = default_collate(values)
+                batch[name] = _numbers(values) if isinstance(value, np.generic) else default_collate(values)
         return batch if packer is None else packer.finish(batch)
 
     def _targets(self, decoder: SampleDecoder) -> list[_Target] | None:
         if self._known is None or self._known[0] is not decoder:
             self._known = decoder, _ask(decoder)
         return self._known[1]
+
+
+def _numbers(values: list[Any]) -> Any:
+    """Collate NumPy's numbers, which ``default_collate`` converts singly."""
+    one = default_collate(values[:1])
+    array: Any = np.array(values)
+    made = torch.from_numpy(array) if type(one) is Tensor else None
+    return made if made is not None and made.dtype == one.dtype else default_collate(values)
 
 
 def _ask(decoder: SampleDecoder) -> list[_Target] | None:
