@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 #: Downloads at a time: of one process, and about of all of a node.
 _DOWNLOADS, _NODE_DOWNLOADS = 8, 64
+#: How often other processes may evict a shard just when it was fetched.
+_TRIES = 32
+#: How long a reader waits for others' downloads before it passes the limit, and how often it looks.
+_PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.01
 
 
 class ShardCache:
@@ -155,16 +160,24 @@ class ShardCache:
     def _get_slowly(self, shard_id: int) -> Shard:
         self._check_process()
         directory, local = self.locate(shard_id)
-        for _ in range(8):
-            shard = directory.open(local)
+        for _ in range(_TRIES):
+            # What was fetched for this reader is open already, lest another process evicts it first.
+            shard = self._open.get(shard_id)
+            shard = self._open_now(shard_id) if shard is None else shard
             if shard is not None:
-                self._keep_open(shard_id, shard)
                 return shard
             self._wait_for(shard_id, self._deadline_s(directory, local))
         raise ShardUnavailableError(
             f"Shard {shard_id} in {directory.directory} keeps disappearing: other processes evict it as fast as it "
             "is fetched. Raise cache_limit."
         )
+
+    def _open_now(self, shard_id: int) -> Shard | None:
+        directory, local = self.locate(shard_id)
+        shard = directory.open(local)
+        if shard is not None:
+            self._keep_open(shard_id, shard)
+        return shard
 
     def _wait_for(self, shard_id: int, timeout_s: float) -> None:
         begin = time.monotonic_ns()
@@ -226,9 +239,25 @@ class ShardCache:
         if directory.is_present(local):
             return True
         evictor = self._evictor if directory.store is not None else None
-        if evictor is not None and not evictor.make_room(shard_id, directory.max_bytes(local), deadline):
+        size = directory.max_bytes(local)
+        if evictor is not None and not self._make_room(evictor, shard_id, size, deadline):
             return False
-        directory.fetch(local, time.sleep, stats, max(1, self._num_threads // max(1, len(self._fetching))))
+        find_room = None if evictor is None else lambda: self._make_room(evictor, shard_id, size, NOW)
+        connections = max(1, self._num_threads // max(1, len(self._fetching)))
+        directory.fetch(local, time.sleep, stats, connections, find_room)
+        if deadline == NOW and self.limit is not None:
+            self._open_now(shard_id)
+        return True
+
+    @staticmethod
+    def _make_room(evictor: Evictor, shard_id: int, size: int, deadline: float) -> bool:
+        patience_s = _PATIENCE_S if deadline == NOW else 0.0
+        while not evictor.make_room(shard_id, size, deadline):
+            if patience_s <= 0:
+                return deadline == NOW and evictor.make_room(shard_id, size, deadline, at_any_rate=True)
+            # All that is there is on its way, for other readers. Nobody tells when it has come.
+            time.sleep(_LOOK_AGAIN_S)
+            patience_s -= _LOOK_AGAIN_S
         return True
 
     def is_present(self, shard_id: int) -> bool:
@@ -269,8 +298,9 @@ class ShardCache:
     @property
     def usage(self) -> int:
         """Bytes on this node's disk that this cache holds, indexes included."""
-        tables = [d.table for d in self.directories]
-        return self.index_bytes + sum(int(table.owned.sum()) for table in tables if table is not None)
+        tables = [table for d in self.directories if (table := d.table) is not None]
+        with tables[0].lock() if tables else nullcontext():  # or what goes and what comes for it may both be counted
+            return self.index_bytes + sum(int(table.owned.sum()) for table in tables)
 
     def _check_limit(self, limit: int) -> None:
         if limit <= self.index_bytes:

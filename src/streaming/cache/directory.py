@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from streaming.format.shard import Shard, open_shard
 from streaming.storage.store import Store
 
 __all__ = ["ShardDirectory"]
+
+#: How long after its room was reserved a fetch begins at the latest.
+_BEGINS_NS = 5 * 10**9
 
 
 @dataclass
@@ -94,7 +98,14 @@ class ShardDirectory:
         """Say whether a shard is present and verified."""
         return self._is_verified(shard, self._files(shard))
 
-    def fetch(self, shard: int, sleep: Callable[[float], Any], stats: FetchStats, connections: int = 1) -> None:
+    def fetch(
+        self,
+        shard: int,
+        sleep: Callable[[float], Any],
+        stats: FetchStats,
+        connections: int = 1,
+        find_room: Callable[[], Any] | None = None,
+    ) -> None:
         """Make a shard present, however many processes ask for it at once.
 
         Args:
@@ -102,6 +113,8 @@ class ShardDirectory:
             sleep: Waits between attempts, in seconds.
             stats: Counts what happened.
             connections: Requests at a time that a large file may take.
+            find_room: Reserves room again, if what was reserved is gone: another process fetched the shard meanwhile, and a
+                third one evicted it.
 
         Raises:
             ShardUnavailableError: It could not be fetched.
@@ -109,7 +122,15 @@ class ShardDirectory:
         """
         files = self._files(shard)
         table = self.table
-        self.reserve(shard, self.max_bytes(shard))
+        if find_room is None:
+            self.reserve(shard, self.max_bytes(shard))
+
+        def on_begin() -> None:
+            if table is not None and not table.owned[shard]:
+                if find_room is not None:
+                    find_room()
+                self.reserve(shard, self.max_bytes(shard))
+
         try:
             for job in files.jobs:
                 fetch_file(
@@ -120,6 +141,7 @@ class ShardDirectory:
                     sleep,
                     stats,
                     connections,
+                    on_begin,
                 )
         except BaseException:
             if table is not None and table.owned[shard]:
@@ -153,7 +175,10 @@ class ShardDirectory:
         table = self.table
         if table is None or not table.owned[shard]:
             return 0
-        jobs = self._files(shard).jobs
+        files = self._files(shard)
+        jobs = files.jobs
+        if not self._any_file(files) and table.access[shard] > time.time_ns() - _BEGINS_NS:
+            return 0  # reserved by somebody who is about to fetch it
         if not all(remove_part(job.path(job.wire) + ".part") for job in jobs):
             return 0
         table.verified[shard] = 0

@@ -89,17 +89,18 @@ class Evictor:
         if reader is not None:
             reader.leave()
 
-    def make_room(self, wanted: int, needed: int, deadline: float) -> bool:
+    def make_room(self, wanted: int, needed: int, deadline: float, at_any_rate: bool = False) -> bool:
         """Reserve room for a shard, evicting what is needed later.
 
         Args:
             wanted: The shard.
             needed: Bytes that it may take.
             deadline: When it is needed, :data:`NOW` if a reader waits for it.
+            at_any_rate: Reserve it even beyond the limit.
 
         Returns:
-            Whether there is room; ``False`` if only shards that are needed before the deadline could go. For what a
-            reader waits for there always is, even beyond the limit.
+            Whether there is room; ``False`` if only shards that are needed before the deadline could go, or none that is not
+            just being fetched.
         """
         with self._table.lock() if self._table is not None else nullcontext():
             owned = self.owned()
@@ -112,7 +113,7 @@ class Evictor:
                     room += self._evict(shard)
                     if room >= 0:
                         break
-                if room < 0 and deadline != NOW:
+                if room < 0 and not at_any_rate:
                     return False
             self._reserve(wanted, needed)
         return True

@@ -135,6 +135,7 @@ def fetch_file(
     sleep: Callable[[float], Any],
     stats: FetchStats,
     connections: int = 1,
+    on_begin: Callable[[], Any] | None = None,
 ) -> None:
     """Make one file present under its final name.
 
@@ -149,6 +150,7 @@ def fetch_file(
         sleep: Waits between attempts, in seconds.
         stats: Counts what happened.
         connections: Requests at a time that a large file may take.
+        on_begin: Called under the lock, before bytes are asked for.
 
     Raises:
         ShardUnavailableError: Every attempt failed; the cause is chained.
@@ -167,6 +169,8 @@ def fetch_file(
             raise ShardUnavailableError(
                 f"Shard file {final} is missing or damaged, and the dataset has no remote to fetch it from."
             )
+        if on_begin is not None:
+            on_begin()
         _attempts(job, store, config, part, sleep, stats, connections)
         stats.files_fetched += 1
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cache.lock import locked_path
+from streaming.cache.lock import locked_part, locked_path
 
 __all__ = ["CacheTable", "Reader"]
 
@@ -68,30 +68,34 @@ class CacheTable:
 
     def _map(self, size: int) -> mmap.mmap:
         for _ in range(100):
-            try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
-                self._create(size)
-                continue
-            try:
-                if os.fstat(fd).st_size == size and os.pread(fd, 32, 0) == self._header:
-                    return mmap.mmap(fd, size)
-            finally:
-                os.close(fd)
+            found = self._open(size)
+            if found is not None:
+                return found
             self._create(size)
         raise OSError(f"{self.path} keeps changing; another dataset version uses this directory.")
 
-    def _create(self, size: int) -> None:
-        # Never changed in place: a process that still maps the old one keeps a consistent view of it.
-        temporary = f"{self.path}.{os.getpid()}.{time.monotonic_ns()}"
+    def _open(self, size: int) -> mmap.mmap | None:
         try:
-            with open(temporary, "wb") as file:
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            if os.fstat(fd).st_size == size and os.pread(fd, 32, 0) == self._header:
+                return mmap.mmap(fd, size)
+            return None
+        finally:
+            os.close(fd)
+
+    def _create(self, size: int) -> None:
+        # Never changed in place: a process that still maps the old one keeps a consistent view of it. And by one process
+        # only: two that made it at the same time would each count what the other does not see.
+        with locked_part(self.path + ".part") as part:
+            if self._open(size) is not None:
+                return
+            with open(part, "wb") as file:
                 file.write(self._header)
                 file.truncate(size)
-            os.replace(temporary, self.path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+            os.replace(part, self.path)
 
     def touch(self, shard: int) -> None:
         """Note that a shard is in use now."""

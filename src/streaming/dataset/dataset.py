@@ -16,6 +16,7 @@ from streaming.cache.cache import ShardCache
 from streaming.cache.gather import get_many
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array
+from streaming.core.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
 from streaming.dataset.batches import Collator, iterate_batches
 from streaming.dataset.caching import Cached
@@ -343,6 +344,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         world = self._parallel_world().detect_workers()
         if world.workers_per_rank > 1 or in_worker():
             declare_worker()
+            end_with_parent()
         refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
         self._log_layout(world, start.epoch)

@@ -1,0 +1,82 @@
+"""Runs epochs in processes of their own and kills them when told to; see test_crash.py.
+
+Imports everything once, then forks for each line of JSON on standard input: ``{"who": ..., "after": seconds, "out": path}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from streaming import StreamingDataLoader, StreamingDataset
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def epoch(remote: str, local: str, limit: int | None, out: str) -> None:
+    dataset = StreamingDataset(
+        remote=remote,
+        local=local,
+        batch_size=4,
+        shuffle=True,
+        shuffle_block_size=200,
+        num_canonical_nodes=1,
+        cache_limit=limit,
+        predownload=64,
+        download_timeout=5,
+    )
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, timeout=60)
+    found: list[tuple[int, bytes]] = []
+    for batch in loader:
+        found += zip(batch["id"].tolist(), (bytes(x[:8]) + bytes(x[-8:]) for x in batch["x"]), strict=True)
+    Path(out).write_text(json.dumps([[i, edge.hex()] for i, edge in found]))
+
+
+def kill(job: int, who: str, rng: random.Random) -> None:
+    workers = children(job)
+    victims = {"rank": [job], "worker": rng.sample(workers, 1) if workers else [job], "all": [job, *workers]}[who]
+    for pid in victims:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def main() -> None:
+    remote, local, limit, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]) or None, int(sys.argv[4])
+    rng = random.Random(seed)
+    for line in sys.stdin:
+        command = json.loads(line)
+        job = os.fork()
+        if job == 0:
+            try:
+                epoch(remote, local, limit, command["out"])
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        if command["who"] is not None:
+            time.sleep(command["after"])
+            kill(job, command["who"], rng)
+        deadline = time.monotonic() + 60
+        while os.waitpid(job, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(job, signal.SIGKILL)
+                print("hangs", flush=True)
+            time.sleep(0.01)
+        print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Processes killed at any moment: whoever comes next starts at once, and goes on with the bytes that are there.
+
+``STREAMING_CRASHES`` is the number of kills of each kind, 6 by default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streaming import MDSWriter
+from streaming.cache.lock import remove_part
+
+from servers import WebServer, web_server
+
+KILLS = int(os.environ.get("STREAMING_CRASHES", "6"))
+N, ROW = 400, 10_000
+PROGRAM = Path(__file__).with_name("crash_program.py")
+
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers by Linux's /proc"),
+    pytest.mark.timeout(60 + 20 * KILLS),
+]
+
+
+def value(i: int) -> bytes:
+    return np.random.default_rng(i).bytes(ROW // 2) * 2
+
+
+@pytest.fixture(params=[None, "zstd:1"])
+def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WebServer]:
+    """A server so slow that most moments are in the middle of something."""
+    source = tmp_path / "source"
+    columns = {"id": "int", "x": "bytes"}
+    with MDSWriter(
+        out=str(source), columns=columns, size_limit=20 * ROW, hashes=["xxh64"], compression=request.param
+    ) as writer:
+        for i in range(N):
+            writer.write({"id": i, "x": value(i)})
+
+    def slowly(handler: Any, path: str) -> bool:
+        data = server.objects[path]
+        start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        handler.send_response(206 if start else 200)
+        handler.send_header("Content-Length", str(len(data) - start))
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        handler.end_headers()
+        if handler.command == "HEAD":
+            return True
+        for begin in range(start, len(data), 16384):
+            handler.wfile.write(data[begin : begin + 16384])
+            time.sleep(0.008)
+        return True
+
+    with web_server() as server:
+        server.objects.update({f"data/{path.name}": path.read_bytes() for path in source.iterdir()})
+        server.fault = slowly
+        yield server
+
+
+class Jobs:
+    """The program, and what it left behind."""
+
+    def __init__(self, web: WebServer, local: Path, limit: int, seed: int, scratch: Path) -> None:
+        scratch.mkdir()
+        self.scratch = scratch
+        self.out = local.with_name(f"{local.name}.json")
+        arguments = [sys.executable, str(PROGRAM), f"{web.url}/data", str(local), str(limit), str(seed)]
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(scratch)},
+        )
+
+    def run(self, who: str | None, after: float) -> list[Any] | None:
+        self.out.unlink(missing_ok=True)
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"who": who, "after": after, "out": str(self.out)}) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().strip()
+        assert answer == "ended", (answer, self.process.communicate()[1][-3000:])
+        return json.loads(self.out.read_text()) if self.out.exists() else None
+
+    def close(self) -> str:
+        return self.process.communicate(timeout=60)[1]
+
+
+def shm() -> set[str]:
+    """What is there, but for what PyTorch and Python make and remove, in tests that run beside this one too."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.mp-", "torch_", "pymp-"))}
+
+
+def requested(web: WebServer, since: int) -> dict[str, list[int]]:
+    """Where each request for a shard began."""
+    found: dict[str, list[int]] = {}
+    for method, path, headers in web.requests[since:]:
+        if method == "GET" and "shard" in path:
+            by_name = {name.lower(): value for name, value in headers.items()}
+            start = by_name.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
+            found.setdefault(path.rpartition("/")[2], []).append(int(start))
+    return found
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_killed_and_started_again(web: WebServer, tmp_path: Path, share: float) -> None:
+    total = N * ROW
+    before = shm()
+    undisturbed = Jobs(web, tmp_path / "whole", 0, 0, tmp_path / "t0")
+    expected = undisturbed.run(None, 0)
+    assert expected is not None
+    assert sorted(i for i, _ in expected) == list(range(N))
+    assert all(edge == (value(i)[:8] + value(i)[-8:]).hex() for i, edge in expected)
+    assert undisturbed.close() == ""
+
+    seed = int(share * 10)
+    rng = random.Random(seed)
+    local = tmp_path / "cache"
+    jobs = Jobs(web, local, int(total * share), seed, tmp_path / "t1")
+    killed = 0
+    while killed < KILLS:
+        parts = {p.name.removesuffix(".part"): p.stat().st_size for p in local.glob("shard*.part")}
+        whole = {name for name in expected_files(web) if (local / name.removesuffix(".zstd")).exists()}
+        since = len(web.requests)
+        found = jobs.run(rng.choice(["worker", "rank", "all"]), rng.uniform(0.05, 0.9))
+        asked = requested(web, since)
+        if found is None:
+            killed += 1
+        else:  # it was done before it could be killed
+            assert found == expected
+        if not share:
+            assert not whole & set(asked), "fetched again"
+            for name, size in parts.items():
+                if name.endswith((".mds", ".zstd")):
+                    assert all(start >= size for start in asked.get(name, [])), (name, size, asked[name])
+        if found is not None:
+            for path in local.glob("shard*"):
+                path.unlink()
+    time.sleep(0.1)
+    assert jobs.run(None, 0) == expected
+    assert "hangs" not in jobs.close()
+    wait_for_orphans(local)
+    left = [path.name for path in local.glob("*.part*")]
+    assert left == []
+    for path in local.glob("*.mds"):
+        assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+    if share:
+        assert sum(path.stat().st_size for path in local.glob("shard*")) <= total * share
+    assert shm() <= before
+    # PyTorch's sockets for passing tensors, and files by which it finds out why a worker died, are not ours.
+    assert [path.name for path in (tmp_path / "t1").iterdir() if not path.name.startswith(("pymp-", "tmp"))] == []
+
+
+def expected_files(web: WebServer) -> set[str]:
+    return {path.rpartition("/")[2] for path in web.objects if "shard" in path}
+
+
+def wait_for_orphans(local: Path) -> None:
+    """Workers of a killed rank notice within seconds, and may be in the middle of a download."""
+    deadline = time.monotonic() + 20
+    while list(local.glob("*.part")) and time.monotonic() < deadline:
+        for path in local.glob("*.part"):
+            if path.stat().st_size == 0:
+                remove_part(str(path))
+        time.sleep(0.2)
