@@ -41,7 +41,8 @@ def test_eight_processes(tmp_path: Path, in_step: bool) -> None:
     usage = max(result["usage"] for result in results)
     fetches = sum(result["files"] for result in results) / shards / 2
     print(f"{fetches:.2f} fetches of each shard an epoch, {usage / limit:.2f} of the limit used at most")
-    assert fetches <= (1.3 if in_step else PROCESSES)
+    # Jobs that know nothing of each other want other shards at any moment, so they may well evict each other's.
+    assert fetches <= (1.3 if in_step else 3 * PROCESSES)
     assert usage <= limit
     assert sum(path.stat().st_size for path in local.glob("shard*")) <= limit
     assert not list(local.glob("*.part"))

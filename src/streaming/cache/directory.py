@@ -156,6 +156,8 @@ class ShardDirectory:
                 table.owned[shard] = self.bytes_on_disk(shard)
             table.verified[shard] = stamp
             table.touch(shard)
+            if not self._any_file(files):  # evicted by another process while this one noted that it is there
+                table.owned[shard] = table.verified[shard] = 0
         else:
             self._unrecorded[shard] = stamp
 
