@@ -20,6 +20,7 @@ from streaming.core.errors import (
 )
 from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
 from streaming.format.layout import encode_offsets, missing_column
+from streaming.format.mds_encoder import compile_encoder
 from streaming.format.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
 
 __all__ = ["MDSShardEncoder"]
@@ -57,6 +58,7 @@ class MDSShardEncoder:
             "version": 2,
             **options.fields(),
         }
+        self._encode = compile_encoder(list(columns), coders, sizes, self._encode_slowly)
         self.config = dump_config(self._fields)
         self.base_bytes = 8 + len(self.config)
 
@@ -71,6 +73,9 @@ class MDSShardEncoder:
             SampleError: A column is missing, or its value does not fit its encoding.
             ShardTooLargeError: A value takes 4 GiB or more.
         """
+        return self._encode(sample)
+
+    def _encode_slowly(self, sample: Mapping[str, Any]) -> bytes:
         sizes: list[int] = []
         parts = [b""]
         for name, encoding, encode, size, passes_bytes in self._plan:
@@ -112,6 +117,9 @@ class MDSShardEncoder:
         Raises:
             ShardTooLargeError: It would pass 4 GiB, which its offsets cannot address.
         """
+        return {"data": b"".join(self.encode_pieces(samples))}
+
+    def encode_pieces(self, samples: Sequence[bytes]) -> list[bytes]:
+        """Lay out a shard, without putting its one file together."""
         first = self.base_bytes + self.extra_bytes_per_sample * len(samples)
-        offsets = encode_offsets(samples, first)
-        return {"data": b"".join([offsets, self.config, *samples])}
+        return [encode_offsets(samples, first), self.config, *samples]

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streaming.format.compression import compress, get_compression_extension
 from streaming.format.formats import ShardEncoder
-from streaming.format.hashing import get_hash
+from streaming.format.hashing import new_hash
 
-__all__ = ["build_shard"]
+__all__ = ["Content", "build_shard"]
+
+#: What is put together at a time: so much that calls cost little, so little that it stays in the processor's cache.
+_CHUNK = 1 << 20
+
+
+class Content:
+    """What a file is going to hold, in pieces.
+
+    Args:
+        pieces: The bytes, in order.
+    """
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self._size = sum(map(len, pieces))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield all bytes, about a megabyte at a time."""
+        step = max(1, _CHUNK * len(self._pieces) // max(self._size, 1))
+        for begin in range(0, len(self._pieces), step):
+            yield b"".join(self._pieces[begin : begin + step])
 
 
 def build_shard(
     encoder: ShardEncoder, stem: str, samples: Sequence[bytes], compression: str | None, hashes: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, bytes]]:
+) -> tuple[dict[str, Any], dict[str, Content]]:
     """Build a shard.
 
     Args:
@@ -32,18 +56,30 @@ def build_shard(
     """
     base = f"{stem}.{encoder.format}"
     entry: dict[str, Any] = {"samples": len(samples), **encoder.index_fields()}
-    files: dict[str, bytes] = {}
-    for role, data in encoder.encode_shard(samples).items():
+    files: dict[str, Content] = {}
+    pieces = getattr(encoder, "encode_pieces", None)
+    shard = encoder.encode_shard(samples) if compression or pieces is None else {"data": None}
+    for role, whole in shard.items():
+        data = Content(pieces(samples) if whole is None and pieces is not None else [whole or b""])
         name = base if role == "data" else f"{base}.{role}"
         entry[f"raw_{role}"] = _file_info(name, data, hashes)
         entry[f"zip_{role}"] = None
         if compression:
-            data = compress(compression, data)
+            data = Content([compress(compression, whole or b"")])
             name = f"{name}.{get_compression_extension(compression)}"
             entry[f"zip_{role}"] = _file_info(name, data, hashes)
         files[name] = data
     return entry, files
 
 
-def _file_info(name: str, data: bytes, hashes: Sequence[str]) -> dict[str, Any]:
-    return {"basename": name, "bytes": len(data), "hashes": {algo: get_hash(algo, data) for algo in hashes}}
+def _file_info(name: str, data: Content, hashes: Sequence[str]) -> dict[str, Any]:
+    hashers = {algo: new_hash(algo) for algo in hashes}
+    if hashers:
+        for chunk in data:
+            for hasher in hashers.values():
+                hasher.update(chunk)
+    return {
+        "basename": name,
+        "bytes": len(data),
+        "hashes": {algo: hasher.hexdigest() for algo, hasher in hashers.items()},
+    }

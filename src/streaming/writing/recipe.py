@@ -128,6 +128,6 @@ def make_files(
         # Named after the process: one that outlives its killed parent for a moment disturbs nobody.
         path = os.path.join(directory, f"{name}.{os.getpid()}")
         with open(path, "wb") as file:
-            file.write(data)
+            file.writelines(data)
         written.append((name, path))
     return entry, written

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -112,14 +112,15 @@ class Target:
         """Local path of a file of the dataset."""
         return os.path.join(self.local, name)
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a local file under its final name in one step."""
+    def write(self, name: str, data: Iterable[bytes]) -> None:
+        """Write a local file, given in pieces, under its final name in one step."""
         self._written.add(name)
         part = self.path(name) + ".part"
         with open(part, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+            for piece in data:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
         os.replace(part, self.path(name))
 
     def adopt(self, name: str, path: str) -> None:

@@ -121,6 +121,10 @@ class Writer:
         self._progress = _progress(options["progress_bar"], str(self._target))
         self.new_samples: list[bytes] = []
         self.new_shard_size = self.extra_bytes_per_shard
+        # Whether there is something to look at before the next sample: a shard that is done, or that all is over.
+        self._attention = False
+        own = type(self).encode_sample is Writer.encode_sample
+        self._encode = self._encoder.encode_sample if own else self.encode_sample
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -165,8 +169,9 @@ class Writer:
             SampleError: The sample does not fit the columns; nothing was added.
             UploadError: An earlier shard could not be uploaded; the text names it.
         """
-        self._check_open()
-        encoded = self.encode_sample(sample)
+        if self._attention:
+            self._check_open()
+        encoded = self._encode(sample)
         size = len(encoded) + self.extra_bytes_per_sample
         full = self.size_limit and self.size_limit < self.new_shard_size + size
         if full and self.new_samples:
@@ -183,7 +188,9 @@ class Writer:
         stem = self._base.stem(len(self._shards) + len(self._entries))
         self._building.acquire()
         try:
-            self._shards.append(self._executor.submit(self._make_shard, stem, samples))
+            future = self._executor.submit(self._make_shard, stem, samples)
+            self._shards.append(future)
+            future.add_done_callback(self._look_here)
         except BaseException:
             self._building.release()
             raise
@@ -205,7 +212,7 @@ class Writer:
         except BaseException as error:
             self._abort(error)
             raise
-        self._finished = True
+        self._finished = self._attention = True
         self._close()
         self._target.close()
 
@@ -215,7 +222,11 @@ class Writer:
             if future.cancel():
                 self._building.release()
 
+    def _look_here(self, _: Any) -> None:
+        self._attention = True
+
     def _check_open(self) -> None:
+        self._attention = self._finished or self._failed is not None
         if self._finished:
             raise ConfigError("This writer has finished its dataset; make another one.")
         self._collect(wait=False)
@@ -260,6 +271,7 @@ class Writer:
         if self._failed is not None:
             return
         self._failed = error or UploadError("the writer was given up")
+        self._attention = True
         self.new_samples = []
         self.cancel_future_jobs()
         self._close()
