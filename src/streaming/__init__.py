@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from streaming.writing.bulk import write as write
     from streaming.writing.merge import merge_index as merge_index
     from streaming.writing.report import WriteReport as WriteReport
-    from streaming.writing.writer import CSVWriter as CSVWriter
-    from streaming.writing.writer import JSONWriter as JSONWriter
-    from streaming.writing.writer import MDSWriter as MDSWriter
-    from streaming.writing.writer import TSVWriter as TSVWriter
-    from streaming.writing.writer import XSVWriter as XSVWriter
+    from streaming.writing.writers import CSVWriter as CSVWriter
+    from streaming.writing.writers import JSONWriter as JSONWriter
+    from streaming.writing.writers import MDSWriter as MDSWriter
+    from streaming.writing.writers import TSVWriter as TSVWriter
+    from streaming.writing.writers import XSVWriter as XSVWriter
 
 __version__ = "1.0.0.dev0"
 
@@ -52,17 +52,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CSVWriter": "streaming.writing.writer",
-    "JSONWriter": "streaming.writing.writer",
+    "CSVWriter": "streaming.writing.writers",
+    "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
-    "MDSWriter": "streaming.writing.writer",
+    "MDSWriter": "streaming.writing.writers",
     "Stream": "streaming.dataset.stream",
     "StreamingDataLoader": "streaming.loader.loader",
     "StreamingDataset": "streaming.dataset.dataset",
     "StreamingError": "streaming.core.errors",
-    "TSVWriter": "streaming.writing.writer",
+    "TSVWriter": "streaming.writing.writers",
     "WriteReport": "streaming.writing.report",
-    "XSVWriter": "streaming.writing.writer",
+    "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",

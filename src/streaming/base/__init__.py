@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from streaming.dataset.local import LocalDataset as LocalDataset
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
-    from streaming.writing.writer import CSVWriter as CSVWriter
-    from streaming.writing.writer import JSONWriter as JSONWriter
-    from streaming.writing.writer import MDSWriter as MDSWriter
-    from streaming.writing.writer import TSVWriter as TSVWriter
-    from streaming.writing.writer import XSVWriter as XSVWriter
+    from streaming.writing.writers import CSVWriter as CSVWriter
+    from streaming.writing.writers import JSONWriter as JSONWriter
+    from streaming.writing.writers import MDSWriter as MDSWriter
+    from streaming.writing.writers import TSVWriter as TSVWriter
+    from streaming.writing.writers import XSVWriter as XSVWriter
 
 __all__ = [
     "CSVWriter",

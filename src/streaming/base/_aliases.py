@@ -19,7 +19,7 @@ __all__ = ["TABLE", "home_of", "install"]
 _PACKAGE = "streaming.base"
 
 # A name alone stands for an object of that name in the module that the key names.
-_WRITERS = "streaming.writing.writer"
+_WRITERS = "streaming.writing.writers"
 _READER = "streaming.format.reader"
 _ENCODINGS = "streaming.format.encodings"
 _ORDERS = "streaming.base.orders"
@@ -92,7 +92,7 @@ TABLE: dict[str, dict[str, str]] = {
     "format.base.writer": {
         "JointWriter": "streaming.base.writers:JointWriter",
         "SplitWriter": "streaming.base.writers:SplitWriter",
-        "Writer": f"{_WRITERS}:Writer",
+        "Writer": "streaming.writing.writer:Writer",
     },
     "format.index": {"get_index_basename": "streaming.base.names:get_index_basename"},
     "format.json": {

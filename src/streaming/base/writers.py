@@ -6,7 +6,7 @@ from abc import ABC
 from typing import Any
 
 from streaming.core.errors import ConfigError
-from streaming.writing.writer import JSONWriter, MDSWriter, XSVWriter
+from streaming.writing.writers import JSONWriter, MDSWriter, XSVWriter
 
 __all__ = ["JointWriter", "SplitWriter"]
 

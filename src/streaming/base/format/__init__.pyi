@@ -9,9 +9,9 @@ from streaming.format.reader import TSVReader as TSVReader
 from streaming.format.reader import XSVReader as XSVReader
 from streaming.format.reader import readers as _readers
 from streaming.format.reader import reader_from_json as reader_from_json
-from streaming.writing.writer import CSVWriter as CSVWriter
-from streaming.writing.writer import JSONWriter as JSONWriter
-from streaming.writing.writer import MDSWriter as MDSWriter
-from streaming.writing.writer import TSVWriter as TSVWriter
-from streaming.writing.writer import XSVWriter as XSVWriter
+from streaming.writing.writers import CSVWriter as CSVWriter
+from streaming.writing.writers import JSONWriter as JSONWriter
+from streaming.writing.writers import MDSWriter as MDSWriter
+from streaming.writing.writers import TSVWriter as TSVWriter
+from streaming.writing.writers import XSVWriter as XSVWriter
 _readers = _readers

@@ -1,2 +1,2 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.writing.writer import MDSWriter as MDSWriter
+from streaming.writing.writers import MDSWriter as MDSWriter

@@ -2,6 +2,6 @@
 from streaming.format.reader import CSVReader as CSVReader
 from streaming.format.reader import TSVReader as TSVReader
 from streaming.format.reader import XSVReader as XSVReader
-from streaming.writing.writer import CSVWriter as CSVWriter
-from streaming.writing.writer import TSVWriter as TSVWriter
-from streaming.writing.writer import XSVWriter as XSVWriter
+from streaming.writing.writers import CSVWriter as CSVWriter
+from streaming.writing.writers import TSVWriter as TSVWriter
+from streaming.writing.writers import XSVWriter as XSVWriter

@@ -1,4 +1,4 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.writing.writer import CSVWriter as CSVWriter
-from streaming.writing.writer import TSVWriter as TSVWriter
-from streaming.writing.writer import XSVWriter as XSVWriter
+from streaming.writing.writers import CSVWriter as CSVWriter
+from streaming.writing.writers import TSVWriter as TSVWriter
+from streaming.writing.writers import XSVWriter as XSVWriter
