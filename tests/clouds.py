@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from hubs import DATABRICKS_TOKEN, HF_TOKEN, databricks_server, hub_server
 from servers import s3_server
 from sftp import sftp_server
 
@@ -34,7 +35,19 @@ AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _AZURE_VERSION = "2021-12-02"
 
-_PREFIXES = ("AWS_", "S3_", "GCS_", "GOOGLE_", "AZURE_", "OCI_", "MOSAICML_", "CLOUDSDK_", "COMPOSER_")
+_PREFIXES = (
+    "AWS_",
+    "S3_",
+    "GCS_",
+    "GOOGLE_",
+    "AZURE_",
+    "OCI_",
+    "MOSAICML_",
+    "CLOUDSDK_",
+    "COMPOSER_",
+    "HF_",
+    "DATABRICKS_",
+)
 
 # Google's XML interface is close to S3's: what differs is translated, so that an S3 server answers.
 _GOOGLE_PROGRAM = """
@@ -188,12 +201,29 @@ def _by_fsspec(clouds: Clouds) -> Place:
     return Place(f"fsspec+file://{folder}/some/prefix", {}, {})
 
 
+def _hugging_face(clouds: Clouds) -> Place:
+    hub, name = clouds.server(hub_server), _bucket_name()
+    hub.repos.add(f"datasets/owner/{name}")
+    options = {"endpoint": hub.url, "token": HF_TOKEN}
+    return Place(f"hf://datasets/owner/{name}/some/prefix", {"HF_ENDPOINT": hub.url, "HF_TOKEN": HF_TOKEN}, options)
+
+
+def _databricks(clouds: Clouds, root: str) -> Place:
+    workspace = clouds.server(databricks_server)
+    env = {"DATABRICKS_HOST": workspace.url, "DATABRICKS_TOKEN": DATABRICKS_TOKEN}
+    options = {"host": workspace.url, "token": DATABRICKS_TOKEN}
+    return Place(f"dbfs:{root}/{_bucket_name()}/some/prefix", env, options)
+
+
 FAMILIES: dict[str, Callable[[Clouds], Place]] = {
     "gs": _google,
     "gs-hmac": _google_hmac,
     "azure": _azure_blob,
     "azure-dl": _azure_lake,
     "oci": _oracle,
+    "hf": _hugging_face,
+    "volumes": lambda clouds: _databricks(clouds, "/Volumes/catalog/schema"),
+    "dbfs": lambda clouds: _databricks(clouds, "/data"),
     "sftp": _sftp,
     "fsspec": _by_fsspec,
 }

@@ -32,6 +32,8 @@ stores: Registry[StoreFactory] = Registry(
         "abfs": "streaming.storage.azure:open_azure",
         "abfss": "streaming.storage.azure:open_azure",
         "oci": "streaming.storage.oci:open_oci",
+        "dbfs": "streaming.storage.databricks:open_databricks",
+        "hf": "streaming.storage.hf:open_hf",
         "sftp": "streaming.storage.sftp:open_sftp",
         "http": "streaming.storage.http:open_http",
         "https": "streaming.storage.http:open_http",
