@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
-from streaming.format.rows import gather_rows
+from streaming.format.rows import gather_rows, groups_of
 from streaming.format.sample import SampleDecoder
 
 __all__ = ["fixed_decoder", "get_many", "rows_of"]
@@ -61,7 +62,21 @@ def get_many(cache: ShardCache, shards: Ints, indexes: Ints) -> list[dict[str, A
     step = max(1, _BLOCK_BYTES // decoder.row_bytes)
     for begin in range(0, len(shards), step):
         part = slice(begin, begin + step)
-        block = np.empty((len(shards[part]), decoder.row_bytes), np.uint8)
-        gather_rows(block, shards[part], indexes[part], lambda shard: rows_of(cache, shard))
-        found += decoder.decode_rows(block)
+        found += _get_block(cache, shards[part], indexes[part], decoder.decode_rows, decoder.row_bytes)
+    return found
+
+
+def _get_block(
+    cache: ShardCache, shards: Ints, indexes: Ints, decode: Callable[[Any], list[dict[str, Any]]], row_bytes: int
+) -> list[dict[str, Any]]:
+    groups = groups_of(shards)
+    if groups is None:
+        block = np.empty((len(shards), row_bytes), np.uint8)
+        gather_rows(block, shards, indexes, lambda shard: rows_of(cache, shard))
+        return decode(block)
+    found: list[Any] = [None] * len(shards)
+    for shard, places in groups:
+        samples = decode(rows_of(cache, shard).take(indexes[places], axis=0))
+        for place, sample in zip(places.tolist(), samples, strict=True):
+            found[place] = sample
     return found
