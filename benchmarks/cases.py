@@ -76,7 +76,9 @@ FAR = ("ours", "limit", "original", "litdata", "webdataset")
 
 
 def write_group(kind: str, compression: str | None, samples: int) -> Group:
-    options = {"kind": kind, "compression": compression, "samples": samples, "shard_bytes": 64 * MIB}
+    # With shards enough that there is something to compress at a time.
+    size = 8 * MIB if compression else 64 * MIB
+    options = {"kind": kind, "compression": compression, "samples": samples, "shard_bytes": size}
     return Group(f"write-{kind}-{compression or 'raw'}", None, ("write",), BOTH, options=options)
 
 
