@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from streaming.format import decoders
 __all__ = [
     "StreamDecompressor",
     "compress",
+    "compress_pieces",
     "decompress",
     "get_compression_extension",
     "get_compressions",
@@ -68,6 +69,32 @@ def compress(algo: str | None, data: bytes) -> bytes:
         return data
     family, level = _parse(algo)
     return _FAMILIES[family].compress(data, level)
+
+
+def compress_pieces(algo: str, pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Compress bytes that come in pieces. The result is that of :func:`compress`, to the byte.
+
+    Args:
+        algo: ``'family'`` or ``'family:level'``. Only zstd works piece by piece; the others put the pieces together.
+        pieces: The bytes, in order. They are taken once.
+        size: Their number.
+
+    Yields:
+        The compressed bytes, in order.
+
+    Raises:
+        UnknownNameError: There is no such compression.
+        MissingDependencyError: Its package is not installed.
+    """
+    family, level = _parse(algo)
+    if family != "zstd" or size <= _ZSTD_JOB_BYTES:
+        yield _FAMILIES[family].compress(b"".join(pieces), level)
+        return
+    stream = zstandard.ZstdCompressor(level=level, threads=1).compressobj(size=size)
+    for piece in pieces:
+        if out := stream.compress(piece):
+            yield out
+    yield stream.flush()
 
 
 def decompress(algo: str | None, data: bytes, max_bytes: int | None = None) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from streaming.format.compression import compress, get_compression_extension
+from streaming.format.compression import compress_pieces, get_compression_extension
 from streaming.format.formats import ShardEncoder
 from streaming.format.hashing import new_hash
 
@@ -57,29 +57,57 @@ def build_shard(
     base = f"{stem}.{encoder.format}"
     entry: dict[str, Any] = {"samples": len(samples), **encoder.index_fields()}
     files: dict[str, Content] = {}
-    pieces = getattr(encoder, "encode_pieces", None)
-    shard = encoder.encode_shard(samples) if compression or pieces is None else {"data": None}
-    for role, whole in shard.items():
-        data = Content(pieces(samples) if whole is None and pieces is not None else [whole or b""])
+    for role, pieces in _layout(encoder, samples).items():
+        data = Content(pieces)
         name = base if role == "data" else f"{base}.{role}"
-        entry[f"raw_{role}"] = _file_info(name, data, hashes)
-        entry[f"zip_{role}"] = None
-        if compression:
-            data = Content([compress(compression, whole or b"")])
-            name = f"{name}.{get_compression_extension(compression)}"
-            entry[f"zip_{role}"] = _file_info(name, data, hashes)
-        files[name] = data
+        hashers = _Hashers(hashes)
+        if compression is None:
+            hashers.take(data)
+            entry[f"zip_{role}"] = None
+            files[name] = data
+        else:
+            # One pass: what is hashed is compressed while it is in the processor's cache.
+            packed = Content(list(compress_pieces(compression, hashers.passing(data), len(data))))
+            zip_name = f"{name}.{get_compression_extension(compression)}"
+            zip_hashers = _Hashers(hashes)
+            zip_hashers.take(packed)
+            entry[f"zip_{role}"] = _file_info(zip_name, packed, zip_hashers)
+            files[zip_name] = packed
+        entry[f"raw_{role}"] = _file_info(name, data, hashers)
     return entry, files
 
 
-def _file_info(name: str, data: Content, hashes: Sequence[str]) -> dict[str, Any]:
-    hashers = {algo: new_hash(algo) for algo in hashes}
-    if hashers:
-        for chunk in data:
-            for hasher in hashers.values():
-                hasher.update(chunk)
-    return {
-        "basename": name,
-        "bytes": len(data),
-        "hashes": {algo: hasher.hexdigest() for algo, hasher in hashers.items()},
-    }
+def _layout(encoder: ShardEncoder, samples: Sequence[bytes]) -> dict[str, Sequence[bytes]]:
+    """Return the pieces of the file of each role."""
+    encode_pieces = getattr(encoder, "encode_pieces", None)
+    if encode_pieces is not None:
+        return {"data": encode_pieces(samples)}
+    return {role: [whole] for role, whole in encoder.encode_shard(samples).items()}
+
+
+class _Hashers:
+    """Hashes of bytes that go by."""
+
+    def __init__(self, algos: Sequence[str]) -> None:
+        self._hashers = {algo: new_hash(algo) for algo in algos}
+
+    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the pieces, each after it is hashed."""
+        for piece in pieces:
+            for hasher in self._hashers.values():
+                hasher.update(piece)
+            yield piece
+
+    def take(self, pieces: Iterable[bytes]) -> None:
+        """Hash the pieces."""
+        if self._hashers:
+            for _ in self.passing(pieces):
+                pass
+
+    def hexdigests(self) -> dict[str, str]:
+        """Return the hash by every algorithm."""
+        return {algo: hasher.hexdigest() for algo, hasher in self._hashers.items()}
+
+
+def _file_info(name: str, data: Content, hashers: _Hashers) -> dict[str, Any]:
+    return {"basename": name, "bytes": len(data), "hashes": hashers.hexdigests()}
