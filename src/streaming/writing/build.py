@@ -22,9 +22,9 @@ class Content:
         pieces: The bytes, in order.
     """
 
-    def __init__(self, pieces: Sequence[bytes]) -> None:
-        self._pieces = pieces
-        self._size = sum(map(len, pieces))
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = list(pieces)
+        self._size = sum(map(len, self._pieces))
 
     def __len__(self) -> int:
         return self._size
@@ -35,16 +35,25 @@ class Content:
         for begin in range(0, len(self._pieces), step):
             yield b"".join(self._pieces[begin : begin + step])
 
+    def drain(self) -> Iterator[bytes]:
+        """Yield all bytes like iteration does, for the last time: each piece's memory is free once it was given out."""
+        step = max(1, _CHUNK * len(self._pieces) // max(self._size, 1))
+        for begin in range(0, len(self._pieces), step):
+            piece = b"".join(self._pieces[begin : begin + step])
+            self._pieces[begin : begin + step] = [b""] * len(self._pieces[begin : begin + step])
+            yield piece
+            del piece
+
 
 def build_shard(
-    encoder: ShardEncoder, stem: str, samples: Sequence[bytes], compression: str | None, hashes: Sequence[str]
+    encoder: ShardEncoder, stem: str, samples: list[bytes], compression: str | None, hashes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Content]]:
     """Build a shard.
 
     Args:
         encoder: Of the dataset.
         stem: Name of the shard's files up to the format: ``shard.00000``.
-        samples: Its encoded samples.
+        samples: Its encoded samples. The list is emptied, so that their memory is free as soon as they are stored.
         compression: Compression of its files, ``None`` for none.
         hashes: Hash algorithms to record.
 
@@ -57,8 +66,9 @@ def build_shard(
     base = f"{stem}.{encoder.format}"
     entry: dict[str, Any] = {"samples": len(samples), **encoder.index_fields()}
     files: dict[str, Content] = {}
-    for role, pieces in _layout(encoder, samples).items():
-        data = Content(pieces)
+    contents = {role: Content(pieces) for role, pieces in _layout(encoder, samples).items()}
+    samples.clear()
+    for role, data in contents.items():
         name = base if role == "data" else f"{base}.{role}"
         hashers = _Hashers(hashes)
         if compression is None:
@@ -67,7 +77,7 @@ def build_shard(
             files[name] = data
         else:
             # One pass: what is hashed is compressed while it is in the processor's cache.
-            packed = Content(list(compress_pieces(compression, hashers.passing(data), len(data))))
+            packed = Content(list(compress_pieces(compression, hashers.passing(data.drain()), len(data))))
             zip_name = f"{name}.{get_compression_extension(compression)}"
             zip_hashers = _Hashers(hashes)
             zip_hashers.take(packed)

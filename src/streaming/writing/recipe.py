@@ -122,12 +122,11 @@ def make_files(
     for data, sizes in pieces:
         samples += [data[begin:end] for begin, end in pairwise(accumulate(sizes, initial=0))]
     entry, files = build_shard(recipe.encoder, stem, samples, recipe.compression, recipe.hashes)
-    del samples
     written: list[tuple[str, str]] = []
     for name, data in files.items():
         # Named after the process: one that outlives its killed parent for a moment disturbs nobody.
         path = os.path.join(directory, f"{name}.{os.getpid()}")
         with open(path, "wb") as file:
-            file.writelines(data)
+            file.writelines(data.drain())
         written.append((name, path))
     return entry, written

@@ -247,6 +247,9 @@ class Writer:
             except OSError as error:
                 self._abort(error)
                 raise UploadError(f"Could not write shard {len(self._entries)} of {self._target!r}: {error}") from error
+            except BaseException as error:
+                self._abort(error)
+                raise
             self._shards.popleft()
 
     def _make_shard(self, stem: str, samples: list[bytes]) -> dict[str, Any]:
@@ -254,10 +257,9 @@ class Writer:
         try:
             entry, files = build_shard(self._encoder, stem, samples, self.compression, self.hashes)
             for name, data in files.items():
-                self._target.write(name, data)
+                self._target.write(name, data.drain())
                 names.append(name)
             del files
-            samples.clear()
         finally:
             self._building.release()
         for name in names:
