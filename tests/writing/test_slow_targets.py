@@ -73,8 +73,8 @@ def test_samples_wait_for_uploads_that_stand_still(tmp_path: Path) -> None:
         return False
 
     with web_server() as server:
-        server.objects["data/"] = b""
-        out = (str(tmp_path / "local"), f"{server.url}/data/")
+        server.objects["data"] = b""
+        out = (str(tmp_path / "local"), f"{server.url}/data")
         writer = MDSWriter(columns={"x": "bytes"}, out=out, size_limit=1500, max_workers=2)
         server.fault = stand_still
         producer, taken = start(writer)
@@ -100,7 +100,7 @@ def test_a_disk_that_fails_is_told_at_the_next_sample(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="Could not write shard 1 of"):
         write_until_refused(writer)
     for again in (writer.finish, lambda: writer.write({"x": b""})):
-        with pytest.raises(RuntimeError, match="has failed and cannot go on"):
+        with pytest.raises(RuntimeError, match="Could not write shard 1 of"):
             again()
     assert not (tmp_path / "index.json").exists()
 
@@ -111,6 +111,6 @@ def test_any_other_error_of_the_background_is_told_too(tmp_path: Path) -> None:
     writer.new_samples.append(broken)
     with pytest.raises(TypeError):
         write_until_refused(writer)
-    with pytest.raises(RuntimeError, match="has failed and cannot go on"):
+    with pytest.raises(TypeError):
         writer.finish()
     assert not (tmp_path / "index.json").exists()

@@ -20,7 +20,8 @@ from streaming.core.errors import ConfigError, StreamingError, UploadError
 from streaming.format.formats import make_shard_encoder
 from streaming.writing.base import Base
 from streaming.writing.build import build_shard
-from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
+from streaming.writing.checks import checked_compression, checked_hashes, checked_size_limit
+from streaming.writing.options import checked_options, make_progress
 from streaming.writing.target import Target
 
 if TYPE_CHECKING:
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Writer"]
 
 logger = logging.getLogger(__name__)
-
-_OPTIONS: dict[str, Any] = {
-    "progress_bar": False,
-    "max_workers": None,
-    "retry": 2,
-    "exist_ok": False,
-    "append": False,
-    "storage_options": None,
-}
 
 
 class Writer:
@@ -85,7 +77,7 @@ class Writer:
         size_limit: int | str | None = 1 << 26,
         **kwargs: Any,
     ) -> None:
-        options = _options(kwargs)
+        options = checked_options(kwargs)
         self.compression = checked_compression(compression)
         self.hashes = checked_hashes(hashes)
         self.size_limit = checked_size_limit(size_limit)
@@ -118,7 +110,7 @@ class Writer:
         self._entries: list[dict[str, Any]] = []
         self._failed: BaseException | None = None
         self._finished = False
-        self._progress = _progress(options["progress_bar"], str(self._target))
+        self._progress = make_progress(options["progress_bar"], str(self._target))
         self.new_samples: list[bytes] = []
         self.new_shard_size = self.extra_bytes_per_shard
         # Whether there is something to look at before the next sample: a shard that is done, or that all is over.
@@ -283,28 +275,3 @@ class Writer:
         self._executor.shutdown(wait=True)
         if self._progress is not None:
             self._progress.close()
-
-
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(given) - set(_OPTIONS))
-    if unknown:
-        raise ConfigError(
-            f"Unknown argument{'s' * (len(unknown) > 1)} {', '.join(unknown)}. Besides the named ones, a writer takes "
-            f"{', '.join(_OPTIONS)}."
-        )
-    options = {**_OPTIONS, **given}
-    workers = options["max_workers"]
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ConfigError(f"max_workers must be a positive integer or None, got {workers!r}.")
-    checked_retry(options["retry"])
-    if options["append"] and options["exist_ok"]:
-        raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
-    return options
-
-
-def _progress(wanted: bool, what: str) -> Any:
-    if not wanted:
-        return None
-    from tqdm import tqdm
-
-    return tqdm(desc=f"Writing {what}", unit="B", unit_scale=True)
