@@ -18,7 +18,7 @@ from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
 from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.writing.infer import infer_columns
-from streaming.writing.journal import Finished
+from streaming.writing.journal import JOURNAL_NAME, Finished
 from streaming.writing.pipeline import Pipeline
 from streaming.writing.recipe import Recipe
 from streaming.writing.report import WriteReport
@@ -124,7 +124,7 @@ def write(
                 pipeline.finish()
             entries = [done.entry for done in journal.finished]
             base.publish(target, entries)
-            shutil.rmtree(target.path(WORK_NAME))
+            _clear(target.path(WORK_NAME))
             target.close()
         finally:
             # After a failure everything stays as it is, for the next call.
@@ -143,6 +143,14 @@ def write(
         resumed,
         dict(recipe.columns),
     )
+
+
+def _clear(directory: str) -> None:
+    """Remove the working directory, the journal last: killed in the middle, the next call still knows that all is done."""
+    for entry in list(os.scandir(directory)):
+        if entry.name != JOURNAL_NAME:
+            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+    shutil.rmtree(directory)
 
 
 def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:

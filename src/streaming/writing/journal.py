@@ -10,9 +10,9 @@ from typing import Any
 
 from streaming.format.hashing import get_hash
 
-__all__ = ["Finished", "Journal", "fingerprint"]
+__all__ = ["JOURNAL_NAME", "Finished", "Journal", "fingerprint"]
 
-_FILE_NAME = "journal.jsonl"
+JOURNAL_NAME = "journal.jsonl"
 
 
 def fingerprint(sample: bytes) -> str:
@@ -45,7 +45,7 @@ class Journal:
     """
 
     def __init__(self, directory: str, header: dict[str, Any], finished: Sequence[Finished] = ()) -> None:
-        self._path = os.path.join(directory, _FILE_NAME)
+        self._path = os.path.join(directory, JOURNAL_NAME)
         self.header = header
         self.finished = list(finished)
 
@@ -53,7 +53,7 @@ class Journal:
     def load(cls, directory: str) -> Journal | None:
         """Read the journal of an interrupted write; ``None`` if there is none. A torn last line is left out."""
         try:
-            with open(os.path.join(directory, _FILE_NAME), "rb") as file:
+            with open(os.path.join(directory, JOURNAL_NAME), "rb") as file:
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
             return None
