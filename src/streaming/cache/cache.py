@@ -11,6 +11,7 @@ import os
 import resource
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
@@ -212,6 +213,8 @@ class ShardCache:
         self._check_process()
         if self._pool is None:
             self._pool = UrgentFirst(self._num_threads, "streaming-fetch")
+            # Threads that wait for work would keep themselves alive for ever.
+            weakref.finalize(self, self._pool.stop).atexit = False
         return self._pool.submit(key, deadline, job)
 
     def fetch(self, shard_id: int, deadline: float = NOW) -> bool:

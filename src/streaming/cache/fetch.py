@@ -153,9 +153,31 @@ def fetch_file(
         on_begin: Called under the lock, before bytes are asked for.
 
     Raises:
-        ShardUnavailableError: Every attempt failed; the cause is chained.
+        ShardUnavailableError: Every attempt failed, or the directory cannot be written; the cause is chained.
         ChecksumError: The store's bytes do not fit the index, even when fetched again.
     """
+    try:
+        _fetch_file(job, store, config, is_done, sleep, stats, connections, on_begin)
+    except StorageError:
+        raise
+    except OSError as error:
+        hint = f"Check free space and permissions of {job.directory}."
+        if store is None:
+            hint += " Compressed shards are decompressed beside themselves; to do so elsewhere, pass this directory as "
+            hint += "remote, and as local one that can be written."
+        raise ShardUnavailableError(f"Could not write {job.path(job.raw)}: {error}. {hint}") from error
+
+
+def _fetch_file(
+    job: FileJob,
+    store: Store | None,
+    config: FetchConfig,
+    is_done: Callable[[], bool],
+    sleep: Callable[[float], Any],
+    stats: FetchStats,
+    connections: int,
+    on_begin: Callable[[], Any] | None,
+) -> None:
     final = job.path(job.raw)
     os.makedirs(os.path.dirname(final), exist_ok=True)
     stats.phases.enter("other_process")
@@ -228,10 +250,6 @@ def _attempts(
             if failures >= policy.attempts:
                 raise _unavailable(job, store, error, failures + throttled) from error
             wait, cause = backoff_s(policy, failures), error
-        except OSError as error:
-            raise ShardUnavailableError(
-                f"Could not write {part}: {error}. Check free space and permissions of {job.directory}."
-            ) from error
         stats.retries += 1
         logger.warning("fetching %s failed (%s); trying again in %.1f s", job.wire.basename, cause, wait)
         if wait:

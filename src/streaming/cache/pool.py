@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -15,7 +16,7 @@ class UrgentFirst:
     """Runs keyed jobs in background threads, lowest deadline first, each key once at a time.
 
     The threads are daemons: a job stuck in the kernel cannot keep the interpreter from exiting. The owner calls
-    :meth:`close`.
+    :meth:`close`, or has :meth:`stop` called when it is collected.
 
     Args:
         num_threads: Jobs that run at once.
@@ -32,6 +33,7 @@ class UrgentFirst:
         self._order = itertools.count()
         self._idle = 0
         self._closed = False
+        self._pid = os.getpid()
 
     def submit(self, key: Hashable, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
         """Have ``job`` run; if its key is waiting or running already, make that no less urgent.
@@ -70,15 +72,21 @@ class UrgentFirst:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Drop the jobs that wait and let those that run end, for at most ``timeout_s`` each thread."""
+        self.stop()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout_s)
+
+    def stop(self) -> None:
+        """Drop the jobs that wait and have the threads end after those that run; returns at once."""
+        if self._pid != os.getpid():
+            return  # the threads are the parent's, and the lock may be held forever in this copy
         with self._changed:
             self._closed = True
             self._heap.clear()
             for _, _, future in self._jobs.values():
                 future.cancel()
             self._changed.notify_all()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(timeout_s)
 
     def _run(self) -> None:
         while True:
