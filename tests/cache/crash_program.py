@@ -5,6 +5,7 @@ Imports everything once, then forks for each line of JSON on standard input: ``{
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -60,6 +61,7 @@ def main() -> None:
         command = json.loads(line)
         job = os.fork()
         if job == 0:
+            faulthandler.register(signal.SIGUSR1, all_threads=True)
             try:
                 epoch(remote, local, limit, command["out"])
                 os._exit(0)
@@ -72,6 +74,9 @@ def main() -> None:
         deadline = time.monotonic() + 60
         while os.waitpid(job, os.WNOHANG)[0] == 0:
             if time.monotonic() > deadline:
+                for pid in [*children(job), job]:  # have them say where they are
+                    os.kill(pid, signal.SIGUSR1)
+                time.sleep(1)
                 os.kill(job, signal.SIGKILL)
                 print("hangs", flush=True)
             time.sleep(0.01)

@@ -93,7 +93,8 @@ class Jobs:
         self.process.stdin.write(json.dumps({"who": who, "after": after, "out": str(self.out)}) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline().strip()
-        assert answer == "ended", (answer, self.process.communicate()[1][-3000:])
+        if answer != "ended":
+            pytest.fail(f"The program {answer or 'has ended'}.\n{self.process.communicate()[1][-20000:]}")
         return json.loads(self.out.read_text()) if self.out.exists() else None
 
     def close(self) -> str:
