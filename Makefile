@@ -35,7 +35,8 @@ $(VENV)/.%: $(VENV)/.torch pyproject.toml
 # The emulator that the tests on Azure run against comes from npm; without that, they are skipped.
 $(VENV)/.azurite:
 	@if ! command -v npm >/dev/null; then echo "npm is not installed: the tests that need azurite are skipped"; \
-	elif npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3; then touch $@; \
+	elif $(BIN)/python tests/within.py 240 npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3; \
+	then touch $@; \
 	else echo "azurite could not be installed: the tests that need it are skipped"; fi
 
 clean:

@@ -37,7 +37,8 @@ def epoch(remote: str, local: str, limit: int | None, out: str) -> None:
         predownload=64,
         download_timeout=5,
     )
-    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, timeout=60)
+    # PyTorch misses a worker that dies before all have started, until its timeout.
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, timeout=20)
     found: list[tuple[int, bytes]] = []
     for batch in loader:
         found += zip(batch["id"].tolist(), (bytes(x[:8]) + bytes(x[-8:]) for x in batch["x"]), strict=True)
