@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -11,6 +13,9 @@ import pytest
 
 from clouds import Clouds
 from sample_data import write_dataset
+
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C; some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
 
@@ -27,6 +32,9 @@ def _fresh_forkserver() -> None:
     """A fork server keeps the environment it began with; have the next one begin with this test's."""
     server = forkserver._forkserver
     if server._forkserver_pid is not None:
+        os.kill(
+            server._forkserver_pid, signal.SIGTERM
+        )  # it would go by itself once every process that it made has gone
         server._stop()
 
 

@@ -1,4 +1,4 @@
-"""The ranks of a job that share a cache directory; see test_shared.py.
+"""The ranks of a job that share a cache directory; see test_many_processes.py.
 
     python shared_program.py REMOTE LOCAL LIMIT PROCESSES IN_STEP
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def test_a_partial_download_is_continued(
     dataset = StreamingDataset(remote=remote, local=str(cache))
     assert dataset[0] == sample(0)
     assert dataset.stats()["bytes_fetched"] == whole.stat().st_size - kept
+    assert not list(cache.glob("*.part"))
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_what_a_shard_was_made_of_is_removed(make_dataset: Make, tmp_path: Path, compression: str | None) -> None:
+    """A process may be killed when the shard is in its place and the compressed file not yet gone."""
+    remote = make_dataset(50, compression=compression)
+    whole, cache = first_shard(remote), tmp_path / "cache"
+    StreamingDataset(remote=remote, local=str(tmp_path / "other"))[0]
+    cache.mkdir()
+    shutil.copy(tmp_path / "other/shard.00000.mds", cache)
+    shutil.copy(whole, cache / f"{whole.name}.part")
+    dataset = StreamingDataset(remote=remote, local=str(cache))
+    assert dataset[0] == sample(0)
+    assert dataset.stats()["files_fetched"] == 0
     assert not list(cache.glob("*.part"))
 
 

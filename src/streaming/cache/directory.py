@@ -232,6 +232,9 @@ class ShardDirectory:
             self._verify_in_place(files)
         elif not all(self._matches(job) for job in files.jobs):
             return False
+        else:  # who placed a file may have been killed before it removed what it was made from
+            for job in files.jobs:
+                remove_part(job.path(job.wire) + ".part")
         if table is not None:
             table.verified[shard] = stamp
         else:

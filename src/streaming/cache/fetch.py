@@ -184,6 +184,7 @@ def _fetch_file(
     with locked_part(job.path(job.wire) + ".part") as part:
         stats.phases.enter("download")
         if is_done():
+            _truncate(part)  # of somebody who was killed once the file was in its place
             return
         if job.zip is not None and _from_local_zip(job, config, keep=config.keep_zip or store is None):
             return

@@ -111,19 +111,24 @@ class UrgentFirst:
     def _take(self) -> tuple[Hashable, float, Callable[[float], bool], Future[bool]] | None:
         with self._changed:
             while True:
-                while self._heap:
-                    _, _, key = heapq.heappop(self._heap)
-                    known = self._jobs.get(key)
-                    # A key that was made more urgent is in the heap twice, and runs once.
-                    if known is None or known[2].running() or known[2].done():
-                        continue
-                    if known[2].set_running_or_notify_cancel():
-                        return key, *known
-                    self._jobs.pop(key)
-                if self._closed:
-                    return None
+                taken = self._most_urgent()
+                if taken is not None or self._closed:
+                    return taken
                 self._idle += 1
                 try:
                     self._changed.wait()
                 finally:
                     self._idle -= 1
+
+    def _most_urgent(self) -> tuple[Hashable, float, Callable[[float], bool], Future[bool]] | None:
+        # A method of its own: a thread that waits must not hold on to a job in a variable.
+        while self._heap:
+            _, _, key = heapq.heappop(self._heap)
+            known = self._jobs.get(key)
+            # A key that was made more urgent is in the heap twice, and runs once.
+            if known is None or known[2].running() or known[2].done():
+                continue
+            if known[2].set_running_or_notify_cancel():
+                return key, *known
+            self._jobs.pop(key)
+        return None

@@ -1,8 +1,8 @@
 """The ids of a materialised epoch, made once per node and mapped by every process.
 
 The first process that needs an epoch's array computes it under the file's lock and renames it into place; the others
-wait for that lock and map the file. It lies in the dataset's cache directory, where it takes the place of the epoch
-before. An order without such an array (the default one) never comes here.
+wait for that lock and map the file. It lies in the dataset's cache directory, beside that of the epoch before: processes of
+a node may be in different epochs. An order without such an array (the default one) never comes here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 #: Below this many samples computing is cheaper than sharing.
 SHARE_FROM = 1 << 20
 _PREFIX = ".streaming-epoch-"
+_KEPT = 2
 
 
 def epoch_key(spec: OrderSpec, epoch: int) -> str:
@@ -79,9 +80,8 @@ def shared_ids(directory: str | None, spec: OrderSpec, epoch: int, compute: Call
             if os.path.exists(part):
                 os.truncate(part, 0)
             return ids
-    for other in glob.glob(os.path.join(glob.escape(directory), f"{_PREFIX}*.npy")):
-        if other != path:
-            _remove(other)
+    for other in sorted(glob.glob(os.path.join(glob.escape(directory), f"{_PREFIX}*.npy")), key=_age)[:-_KEPT]:
+        _remove(other)
     return _map(path, spec.epoch_size)
 
 
@@ -91,6 +91,13 @@ def _map(path: str, size: int) -> Ints | None:
     except (FileNotFoundError, ValueError, EOFError):
         return None
     return np.asarray(ids) if ids.shape == (size,) and ids.dtype.kind == "i" else None
+
+
+def _age(path: str) -> float:
+    try:
+        return os.path.getmtime(path)
+    except FileNotFoundError:
+        return 0.0
 
 
 def _remove(path: str) -> None:

@@ -2,56 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gather_rows", "groups_of"]
+__all__ = ["Rows", "gather_rows"]
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-#: From so many rows a shard on, gathering a shard's rows at once beats copying row by row.
-_GROUP = 16
+#: Rows that are copied twice are copied in parts that a processor's cache holds.
+_PART_BYTES = 1 << 18
+#: The largest array that NumPy can describe, less a margin.
+_MOST_BYTES = 1 << 62
 
 
-def gather_rows(out: Bytes, shards: Ints, indexes: Ints, rows_of: Callable[[int], Bytes]) -> None:
+@dataclass(frozen=True)
+class Rows:
+    """The samples of a shard, if they are of one size.
+
+    Attributes:
+        array: ``uint8[n, row_bytes]``, as they are stored, in a row. Its memory stays as long as it does.
+        address: Where it begins in this process.
+    """
+
+    array: Bytes
+    address: int
+
+    @staticmethod
+    def of(array: Bytes) -> Rows:
+        """Find an array's address."""
+        if not array.flags.c_contiguous:
+            raise ValueError("Rows that are gathered must lie in a row.")
+        return Rows(array, array.__array_interface__["data"][0])
+
+
+class _Memory:
+    """Bytes ``[begin, end)`` of this process as an array of the rows that begin at each of them. Only rows are read."""
+
+    def __init__(self, begin: int, end: int, row_bytes: int) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "|u1",
+            "data": (begin, True),
+            "shape": (end - begin - row_bytes + 1, row_bytes),
+            "strides": (1, 1),
+        }
+
+
+def gather_rows(known: Mapping[int, Rows], shards: Ints, indexes: Ints, out: Bytes | None = None) -> Bytes:
     """Copy rows of shards.
 
     Args:
-        out: ``uint8[k, row_bytes]``, where they go, in order.
+        known: The rows of each shard, all of one size.
         shards: ``int64[k]``, the shard of each row.
         indexes: ``int64[k]``, its index there.
-        rows_of: Returns the rows of a shard, ``uint8[n, row_bytes]``.
+        out: ``uint8[k, row_bytes]``, where they go, in order; else a new array.
+
+    Returns:
+        ``uint8[k, row_bytes]``.
+
+    Raises:
+        IndexError: A shard has no such row.
     """
-    groups = groups_of(shards)
-    if groups is not None and len(groups) == 1:
-        np.take(rows_of(int(shards[0])), indexes, axis=0, out=out, mode="clip")  # without "clip" it takes a detour
-        return
-    if groups is not None:
-        for shard, places in groups:
-            out[places] = rows_of(shard).take(indexes[places], axis=0)
-        return
-    known: dict[int, Any] = {}
-    for place, (shard, index) in enumerate(zip(shards.tolist(), indexes.tolist(), strict=True)):
-        rows = known.get(shard)
-        if rows is None:
-            rows = known[shard] = rows_of(shard)
-        out[place] = rows[index]
+    rows = list(known.values())
+    row_bytes = rows[0].array.shape[1]
+    if len(rows) == 1:
+        _check(indexes, len(rows[0].array))
+        return np.take(rows[0].array, indexes, axis=0, out=out, mode="clip")  # without "clip" it takes a detour
+    keys = np.fromiter(known, np.int64, len(rows))
+    order = np.argsort(keys)
+    which = order[np.searchsorted(keys, shards, sorter=order)]
+    _check(indexes, np.array([len(each.array) for each in rows])[which])
+    begin = min(each.address for each in rows)
+    end = max(each.address + each.array.nbytes for each in rows)
+    if (end - begin) * row_bytes > _MOST_BYTES:
+        return _one_by_one([each.array for each in rows], which, indexes, out)
+    # One view of all the memory that the shards are mapped to, so that one operation takes rows of any of them.
+    memory: Any = np.asarray(_Memory(begin, end, row_bytes))
+    places = np.array([each.address - begin for each in rows])[which] + indexes * row_bytes
+    if out is None:
+        return memory[places]
+    step = max(1, _PART_BYTES // row_bytes)
+    for first in range(0, len(places), step):
+        out[first : first + step] = memory[places[first : first + step]]
+    return out
 
 
-def groups_of(shards: Ints) -> list[tuple[int, Ints]] | None:
-    """Return each shard with the places where it stands, or ``None`` if most stand in too few for groups to be worth it.
+def _check(indexes: Ints, counts: Any) -> None:
+    wrong = (indexes < 0) | (indexes >= counts)
+    if wrong.any():
+        raise IndexError(f"No row {indexes[wrong][0]} in its shard.")
 
-    Args:
-        shards: ``int64[k]``, not empty.
-    """
-    order = np.argsort(shards, kind="stable")
-    grouped = shards[order]
-    edges = np.flatnonzero(np.append(True, grouped[1:] != grouped[:-1]))
-    if len(shards) < _GROUP * len(edges) and len(edges) > 1:
-        return None
-    ends = [*edges[1:].tolist(), len(shards)]
-    return [(int(grouped[begin]), order[begin:end]) for begin, end in zip(edges.tolist(), ends, strict=True)]
+
+def _one_by_one(arrays: list[Bytes], which: Ints, indexes: Ints, out: Bytes | None) -> Bytes:
+    out = np.empty((len(which), arrays[0].shape[1]), np.uint8) if out is None else out
+    for place, (shard, index) in enumerate(zip(which.tolist(), indexes.tolist(), strict=True)):
+        out[place] = arrays[shard][index]
+    return out

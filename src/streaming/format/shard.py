@@ -22,6 +22,7 @@ from streaming.core.errors import (
 from streaming.format.files import FileInfo
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
+from streaming.format.rows import Rows
 from streaming.format.sample import SampleDecoder
 
 __all__ = ["Shard", "open_shard"]
@@ -89,14 +90,14 @@ class Shard:
         self.decoder = decoder
         self._read = decoder.read
         self._decode_rows = decoder.decode_rows
-        self._rows: NDArray[np.uint8] | None = None
+        self._rows: Rows | None = None
         self._first = int(offsets[0])
         self._row_bytes = decoder.row_bytes
         if decoder.row_bytes:
             # Offsets were checked to be one row apart.
             shape = self._num_samples, decoder.row_bytes
             rows: Any = np.frombuffer(self._data, np.uint8, prod(shape), int(offsets[0]))
-            self._rows = rows.reshape(shape)
+            self._rows = Rows.of(rows.reshape(shape))
 
     def __len__(self) -> int:
         return max(self._num_samples, 0)
@@ -171,11 +172,11 @@ class Shard:
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= self._num_samples:
             self._no_sample(low if low < 0 else high)
-        return self._decode_rows(rows[ids])
+        return self._decode_rows(rows.array[ids])
 
     @property
-    def rows(self) -> NDArray[np.uint8] | None:
-        """All samples as they are stored, read-only ``uint8[n, row_bytes]``, if they are of one size that is known."""
+    def rows(self) -> Rows | None:
+        """All samples as they are stored, if they are of one size that is known."""
         return self._rows
 
     def close(self) -> None:

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.gather import fixed_decoder, get_many, rows_of
+from streaming.cache.gather import fixed_rows, get_many
 from streaming.core.world import in_worker
-from streaming.format.rows import gather_rows
+from streaming.format.rows import Rows, gather_rows
 from streaming.format.sample import FixedColumn, SampleDecoder
 from streaming.loader.packing import Packer
 
@@ -55,11 +55,11 @@ class DefaultCollator:
 
     def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
         """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
-        decoder = fixed_decoder(cache, shards)
-        targets = None if decoder is None else self._targets(decoder)
-        if decoder is None or targets is None:
+        fixed = fixed_rows(cache, shards)
+        targets = None if fixed is None else self._targets(fixed[0])
+        if fixed is None or targets is None:
             return self.of_samples(get_many(cache, shards, indexes))
-        return _gather(cache, shards, indexes, decoder.row_bytes or 0, targets)
+        return _gather(fixed[1], shards, indexes, targets)
 
     def of_samples(self, samples: list[Any]) -> Any:
         """Return the batch of samples."""
@@ -112,26 +112,33 @@ def _ask(decoder: SampleDecoder) -> list[_Target] | None:
     return targets
 
 
-def _gather(cache: ShardCache, shards: Ints, indexes: Ints, row_bytes: int, targets: list[_Target]) -> Any:
+def _gather(rows: dict[int, Rows], shards: Ints, indexes: Ints, targets: list[_Target]) -> Any:
     count = len(shards)
-    packer = Packer() if in_worker() else None
-    shapes = [(count, *target.column.shape) for target in targets]
-    if packer is None:
-        arrays: list[Any] = [np.empty(shape, t.dtype) for shape, t in zip(shapes, targets, strict=True)]
-        batch: Any = {t.column.name: torch.from_numpy(array) for t, array in zip(targets, arrays, strict=True)}
-    else:
-        places = {t.column.name: packer.add_array(t.dtype, shape) for shape, t in zip(shapes, targets, strict=True)}
-        batch = packer.finish(places)
-        arrays = [batch.array(t.column.name) for t in targets]
-    only = targets[0]
-    if len(targets) == 1 and not only.converts:
-        block = arrays[0].reshape(count, -1).view(np.uint8)
-        gather_rows(block, shards, indexes, lambda shard: rows_of(cache, shard))
+    is_one = len(targets) == 1 and not targets[0].converts
+    if not in_worker():
+        block = gather_rows(rows, shards, indexes)
+        if is_one:
+            return {targets[0].column.name: torch.from_numpy(_values(block, targets[0].column))}
+        batch: Any = {}
+        for target in targets:
+            array = _values(block, target.column).astype(target.dtype, order="C")
+            batch[target.column.name] = torch.from_numpy(array)
         return batch
-    block = np.empty((count, row_bytes), np.uint8)
-    gather_rows(block, shards, indexes, lambda shard: rows_of(cache, shard))
+    packer = Packer()
+    shapes = [(count, *target.column.shape) for target in targets]
+    places = {t.column.name: packer.add_array(t.dtype, shape) for shape, t in zip(shapes, targets, strict=True)}
+    batch = packer.finish(places)
+    arrays: list[Any] = [batch.array(t.column.name) for t in targets]
+    if is_one:
+        gather_rows(rows, shards, indexes, arrays[0].reshape(count, -1).view(np.uint8))
+        return batch
+    block = gather_rows(rows, shards, indexes)
     for target, array in zip(targets, arrays, strict=True):
-        column = target.column
-        values: Any = block[:, column.part].view(column.dtype)
-        np.copyto(array, values.reshape(count, *column.shape), casting="unsafe")
+        np.copyto(array, _values(block, target.column), casting="unsafe")
     return batch
+
+
+def _values(block: NDArray[np.uint8], column: FixedColumn) -> NDArray[Any]:
+    """Return a column of rows, ``[k, *column.shape]``, a view of them."""
+    values: Any = block[:, column.part].view(column.dtype)
+    return values.reshape(len(block), *column.shape)
