@@ -61,15 +61,15 @@ def touch(kind: str) -> Callable[[Any], Any] | None:
     return (lambda sample: sample["image"].load()) if kind == "jpeg" else None
 
 
-def ids_of(size: int, count: int) -> list[int]:
+def ids_of(size: int, count: int, seed: int) -> list[int]:
     import random
 
-    return random.Random(1).choices(range(size), k=count)
+    return random.Random(seed).choices(range(size), k=count)
 
 
 def get(job: Job) -> dict[str, float]:
     read, size = job.ability("sample_at")(job.kind, job.folder)
-    parts = [ids_of(size, 500) for _ in range(64)]
+    parts = [ids_of(size, 500, part) for part in range(64)]
     use = touch(job.kind)
 
     def work() -> Iterator[int]:
@@ -88,7 +88,7 @@ def get(job: Job) -> dict[str, float]:
 
 def get_many(job: Job) -> dict[str, float]:
     read, size = job.ability("many")(job.kind, job.folder)
-    batches = [ids_of(size, BATCH) for _ in range(128)]
+    batches = [ids_of(size, BATCH, part) for part in range(128)]
 
     def work() -> Iterator[int]:
         for batch in itertools.cycle(batches):

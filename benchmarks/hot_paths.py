@@ -26,7 +26,7 @@ SHOWN = 8
 def paths(kind: str, folder: Path) -> dict[str, Callable[[], int]]:
     """Return what to profile, by name; each tells how many samples it read."""
     data = mds.dataset(folder, shuffle=True)
-    ids = ids_of(data.num_samples, COUNT)
+    ids = ids_of(data.num_samples, COUNT, 0)
     batches = mds.batches(kind, folder, 0, BATCH)
 
     def get() -> int:

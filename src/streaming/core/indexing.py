@@ -67,9 +67,10 @@ class Array:
         if isinstance(at, slice):
             return self.get_items(np.arange(*at.indices(self.size), dtype=np.int64))
         if isinstance(at, list):
-            if at and all(isinstance(i, (bool, np.bool_)) for i in at):
+            kinds = set(map(type, at))
+            if kinds and kinds <= {bool, np.bool_}:
                 return self[np.asarray(at, np.bool_)]
-            if all(isinstance(i, (int, np.integer)) for i in at):
+            if all(issubclass(kind, (int, np.integer)) for kind in kinds):
                 return self.get_items(self._resolved(np.array(at, np.int64)))
             return [self[i] for i in at]
         if isinstance(at, np.ndarray):
@@ -96,7 +97,9 @@ class Array:
 
     def _resolved(self, at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         size = self.size
-        bad = (at < -size) | (at >= size)
-        if bad.any():
-            raise IndexError(f"Index {int(at[bad][0])} is out of range for {size} samples.")
-        return np.where(at < 0, at + size, at)
+        if not len(at):
+            return at
+        low, high = at.min(), at.max()
+        if low < -size or high >= size:
+            raise IndexError(f"Index {low if low < -size else high} is out of range for {size} samples.")
+        return at if low >= 0 else np.where(at < 0, at + size, at)

@@ -68,14 +68,13 @@ def gather_rows(known: Mapping[int, Rows], shards: Ints, indexes: Ints, out: Byt
     Raises:
         IndexError: A shard has no such row.
     """
-    rows = list(known.values())
+    keys = sorted(known)
+    rows = [known[key] for key in keys]
     row_bytes = rows[0].array.shape[1]
     if len(rows) == 1:
         _check(indexes, len(rows[0].array))
         return np.take(rows[0].array, indexes, axis=0, out=out, mode="clip")  # without "clip" it takes a detour
-    keys = np.fromiter(known, np.int64, len(rows))
-    order = np.argsort(keys)
-    which = order[np.searchsorted(keys, shards, sorter=order)]
+    which = np.searchsorted(np.array(keys), shards)
     _check(indexes, np.array([len(each.array) for each in rows])[which])
     begin = min(each.address for each in rows)
     end = max(each.address + each.array.nbytes for each in rows)
@@ -93,8 +92,8 @@ def gather_rows(known: Mapping[int, Rows], shards: Ints, indexes: Ints, out: Byt
 
 
 def _check(indexes: Ints, counts: Any) -> None:
-    wrong = (indexes < 0) | (indexes >= counts)
-    if wrong.any():
+    if indexes.min() < 0 or (indexes >= counts).any():
+        wrong = (indexes < 0) | (indexes >= counts)
         raise IndexError(f"No row {indexes[wrong][0]} in its shard.")
 
 
