@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,12 @@ def test_nothing_to_write(tmp_path: Path) -> None:
     assert files(tmp_path / "out").keys() == {"index.json"}
 
 
+def lines_of(journal: Path) -> int:
+    with suppress(FileNotFoundError):
+        return journal.read_bytes().count(b"\n")
+    return 0
+
+
 def run_and_kill(out: str, remote: str, num_shards: int, rng: random.Random) -> None:
     """Write in a process, and kill it some time after its journal has ``num_shards`` shards."""
     journal = Path(out) / ".streaming-write" / "journal.jsonl"
@@ -74,7 +81,7 @@ def run_and_kill(out: str, remote: str, num_shards: int, rng: random.Random) -> 
     ) as process:
         deadline = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < deadline:
-            if journal.exists() and journal.read_bytes().count(b"\n") > num_shards:
+            if lines_of(journal) > num_shards:
                 break
             time.sleep(0.002)
         time.sleep(rng.random() * 0.03)

@@ -21,6 +21,7 @@ _PACKAGE = "streaming.base"
 # A name alone stands for an object of that name in the module that the key names.
 _WRITERS = "streaming.writing.writers"
 _READER = "streaming.format.reader"
+_READERS = "streaming.format.readers"
 _ENCODINGS = "streaming.format.encodings"
 _ORDERS = "streaming.base.orders"
 
@@ -63,21 +64,21 @@ TABLE: dict[str, dict[str, str]] = {
         "TICK": "streaming.base.constant:TICK",
     },
     "format": {
-        "CSVReader": f"{_READER}:CSVReader",
+        "CSVReader": f"{_READERS}:CSVReader",
         "CSVWriter": f"{_WRITERS}:CSVWriter",
         "FileInfo": "streaming.format.files:FileInfo",
-        "JSONReader": f"{_READER}:JSONReader",
+        "JSONReader": f"{_READERS}:JSONReader",
         "JSONWriter": f"{_WRITERS}:JSONWriter",
-        "MDSReader": f"{_READER}:MDSReader",
+        "MDSReader": f"{_READERS}:MDSReader",
         "MDSWriter": f"{_WRITERS}:MDSWriter",
         "Reader": f"{_READER}:Reader",
-        "TSVReader": f"{_READER}:TSVReader",
+        "TSVReader": f"{_READERS}:TSVReader",
         "TSVWriter": f"{_WRITERS}:TSVWriter",
-        "XSVReader": f"{_READER}:XSVReader",
+        "XSVReader": f"{_READERS}:XSVReader",
         "XSVWriter": f"{_WRITERS}:XSVWriter",
-        "_readers": f"{_READER}:readers",
+        "_readers": f"{_READERS}:readers",
         "get_index_basename": "streaming.base.names:get_index_basename",
-        "reader_from_json": f"{_READER}:reader_from_json",
+        "reader_from_json": f"{_READERS}:reader_from_json",
     },
     "format.base": {
         "FileInfo": "streaming.format.files:FileInfo",
@@ -96,17 +97,17 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "format.index": {"get_index_basename": "streaming.base.names:get_index_basename"},
     "format.json": {
-        "JSONReader": f"{_READER}:JSONReader",
+        "JSONReader": f"{_READERS}:JSONReader",
         "JSONWriter": f"{_WRITERS}:JSONWriter",
     },
     "format.json.encodings": {
         "is_json_encoded": "streaming.base.text_encodings:is_json_encoded",
         "is_json_encoding": "streaming.base.text_encodings:is_json_encoding",
     },
-    "format.json.reader": {"JSONReader": f"{_READER}:JSONReader"},
+    "format.json.reader": {"JSONReader": f"{_READERS}:JSONReader"},
     "format.json.writer": {"JSONWriter": f"{_WRITERS}:JSONWriter"},
     "format.mds": {
-        "MDSReader": f"{_READER}:MDSReader",
+        "MDSReader": f"{_READERS}:MDSReader",
         "MDSWriter": f"{_WRITERS}:MDSWriter",
     },
     "format.mds.encodings": {
@@ -147,14 +148,14 @@ TABLE: dict[str, dict[str, str]] = {
         "mds_decode": f"{_ENCODINGS}:mds_decode",
         "mds_encode": f"{_ENCODINGS}:mds_encode",
     },
-    "format.mds.reader": {"MDSReader": f"{_READER}:MDSReader"},
+    "format.mds.reader": {"MDSReader": f"{_READERS}:MDSReader"},
     "format.mds.writer": {"MDSWriter": f"{_WRITERS}:MDSWriter"},
     "format.xsv": {
-        "CSVReader": f"{_READER}:CSVReader",
+        "CSVReader": f"{_READERS}:CSVReader",
         "CSVWriter": f"{_WRITERS}:CSVWriter",
-        "TSVReader": f"{_READER}:TSVReader",
+        "TSVReader": f"{_READERS}:TSVReader",
         "TSVWriter": f"{_WRITERS}:TSVWriter",
-        "XSVReader": f"{_READER}:XSVReader",
+        "XSVReader": f"{_READERS}:XSVReader",
         "XSVWriter": f"{_WRITERS}:XSVWriter",
     },
     "format.xsv.encodings": {
@@ -163,9 +164,9 @@ TABLE: dict[str, dict[str, str]] = {
         "xsv_encode": "streaming.base.text_encodings:xsv_encode",
     },
     "format.xsv.reader": {
-        "CSVReader": f"{_READER}:CSVReader",
-        "TSVReader": f"{_READER}:TSVReader",
-        "XSVReader": f"{_READER}:XSVReader",
+        "CSVReader": f"{_READERS}:CSVReader",
+        "TSVReader": f"{_READERS}:TSVReader",
+        "XSVReader": f"{_READERS}:XSVReader",
     },
     "format.xsv.writer": {
         "CSVWriter": f"{_WRITERS}:CSVWriter",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from streaming.core.world import World
 from streaming.dataset.spanner import Spanner
-from streaming.format.reader import Reader, readers_of_index
+from streaming.format.reader import Reader
+from streaming.format.readers import readers_of_index
 from streaming.order.classic.resampling import resample
 from streaming.order.plan import EpochOrder
 from streaming.order.spec import Layout

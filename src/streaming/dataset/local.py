@@ -15,7 +15,8 @@ from streaming.core.indexing import Array
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.spanner import Spanner
 from streaming.dataset.stream import check_safe
-from streaming.format.reader import Reader, readers_of_index
+from streaming.format.reader import Reader
+from streaming.format.readers import readers_of_index
 
 __all__ = ["LocalDataset"]
 

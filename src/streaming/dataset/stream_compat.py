@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from streaming.cache.fetch import FetchStats
 from streaming.core.errors import ConfigError
 from streaming.core.world import World
-from streaming.format.reader import Reader, readers_of_index
+from streaming.format.reader import Reader
+from streaming.format.readers import readers_of_index
 from streaming.order.classic.weights import resolve_weights
 
 if TYPE_CHECKING:

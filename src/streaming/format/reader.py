@@ -1,7 +1,4 @@
-"""Readers: shards on local disk as objects of their own, by the names and arguments that user code knows.
-
-Datasets do not read through these. They are what ``dataset.shards`` shows, and what code that opens single shards uses.
-"""
+"""What the readers of all formats have in common; see :mod:`streaming.format.readers`."""
 
 from __future__ import annotations
 
@@ -12,33 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, UnsafeTypeError
 from streaming.core.indexing import Array
-from streaming.core.registry import Registry
 from streaming.core.units import bytes_to_int
 from streaming.format.entry import MAX_SAMPLES, VERSION, EntryError, count, get, read_file, read_schema
 from streaming.format.files import FileInfo
 from streaming.format.formats import get_decoder
-from streaming.format.index import Index, ShardInfo
-from streaming.format.schema import SEPARATORS, Schema
+from streaming.format.index import ShardInfo
+from streaming.format.schema import Schema
 from streaming.format.shard import Shard, open_shard
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "CSVReader",
-    "JSONReader",
-    "JointReader",
-    "MDSReader",
-    "Reader",
-    "SplitReader",
-    "TSVReader",
-    "XSVReader",
-    "reader_from_json",
-    "readers",
-    "readers_of_index",
-]
+__all__ = ["JointReader", "Reader", "SizeLimit", "SplitReader", "needed_file"]
 
-_SizeLimit = int | str | None
+SizeLimit = int | str | None
 
 
 class Reader(Array, ABC):
@@ -68,7 +52,7 @@ class Reader(Array, ABC):
         compression: str | None,
         hashes: Sequence[str],
         samples: int,
-        size_limit: _SizeLimit,
+        size_limit: SizeLimit,
     ) -> None:
         limit = bytes_to_int(size_limit) if size_limit else None
         if limit is not None and limit < 0:
@@ -238,7 +222,7 @@ class JointReader(Reader):
         hashes: Sequence[str],
         raw_data: FileInfo,
         samples: int,
-        size_limit: _SizeLimit,
+        size_limit: SizeLimit,
         zip_data: FileInfo | None,
     ) -> None:
         super().__init__(dirname, split, compression, hashes, samples, size_limit)
@@ -259,7 +243,7 @@ class SplitReader(Reader):
         raw_data: FileInfo,
         raw_meta: FileInfo,
         samples: int,
-        size_limit: _SizeLimit,
+        size_limit: SizeLimit,
         zip_data: FileInfo | None,
         zip_meta: FileInfo | None,
     ) -> None:
@@ -271,279 +255,8 @@ class SplitReader(Reader):
         self.file_pairs = [(raw_meta, zip_meta), (raw_data, zip_data)]
 
 
-class MDSReader(JointReader):
-    """A shard of the MDS format. Arguments as :class:`JointReader`'s, and its columns."""
-
-    format = "mds"
-
-    def __init__(
-        self,
-        dirname: str,
-        split: str | None,
-        column_encodings: Sequence[str],
-        column_names: Sequence[str],
-        column_sizes: Sequence[int | None],
-        compression: str | None,
-        hashes: Sequence[str],
-        raw_data: FileInfo,
-        samples: int,
-        size_limit: _SizeLimit,
-        zip_data: FileInfo | None,
-    ) -> None:
-        super().__init__(dirname, split, compression, hashes, raw_data, samples, size_limit, zip_data)
-        self.column_encodings = list(column_encodings)
-        self.column_names = list(column_names)
-        self.column_sizes = list(column_sizes)
-
-    @classmethod
-    def _of(
-        cls, dirname: str, split: str | None, schema: Schema, samples: int, files: Mapping[str, FileInfo | None]
-    ) -> Self:
-        return cls(
-            dirname,
-            split,
-            schema.column_encodings,
-            schema.column_names,
-            schema.column_sizes,
-            schema.compression,
-            schema.hashes,
-            _needed(files, "raw_data"),
-            samples,
-            schema.size_limit,
-            files["zip_data"],
-        )
-
-    def _schema(self) -> Schema:
-        return Schema(
-            self.format,
-            tuple(self.column_names),
-            tuple(self.column_encodings),
-            tuple(self.column_sizes),
-            self.compression,
-            tuple(self.hashes),
-            None,
-            None,
-            self.size_limit,
-        )
-
-
-class JSONReader(SplitReader):
-    """A shard of JSON lines. Arguments as :class:`SplitReader`'s, its columns, and what ends a line."""
-
-    format = "json"
-
-    def __init__(
-        self,
-        dirname: str,
-        split: str | None,
-        columns: Mapping[str, str],
-        compression: str | None,
-        hashes: Sequence[str],
-        newline: str,
-        raw_data: FileInfo,
-        raw_meta: FileInfo,
-        samples: int,
-        size_limit: _SizeLimit,
-        zip_data: FileInfo | None,
-        zip_meta: FileInfo | None,
-    ) -> None:
-        super().__init__(
-            dirname, split, compression, hashes, raw_data, raw_meta, samples, size_limit, zip_data, zip_meta
-        )
-        self.columns = dict(columns)
-        self.newline = newline
-
-    @classmethod
-    def _of(
-        cls, dirname: str, split: str | None, schema: Schema, samples: int, files: Mapping[str, FileInfo | None]
-    ) -> Self:
-        return cls(
-            dirname,
-            split,
-            dict(zip(schema.column_names, schema.column_encodings, strict=True)),
-            schema.compression,
-            schema.hashes,
-            schema.newline or "",
-            _needed(files, "raw_data"),
-            _needed(files, "raw_meta"),
-            samples,
-            schema.size_limit,
-            files["zip_data"],
-            files["zip_meta"],
-        )
-
-    def _schema(self) -> Schema:
-        return Schema(
-            self.format,
-            tuple(self.columns),
-            tuple(self.columns.values()),
-            (None,) * len(self.columns),
-            self.compression,
-            tuple(self.hashes),
-            self.newline,
-            None,
-            self.size_limit,
-        )
-
-
-class XSVReader(SplitReader):
-    """A shard of separated values. Arguments as :class:`SplitReader`'s, its columns, separator and what ends a line."""
-
-    format = "xsv"
-
-    def __init__(
-        self,
-        dirname: str,
-        split: str | None,
-        column_encodings: Sequence[str],
-        column_names: Sequence[str],
-        compression: str | None,
-        hashes: Sequence[str],
-        newline: str,
-        raw_data: FileInfo,
-        raw_meta: FileInfo,
-        samples: int,
-        separator: str,
-        size_limit: _SizeLimit,
-        zip_data: FileInfo | None,
-        zip_meta: FileInfo | None,
-    ) -> None:
-        super().__init__(
-            dirname, split, compression, hashes, raw_data, raw_meta, samples, size_limit, zip_data, zip_meta
-        )
-        self.column_encodings = list(column_encodings)
-        self.column_names = list(column_names)
-        self.newline = newline
-        self.separator = separator
-
-    @classmethod
-    def _of(
-        cls, dirname: str, split: str | None, schema: Schema, samples: int, files: Mapping[str, FileInfo | None]
-    ) -> Self:
-        fixed = {} if cls.format in SEPARATORS else {"separator": schema.separator or ""}
-        return cls(
-            dirname,
-            split,
-            schema.column_encodings,
-            schema.column_names,
-            schema.compression,
-            schema.hashes,
-            schema.newline or "",
-            raw_data=_needed(files, "raw_data"),
-            raw_meta=_needed(files, "raw_meta"),
-            samples=samples,
-            size_limit=schema.size_limit,
-            zip_data=files["zip_data"],
-            zip_meta=files["zip_meta"],
-            **fixed,  # pyright: ignore[reportArgumentType] - CSV and TSV fix it
-        )
-
-    def _schema(self) -> Schema:
-        return Schema(
-            self.format,
-            tuple(self.column_names),
-            tuple(self.column_encodings),
-            (None,) * len(self.column_names),
-            self.compression,
-            tuple(self.hashes),
-            self.newline,
-            self.separator,
-            self.size_limit,
-        )
-
-
-class _FixedSeparatorReader(XSVReader):
-    def __init__(
-        self,
-        dirname: str,
-        split: str | None,
-        column_encodings: Sequence[str],
-        column_names: Sequence[str],
-        compression: str | None,
-        hashes: Sequence[str],
-        newline: str,
-        raw_data: FileInfo,
-        raw_meta: FileInfo,
-        samples: int,
-        size_limit: _SizeLimit,
-        zip_data: FileInfo | None,
-        zip_meta: FileInfo | None,
-    ) -> None:
-        super().__init__(
-            dirname,
-            split,
-            column_encodings,
-            column_names,
-            compression,
-            hashes,
-            newline,
-            raw_data,
-            raw_meta,
-            samples,
-            SEPARATORS[self.format],
-            size_limit,
-            zip_data,
-            zip_meta,
-        )
-
-
-class CSVReader(_FixedSeparatorReader):
-    """A shard of comma-separated values; see :class:`XSVReader`."""
-
-    format = "csv"
-
-
-class TSVReader(_FixedSeparatorReader):
-    """A shard of tab-separated values; see :class:`XSVReader`."""
-
-    format = "tsv"
-
-
-#: Reader classes by format.
-readers: Registry[type[Reader]] = Registry(
-    "shard format",
-    {"mds": MDSReader, "json": JSONReader, "xsv": XSVReader, "csv": CSVReader, "tsv": TSVReader},
-)
-
-
-def reader_from_json(dirname: str, split: str | None, obj: Mapping[str, Any]) -> Reader:
-    """Make the reader of a shard's entry in an index.
-
-    Args:
-        dirname: Directory of the dataset.
-        split: Sub-directory of it.
-        obj: The entry.
-
-    Raises:
-        UnknownNameError: (a ``KeyError``) Its format is not known.
-        ConfigError: The entry is wrong.
-    """
-    return readers[obj["format"]].from_json(dirname, split, obj)
-
-
-def readers_of_index(index: Index, dirname: str, split: str | None) -> list[Reader]:
-    """Return a reader of every shard of an index.
-
-    Args:
-        index: The index.
-        dirname: Directory of the dataset.
-        split: Sub-directory of it.
-    """
-    tables = {
-        "raw_data": index.raw_data,
-        "raw_meta": index.raw_meta,
-        "zip_data": index.zip_data,
-        "zip_meta": index.zip_meta,
-    }
-    made: list[Reader] = []
-    for i, (schema_id, samples) in enumerate(zip(index.schema_ids.tolist(), index.samples.tolist(), strict=True)):
-        schema = index.schemas[schema_id]
-        files = {key: table[i] for key, table in tables.items()}
-        made.append(readers[schema.format]._of(dirname, split, schema, samples, files))  # pyright: ignore[reportPrivateUsage]
-    return made
-
-
-def _needed(files: Mapping[str, FileInfo | None], key: str) -> FileInfo:
+def needed_file(files: Mapping[str, FileInfo | None], key: str) -> FileInfo:
+    """Return a file of a shard's entry, which the format cannot do without."""
     file = files[key]
     if file is None:
         raise ConfigError(f"The entry of a shard lacks {key}.")

@@ -18,7 +18,7 @@ from streaming.storage.family import canonical, checked_endpoint
 from streaming.storage.gate import gate_of
 from streaming.storage.options import Sealed, seal
 from streaming.storage.ranged import RangedStore
-from streaming.storage.rest import Reply, request
+from streaming.storage.rest import Reply, read_range, request
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path, redact
 
@@ -76,15 +76,7 @@ class HfStore(RangedStore):
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
         check_path(path)
-        if end <= start:
-            return b""
-        try:
-            reply = self._ask("GET", self._resolve(path), path, {"Range": f"bytes={start}-{end - 1}"})
-        except StorageError as error:
-            if "answered 416" in str(error):  # it ends before
-                return b""
-            raise
-        return reply.body if reply.status == 206 else reply.body[start:end]
+        return read_range(lambda headers: self._ask("GET", self._resolve(path), path, headers), start, end)
 
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of a file."""

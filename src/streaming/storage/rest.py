@@ -9,7 +9,7 @@ import http.client
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urljoin, urlsplit
@@ -25,7 +25,7 @@ from streaming.core.errors import (
 from streaming.storage.pool import pool_of
 from streaming.storage.url import redact
 
-__all__ = ["Reply", "request"]
+__all__ = ["Reply", "read_range", "request"]
 
 _TIMEOUT_S = 60.0
 _MAX_REDIRECTS = 5
@@ -148,3 +148,22 @@ def _failure(reply: Reply, what: str) -> StorageError:
     if reply.status >= 500:
         return UnavailableError(said)
     return StorageError(said)
+
+
+def read_range(ask: Callable[[Mapping[str, str]], Reply], start: int, end: int) -> bytes:
+    """Return bytes ``[start, end)`` of a file, fewer where it ends before.
+
+    Args:
+        ask: Asks for the file with these headers.
+        start: First byte.
+        end: Byte behind the last.
+    """
+    if end <= start:
+        return b""
+    try:
+        reply = ask({"Range": f"bytes={start}-{end - 1}"})
+    except StorageError as error:
+        if "answered 416" in str(error):  # it ends before
+            return b""
+        raise
+    return reply.body if reply.status == 206 else reply.body[start:end]

@@ -1,2 +1,2 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.format.reader import JSONReader as JSONReader
+from streaming.format.readers import JSONReader as JSONReader

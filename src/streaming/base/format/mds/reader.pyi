@@ -1,2 +1,2 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.format.reader import MDSReader as MDSReader
+from streaming.format.readers import MDSReader as MDSReader

@@ -1,7 +1,7 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.format.reader import CSVReader as CSVReader
-from streaming.format.reader import TSVReader as TSVReader
-from streaming.format.reader import XSVReader as XSVReader
+from streaming.format.readers import CSVReader as CSVReader
+from streaming.format.readers import TSVReader as TSVReader
+from streaming.format.readers import XSVReader as XSVReader
 from streaming.writing.writers import CSVWriter as CSVWriter
 from streaming.writing.writers import TSVWriter as TSVWriter
 from streaming.writing.writers import XSVWriter as XSVWriter

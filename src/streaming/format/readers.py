@@ -1,0 +1,301 @@
+"""Readers: shards on local disk as objects of their own, by the names and arguments that user code knows.
+
+Datasets do not read through these. They are what ``dataset.shards`` shows, and what code that opens single shards uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from streaming.core.registry import Registry
+from streaming.format.files import FileInfo
+from streaming.format.index import Index
+from streaming.format.reader import JointReader, Reader, SizeLimit, SplitReader, needed_file
+from streaming.format.schema import SEPARATORS, Schema
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "CSVReader",
+    "JSONReader",
+    "MDSReader",
+    "TSVReader",
+    "XSVReader",
+    "reader_from_json",
+    "readers",
+    "readers_of_index",
+]
+
+
+class MDSReader(JointReader):
+    """A shard of the MDS format. Arguments as :class:`JointReader`'s, and its columns."""
+
+    format = "mds"
+
+    def __init__(
+        self,
+        dirname: str,
+        split: str | None,
+        column_encodings: Sequence[str],
+        column_names: Sequence[str],
+        column_sizes: Sequence[int | None],
+        compression: str | None,
+        hashes: Sequence[str],
+        raw_data: FileInfo,
+        samples: int,
+        size_limit: SizeLimit,
+        zip_data: FileInfo | None,
+    ) -> None:
+        super().__init__(dirname, split, compression, hashes, raw_data, samples, size_limit, zip_data)
+        self.column_encodings = list(column_encodings)
+        self.column_names = list(column_names)
+        self.column_sizes = list(column_sizes)
+
+    @classmethod
+    def _of(
+        cls, dirname: str, split: str | None, schema: Schema, samples: int, files: Mapping[str, FileInfo | None]
+    ) -> Self:
+        return cls(
+            dirname,
+            split,
+            schema.column_encodings,
+            schema.column_names,
+            schema.column_sizes,
+            schema.compression,
+            schema.hashes,
+            needed_file(files, "raw_data"),
+            samples,
+            schema.size_limit,
+            files["zip_data"],
+        )
+
+    def _schema(self) -> Schema:
+        return Schema(
+            self.format,
+            tuple(self.column_names),
+            tuple(self.column_encodings),
+            tuple(self.column_sizes),
+            self.compression,
+            tuple(self.hashes),
+            None,
+            None,
+            self.size_limit,
+        )
+
+
+class JSONReader(SplitReader):
+    """A shard of JSON lines. Arguments as :class:`SplitReader`'s, its columns, and what ends a line."""
+
+    format = "json"
+
+    def __init__(
+        self,
+        dirname: str,
+        split: str | None,
+        columns: Mapping[str, str],
+        compression: str | None,
+        hashes: Sequence[str],
+        newline: str,
+        raw_data: FileInfo,
+        raw_meta: FileInfo,
+        samples: int,
+        size_limit: SizeLimit,
+        zip_data: FileInfo | None,
+        zip_meta: FileInfo | None,
+    ) -> None:
+        super().__init__(
+            dirname, split, compression, hashes, raw_data, raw_meta, samples, size_limit, zip_data, zip_meta
+        )
+        self.columns = dict(columns)
+        self.newline = newline
+
+    @classmethod
+    def _of(
+        cls, dirname: str, split: str | None, schema: Schema, samples: int, files: Mapping[str, FileInfo | None]
+    ) -> Self:
+        return cls(
+            dirname,
+            split,
+            dict(zip(schema.column_names, schema.column_encodings, strict=True)),
+            schema.compression,
+            schema.hashes,
+            schema.newline or "",
+            needed_file(files, "raw_data"),
+            needed_file(files, "raw_meta"),
+            samples,
+            schema.size_limit,
+            files["zip_data"],
+            files["zip_meta"],
+        )
+
+    def _schema(self) -> Schema:
+        return Schema(
+            self.format,
+            tuple(self.columns),
+            tuple(self.columns.values()),
+            (None,) * len(self.columns),
+            self.compression,
+            tuple(self.hashes),
+            self.newline,
+            None,
+            self.size_limit,
+        )
+
+
+class XSVReader(SplitReader):
+    """A shard of separated values. Arguments as :class:`SplitReader`'s, its columns, separator and what ends a line."""
+
+    format = "xsv"
+
+    def __init__(
+        self,
+        dirname: str,
+        split: str | None,
+        column_encodings: Sequence[str],
+        column_names: Sequence[str],
+        compression: str | None,
+        hashes: Sequence[str],
+        newline: str,
+        raw_data: FileInfo,
+        raw_meta: FileInfo,
+        samples: int,
+        separator: str,
+        size_limit: SizeLimit,
+        zip_data: FileInfo | None,
+        zip_meta: FileInfo | None,
+    ) -> None:
+        super().__init__(
+            dirname, split, compression, hashes, raw_data, raw_meta, samples, size_limit, zip_data, zip_meta
+        )
+        self.column_encodings = list(column_encodings)
+        self.column_names = list(column_names)
+        self.newline = newline
+        self.separator = separator
+
+    @classmethod
+    def _of(
+        cls, dirname: str, split: str | None, schema: Schema, samples: int, files: Mapping[str, FileInfo | None]
+    ) -> Self:
+        fixed = {} if cls.format in SEPARATORS else {"separator": schema.separator or ""}
+        return cls(
+            dirname,
+            split,
+            schema.column_encodings,
+            schema.column_names,
+            schema.compression,
+            schema.hashes,
+            schema.newline or "",
+            raw_data=needed_file(files, "raw_data"),
+            raw_meta=needed_file(files, "raw_meta"),
+            samples=samples,
+            size_limit=schema.size_limit,
+            zip_data=files["zip_data"],
+            zip_meta=files["zip_meta"],
+            **fixed,  # pyright: ignore[reportArgumentType] - CSV and TSV fix it
+        )
+
+    def _schema(self) -> Schema:
+        return Schema(
+            self.format,
+            tuple(self.column_names),
+            tuple(self.column_encodings),
+            (None,) * len(self.column_names),
+            self.compression,
+            tuple(self.hashes),
+            self.newline,
+            self.separator,
+            self.size_limit,
+        )
+
+
+class _FixedSeparatorReader(XSVReader):
+    def __init__(
+        self,
+        dirname: str,
+        split: str | None,
+        column_encodings: Sequence[str],
+        column_names: Sequence[str],
+        compression: str | None,
+        hashes: Sequence[str],
+        newline: str,
+        raw_data: FileInfo,
+        raw_meta: FileInfo,
+        samples: int,
+        size_limit: SizeLimit,
+        zip_data: FileInfo | None,
+        zip_meta: FileInfo | None,
+    ) -> None:
+        super().__init__(
+            dirname,
+            split,
+            column_encodings,
+            column_names,
+            compression,
+            hashes,
+            newline,
+            raw_data,
+            raw_meta,
+            samples,
+            SEPARATORS[self.format],
+            size_limit,
+            zip_data,
+            zip_meta,
+        )
+
+
+class CSVReader(_FixedSeparatorReader):
+    """A shard of comma-separated values; see :class:`XSVReader`."""
+
+    format = "csv"
+
+
+class TSVReader(_FixedSeparatorReader):
+    """A shard of tab-separated values; see :class:`XSVReader`."""
+
+    format = "tsv"
+
+
+#: Reader classes by format.
+readers: Registry[type[Reader]] = Registry(
+    "shard format",
+    {"mds": MDSReader, "json": JSONReader, "xsv": XSVReader, "csv": CSVReader, "tsv": TSVReader},
+)
+
+
+def reader_from_json(dirname: str, split: str | None, obj: Mapping[str, Any]) -> Reader:
+    """Make the reader of a shard's entry in an index.
+
+    Args:
+        dirname: Directory of the dataset.
+        split: Sub-directory of it.
+        obj: The entry.
+
+    Raises:
+        UnknownNameError: (a ``KeyError``) Its format is not known.
+        ConfigError: The entry is wrong.
+    """
+    return readers[obj["format"]].from_json(dirname, split, obj)
+
+
+def readers_of_index(index: Index, dirname: str, split: str | None) -> list[Reader]:
+    """Return a reader of every shard of an index.
+
+    Args:
+        index: The index.
+        dirname: Directory of the dataset.
+        split: Sub-directory of it.
+    """
+    tables = {
+        "raw_data": index.raw_data,
+        "raw_meta": index.raw_meta,
+        "zip_data": index.zip_data,
+        "zip_meta": index.zip_meta,
+    }
+    made: list[Reader] = []
+    for i, (schema_id, samples) in enumerate(zip(index.schema_ids.tolist(), index.samples.tolist(), strict=True)):
+        schema = index.schemas[schema_id]
+        files = {key: table[i] for key, table in tables.items()}
+        made.append(readers[schema.format]._of(dirname, split, schema, samples, files))  # pyright: ignore[reportPrivateUsage]
+    return made
