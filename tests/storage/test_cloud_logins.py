@@ -13,7 +13,8 @@ from streaming.core.errors import AccessDeniedError, ConfigError, MissingDepende
 from streaming.storage import family, gcs_login
 from streaming.storage.azure import resolve_azure
 from streaming.storage.azure_url import azure_place
-from streaming.storage.gcs import build_gcs, resolve_gcs
+from streaming.storage.builders import build_gcs
+from streaming.storage.gcs import resolve_gcs
 from streaming.storage.oci import resolve_oci
 from streaming.storage.registry import open_store
 from streaming.storage.s3 import resolve_s3
@@ -63,7 +64,7 @@ def test_google_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCS_SECRET", SECRET)
     spec = google()
     assert (spec.settings["access_key_id"], spec.settings["region"]) == ("k", "auto")
-    assert spec.builder == "streaming.storage.s3:build_s3"
+    assert spec.builder == "streaming.storage.builders:build_s3"
     assert google(token="t").settings["token"] == "t"
     assert google(skip_signature=True).settings["skip_signature"]
     assert SECRET not in repr(spec)

@@ -15,7 +15,7 @@ from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact
 
-__all__ = ["build_azure", "open_azure", "resolve_azure"]
+__all__ = ["open_azure", "resolve_azure"]
 
 _OPTIONS = {
     "account_key", "account_name", "allow_http", "authority_host", "client_id", "client_options", "client_secret",
@@ -81,7 +81,7 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     common.update({name: options[name] for name in ("authority_host", "encryption_key") if name in options})
     spec = ClientSpec(
         redact(url),
-        "streaming.storage.azure:build_azure",
+        "streaming.storage.builders:build_azure",
         {**common, **login.settings},
         hints=_hints(login, place, account),
         env_prefix="AZURE_",
@@ -89,25 +89,6 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     if "skip_signature" in login.settings:
         return spec
     return replace(spec, public=replace(spec, settings={**common, "skip_signature": True}))
-
-
-def build_azure(token: str | None = None, **settings: Any) -> Any:
-    """Build the client."""
-    from obstore.store import AzureStore
-
-    if token is not None:
-        settings["credential_provider"] = _Token(token)
-    return AzureStore(**settings)
-
-
-class _Token:
-    """Gives the client the same token each time."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self) -> dict[str, Any]:
-        return {"token": self._token, "expires_at": None}
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], place: AzurePlace, account: str) -> str:

@@ -78,4 +78,4 @@ def compatible_spec(
         "virtual_hosted_style_request": False,
         "single_deletes": True,  # not all of them know of deleting several objects at once
     }
-    return ClientSpec(redact(url), "streaming.storage.s3:build_s3", settings, hints=hints, env_prefix="AWS_")
+    return ClientSpec(redact(url), "streaming.storage.builders:build_s3", settings, hints=hints, env_prefix="AWS_")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timezone
 from typing import Any
 
-from streaming.core.imports import optional_import
 from streaming.storage.compatible import compatible_spec
 from streaming.storage.family import canonical, checked_endpoint, client_settings
 from streaming.storage.gcs_login import GcsLogin, find_gcs_login
@@ -18,7 +14,7 @@ from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, split_bucket
 
-__all__ = ["build_gcs", "open_gcs", "resolve_gcs"]
+__all__ = ["open_gcs", "resolve_gcs"]
 
 _OPTIONS = {
     "access_key_id", "allow_http", "application_credentials", "client_options", "credential_provider", "endpoint",
@@ -38,7 +34,6 @@ _ALIASES = {
     "service_account_path": "service_account",
 }
 _GOOGLE = "https://storage.googleapis.com"
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 
 def open_gcs(url: str, options: Mapping[str, Any]) -> RemoteStore:
@@ -91,78 +86,13 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
         settings["base_url"] = endpoint
     return ClientSpec(
         redact(url),
-        "streaming.storage.gcs:build_gcs",
+        "streaming.storage.builders:build_gcs",
         settings,
         hints=hints,
         env_prefix="GOOGLE_",
         environ={},
         public=public,
     )
-
-
-def build_gcs(token: str | None = None, google_auth_file: str | None = None, **settings: Any) -> Any:
-    """Build the client; with credentials that only Google's library understands, let that sign in."""
-    from obstore.store import GCSStore
-
-    if token is not None:
-        settings["credential_provider"] = _Token(token)
-    elif google_auth_file is not None:
-        settings["credential_provider"] = _GoogleAuth(google_auth_file)
-    return GCSStore(**settings)
-
-
-class _Token:
-    """Gives the client the same token each time."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self) -> dict[str, Any]:
-        return {"token": self._token, "expires_at": None}
-
-
-class _GoogleAuth:
-    """Gets tokens by Google's library."""
-
-    def __init__(self, path: str) -> None:
-        _google("google.auth")
-        self._request = _google("google.auth.transport.requests").Request()
-        self._credentials = _load_credentials(path)
-        self._lock = threading.Lock()
-
-    def __call__(self) -> dict[str, Any]:
-        with self._lock:
-            try:
-                self._credentials.refresh(self._request)
-            except Exception as error:
-                # Its text may quote the reply.
-                raise RuntimeError(
-                    f"Google's library could not renew the credentials ({type(error).__name__})"
-                ) from None
-            expiry = self._credentials.expiry
-            return {
-                "token": self._credentials.token,
-                "expires_at": expiry.replace(tzinfo=timezone.utc) if expiry else None,
-            }
-
-
-def _load_credentials(path: str) -> Any:
-    with open(path, encoding="utf-8") as file:
-        fields: dict[str, Any] = json.load(file)
-    if fields.get("type") != "external_account":
-        return _google("google.auth").load_credentials_from_file(path, scopes=[_SCOPE])[0]
-    # Not by the function above: it asks the network which project this is, which nobody needs to know.
-    if fields.get("subject_token_type") == "urn:ietf:params:aws:token-type:aws4_request":
-        module = "google.auth.aws"
-    elif "executable" in fields.get("credential_source", {}):
-        module = "google.auth.pluggable"
-    else:
-        module = "google.auth.identity_pool"
-    return _google(module).Credentials.from_info(fields, scopes=[_SCOPE])
-
-
-def _google(module: str) -> Any:
-    return optional_import(module, "gcp", "Google credentials of this kind")
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:

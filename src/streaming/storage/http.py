@@ -14,7 +14,7 @@ from streaming.storage.spec import ClientSpec
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact
 
-__all__ = ["HttpStore", "build_http", "open_http", "resolve_http"]
+__all__ = ["HttpStore", "open_http", "resolve_http"]
 
 _OPTIONS = {"client_options", "headers", "retry_config"}
 _HINTS = {
@@ -94,11 +94,4 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> Cli
         },
         "retry_config": options.get("retry_config", {}),
     }
-    return ClientSpec(redact(url), "streaming.storage.http:build_http", settings, hints=_HINTS)
-
-
-def build_http(**settings: Any) -> Any:
-    """Build the client."""
-    from obstore.store import HTTPStore
-
-    return HTTPStore(**settings)
+    return ClientSpec(redact(url), "streaming.storage.builders:build_http", settings, hints=_HINTS)

@@ -13,7 +13,7 @@ from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, scheme_of
 
-__all__ = ["build_ready", "open_ready", "resolve_ready"]
+__all__ = ["open_ready", "resolve_ready"]
 
 # The variables that each class reads when it is made, which what the user made has read already.
 _PREFIXES = {"S3Store": "AWS_", "GCSStore": "GOOGLE_", "AzureStore": "AZURE_", "HTTPStore": ""}
@@ -67,15 +67,8 @@ def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     settings["client_options"] = dict(client.client_options or {})
     settings["retry_config"] = dict(client.retry_config or {})
     return ClientSpec(
-        redact(url), "streaming.storage.ready:build_ready", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
+        redact(url), "streaming.storage.builders:build_ready", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
     )
-
-
-def build_ready(kind: str, **settings: Any) -> Any:
-    """Build the client."""
-    import obstore.store
-
-    return getattr(obstore.store, kind)(**settings)
 
 
 def _path(url: str, client: Any) -> str:

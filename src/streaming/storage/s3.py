@@ -7,13 +7,10 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from streaming.core.errors import AccessDeniedError
-from streaming.core.imports import optional_import
 from streaming.storage.compatible import region_of_host, virtual_only, with_bucket_in_host
 from streaming.storage.credentials import Login, Profile, find_login, profile_files, read_profile
 from streaming.storage.family import canonical, checked_endpoint, client_settings
@@ -21,7 +18,7 @@ from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import redact, split_bucket
 
-__all__ = ["build_s3", "open_s3", "resolve_s3"]
+__all__ = ["open_s3", "resolve_s3"]
 
 _OPTIONS = {
     "access_key_id", "acl", "allow_http", "checksum_algorithm", "client_options", "credential_provider",
@@ -101,7 +98,7 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     acl = options.get("acl") or environ.get("S3_CANNED_ACL")
     spec = ClientSpec(
         redact(url),
-        "streaming.storage.s3:build_s3",
+        "streaming.storage.builders:build_s3",
         settings,
         write_headers={"x-amz-acl": str(acl)} if acl else {},
         hints=_hints(login, endpoint, str(settings["region"])),
@@ -115,45 +112,6 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
         return spec
     open_to_all = {name: value for name, value in settings.items() if name not in (*login.settings, *_KEYS)}
     return replace(spec, public=replace(spec, settings={**open_to_all, "skip_signature": True}, write_headers={}))
-
-
-def build_s3(boto3_profile: str | None = None, single_deletes: bool = False, **settings: Any) -> Any:
-    """Build the client; with a profile that only Amazon's SDK understands, let the SDK sign in."""
-    from obstore.exceptions import UnknownConfigurationKeyError
-    from obstore.store import S3Store
-
-    if boto3_profile is not None:
-        boto3 = optional_import("boto3", "aws", f"AWS profile {boto3_profile!r}")
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        try:
-            session = boto3.Session(profile_name=boto3_profile)
-            settings["credential_provider"] = Boto3CredentialProvider(session)
-        except Exception as error:
-            raise AccessDeniedError(f"Could not sign in by the AWS profile {boto3_profile!r}: {error}") from error
-    elif "access_key_id" in settings and _token_in_environment() and "session_token" not in settings:
-        # The client would add the environment's token to keys that are not the environment's.
-        names = ("access_key_id", "secret_access_key")
-        settings["credential_provider"] = _Keys({name: settings.pop(name) for name in names})
-    if single_deletes:
-        # Older clients do not know the setting.
-        with suppress(UnknownConfigurationKeyError):
-            return S3Store(**settings, disable_bulk_delete=True)
-    return S3Store(**settings)
-
-
-def _token_in_environment() -> bool:
-    return any(os.environ.get(name) for name in ("AWS_SESSION_TOKEN", "AWS_TOKEN"))
-
-
-class _Keys:
-    """Gives the client the same keys each time."""
-
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        self._keys = keys
-
-    def __call__(self) -> dict[str, Any]:
-        return {**self._keys, "token": None, "expires_at": None}
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:
