@@ -77,7 +77,7 @@ FAR = ("ours", "limit", "original", "litdata", "webdataset")
 
 def write_group(kind: str, compression: str | None, samples: int) -> Group:
     # With shards enough that there is something to compress at a time.
-    size = 8 * MIB if compression else 64 * MIB
+    size = 4 * MIB if compression else 64 * MIB
     options = {"kind": kind, "compression": compression, "samples": samples, "shard_bytes": size}
     return Group(f"write-{kind}-{compression or 'raw'}", None, ("write",), BOTH, options=options)
 

@@ -7,6 +7,7 @@ import gzip
 import zlib
 
 import brotli
+import numpy as np
 import pytest
 import snappy
 import zstandard
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.format.compression import (
     compress,
+    compress_pieces,
     decompress,
     get_compression_extension,
     get_compressions,
@@ -164,3 +166,21 @@ def test_pending_output_is_not_lost() -> None:
     raw = zlib.compressobj(9, wbits=31)
     zipped = raw.compress(data) + raw.flush()
     assert decompress("gz", zipped, len(data)) == data
+
+
+AT_ENDS_OF_JOBS = [max(0, (blocks << 19) + more) for blocks in (0, 1, 2, 8, 16, 64) for more in (-1, 0, 1, 1 << 17)]
+
+
+@pytest.mark.parametrize(
+    ("algo", "size"),
+    [
+        (algo, size)
+        for algo in ("zstd", "zstd:1", "zstd:9", "gz", "bz2")
+        for size in AT_ENDS_OF_JOBS
+        if size < 1 << 23 or algo in ("zstd", "zstd:1")
+    ],
+)
+def test_pieces_give_the_bytes_of_the_whole(algo: str, size: int) -> None:
+    data = np.random.default_rng(size).integers(0, 20, size, np.uint8).tobytes()
+    pieces = [data[begin : begin + 300_000] for begin in range(0, size, 300_000)]
+    assert b"".join(compress_pieces(algo, iter(pieces), size)) == compress(algo, data)

@@ -87,7 +87,8 @@ def compress_pieces(algo: str, pieces: Iterable[bytes], size: int) -> Iterator[b
         MissingDependencyError: Its package is not installed.
     """
     family, level = _parse(algo)
-    if family != "zstd" or size <= _ZSTD_JOB_BYTES:
+    # At the very end of a job, a stream would add an empty block.
+    if family != "zstd" or size <= _ZSTD_JOB_BYTES or size % _ZSTD_JOB_BYTES == 0:
         yield _FAMILIES[family].compress(b"".join(pieces), level)
         return
     stream = zstandard.ZstdCompressor(level=level, threads=1).compressobj(size=size)
