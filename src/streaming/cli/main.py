@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="streaming: %(message)s", stream=sys.stderr)
     try:
-        code = import_module(f"streaming.cli.{args.module}").run(args)
+        command = import_module(f"streaming.cli.{args.module}")
+        import_module("streaming.cli.options").check_options(args)
+        code = command.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has enough. Nothing more may be written to it, not even when we exit.
