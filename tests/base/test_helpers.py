@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 import time
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,13 @@ def test_small_helpers() -> None:
         with pytest.raises(ValueError, match="x"):
             parse("x")
     assert "[databricks]" in get_import_exception_message("databricks", extra_deps="")
-    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-    clean_stale_shared_memory()
-    assert not os.path.isdir("/dev/shm") or set(os.listdir("/dev/shm")) >= before
+    memory = SharedMemory(f"test-{os.getpid()}-in-use", create=True, size=1)
+    try:
+        clean_stale_shared_memory()
+        SharedMemory(memory.name).close()
+    finally:
+        memory.close()
+        memory.unlink()
 
 
 @pytest.mark.parametrize("coder", [Brotli(), Brotli(3), Bzip2(), Gzip(1), Snappy(), Zstandard(), Zstandard(level=9)])

@@ -12,7 +12,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,16 @@ class Jobs:
     def close(self) -> str:
         return self.process.communicate(timeout=60)[1]
 
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate(timeout=60)
+
 
 def shm() -> set[str]:
-    """What is there, but for what PyTorch and Python make and remove, in tests that run beside this one too."""
-    return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.mp-", "torch_", "pymp-"))}
+    """What is there, but for what PyTorch, Python and Ray make and remove, and tests that run beside this one."""
+    others = re.compile("sem.mp-|torch_|pymp-|plasma|ray|test-|streaming-test-")
+    return {name for name in os.listdir("/dev/shm") if not others.match(name)}
 
 
 def requested(web: WebServer, since: int) -> dict[str, list[int]]:
@@ -121,11 +128,26 @@ def requested(web: WebServer, since: int) -> dict[str, list[int]]:
     return found
 
 
+@pytest.fixture
+def start(web: WebServer, tmp_path: Path) -> Iterator[Callable[[str, str, int, int], Jobs]]:
+    made: list[Jobs] = []
+
+    def start(local: str, scratch: str, limit: int, seed: int) -> Jobs:
+        made.append(Jobs(web, tmp_path / local, limit, seed, tmp_path / scratch))
+        return made[-1]
+
+    yield start
+    for jobs in made:
+        jobs.kill()
+
+
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_killed_and_started_again(web: WebServer, tmp_path: Path, share: float) -> None:
+def test_killed_and_started_again(
+    web: WebServer, start: Callable[[str, str, int, int], Jobs], tmp_path: Path, share: float
+) -> None:
     total = N * ROW
     before = shm()
-    undisturbed = Jobs(web, tmp_path / "whole", 0, 0, tmp_path / "t0")
+    undisturbed = start("whole", "t0", 0, 0)
     expected = undisturbed.run(None, 0)
     assert expected is not None
     assert sorted(i for i, _ in expected) == list(range(N))
@@ -135,10 +157,10 @@ def test_killed_and_started_again(web: WebServer, tmp_path: Path, share: float) 
     seed = int(share * 10)
     rng = random.Random(seed)
     local = tmp_path / "cache"
-    jobs = Jobs(web, local, int(total * share), seed, tmp_path / "t1")
+    jobs = start("cache", "t1", int(total * share), seed)
     killed = 0
     while killed < KILLS:
-        parts = {p.name.removesuffix(".part"): p.stat().st_size for p in local.glob("shard*.part")}
+        parts = sizes_of_parts(local)
         whole = {name for name in expected_files(web) if (local / name.removesuffix(".zstd")).exists()}
         since = len(web.requests)
         found = jobs.run(rng.choice(["worker", "rank", "all"]), rng.uniform(0.05, 0.9))
@@ -167,6 +189,14 @@ def test_killed_and_started_again(web: WebServer, tmp_path: Path, share: float) 
         assert sum(path.stat().st_size for path in local.glob("shard*")) <= total * share
     assert shm() <= before
     assert [path.name for path in (tmp_path / "t1").iterdir() if not OTHERS.match(path.name)] == []
+
+
+def sizes_of_parts(local: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for path in local.glob("shard*.part"):
+        with suppress(FileNotFoundError):  # a worker of a killed rank is about to end
+            found[path.name.removesuffix(".part")] = path.stat().st_size
+    return found
 
 
 def expected_files(web: WebServer) -> set[str]:

@@ -86,6 +86,7 @@ def test_each_shard_is_fetched_about_once_an_epoch(remote: str, tmp_path: Path, 
         assert stats["files_fetched"] - fetched <= SHARDS * 1.15
         assert stats["cache_usage"] <= limit
         dataset.close()  # or the next epoch's first shards go on coming
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("streaming-fetch")]
         on_disk = sum(path.stat().st_size for path in tmp_path.iterdir() if path.suffix == ".mds")
         assert on_disk <= limit
         fetched = stats["files_fetched"]

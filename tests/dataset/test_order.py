@@ -153,8 +153,9 @@ def test_a_materialised_epoch_is_made_once(make_dataset: Make, tmp_path: Path) -
         process.join(timeout=60)
     assert [ids for ids, _ in results] == [expected] * 4
     made = [name for _, names in results for name in names]
-    assert len(made) == len(set(made)) <= 2  # processes that are done look ahead to the next epoch
-    assert len(list((tmp_path / "a").glob(".streaming-epoch-*"))) == len(made)
+    # Processes that are done look ahead to the next epoch.
+    assert 1 <= len(made) == len(set(made)) <= 2
+    assert len(list((tmp_path / "a").glob(".streaming-epoch-*"))) <= 2
 
 
 def test_mixing_is_exact(make_dataset: Make, tmp_path: Path) -> None:

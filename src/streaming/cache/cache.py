@@ -14,7 +14,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import nullcontext
 from typing import Any
 
@@ -186,6 +186,8 @@ class ShardCache:
         stats = self._fetching.get(shard_id)
         try:
             future.result(timeout=timeout_s)
+        except CancelledError:
+            return  # the cache was closed meanwhile; it can be used again
         except TimeoutError as error:
             raise ShardUnavailableError(
                 f"Waited {timeout_s:.0f} s for shard {shard_id} in {self.locate(shard_id)[0].directory} to be fetched from "
@@ -354,9 +356,9 @@ class ShardCache:
         """Stop the background threads and close the open shards. The cache can be used again."""
         if self._pid != os.getpid():
             return
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        if self._pool is not None:
+            self._pool.close()  # while it is in its place, or a job that is about to end would begin others in a new one
+            self._pool = None
         self.leave()
         self._fetching.clear()
         self._open.clear()

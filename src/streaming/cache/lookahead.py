@@ -122,6 +122,9 @@ class LookAhead:
             if not future.done():
                 continue
             del self._asked[shard]
+            if future.cancelled():  # the cache was closed meanwhile; it can be used again
+                put_off.append(shard)
+                continue
             error = future.exception()
             if error is not None:
                 self._fail(shard, error)

@@ -44,11 +44,14 @@ class UrgentFirst:
             job: Called once in a background thread, with the lowest deadline that it was submitted with.
 
         Returns:
-            A future that ends with the job's result, or with its exception if it raised one.
+            A future that ends with the job's result, or with its exception if it raised one; it is cancelled if the pool is
+            closed before the job begins.
         """
         with self._changed:
             if self._closed:
-                raise RuntimeError("The pool is closed.")
+                late: Future[bool] = Future()
+                late.cancel()
+                return late
             known = self._jobs.get(key)
             if known is not None:
                 if deadline < known[0]:
