@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_ARGS ?=
+CA_FILE := import ssl; print(ssl.get_default_verify_paths().cafile or '')
 
 .PHONY: demo test check bench clean
 
@@ -32,11 +33,11 @@ $(VENV)/.%: $(VENV)/.torch pyproject.toml
 	$(PIP) install -q -c constraints.txt -e '.[$*]'
 	touch $@
 
-# The emulator that the tests on Azure run against comes from npm; without that, they are skipped.
+# The emulator that the tests on Azure run against comes from npm; without that, they are skipped. Node trusts what Python does.
 $(VENV)/.azurite:
 	@if ! command -v npm >/dev/null; then echo "npm is not installed: the tests that need azurite are skipped"; \
-	elif $(BIN)/python tests/within.py 240 npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3; \
-	then touch $@; \
+	elif NODE_EXTRA_CA_CERTS=$${NODE_EXTRA_CA_CERTS:-$$($(BIN)/python -c "$(CA_FILE)")} $(BIN)/python tests/within.py 240 \
+		npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3; then touch $@; \
 	else echo "azurite could not be installed: the tests that need it are skipped"; fi
 
 clean:
