@@ -84,6 +84,8 @@ def environ(system: str) -> dict[str, str]:
     result.update(AWS_ACCESS_KEY_ID="none", AWS_SECRET_ACCESS_KEY="none", AWS_REGION="us-east-1")
     result.update(AWS_DEFAULT_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true")
     result.update(AWS_ALLOW_HTTP="true")
+    # pip compiles what it installs; what is read from a checkout is compiled in the first run, where that is allowed.
+    result.pop("PYTHONDONTWRITEBYTECODE", None)
     for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         result.pop(proxy, None)
     return result

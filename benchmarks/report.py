@@ -80,8 +80,9 @@ def table(results: Results) -> str:
             continue
         cells = [row.title]
         for name in systems:
-            value = figure(found["values"].get(name), row.unit)
-            cells.append(value or ("FAILED" if name in found["failed"] else ""))
+            value, failed = figure(found["values"].get(name), row.unit), found["failed"].get(name)
+            share = f"FAILED {failed.partition(':')[0]}" if failed else ""
+            cells.append(f"{value} ({share})" if value and failed else value or share)
         cells += [ratio(found["to_limit"]), ratio(found["to_original"]), ratio(found["to_peer"]), found["bar"]]
         cells.append({True: "yes", False: "no", None: ""}[found["met"]])
         lines.append("| " + " | ".join(cells) + " |")

@@ -34,6 +34,8 @@ from cases import DATA, GROUPS, ROWS, SYSTEMS, Group
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 PREPARE_TIMEOUT_S = 300
+ATTEMPTS = 4
+TOO_LONG = "not done after"
 
 
 def run_child(
@@ -52,7 +54,7 @@ def run_child(
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
-        end = f"not done after {timeout_s:g} s"
+        end = f"{TOO_LONG} {timeout_s:g} s"
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # workers that outlive it
     if system == "original":
@@ -65,6 +67,11 @@ def run_child(
     for name in job["operations"]:
         results.setdefault(name, {"error": end})
     return results
+
+
+def is_sudden(result: dict[str, Any]) -> bool:
+    """Say whether an operation failed, and not for taking too long."""
+    return "error" in result and not result["error"].startswith(TOO_LONG)
 
 
 def remove_segments(before: set[str]) -> None:
@@ -189,14 +196,18 @@ class Run:
         problem = self.broken.get((system, group.data or ""))
         parts = [[name] for name in group.operations] if group.apart else [list(group.operations)]
         for operations in parts:
-            job = {**self.job(group, system), "operations": operations}
-            if problem:
-                given: dict[str, dict[str, Any]] = {name: {"error": problem} for name in operations}
-            else:
-                given = run_child(system, self.pythons[system], job, group.timeout_s)
-            for name, result in given.items():
-                kept.setdefault(name, []).append(result)
-                self.tell(group, system, name, result)
+            for _ in range(ATTEMPTS):
+                job = {**self.job(group, system), "operations": operations}
+                if problem:
+                    given: dict[str, dict[str, Any]] = {name: {"error": problem} for name in operations}
+                else:
+                    given = run_child(system, self.pythons[system], job, group.timeout_s)
+                for name, result in given.items():
+                    kept.setdefault(name, []).append(result)
+                    self.tell(group, system, name, result)
+                # What fails at times is given another chance at once, and its failures are told.
+                if problem or not any(is_sudden(result) for result in given.values()):
+                    break
         if "shards" in group.options or group.operations == ("remote",):
             shutil.rmtree(OUT / "scratch" / f"{system}-{group.name}", ignore_errors=True)
 
@@ -222,8 +233,9 @@ class Run:
                         continue
                     for system in group.systems:
                         runs = self.results.get(group.name, {}).get(system, {}).values()
-                        hopeless = number and not any("error" not in run for part in runs for run in part)
-                        if system in self.pythons and not hopeless:
+                        hopeless = not any("error" not in run or is_sudden(run) for part in runs for run in part)
+                        hopeless = hopeless or (system, group.data or "") in self.broken
+                        if system in self.pythons and not (number and hopeless):
                             self.measure(group, system)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from streaming.core.collector import collector_paused
+
 if TYPE_CHECKING:
     from streaming import base as base
     from streaming import multimodal as multimodal
@@ -77,7 +79,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'streaming' has no attribute {name!r}")
-    module = import_module(home)
+    with collector_paused():
+        module = import_module(home)
     value = module if home == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value

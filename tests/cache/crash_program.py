@@ -42,7 +42,10 @@ def epoch(remote: str, local: str, limit: int | None, out: str) -> None:
     found: list[tuple[int, bytes]] = []
     for batch in loader:
         found += zip(batch["id"].tolist(), (bytes(x[:8]) + bytes(x[-8:]) for x in batch["x"]), strict=True)
-    Path(out).write_text(json.dumps([[i, edge.hex()] for i, edge in found]))
+    # Whole or not there: this process may be killed as it writes.
+    part = Path(f"{out}.part")
+    part.write_text(json.dumps([[i, edge.hex()] for i, edge in found]))
+    part.replace(out)
 
 
 def kill(job: int, who: str, rng: random.Random) -> None:

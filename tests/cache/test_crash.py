@@ -112,8 +112,12 @@ class Jobs:
 
 
 def shm() -> set[str]:
-    """What is there, but for what PyTorch, Python and Ray make and remove, and tests that run beside this one."""
-    others = re.compile("sem.mp-|torch_|pymp-|plasma|ray|test-|streaming-test-")
+    """What is there, but for what PyTorch, Python and Ray make and remove, and tests that run beside this one.
+
+    glibc's ``sem_open`` makes a semaphore, here one of a DataLoader's queues, under a name of six letters first, which stays
+    when the process is killed before it has the name that it was asked for.
+    """
+    others = re.compile("sem\\.(mp-|[A-Za-z0-9]{6}$)|torch_|pymp-|plasma|ray|test-|streaming-test-")
     return {name for name in os.listdir("/dev/shm") if not others.match(name)}
 
 

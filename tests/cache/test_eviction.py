@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +188,26 @@ def test_a_shard_left_half_fetched_makes_room(remote: str, tmp_path: Path) -> No
     assert not (tmp_path / "shard.00007.mds.part").exists()
     assert dataset.cache_usage <= (dataset.cache_limit or 0)
     assert dataset[7 * PER_SHARD]["id"] == 7 * PER_SHARD
+
+
+def test_what_another_process_evicted_is_closed_by_two_threads_at_once(remote: str, tmp_path: Path) -> None:
+    """By the one that reads, which sees that something was evicted, and by one that makes room."""
+    cache, another = (open_limited(remote, tmp_path, 0.2)._cache for _ in range(2))  # pyright: ignore[reportPrivateUsage]
+    shards = range(16)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for turn in range(150):
+                for shard in shards:
+                    cache.get(shard)
+                assert all(another.evict(shard) > 0 for shard in shards)
+                evicting = pool.submit(lambda: [cache.evict(shard) for shard in shards])
+                reading = pool.submit(cache.at, turn)
+                assert evicting.result(60) == [0] * len(shards)
+                assert reading.result(60)
+                assert not cache.opened()
+    finally:
+        sys.setswitchinterval(before)
+        cache.close()
+        another.close()

@@ -60,7 +60,7 @@ def test_none_is_identity() -> None:
 
 @pytest.mark.parametrize("algo", ["br:1", "bz2", "gz:3", "snappy", "zstd"])
 @given(data=st.binary(max_size=3000), step=st.integers(1, 500))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_round_trip(algo: str, data: bytes, step: int) -> None:
     zipped = compress(algo, data)
     assert decompress(algo, zipped, len(data)) == data
@@ -125,7 +125,7 @@ def test_cut_off(algo: str) -> None:
 
 @pytest.mark.parametrize("algo", FAMILIES)
 @given(data=st.binary(min_size=1, max_size=200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_garbage(algo: str, data: bytes) -> None:
     try:
         decompress(algo, data, 1 << 20)

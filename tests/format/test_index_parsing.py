@@ -113,7 +113,7 @@ def test_dump() -> None:
 
 
 @given(st.sampled_from([None, 0, 1, 4]), st.booleans())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_any_spelling_of_json(indent: int | None, version_first: bool) -> None:
     top = {"version": 2, "shards": [mds(0), mds(1)], "zzz": [{}]}
     if not version_first:
@@ -289,7 +289,7 @@ values = st.recursive(
 
 
 @given(st.sampled_from([mds(), csv()]), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_value_anywhere(entry: dict[str, Any], data: st.DataObject) -> None:
     entry = copy.deepcopy(entry)
     key = data.draw(st.sampled_from(sorted(entry)))

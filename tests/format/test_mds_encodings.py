@@ -84,7 +84,7 @@ def test_round_trip(name: str) -> None:
     size = get_mds_encoded_size(name)
 
     @given(VALUES[name])
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def check(value: Any) -> None:
         data = mds_encode(name, value)
         assert size is None or len(data) == size
@@ -96,7 +96,7 @@ def test_round_trip(name: str) -> None:
 
 
 @given(arrays, st.sampled_from("<>"), st.integers(0, 2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arrays_round_trip(array: np.ndarray, order: str, stated: int) -> None:
     name = ":".join(["ndarray", str(array.dtype), ",".join(map(str, array.shape))][: 1 + stated])
     stored = array.astype(array.dtype.newbyteorder(order))
@@ -296,7 +296,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"pkl"}))
 @given(data=st.binary(max_size=40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_garbage_never_crashes(name: str, data: bytes) -> None:
     try:
         mds_decode(name, data)

@@ -276,7 +276,6 @@ def test_no_regular_file(tmp_path: Path) -> None:
 @given(st.data())
 @settings(
     max_examples=80,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_damage_is_reported(tmp_path: Path, data: st.DataObject) -> None:

@@ -27,7 +27,7 @@ from streaming.order.registry import batching_methods, partition_algos, shuffle_
 from streaming.order.spec import Layout, OrderSpec
 
 CLASSIC = ("naive", "py1br", "py1e", "py1s", "py2s")
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 def make_spec(sizes: list[list[int]], choose: list[int] | None = None, **changes: Any) -> OrderSpec:

@@ -38,7 +38,7 @@ def make_spec(algo: str, sizes: list[int], batch: int, canonical: int = 2, **kwa
 @pytest.mark.parametrize("algo", ALGOS)
 @pytest.mark.parametrize("shuffle", [True, False])
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_batches_are_what_workers_serve(algo: str, shuffle: bool, data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(5, 40), min_size=2, max_size=8))
     nodes, ranks, workers = data.draw(st.sampled_from([(1, 1, 1), (1, 2, 3), (2, 2, 2), (2, 1, 1)]))
@@ -107,7 +107,7 @@ def test_no_such_batch() -> None:
 
 @pytest.mark.parametrize("algo", ALGOS)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_skipped_batches_are_left_out_on_every_rank(algo: str, data: st.DataObject) -> None:
     spec = make_spec(algo, [30, 50, 45], 2)
     nodes, ranks, workers = data.draw(st.sampled_from([(1, 1, 1), (1, 2, 3), (2, 2, 2)]))

@@ -248,11 +248,16 @@ class ShardCache:
         if evictor is not None and not self._make_room(evictor, shard_id, size, deadline):
             return False
         find_room = None if evictor is None else lambda: self._make_room(evictor, shard_id, size, NOW)
-        connections = max(1, self._num_threads // max(1, len(self._fetching)))
-        directory.fetch(local, time.sleep, stats, connections, find_room)
+        directory.fetch(local, time.sleep, stats, self._connections, find_room)
         if deadline == NOW and self.limit is not None:
             self._open_now(shard_id)
         return True
+
+    def _connections(self) -> int:
+        """Return how many requests at a time a download may take: its share, of those that are under way now."""
+        # What waits for another process, or for its turn, takes none.
+        active = sum(stats.phases.current == "download" for stats in list(self._fetching.values()))
+        return -(-self._num_threads // max(1, active))
 
     @staticmethod
     def _make_room(evictor: Evictor, shard_id: int, size: int, deadline: float) -> bool:
@@ -277,7 +282,8 @@ class ShardCache:
             Bytes removed; 0 for one that it did not fetch.
         """
         self._check_process()
-        self._open.pop(shard_id, None)
+        with self._lock:
+            self._open.pop(shard_id, None)
         directory, local = self.locate(shard_id)
         removed = directory.evict(local)
         if removed:
@@ -361,7 +367,8 @@ class ShardCache:
             self._pool = None
         self.leave()
         self._fetching.clear()
-        self._open.clear()
+        with self._lock:
+            self._open.clear()
 
 
 def _max_open_shards() -> int:

@@ -105,6 +105,11 @@ class Phases:
         """Note that a phase begins."""
         self._marks.append((phase, time.monotonic_ns()))
 
+    @property
+    def current(self) -> str:
+        """The phase that it is in."""
+        return self._marks[-1][0]
+
     def within(self, begin_ns: int, end_ns: int) -> dict[str, int]:
         """Return the nanoseconds of each phase in a time span of the monotonic clock."""
         spent: dict[str, int] = dict.fromkeys(PHASES, 0)

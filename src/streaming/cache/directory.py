@@ -103,7 +103,7 @@ class ShardDirectory:
         shard: int,
         sleep: Callable[[float], Any],
         stats: FetchStats,
-        connections: int = 1,
+        connections: Callable[[], int] | None = None,
         find_room: Callable[[], Any] | None = None,
     ) -> None:
         """Make a shard present, however many processes ask for it at once.
@@ -112,7 +112,7 @@ class ShardDirectory:
             shard: Index of the shard in this stream.
             sleep: Waits between attempts, in seconds.
             stats: Counts what happened.
-            connections: Requests at a time that a large file may take.
+            connections: Returns how many requests at a time a large file may take, asked again as it comes; ``None``: one.
             find_room: Reserves room again, if what was reserved is gone: another process fetched the shard meanwhile, and a
                 third one evicted it.
 

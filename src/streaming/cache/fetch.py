@@ -134,7 +134,7 @@ def fetch_file(
     is_done: Callable[[], bool],
     sleep: Callable[[float], Any],
     stats: FetchStats,
-    connections: int = 1,
+    connections: Callable[[], int] | None = None,
     on_begin: Callable[[], Any] | None = None,
 ) -> None:
     """Make one file present under its final name.
@@ -149,7 +149,7 @@ def fetch_file(
         is_done: Whether the file is present and verified, asked again under the lock.
         sleep: Waits between attempts, in seconds.
         stats: Counts what happened.
-        connections: Requests at a time that a large file may take.
+        connections: Returns how many requests at a time a large file may take, asked again as it comes; ``None``: one.
         on_begin: Called under the lock, before bytes are asked for.
 
     Raises:
@@ -175,7 +175,7 @@ def _fetch_file(
     is_done: Callable[[], bool],
     sleep: Callable[[float], Any],
     stats: FetchStats,
-    connections: int,
+    connections: Callable[[], int] | None,
     on_begin: Callable[[], Any] | None,
 ) -> None:
     final = job.path(job.raw)
@@ -218,7 +218,7 @@ def _attempts(
     part: str,
     sleep: Callable[[float], Any],
     stats: FetchStats,
-    connections: int,
+    connections: Callable[[], int] | None,
 ) -> None:
     policy = RetryPolicy(attempts=config.download_retry + 1, initial_backoff_s=0.5)
     failures = throttled = 0
@@ -226,7 +226,7 @@ def _attempts(
     while True:
         try:
             # What failed is tried again in the simplest way.
-            _attempt(job, store, config, part, stats, connections if failures + throttled == 0 else 1)
+            _attempt(job, store, config, part, stats, connections if failures + throttled == 0 else None)
             return
         except (ObjectNotFoundError, AccessDeniedError) as error:
             raise _unavailable(job, store, error, failures + 1) from error
@@ -266,7 +266,14 @@ def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> Sh
     )
 
 
-def _attempt(job: FileJob, store: Store, config: FetchConfig, part: str, stats: FetchStats, connections: int) -> None:
+def _attempt(
+    job: FileJob,
+    store: Store,
+    config: FetchConfig,
+    part: str,
+    stats: FetchStats,
+    connections: Callable[[], int] | None,
+) -> None:
     wire = job.wire
     offset = os.path.getsize(part) if os.path.exists(part) else 0
     if offset > wire.bytes:
@@ -280,8 +287,8 @@ def _attempt(job: FileJob, store: Store, config: FetchConfig, part: str, stats: 
                 stats.bytes_fetched += len(chunk)
                 sinks.feed(chunk)
 
-            connections = min(connections, (wire.bytes - offset) // PART_BYTES)
-            if connections > 1 and getattr(store, "takes_ranges", False):
+            is_large = wire.bytes - offset >= 2 * PART_BYTES and getattr(store, "takes_ranges", False)
+            if is_large and connections is not None and connections() > 1:
                 download_in_parts(store, wire.basename, part, offset, wire.bytes, sink, connections)
             else:
                 store.download(

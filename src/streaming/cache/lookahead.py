@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
+from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
 
 __all__ = ["LookAhead", "Schedule"]
@@ -69,6 +70,7 @@ class LookAhead:
         self._asked: dict[int, Future[bool]] = {}
         self._times: dict[int, int] = {}
         self._known = np.zeros(cache.num_shards, np.bool_)
+        self._num_unknown = cache.num_shards
 
     def advance(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Move the reader to positions ``[begin, end)``, which it reads next.
@@ -81,12 +83,14 @@ class LookAhead:
         """
         if self._cache.at(self._schedule.time(begin)):
             self._known[:] = False
+            self._num_unknown = len(self._known)
         self._see_results()
         length = len(self._schedule)
         horizon = max(end, begin + 1 + self._window)
         if min(horizon, length) > self._seen_to:
-            _, shards = self._schedule.get(self._seen_to, min(horizon, length))
-            self._ask(shards, self._schedule, self._seen_to)
+            if self._num_unknown:
+                _, shards = self._schedule.get(self._seen_to, min(horizon, length))
+                self._ask(shards, self._schedule, self._seen_to)
             self._seen_to = min(horizon, length)
         if horizon > length and self._following is not None:
             following, self._following = self._following, None
@@ -99,10 +103,11 @@ class LookAhead:
         new = np.flatnonzero((shards >= 0) & ~self._known[shards])
         if not len(new):
             return
-        unique, first = np.unique(shards[new], return_index=True)
+        unique, first = distinct(shards[new])
         for i in np.argsort(first, kind="stable").tolist():
             shard = int(unique[i])
             self._known[shard] = True
+            self._num_unknown -= 1
             if shard not in self._asked:
                 self._fetch(shard, schedule.time(offset + int(new[first[i]])))
 
@@ -144,7 +149,7 @@ class LookAhead:
         schedule = following()
         if schedule is not None and not self._closed:
             _, shards = schedule.get(0, min(self._window, len(schedule)))
-            unique, first = np.unique(shards, return_index=True)
+            unique, first = distinct(shards)
             for shard, position in zip(unique.tolist(), first.tolist(), strict=True):
                 if shard >= 0 and not self._cache.is_present(shard):
                     self._cache.prefetch(shard, float(schedule.time(position)))

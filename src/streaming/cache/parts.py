@@ -14,6 +14,7 @@ __all__ = ["PART_BYTES", "download_in_parts"]
 
 #: What one request asks for. A connection has at most one such part in memory.
 PART_BYTES = 4 << 20
+_MOST_CONNECTIONS = 16
 
 
 def download_in_parts(
@@ -23,7 +24,7 @@ def download_in_parts(
     offset: int,
     size: int,
     sink: Callable[[bytes], Any],
-    connections: int,
+    connections: Callable[[], int],
 ) -> None:
     """Append bytes ``[offset, size)`` of an object to a local file.
 
@@ -34,7 +35,7 @@ def download_in_parts(
         offset: Where to begin.
         size: Where to end.
         sink: Called with each piece, in order, once it is written.
-        connections: Requests at a time.
+        connections: Returns how many requests there may be at a time; asked before each.
 
     Raises:
         StorageError: A request failed; what came before is in the file.
@@ -42,18 +43,17 @@ def download_in_parts(
     """
     begins = iter(range(offset, size, PART_BYTES))
     waiting: deque[tuple[int, Future[bytes]]] = deque()
-    pool = ThreadPoolExecutor(connections, "streaming-part")
+    pool = ThreadPoolExecutor(_MOST_CONNECTIONS, "streaming-part")
     try:
         with open(target, "ab", buffering=0) as file:
 
             def ask() -> None:
-                begin = next(begins, None)
-                if begin is not None:
+                most = min(_MOST_CONNECTIONS, max(1, connections()))
+                while len(waiting) < most and (begin := next(begins, None)) is not None:
                     end = min(begin + PART_BYTES, size)
                     waiting.append((end - begin, pool.submit(store.get_range, path, begin, end)))
 
-            for _ in range(connections):
-                ask()
+            ask()
             while waiting:
                 expected, future = waiting.popleft()
                 data = future.result()

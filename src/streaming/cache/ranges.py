@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
@@ -73,7 +74,7 @@ class FirstSamples:
         self._samples: dict[tuple[int, int], Future[bytes]] = {}
         sources = {
             shard: source
-            for shard in np.unique(shards[shards >= 0]).tolist()
+            for shard in distinct(shards[shards >= 0])[0].tolist()
             if (source := self._source(shard, int((shards == shard).sum()))) is not None
         }
         if not sources:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.lock import locked_part
+from streaming.cache.lock import locked_part, remove_part
 from streaming.order.spec import OrderSpec
 
 __all__ = ["epoch_key", "shared_ids"]
@@ -80,8 +80,11 @@ def shared_ids(directory: str | None, spec: OrderSpec, epoch: int, compute: Call
             if os.path.exists(part):
                 os.truncate(part, 0)
             return ids
-    for other in sorted(glob.glob(os.path.join(glob.escape(directory), f"{_PREFIX}*.npy")), key=_age)[:-_KEPT]:
+    names = os.path.join(glob.escape(directory), f"{_PREFIX}*.npy")
+    for other in sorted(glob.glob(names), key=_age)[:-_KEPT]:
         _remove(other)
+    for unfinished in glob.glob(names + ".part"):  # of a process that ended meanwhile
+        remove_part(unfinished)
     return _map(path, spec.epoch_size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from streaming.dataset.dataset import StreamingDataset
@@ -19,18 +20,25 @@ def may_batch(dataset: StreamingDataset) -> bool:
 
 def as_batches(dataset: StreamingDataset, collator: DefaultCollator) -> StreamingDataset:
     """Return a dataset of the same class and state whose iterator yields batches."""
-    kind = type(dataset)
-
-    def iterate(self: StreamingDataset) -> Iterator[Any]:
-        return self.iterate_batches(collator)
-
-    def reduce(self: StreamingDataset, protocol: int) -> tuple[Any, ...]:
-        del self, protocol
-        return as_batches, (dataset, collator)
-
-    view: Any = object.__new__(type(kind.__name__, (kind,), {"__iter__": iterate, "__reduce_ex__": reduce}))
+    view: Any = object.__new__(_batching(type(dataset)))
     view.__dict__ = dataset.__dict__
+    view._made_of = dataset, collator
     return view
+
+
+# A class is in cycles: one for each dataset would keep what it yields through until the garbage collector comes.
+@lru_cache(maxsize=16)
+def _batching(kind: type[StreamingDataset]) -> type[StreamingDataset]:
+    """Return a class that differs in what its iterator yields."""
+
+    def iterate(self: Any) -> Iterator[Any]:
+        return self.iterate_batches(self._made_of[1])
+
+    def reduce(self: Any, protocol: int) -> tuple[Any, ...]:
+        del protocol
+        return as_batches, self._made_of
+
+    return type(kind.__name__, (kind,), {"__slots__": ("_made_of",), "__iter__": iterate, "__reduce_ex__": reduce})
 
 
 def as_it_is(batch: Any) -> Any:

@@ -16,6 +16,7 @@ from streaming.cache.gather import fixed_rows, get_many
 from streaming.core.world import in_worker
 from streaming.format.rows import Rows, gather_rows
 from streaming.format.sample import FixedColumn, SampleDecoder
+from streaming.loader.handover import Handover
 from streaming.loader.packing import Packer
 
 __all__ = ["DefaultCollator"]
@@ -43,15 +44,17 @@ class DefaultCollator:
 
     Args:
         drop_last: Whether a last batch of fewer samples is left out.
+        handover: How batches get from workers to the main process; ``None``: PyTorch's way.
     """
 
-    def __init__(self, drop_last: bool) -> None:
+    def __init__(self, drop_last: bool, handover: Handover | None = None) -> None:
         self.drop_last = drop_last
+        self._handover = handover
         self._known: tuple[SampleDecoder, list[_Target] | None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the setting."""
-        return {"drop_last": self.drop_last, "_known": None}
+        """Pickle the settings."""
+        return {**self.__dict__, "_known": None}
 
     def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
         """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
@@ -59,11 +62,11 @@ class DefaultCollator:
         targets = None if fixed is None else self._targets(fixed[0])
         if fixed is None or targets is None:
             return self.of_samples(get_many(cache, shards, indexes))
-        return _gather(fixed[1], shards, indexes, targets)
+        return _gather(fixed[1], shards, indexes, targets, self._handover)
 
     def of_samples(self, samples: list[Any]) -> Any:
         """Return the batch of samples."""
-        packer = Packer() if in_worker() else None
+        packer = Packer(self._handover) if in_worker() else None
         batch: dict[str, Any] = {}
         for name, value in samples[0].items():
             values = [sample[name] for sample in samples]
@@ -74,7 +77,11 @@ class DefaultCollator:
                 batch[name] = torch.from_numpy(np.stack(values))
             else:
                 batch[name] = _numbers(values) if isinstance(value, np.generic) else default_collate(values)
-        return batch if packer is None else packer.finish(batch)
+        if packer is None:
+            return batch
+        return packer.finish(
+            {name: packer.add_tensor(value) if type(value) is Tensor else value for name, value in batch.items()}
+        )
 
     def _targets(self, decoder: SampleDecoder) -> list[_Target] | None:
         if self._known is None or self._known[0] is not decoder:
@@ -112,7 +119,9 @@ def _ask(decoder: SampleDecoder) -> list[_Target] | None:
     return targets
 
 
-def _gather(rows: dict[int, Rows], shards: Ints, indexes: Ints, targets: list[_Target]) -> Any:
+def _gather(
+    rows: dict[int, Rows], shards: Ints, indexes: Ints, targets: list[_Target], handover: Handover | None
+) -> Any:
     count = len(shards)
     is_one = len(targets) == 1 and not targets[0].converts
     if not in_worker():
@@ -124,11 +133,11 @@ def _gather(rows: dict[int, Rows], shards: Ints, indexes: Ints, targets: list[_T
             array = _values(block, target.column).astype(target.dtype, order="C")
             batch[target.column.name] = torch.from_numpy(array)
         return batch
-    packer = Packer()
+    packer = Packer(handover)
     shapes = [(count, *target.column.shape) for target in targets]
     places = {t.column.name: packer.add_array(t.dtype, shape) for shape, t in zip(shapes, targets, strict=True)}
     batch = packer.finish(places)
-    arrays: list[Any] = [batch.array(t.column.name) for t in targets]
+    arrays: list[Any] = [batch.array(places[t.column.name]) for t in targets]
     if is_one:
         gather_rows(rows, shards, indexes, arrays[0].reshape(count, -1).view(np.uint8))
         return batch

@@ -14,6 +14,7 @@ from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.wrappers import is_read_ahead
 from streaming.loader.batched import as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
+from streaming.loader.handover import Handover
 from streaming.loader.packing import unpack
 
 __all__ = ["StreamingDataLoader"]
@@ -72,15 +73,19 @@ class StreamingDataLoader(DataLoader[Any]):
             or self.collate_fn is not default_collate
         ):
             return super()._get_iterator()
+        handover = Handover.for_workers(self.num_workers)
         batches = copy(self)
         batches.__dict__.update(
-            dataset=as_batches(dataset, DefaultCollator(self.drop_last)),
+            dataset=as_batches(dataset, DefaultCollator(self.drop_last, handover)),
             batch_size=None,
             batch_sampler=None,
             drop_last=False,
             collate_fn=as_it_is,
         )
-        return super(StreamingDataLoader, batches)._get_iterator()
+        iterator = super(StreamingDataLoader, batches)._get_iterator()
+        if handover is not None:
+            handover.close_workers()
+        return iterator
 
     def state_dict(self) -> dict[str, Any] | None:
         """Return a checkpoint of the dataset at the batch that was yielded last, or ``None`` for other datasets.

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streaming.loader.handover import Handover, Lent, Ticket, receive
+
 __all__ = ["Packed", "Packer", "unpack"]
 
 _ALIGN = 64
@@ -33,6 +35,11 @@ class _Array:
     def nbytes(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
+    def tensor(self, block: Tensor, first: int) -> Tensor:
+        """Return it, of a block whose memory begins at ``first``."""
+        begin = self.begin - first
+        return block[begin : begin + self.nbytes].view(_torch_dtype(self.dtype)).view(self.shape)
+
 
 @dataclass(frozen=True)
 class _List:
@@ -42,6 +49,17 @@ class _List:
     lengths: tuple[int, ...]
     is_text: bool
 
+    def items(self, block: Tensor) -> list[Any]:
+        """Return it, of a block."""
+        found: list[Any] = []
+        raw: Any = block.numpy()
+        begin, view = self.begin, memoryview(raw)
+        for length in self.lengths:
+            part = view[begin : begin + length]
+            found.append(str(part, "utf-8", "surrogatepass") if self.is_text else bytes(part))
+            begin += length
+        return found
+
 
 class Packed:
     """A batch in one block.
@@ -49,57 +67,85 @@ class Packed:
     Args:
         columns: What is in the block, or a value that is not, by column.
         block: ``uint8[n]``, in shared memory.
+        lent: That memory, if it goes to the main process ahead of the batch; ``None``: it goes PyTorch's way.
     """
 
-    def __init__(self, columns: dict[str, Any], block: Tensor) -> None:
+    def __init__(self, columns: dict[str, Any], block: Tensor, lent: Lent | None = None) -> None:
         self.columns = columns
         self.block = block
+        self._lent = lent
 
-    def array(self, name: str) -> NDArray[Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the block ahead."""
+        ticket = None if self._lent is None else self._lent.send()
+        if ticket is not None:
+            return _received, (self.columns, ticket)
+        return Packed, (self.columns, self.block)
+
+    def array(self, place: _Array) -> NDArray[Any]:
         """Return a tensor's elements, to be filled."""
-        place: _Array = self.columns[name]
         data: Any = self.block.numpy()[place.begin : place.begin + place.nbytes]
         return data.view(place.dtype).reshape(place.shape)
 
-    def pin_memory(self, device: Any = None) -> Packed:
-        """Return the same in pinned memory; a ``DataLoader`` calls this."""
-        columns = {
-            name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in self.columns.items()
+    def pin_memory(self, device: Any = None) -> dict[str, Any]:
+        """Return the batch, its tensors in pinned memory; a ``DataLoader`` calls this in a thread of its own."""
+        del device  # of the current accelerator
+        places = [value for value in self.columns.values() if isinstance(value, _Array)]
+        begin = min((place.begin for place in places), default=0)
+        end = max((place.begin + place.nbytes for place in places), default=0)
+        pinned = self.block[begin:end].pin_memory() if places else self.block
+        batch = self._unpacked(pinned, begin)
+        return {
+            name: value.pin_memory() if self.columns[name] is value and isinstance(value, Tensor) else value
+            for name, value in batch.items()
         }
-        return Packed(columns, self.block.pin_memory())
 
     def unpack(self) -> dict[str, Any]:
         """Return the batch. Its tensors share the block."""
-        data = self.block.numpy()
-        return {name: self._value(data, value) for name, value in self.columns.items()}
+        return self._unpacked(self.block, 0)
 
-    def _value(self, data: NDArray[np.uint8], place: Any) -> Any:
-        if isinstance(place, _Array):
-            part = self.block[place.begin : place.begin + place.nbytes]
-            return part.view(_torch_dtype(place.dtype)).view(place.shape)
-        if not isinstance(place, _List):
-            return place
-        found: list[Any] = []
-        raw: Any = data
-        begin, view = place.begin, memoryview(raw)
-        for length in place.lengths:
-            part = view[begin : begin + length]
-            found.append(str(part, "utf-8", "surrogatepass") if place.is_text else bytes(part))
-            begin += length
-        return found
+    def _unpacked(self, block: Tensor, first: int) -> dict[str, Any]:
+        """Return the batch, its tensors of a block whose memory begins at ``first``."""
+        batch: dict[str, Any] = {}
+        for name, value in self.columns.items():
+            if isinstance(value, _Array):
+                batch[name] = value.tensor(block, first)
+            else:
+                batch[name] = value.items(self.block) if isinstance(value, _List) else value
+        return batch
+
+
+def _received(columns: dict[str, Any], ticket: Ticket) -> Packed:
+    return Packed(columns, torch.from_numpy(receive(ticket)))
 
 
 class Packer:
-    """Lays out a block."""
+    """Lays out a block.
 
-    def __init__(self) -> None:
+    Args:
+        handover: Where shared memory comes from; ``None``: a block of its own for the batch.
+    """
+
+    def __init__(self, handover: Handover | None = None) -> None:
+        self._handover = handover
         self._size = 0
+        self._tensors: list[tuple[_Array, NDArray[Any]]] = []
         self._lists: list[tuple[int, list[bytes]]] = []
 
     def add_array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> _Array:
         """Make room for a tensor."""
         place = _Array(self._size, dtype.str, shape)
-        self._grow(place.nbytes)
+        self._grow(max(1, place.nbytes))
+        return place
+
+    def add_tensor(self, value: Tensor) -> _Array | Tensor:
+        """Make room for a tensor that there is already; return it as it is, if NumPy has no such elements."""
+        try:
+            array: Any = value.numpy()
+        except (TypeError, RuntimeError):
+            return value
+        place = self.add_array(array.dtype, array.shape)
+        self._tensors.append((place, array))
         return place
 
     @staticmethod
@@ -121,8 +167,9 @@ class Packer:
         """Return the batch: packed, if there is anything in the block. Arrays are yet to be filled."""
         if not self._size:
             return columns
-        storage: Any = torch.UntypedStorage._new_shared(self._size)  # pyright: ignore[reportPrivateUsage]
-        block = torch.empty(0, dtype=torch.uint8).set_(storage)
+        varies = bool(self._lists or self._tensors)
+        lent = self._handover.lend(self._size, self._size // 8 * varies) if self._handover is not None else None
+        block = lent.data if lent is not None else _new_block(self._size)
         raw: Any = block.numpy()
         view = memoryview(raw)
         for begin, data in self._lists:
@@ -130,10 +177,18 @@ class Packer:
                 end = begin + len(value)
                 view[begin:end] = value
                 begin = end
-        return Packed(columns, block)
+        packed = Packed(columns, block, lent)
+        for place, array in self._tensors:
+            np.copyto(packed.array(place), array)
+        return packed
 
     def _grow(self, nbytes: int) -> None:
         self._size += -(-nbytes // _ALIGN) * _ALIGN
+
+
+def _new_block(size: int) -> Tensor:
+    storage: Any = torch.UntypedStorage._new_shared(size)  # pyright: ignore[reportPrivateUsage]
+    return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
 def unpack(batch: Any) -> Any:

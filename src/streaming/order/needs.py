@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.arrays import distinct
 from streaming.order.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout
@@ -57,7 +58,7 @@ def _from_ids(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips) 
         size = max(1, min(_CHUNK, len(ids) // _CHUNKS))
         for low in range(0, len(ids), size):
             chunk = ids.ids(low, min(low + size, len(ids)))
-            shards = np.unique(np.searchsorted(ends, chunk[chunk >= 0], side="right"))
+            shards, _ = distinct(np.searchsorted(ends, chunk[chunk >= 0], side="right"))
             begin = np.full(len(shards), sample_in_epoch + low * per_slot, np.int64)
             parts.append((shards, begin, begin + len(chunk) * per_slot - 1))
     if not parts:

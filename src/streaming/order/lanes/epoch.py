@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.arrays import distinct
 from streaming.core.errors import ConfigError
 from streaming.order.lanes.arithmetic import mul_div
 from streaming.order.lanes.batching import batching_methods
@@ -268,7 +269,7 @@ class LanesEpoch:
         row = np.searchsorted(self._nodes, node)
         if self._tables is None or not self._covered(node, row):
             # A worker reads from a few nodes, and always from those; whoever asks for others asks for all.
-            nodes = np.unique(node)
+            nodes, _ = distinct(node)
             if self._tables is not None:
                 nodes = np.arange(self._spec.num_canonical_nodes, dtype=np.int64)
             self._tables, self._nodes = self._make_lanes(nodes), nodes

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.arrays import distinct
 from streaming.order.lanes.arithmetic import offsets
 from streaming.order.lanes.keys import mix64
 from streaming.order.lanes.permutation import permute, unpermute
@@ -95,7 +96,7 @@ class Lanes:
         """Return run, group, first and last local position of every stretch of a run that a lane reads in one go."""
         ends = self._base[1:]
         cuts = np.concatenate([self.runs.begin[:-1], self._start, self._start + self._phase])
-        cuts = np.unique(cuts)
+        cuts, _ = distinct(cuts)
         stops = np.append(cuts, ends[-1:])[1:]
         run = np.searchsorted(self.runs.begin, cuts, side="right") - 1
         group, first = self.find(cuts)

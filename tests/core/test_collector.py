@@ -1,0 +1,80 @@
+"""What importing the library does to Python's cyclic garbage collector."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_what_the_import_of_torch_makes_is_set_aside() -> None:
+    code = """
+        import gc
+        from streaming import StreamingDataset
+        import torch
+        print(gc.isenabled(), gc.get_freeze_count() > 100_000)
+    """
+    assert run(code) == "True True"
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("import torch", "True 0"),
+        ("import gc; gc.disable()", "False 0"),
+        ("kept = [[] for _ in range(100_000)]", "True 0"),
+    ],
+    ids=["torch was imported", "collector is off", "program has begun"],
+)
+def test_otherwise_nothing_is_set_aside(before: str, expected: str) -> None:
+    code = f"""
+        {before}
+        import gc
+        from streaming import StreamingDataset
+        print(gc.isenabled(), gc.get_freeze_count())
+    """
+    assert run(code) == expected
+
+
+def test_names_that_need_no_torch_leave_the_collector_as_it_is() -> None:
+    code = "import gc; from streaming import MDSWriter; print(gc.isenabled(), gc.get_freeze_count())"
+    assert run(code) == "True 0"
+
+
+def test_a_failed_import_leaves_the_collector_on() -> None:
+    code = """
+        import gc, sys
+        sys.modules["torch.utils.data"] = None
+        try:
+            from streaming import StreamingDataset
+        except ImportError:
+            print(gc.isenabled())
+    """
+    assert run(code) == "True"
+
+
+def test_cycles_of_the_program_are_still_collected() -> None:
+    code = """
+        import gc, weakref
+        from streaming import StreamingDataset
+
+        class Node:
+            pass
+
+        node = Node()
+        node.me = node
+        alive = weakref.ref(node)
+        del node
+        gc.collect()
+        print(alive())
+    """
+    assert run(code) == "None"
