@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from servers import LocalServer
 
 __all__ = ["DATABRICKS_TOKEN", "HF_TOKEN", "Databricks", "Hub", "databricks_server", "hub_server"]
 
@@ -325,8 +327,7 @@ class _DatabricksHandler(_Handler):
 @contextmanager
 def _running(handler: type[_Handler], state: Any) -> Iterator[str]:
     kind = type("Handler", (handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    server.daemon_threads = True
+    server = LocalServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

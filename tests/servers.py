@@ -97,6 +97,13 @@ class WebServer:
     ranges: bool = True
 
 
+class LocalServer(ThreadingHTTPServer):
+    """An HTTP server that many may connect to at once: one turned away would come again only after a second."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 @contextmanager
 def web_server() -> Iterator[WebServer]:
     """Run a web server that knows ranges, PUT and DELETE, with faults on demand."""
@@ -105,8 +112,7 @@ def web_server() -> Iterator[WebServer]:
     class Handler(_Handler):
         web = state
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = LocalServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}"

@@ -169,6 +169,11 @@ def test_out_of_reach(tmp_path: Path) -> None:
         assert SECRET not in str(raised.value)
 
 
+def pools_in_use() -> list[Any]:
+    """The pools of SFTP connections that are open; other stores have theirs in the same place."""
+    return [p for p in pool._pools.values() if any(hasattr(each, "_transport") for each in p._all.values())]
+
+
 def test_breaks_off_and_goes_on(server: SftpServer, tmp_path: Path) -> None:
     data = os.urandom(BIG)
     serve(server, "data/drop", data)
@@ -185,6 +190,18 @@ def test_breaks_off_and_goes_on(server: SftpServer, tmp_path: Path) -> None:
     assert Path(target).read_bytes() == seen == data
 
 
+def test_broken_off_before_more_is_asked_for(server: SftpServer, tmp_path: Path) -> None:
+    serve(server, "data/drop", os.urandom(BIG))
+
+    def wait_for_the_end(chunk: bytes | memoryview) -> None:
+        for found in pools_in_use():
+            for connection in found._all.values():
+                connection._transport.join(20)
+
+    with pytest.raises(UnavailableError, match="data/drop: the connection broke off"):
+        at(server).download("drop", str(tmp_path / "t"), sink=wait_for_the_end)
+
+
 def test_silence(server: SftpServer, tmp_path: Path) -> None:
     serve(server, "data/stall", bytes(BIG))
     store = at(server)
@@ -197,11 +214,6 @@ def test_silence(server: SftpServer, tmp_path: Path) -> None:
         store.download("other", str(tmp_path / "o"), total_timeout=0.0)
     with pytest.raises(StorageError, match="has 1 bytes, fewer than the 4194304"):
         store.download("other", str(tmp_path / "t"), offset=4 << 20)
-
-
-def pools_in_use() -> list[Any]:
-    """The pools of SFTP connections that are open; other stores have theirs in the same place."""
-    return [p for p in pool._pools.values() if any(hasattr(each, "_transport") for each in p._all.values())]
 
 
 def test_a_connection_that_the_server_ended_is_replaced(server: SftpServer) -> None:

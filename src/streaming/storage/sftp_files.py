@@ -19,6 +19,8 @@ from streaming.storage.sftp_login import SftpConnection
 
 __all__ = ["file_status", "list_directory", "make_directories", "open_file", "rename", "translated"]
 
+_CLOSED = "Socket is closed"  # what paramiko says of a channel that the other side closed, without a number
+
 
 def open_file(connection: SftpConnection, full: str) -> tuple[Any, int]:
     """Open a file, to be closed only when all is well: else its connection is, and the server may not answer.
@@ -114,4 +116,6 @@ def translated(where: str) -> Iterator[None]:
     except (SSHException, EOFError, ConnectionError) as error:
         raise UnavailableError(f"{where}: the connection broke off ({str(error) or 'it was closed'}).") from error
     except OSError as error:
+        if error.errno is None and str(error) == _CLOSED:
+            raise UnavailableError(f"{where}: the connection broke off ({error}).") from error
         raise StorageError(f"{where}: {error.strerror or error}.") from error
