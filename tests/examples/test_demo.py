@@ -34,7 +34,7 @@ def run(out: Path, nodes: int, ranks_per_node: int, *arguments: str) -> None:
     ]
     try:
         for agent in agents:
-            _, errors = agent.communicate(timeout=100)
+            _, errors = agent.communicate(timeout=240)
             assert agent.returncode == 0, errors
     finally:
         for agent in agents:

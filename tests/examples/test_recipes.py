@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.py"))
 def run(python: str, name: str, out: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
         [python, "-W", "ignore", str(RECIPES / f"{name}.py"), str(out)],
-        capture_output=True, text=True, timeout=110, check=False, env=environment,
+        capture_output=True, text=True, timeout=240, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -59,7 +59,7 @@ def run(tmp_path: Path, data: str, name: str, workers: int, die_at: int) -> list
     program.write_text(PROGRAM)
     arguments = [data, str(log), str(tmp_path / name), str(workers), str(die_at)]
     done = subprocess.run(
-        [sys.executable, str(program), *arguments], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, str(program), *arguments], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == (-9 if die_at else 0), done.stderr
     return log.read_text().splitlines()

@@ -35,12 +35,17 @@ def read_chunks(sftp: Any, file: Any, start: int, end: int) -> Iterator[bytes]:
     """
     parts: list[bytes] = []
     size = 0
-    for data in _Reading(sftp, file.handle, start, end):
-        parts.append(data)
-        size += len(data)
-        if size >= _CHUNK:
-            yield b"".join(parts)
-            parts, size = [], 0
+    try:
+        for data in _Reading(sftp, file.handle, start, end):
+            parts.append(data)
+            size += len(data)
+            if size >= _CHUNK:
+                yield b"".join(parts)
+                parts, size = [], 0
+    except Exception:
+        if parts:
+            yield b"".join(parts)  # what has come need not come again
+        raise
     if parts:
         yield b"".join(parts)
 
