@@ -145,6 +145,7 @@ def test_a_resumed_epoch_is_the_rest_of_a_whole_one(
     sizes = [[*stream, 8 * 12 - sum(stream) % 96] for stream in sizes]
     spec = make_spec(
         sizes,
+        batch_size=4,  # the smaller stream has a seventh at least: a sample of each batch
         num_canonical_nodes=2,
         shuffle=algo is not None,
         shuffle_algo=algo or "py1e",
