@@ -232,11 +232,14 @@ class Run:
                     if number >= group.rounds or (number and time.monotonic() > self.deadline):
                         continue
                     for system in group.systems:
-                        runs = self.results.get(group.name, {}).get(system, {}).values()
-                        hopeless = not any("error" not in run or is_sudden(run) for part in runs for run in part)
-                        hopeless = hopeless or (system, group.data or "") in self.broken
-                        if system in self.pythons and not (number and hopeless):
+                        if system in self.pythons and not (number and self.is_hopeless(group, system)):
                             self.measure(group, system)
+
+    def is_hopeless(self, group: Group, system: str) -> bool:
+        """Say whether a system took too long twice and has never done otherwise, or has no data."""
+        runs = [run for part in self.results.get(group.name, {}).get(system, {}).values() for run in part]
+        too_long = sum("error" in run and not is_sudden(run) for run in runs)
+        return (too_long == len(runs) and too_long > 1) or (system, group.data or "") in self.broken
 
 
 def choose(args: argparse.Namespace) -> tuple[list[Group], list[str]]:

@@ -35,6 +35,16 @@ def test_an_unknown_case_is_an_error() -> None:
     assert "--list" in done.stderr
 
 
+def test_memory_is_the_process_own() -> None:
+    program = "from measure import peak_mb; print(peak_mb())"
+    started = (
+        "import os, subprocess, sys; held = bytearray(os.urandom(1) * 300_000_000);"
+        f"print(subprocess.check_output([sys.executable, '-c', {program!r}], cwd={str(BENCHMARKS)!r}, text=True))"
+    )
+    done = python("-c", started)
+    assert 1 < float(done.stdout) < 100, done.stderr
+
+
 def test_reading_is_measured(tmp_path: Path) -> None:
     folder = tmp_path / "tokens"
     child(folder, ["prepare"], samples=600, shard_bytes=1 << 20)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from measure import peak_mb
 
 BLOCK_SIZE = 1 << 18
 BATCH = 32
@@ -29,12 +31,6 @@ ORIGINAL = "original py1e"
 def num_shards(num_samples: int) -> int:
     """Return the shards of a dataset: of 10,000 samples up to 10^9, of 100,000 from there on."""
     return num_samples // (10_000 if num_samples <= 10**9 else 100_000)
-
-
-def peak_mb() -> float:
-    """Return the most memory this process has had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def measure_ours(algo: str, num_samples: int, begin: int) -> dict[str, float]:
