@@ -13,12 +13,13 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.cache.counters import Counters
 from streaming.cache.directory import ShardDirectory
@@ -26,6 +27,7 @@ from streaming.cache.eviction import NOW, Evictor
 from streaming.cache.fetch import FetchStats
 from streaming.cache.needs import Plan
 from streaming.cache.pool import UrgentFirst
+from streaming.cache.rows import FoundRows, OpenRows
 from streaming.core.errors import ConfigError, ShardUnavailableError
 from streaming.format.shard import Shard
 
@@ -48,6 +50,9 @@ class ShardCache:
         directories: The streams' directories, in stream order.
         limit: Bytes that this cache may hold on the node's disk, or ``None``.
         index_bytes: Bytes of the indexes, counted as used.
+
+    Attributes:
+        peek: Returns a shard if it is open: in this process, or in its parent when that forked.
     """
 
     def __init__(self, directories: Sequence[ShardDirectory], limit: int | None = None, index_bytes: int = 0) -> None:
@@ -65,6 +70,9 @@ class ShardCache:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._open: OrderedDict[int, Shard] = OrderedDict()
+        self.peek: Callable[[int], Shard | None] = self._open.get
+        self._num_closed = 0
+        self._open_rows = OpenRows(self.num_shards)
         self._max_open = _max_open_shards()
         self._pool: UrgentFirst | None = None
         self._lock = threading.Lock()
@@ -148,15 +156,23 @@ class ShardCache:
             ShardUnavailableError: It could not be made present.
             ShardFormatError: Its bytes contradict the index.
         """
-        shard = self._open.get(shard_id)
-        if shard is not None:  # one that a parent process opened before it forked will do
-            return shard
-        return self._get_slowly(shard_id)
+        shard = self.peek(shard_id)
+        return self._get_slowly(shard_id) if shard is None else shard
 
-    def opened(self) -> Mapping[int, Shard]:
-        """Return the shards that are open in this process: to look first before :meth:`get`."""
+    def find_rows(self, shards: NDArray[np.int64]) -> FoundRows | None:
+        """Find samples, fetching and opening their shards if need be.
+
+        Args:
+            shards: ``int64[k]``, at least one: the shard of each sample.
+
+        Returns:
+            Where they are, if they all are of one schema and size; else ``None``.
+
+        Raises:
+            ShardUnavailableError: A shard could not be fetched.
+        """
         self._check_process()
-        return self._open
+        return self._open_rows.find(shards, self._num_closed, self.get)
 
     def _get_slowly(self, shard_id: int) -> Shard:
         self._check_process()
@@ -283,7 +299,8 @@ class ShardCache:
         """
         self._check_process()
         with self._lock:
-            self._open.pop(shard_id, None)
+            if self._open.pop(shard_id, None) is not None:
+                self._num_closed += 1
         directory, local = self.locate(shard_id)
         removed = directory.evict(local)
         if removed:
@@ -337,6 +354,7 @@ class ShardCache:
             self._open[shard_id] = shard
             while len(self._open) > self._max_open:
                 self._open.popitem(last=False)
+                self._num_closed += 1
 
     def _close_evicted(self) -> None:
         with self._lock:
@@ -344,6 +362,7 @@ class ShardCache:
                 directory, local = self.locate(shard_id)
                 if directory.table is not None and not directory.table.verified[local]:
                     del self._open[shard_id]
+                    self._num_closed += 1
 
     def _count(self, stats: FetchStats) -> None:
         self.counters.add(
@@ -369,6 +388,7 @@ class ShardCache:
         self._fetching.clear()
         with self._lock:
             self._open.clear()
+            self._open_rows = OpenRows(self.num_shards)
 
 
 def _max_open_shards() -> int:

@@ -8,33 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
-from streaming.format.rows import Rows, gather_rows
-from streaming.format.sample import SampleDecoder
 
-__all__ = ["fixed_rows", "get_many"]
+__all__ = ["get_many"]
 
 Ints = NDArray[np.int64]
 
 #: A block of samples is kept as long as any of them is, so it is not much larger than one.
 _BLOCK_BYTES = 1 << 21
-
-
-def fixed_rows(cache: ShardCache, shards: Ints) -> tuple[SampleDecoder, dict[int, Rows]] | None:
-    """Return how samples of shards are read and where they are, if they all are of one schema and size; else ``None``.
-
-    Raises:
-        ShardUnavailableError: A shard could not be fetched.
-    """
-    decoder: SampleDecoder | None = None
-    found: dict[int, Rows] = {}
-    for shard in set(shards.tolist()):
-        opened = cache.get(shard)
-        rows = opened.rows
-        if rows is None or (decoder is not None and opened.decoder is not decoder):
-            return None
-        found[shard] = rows
-        decoder = opened.decoder
-    return None if decoder is None else (decoder, found)
 
 
 def get_many(cache: ShardCache, shards: Ints, indexes: Ints) -> list[dict[str, Any]]:
@@ -49,14 +29,12 @@ def get_many(cache: ShardCache, shards: Ints, indexes: Ints) -> list[dict[str, A
         ShardUnavailableError: A shard could not be fetched.
         ShardFormatError: Bytes are not what their columns say.
     """
-    fixed = fixed_rows(cache, shards)
-    decode = None if fixed is None else fixed[0].decode_rows
-    if fixed is None or decode is None:
+    rows = cache.find_rows(shards) if len(shards) else None
+    decode = None if rows is None else rows.decoder.decode_rows
+    if rows is None or decode is None:
         return [cache.get(shard).get(index) for shard, index in zip(shards.tolist(), indexes.tolist(), strict=True)]
-    decoder, rows = fixed
     found: list[dict[str, Any]] = []
-    step = max(1, _BLOCK_BYTES // (decoder.row_bytes or 1))
+    step = max(1, _BLOCK_BYTES // (rows.decoder.row_bytes or 1))
     for begin in range(0, len(shards), step):
-        part = slice(begin, begin + step)
-        found += decode(gather_rows(rows, shards[part], indexes[part]))
+        found += decode(rows.gather(indexes, part=slice(begin, begin + step)))
     return found

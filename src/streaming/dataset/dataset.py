@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -269,10 +270,13 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
 
     def __getitem__(self, at: Any) -> Any:
         """Return one sample or a list of them; see :meth:`Array.__getitem__`."""
-        # The same as below, without the calls in between.
-        if type(at) is int and self._is_direct and 0 <= at < self._table.num_samples:
-            shard, index = self._table.locate(at)
-            return self._cache.get(shard).get(index)
+        # What it comes to where the shard is open, without the calls in between.
+        if type(at) is int and at >= 0 and self._is_direct:
+            table = self._table
+            number = bisect_right(table.ends_view, at)
+            shard = self._cache.peek(number)
+            if shard is not None:
+                return shard.get(at - table.begins_view[number])
         return super().__getitem__(at)
 
     def get_item(self, sample_id: int, retry: int = 7) -> Any:

@@ -21,7 +21,9 @@ __all__ = ["Planned", "Step", "iterate", "steps"]
 
 Ints = NDArray[np.int64]
 
-_BLOCK = 4096
+#: Samples whose order is worked out at a time: few at first, so that reading begins at once, then so many that it costs
+#: little for each.
+_FIRST_BLOCK, _BLOCK = 2048, 16384
 _STEP, _LEAST_STEP = 256, 16
 #: How long whole shards may wait for the first samples, which would otherwise share the bandwidth with them.
 _HEAD_START_S = 0.5
@@ -144,13 +146,13 @@ def iterate(
                 yield sample
             continue
         pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
-        opened, get, first = cache.opened(), cache.get, step.first
-        for shard, index in pairs:
+        peek, get, first = cache.peek, cache.get, step.first
+        for number, index in pairs:
             if first is not None:
-                sample = first.get(shard, index)
+                sample = first.get(number, index)
             else:
-                reader = opened.get(shard)
-                sample = (get(shard) if reader is None else reader).get(index)
+                shard = peek(number)
+                sample = (get(number) if shard is None else shard).get(index)
             count += 1
             if progress.start is start:  # else another iteration has begun
                 progress.yielded = count
@@ -175,36 +177,42 @@ class _Blocks:
         self._ids = planned.ids
         self.time = planned.plan.time
         self._table = table
-        self._blocks: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._length = len(planned.ids)
+        self._blocks: dict[int, tuple[int, Ints, Ints]] = {}
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._length
 
-    def get(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def get(self, begin: int, end: int) -> tuple[Ints, Ints]:
         """Return ids and shards (-1 for padding) of positions ``[begin, end)``."""
-        if begin >= end:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        first, last = begin // _BLOCK, (end - 1) // _BLOCK
-        parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        for number in range(first, last + 1):
-            ids, shards = self._block(number)
-            low = begin - number * _BLOCK if number == first else 0
-            high = end - number * _BLOCK
-            parts.append((ids[low:high], shards[low:high]))
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        first, stop = _block_at(begin)
+        if end <= stop:
+            ids, shards = self._block(first, stop)
+            return ids[begin - first : end - first], shards[begin - first : end - first]
+        parts = [self.get(begin, stop), self.get(stop, end)]
+        return np.concatenate([ids for ids, _ in parts]), np.concatenate([shards for _, shards in parts])
 
     def forget(self, position: int) -> None:
         """Drop the blocks that lie wholly before a position."""
-        for number in [n for n in self._blocks if (n + 1) * _BLOCK <= position]:
-            del self._blocks[number]
+        for begin, (stop, _, _) in list(self._blocks.items()):
+            if stop <= position:
+                del self._blocks[begin]
 
-    def _block(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        block = self._blocks.get(number)
+    def _block(self, begin: int, stop: int) -> tuple[Ints, Ints]:
+        block = self._blocks.get(begin)
         if block is None:
-            begin = number * _BLOCK
-            ids = self._ids.ids(begin, min(begin + _BLOCK, len(self._ids)))
+            ids = self._ids.ids(begin, min(stop, self._length))
             shards = np.where(ids >= 0, self._table.shards_of(np.maximum(ids, 0)), -1)
-            block = self._blocks[number] = ids, shards
-        return block
+            block = self._blocks[begin] = stop, ids, shards
+        return block[1], block[2]
+
+
+def _block_at(position: int) -> tuple[int, int]:
+    """Return where the block around a position begins and ends. Blocks grow from the first size to the last."""
+    if position >= _BLOCK:
+        begin = position - position % _BLOCK
+        return begin, begin + _BLOCK
+    if position < _FIRST_BLOCK:
+        return 0, _FIRST_BLOCK
+    begin = 1 << position.bit_length() - 1
+    return begin, 2 * begin

@@ -28,6 +28,8 @@ class ShardTable:
         samples_per_stream: ``int64[K]``.
         sample_offset_per_stream: ``int64[K]``.
         ends: ``int64[S]``, one past the id of each shard's last sample.
+        ends_view: The same; bisecting it is three times as fast as ``np.searchsorted`` for one value.
+        begins_view: ``sample_offset_per_shard``, whose elements are ``int``.
     """
 
     def __init__(self, indexes: Sequence[Index]) -> None:
@@ -45,15 +47,13 @@ class ShardTable:
         self._reset()
 
     def _reset(self) -> None:
-        # Bisecting a memoryview of the array is three times as fast as np.searchsorted for one value.
-        self._ends = _view(self.ends)
-        self._sizes = _view(self.samples_per_shard)
-        self._last = (0, 0, 0)
+        self.ends_view = _view(self.ends)
+        self.begins_view = _view(self.sample_offset_per_shard)
         self._num_samples = int(self.ends[-1]) if len(self.ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the arrays."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, np.ndarray)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the arrays."""
@@ -67,14 +67,8 @@ class ShardTable:
 
     def locate(self, sample_id: int) -> tuple[int, int]:
         """Return (shard, index within it) of a sample id that is in range."""
-        begin, end, shard = self._last
-        if begin <= sample_id < end:
-            return shard, sample_id - begin
-        shard = bisect_right(self._ends, sample_id)
-        end = self._ends[shard]
-        begin = end - self._sizes[shard]
-        self._last = begin, end, shard
-        return shard, sample_id - begin
+        shard = bisect_right(self.ends_view, sample_id)
+        return shard, sample_id - self.begins_view[shard]
 
     def shards_of(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the shard of each sample id."""

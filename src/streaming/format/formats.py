@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 from streaming.core.registry import Registry
@@ -139,14 +138,19 @@ def make_shard_encoder(
 
 
 def get_decoder(schema: Schema) -> SampleDecoder:
-    """Return how samples of a schema are read, prepared once per schema.
+    """Return how samples of a schema are read: one object for each schema, whichever threads ask at once.
 
     Raises:
         UnknownNameError: A column has an encoding that nobody registered.
     """
-    return _get_decoder(schema, encodings.generation)
+    key = schema, encodings.generation
+    found = _decoders.get(key)
+    if found is None:
+        if len(_decoders) >= _MOST_DECODERS:
+            _decoders.clear()
+        found = _decoders.setdefault(key, formats[schema.format].compile_decoder(schema))
+    return found
 
 
-@lru_cache(maxsize=256)
-def _get_decoder(schema: Schema, _generation: int) -> SampleDecoder:
-    return formats[schema.format].compile_decoder(schema)
+_MOST_DECODERS = 1024
+_decoders: dict[tuple[Schema, int], SampleDecoder] = {}

@@ -1,8 +1,8 @@
 """Reading samples of the MDS format, by a function that is compiled for each schema.
 
 What is known of a schema beforehand is its columns' encodings, and which of them have a fixed size. The function that comes
-of it has no loop and asks no questions: numbers that lie side by side are read by one ``struct``, and the commonest
-encodings are written out in place.
+of it has no loop and asks no questions: numbers that lie side by side are read at once, and the commonest encodings are
+written out in place.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding, RowsEncoding, decodes_many, element_of
 from streaming.format.encodings.scalar import Int, number_of
 from streaming.format.encodings.text import Bytes, Str
-from streaming.format.sample import FixedColumn, SampleDecoder
+from streaming.format.sample import OFFSETS, FixedColumn, ReadSample, SampleDecoder, SampleTable
 from streaming.format.schema import Schema
 
 __all__ = ["compile_decoder"]
+
+#: From so many numbers of one NumPy type on, an array of them is made sooner than each by itself.
+_MANY_ALIKE = 4
 
 
 def compile_decoder(schema: Schema) -> SampleDecoder:
@@ -43,60 +46,137 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
     coders = [get_encoding(encoding) for encoding in schema.column_encodings]
     sizes = [size or None for size in schema.column_sizes]
     fixed_bytes = sum(size for size in sizes if size is not None)
-    read = _compile(names, coders, sizes)
+    read, bind = _compile(names, coders, sizes)
     if None in sizes:
-        return SampleDecoder(read, fixed_bytes + 4 * sizes.count(None))
+        return SampleDecoder(read, bind, fixed_bytes + 4 * sizes.count(None))
     ends = list(accumulate((size or 0 for size in sizes), initial=0))
     parts = [slice(begin, end) for begin, end in pairwise(ends)]
     return SampleDecoder(
-        read, fixed_bytes, fixed_bytes, _decode_rows(names, parts, coders), _fixed_columns(names, parts, coders)
+        read, bind, fixed_bytes, fixed_bytes, _decode_rows(names, parts, coders), _fixed_columns(names, parts, coders)
     )
 
 
 def _compile(
     names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None]
-) -> Callable[[Any, int, int], dict[str, Any]]:
-    """Write the function ``read(buffer, begin, end)``, and compile it."""
-    known: dict[str, Any] = {"wrong_size": _wrong_size}
-    lines: list[str] = []
-    # Numbers to read by one struct at ``at``: names of variables, and their codes.
-    run: list[tuple[str, str]] = [(f"size{i}", "I") for i, size in enumerate(sizes) if size is None]
-    values: list[str] = []
+) -> tuple[Callable[[Any, int, int], dict[str, Any]], Callable[[SampleTable], ReadSample]]:
+    """Write the functions ``read(buffer, begin, end)`` and ``bind(samples)``, and compile them."""
+    body = _Body(names, coders, sizes)
+    is_fixed = None not in sizes
+    # Samples of a fixed size have been found to be just so far apart.
+    check = [] if is_fixed else [f"if at + {body.at} != end: raise wrong_size(end - begin, at + {body.at} - begin)"]
+    source = [
+        "def read(buffer, begin, end):",
+        "    at = begin",
+        *(f"    {line}" for line in body.lines),
+        f"    if at + {body.at} != end: raise wrong_size(end - begin, at + {body.at} - begin)",
+        f"    return {body.result}",
+        "def bind(samples):",
+        "    buffer, table, first, count = samples.data, samples.table, samples.first, samples.count",
+        "    outside, failed = samples.outside, samples.failed",
+        "    def get(index):",
+        "        if not 0 <= index < count: outside(index)",
+        "        try:",
+        f"            at = first + {body.at} * index"
+        if is_fixed
+        else "            begin, end = offsets(table, 4 + 4 * index); at = begin",
+        *(f"            {line}" for line in [*body.lines, *check]),
+        f"            return {body.result}",
+        "        except Exception as error:",
+        "            failed(index, error)",
+        "    return get",
+    ]
+    known = body.known
+    exec("\n".join(source), known)
+    return known["read"], known["bind"]
 
-    def read_run() -> None:
+
+class _Body:
+    """The lines that read a sample from ``buffer``, beginning at ``at``.
+
+    Args:
+        names: Names of the columns.
+        coders: Their encodings.
+        sizes: Bytes of each column where that is fixed, else ``None``.
+
+    Attributes:
+        lines: Statements. Afterwards, ``at`` is where the last column begins that has one of varying size before it.
+        at: Bytes from there to the end.
+        result: Expression of the sample.
+        known: What the names in them mean.
+    """
+
+    def __init__(self, names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None]) -> None:
+        self.known: dict[str, Any] = {
+            "wrong_size": _wrong_size,
+            "frombuffer": np.frombuffer,
+            "offsets": OFFSETS.unpack_from,
+        }
+        self.lines: list[str] = []
+        self.at = 0
+        values: list[str] = []
+        # Numbers to read at once: names of variables, and their codes.
+        run: list[tuple[str, str]] = [(f"size{i}", "I") for i, size in enumerate(sizes) if size is None]
+        columns = list(zip(names, coders, sizes, strict=True))
+        i = 0
+        while i < len(columns):
+            name, coder, size = columns[i]
+            number = number_of(coder) if size == coder.size else None
+            alike = _alike(coders, i) if number is not None else 1
+            alike = alike if alike >= _MANY_ALIKE else 1
+            if alike > 1:
+                self._read_run(run)
+                found = [f"value{j}" for j in range(i, i + alike)]
+                self._read_alike(found, element_of(coder), i)
+                values += [f"{names[j]!r}: value{j}" for j in range(i, i + alike)]
+            elif number is not None:
+                code, self.known[f"type{i}"] = number
+                run.append((f"value{i}", code))
+                values.append(f"{name!r}: value{i}" if type(coder) is Int else f"{name!r}: type{i}(value{i})")
+            else:
+                self._read_run(run)
+                self._read_value(coder, size, i)
+                values.append(f"{name!r}: value{i}")
+            i += alike
+        self._read_run(run)
+        self.result = f"{{{', '.join(values)}}}"
+
+    def _read_run(self, run: list[tuple[str, str]]) -> None:
+        """Read numbers that lie side by side by one ``struct``."""
         if run:
             code = Struct("<" + "".join(code for _, code in run))
-            known[f"run{len(lines)}"] = code.unpack_from
-            lines.append(f"{', '.join(name for name, _ in run)}, = run{len(lines)}(buffer, at)")
-            lines.append(f"at += {code.size}")
+            self.known[f"run{len(self.lines)}"] = code.unpack_from
+            self.lines.append(f"{', '.join(name for name, _ in run)}, = run{len(self.lines)}(buffer, at + {self.at})")
+            self.at += code.size
             run.clear()
 
-    for i, (name, coder, size) in enumerate(zip(names, coders, sizes, strict=True)):
-        number = number_of(coder) if size == coder.size else None
-        if number is not None:
-            code, kind = number
-            run.append((f"value{i}", code))
-            known[f"type{i}"] = kind
-            values.append(f"{name!r}: value{i}" if type(coder) is Int else f"{name!r}: type{i}(value{i})")
-            continue
-        read_run()
-        known[f"decode{i}"] = coder.decode
-        known[f"dtype{i}"] = getattr(coder, "dtype", None)
-        known["frombuffer"] = np.frombuffer
-        data = f"buffer[at : at + {f'size{i}' if size is None else size}]"
-        lines.append(f"value{i} = {_expression(coder, size, i).format(data=data)}")
-        lines.append(f"at += {f'size{i}' if size is None else size}")
-        values.append(f"{name!r}: value{i}")
-    read_run()
-    body = [
-        "def read(buffer, begin, end):",
-        "at = begin",
-        *lines,
-        "if at != end: raise wrong_size(end - begin, at - begin)",
-        f"return {{{', '.join(values)}}}",
-    ]
-    exec("\n    ".join(body), known)
-    return known["read"]
+    def _read_alike(self, names: list[str], element: Any, i: int) -> None:
+        """Read numbers of one NumPy type that lie side by side."""
+        dtype: np.dtype[Any] = element[0]
+        self.known[f"dtype{i}"] = dtype
+        self.lines.append(f"{', '.join(names)}, = frombuffer(buffer, dtype{i}, {len(names)}, at + {self.at})")
+        self.at += len(names) * dtype.itemsize
+
+    def _read_value(self, coder: Encoding, size: int | None, i: int) -> None:
+        self.known[f"decode{i}"] = coder.decode
+        self.known[f"dtype{i}"] = getattr(coder, "dtype", None)
+        begin = f"at + {self.at}"
+        if size is None:
+            self.lines.append(f"at += {self.at}")
+            self.at, begin = 0, "at"
+        end = f"at + size{i}" if size is None else f"at + {self.at + size}"
+        self.lines.append(f"value{i} = {_expression(coder, size, i).format(data=f'buffer[{begin} : {end}]')}")
+        if size is None:
+            self.lines.append(f"at += size{i}")
+        else:
+            self.at += size
+
+
+def _alike(coders: Sequence[Encoding], first: int) -> int:
+    """Return how many columns from one on are numbers of the same NumPy type; 1 for others."""
+    kind = type(coders[first])
+    if kind is Int:
+        return 1
+    return next((i for i, coder in enumerate(coders[first:]) if type(coder) is not kind), len(coders) - first)
 
 
 def _expression(coder: Encoding, size: int | None, i: int) -> str:

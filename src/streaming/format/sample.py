@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from struct import Struct
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FixedColumn", "SampleDecoder"]
+__all__ = ["OFFSETS", "FixedColumn", "ReadSample", "SampleDecoder", "SampleTable"]
+
+#: Where a sample begins and ends.
+OFFSETS = Struct("<2I")
+
+#: From the index of a sample in its shard to its columns.
+ReadSample = Callable[[int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """Where the samples of a shard are, and what to do about those that cannot be read.
+
+    Args:
+        data: The file that holds the samples, as bytes or a map.
+        table: The file that begins with their number and their offsets in ``data``: ``uint32[1 + n + 1]``.
+        first: Offset of the first sample.
+        count: Number of samples.
+        outside: Called with an index that no sample has; raises.
+        failed: Called with the index of a sample and what was raised as it was read; raises.
+    """
+
+    data: Any
+    table: Any
+    first: int
+    count: int
+    outside: Callable[[int], NoReturn]
+    failed: Callable[[int, Exception], NoReturn]
 
 
 @dataclass(frozen=True)
@@ -36,6 +64,8 @@ class SampleDecoder:
     Args:
         read: From a buffer of bytes (``bytes`` or a map), and where in it a sample begins and ends, to its columns. Raises
             if they do not add up.
+        bind: From the samples of a shard to a function that reads one of them. Offsets have been checked: samples are
+            ``row_bytes`` apart, where that is known.
         min_bytes: No sample can be smaller.
         row_bytes: Every sample has this size; ``None`` if sizes vary.
         decode_rows: From ``uint8[k, row_bytes]``, which it may keep, to ``k`` samples at once;
@@ -44,6 +74,7 @@ class SampleDecoder:
     """
 
     read: Callable[[Any, int, int], dict[str, Any]]
+    bind: Callable[[SampleTable], ReadSample]
     min_bytes: int = 0
     row_bytes: int | None = None
     decode_rows: Callable[[NDArray[np.uint8]], list[dict[str, Any]]] | None = None
@@ -56,4 +87,25 @@ class SampleDecoder:
     @classmethod
     def of_bytes(cls, decode: Callable[[bytes], dict[str, Any]]) -> SampleDecoder:
         """Make a decoder of a function that takes the bytes of a sample."""
-        return cls(lambda buffer, begin, end: decode(buffer[begin:end]))
+
+        def read(buffer: Any, begin: int, end: int) -> dict[str, Any]:
+            return decode(buffer[begin:end])
+
+        return cls(read, lambda samples: _bind(read, samples))
+
+
+def _bind(read: Callable[[Any, int, int], dict[str, Any]], samples: SampleTable) -> ReadSample:
+    """Return a function that reads one sample of a shard, of one that reads by where a sample begins and ends."""
+    data, table, count = samples.data, samples.table, samples.count
+    outside, failed = samples.outside, samples.failed
+
+    def get(index: int) -> dict[str, Any]:
+        if not 0 <= index < count:
+            outside(index)
+        try:
+            begin, end = OFFSETS.unpack_from(table, 4 + 4 * index)
+            return read(data, begin, end)
+        except Exception as error:
+            failed(index, error)
+
+    return get

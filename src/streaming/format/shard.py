@@ -7,8 +7,8 @@ import mmap
 import os
 import stat
 import sys
+from functools import partial
 from math import prod
-from struct import Struct
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,11 +23,10 @@ from streaming.format.files import FileInfo
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
 from streaming.format.rows import Rows
-from streaming.format.sample import SampleDecoder
+from streaming.format.sample import OFFSETS, ReadSample, SampleDecoder, SampleTable
 
 __all__ = ["Shard", "open_shard"]
 
-_PAIR = Struct("<2I")
 _MIN_ROWS = 4  # from here on, gathering rows beats decoding them one by one
 
 Buffer = mmap.mmap | bytes
@@ -73,6 +72,12 @@ class Shard:
         buffers: The files; the first begins with the offsets, the last holds the samples.
         offsets: ``uint32[n + 1]``, view of the first buffer, checked.
         decoder: How a sample is read.
+
+    Attributes:
+        decoder: How a sample is read.
+        get: Decodes a sample, by its index from 0 up to, not including, the number of samples. Returns its columns, whose
+            values own their memory: they outlive the shard. Raises ``IndexError`` if there is no such sample,
+            ``ShardFormatError`` if its bytes are not what its columns say, ``ValueError`` once the shard is closed.
     """
 
     def __init__(
@@ -88,16 +93,17 @@ class Shard:
         self._data = buffers[-1]
         self._num_samples = len(offsets) - 1
         self.decoder = decoder
-        self._read = decoder.read
         self._decode_rows = decoder.decode_rows
         self._rows: Rows | None = None
-        self._first = int(offsets[0])
-        self._row_bytes = decoder.row_bytes
+        first, count = int(offsets[0]), self._num_samples
         if decoder.row_bytes:
             # Offsets were checked to be one row apart.
-            shape = self._num_samples, decoder.row_bytes
-            rows: Any = np.frombuffer(self._data, np.uint8, prod(shape), int(offsets[0]))
+            shape = count, decoder.row_bytes
+            rows: Any = np.frombuffer(self._data, np.uint8, prod(shape), first)
             self._rows = Rows.of(rows.reshape(shape))
+        # Nothing in it leads back here, or a shard that nobody uses would stay mapped until the garbage collector comes.
+        outside, failed = partial(_no_sample, path, count), partial(_explain, path, self._data)
+        self.get: ReadSample = decoder.bind(SampleTable(self._data, self._table, first, count, outside, failed))
 
     def __len__(self) -> int:
         return max(self._num_samples, 0)
@@ -112,32 +118,6 @@ class Shard:
         """Bytes of the files that are mapped."""
         return sum(map(len, self._buffers))
 
-    def get(self, sample_id: int) -> dict[str, Any]:
-        """Decode a sample.
-
-        Args:
-            sample_id: From 0 up to, not including, the number of samples.
-
-        Returns:
-            Its columns. Values own their memory: they outlive the shard.
-
-        Raises:
-            IndexError: There is no such sample.
-            ShardFormatError: Its bytes are not what its columns say.
-            ValueError: The shard is closed.
-        """
-        if not 0 <= sample_id < self._num_samples:
-            self._no_sample(sample_id)
-        try:
-            row = self._row_bytes
-            if row:
-                begin = self._first + sample_id * row
-                return self._read(self._data, begin, begin + row)
-            begin, end = _PAIR.unpack_from(self._table, 4 + 4 * sample_id)
-            return self._read(self._data, begin, end)
-        except Exception as error:
-            self._explain(sample_id, error)
-
     def sample_bytes(self, sample_id: int) -> bytes:
         """Return a sample as it is stored.
 
@@ -146,8 +126,8 @@ class Shard:
             ValueError: The shard is closed.
         """
         if not 0 <= sample_id < self._num_samples:
-            self._no_sample(sample_id)
-        begin, end = _PAIR.unpack_from(self._table, 4 + 4 * sample_id)
+            _no_sample(self._path, self._num_samples, sample_id)
+        begin, end = OFFSETS.unpack_from(self._table, 4 + 4 * sample_id)
         return self._data[begin:end]
 
     def get_many(self, sample_ids: ArrayLike) -> list[dict[str, Any]]:
@@ -171,7 +151,7 @@ class Shard:
             return [self.get(sample_id) for sample_id in ids.tolist()]
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= self._num_samples:
-            self._no_sample(low if low < 0 else high)
+            _no_sample(self._path, self._num_samples, low if low < 0 else high)
         return self._decode_rows(rows.array[ids])
 
     @property
@@ -184,21 +164,24 @@ class Shard:
         self._rows = None
         self._table = self._data = b""
         self._num_samples = -1
+        self.get = partial(_no_sample, self._path, -1)
         buffers, self._buffers = self._buffers, []
         for buffer in buffers:
             _unmap(buffer)
 
-    def _no_sample(self, sample_id: int) -> NoReturn:
-        if self._num_samples < 0:
-            raise ValueError(f"Shard {self._path} is closed.")
-        raise IndexError(f"No sample {sample_id}: shard {self._path} has {self._num_samples} samples.")
 
-    def _explain(self, sample_id: int, error: Exception) -> NoReturn:
-        if isinstance(error, (MissingDependencyError, UnknownNameError, MemoryError)):
-            raise error
-        if not self._buffers:
-            raise ValueError(f"Shard {self._path} is closed.") from error
-        raise ShardFormatError(f"Shard {self._path}, sample {sample_id}: {type(error).__name__}: {error}") from error
+def _no_sample(path: str, num_samples: int, sample_id: int) -> NoReturn:
+    if num_samples < 0:
+        raise ValueError(f"Shard {path} is closed.")
+    raise IndexError(f"No sample {sample_id}: shard {path} has {num_samples} samples.")
+
+
+def _explain(path: str, data: Buffer, sample_id: int, error: Exception) -> NoReturn:
+    if isinstance(error, (MissingDependencyError, UnknownNameError, MemoryError)):
+        raise error
+    if isinstance(data, mmap.mmap) and data.closed:
+        raise ValueError(f"Shard {path} is closed.") from error
+    raise ShardFormatError(f"Shard {path}, sample {sample_id}: {type(error).__name__}: {error}") from error
 
 
 def _map(path: str, file: FileInfo, directory: str) -> Buffer:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from torch.autograd import _profiler_enabled  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+from torch.utils.data.dataloader import _SingleProcessDataLoaderIter  # pyright: ignore[reportPrivateUsage]
+
 from streaming.dataset.dataset import StreamingDataset
 from streaming.loader.collate import DefaultCollator
 
-__all__ = ["as_batches", "as_it_is", "may_batch"]
+__all__ = ["BatchIterator", "as_batches", "as_it_is", "may_batch"]
 
 
 def may_batch(dataset: StreamingDataset) -> bool:
@@ -44,3 +47,17 @@ def _batching(kind: type[StreamingDataset]) -> type[StreamingDataset]:
 def as_it_is(batch: Any) -> Any:
     """Collate nothing."""
     return batch
+
+
+class BatchIterator(_SingleProcessDataLoaderIter):
+    """What iterates batches in this process: PyTorch's own, which marks each batch for a profiler only if there is one.
+
+    The mark costs as much as a fifth of a batch of 256 rows of 4 KiB.
+    """
+
+    def __next__(self) -> Any:
+        if _profiler_enabled() or self._IterableDataset_len_called is not None:
+            return super().__next__()
+        batch = self._next_data()
+        self._num_yielded += 1
+        return batch

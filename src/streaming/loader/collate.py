@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.gather import fixed_rows, get_many
+from streaming.cache.gather import get_many
+from streaming.cache.rows import FoundRows
 from streaming.core.world import in_worker
-from streaming.format.rows import Rows, gather_rows
 from streaming.format.sample import FixedColumn, SampleDecoder
 from streaming.loader.handover import Handover
 from streaming.loader.packing import Packer
@@ -58,11 +58,11 @@ class DefaultCollator:
 
     def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
         """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
-        fixed = fixed_rows(cache, shards)
-        targets = None if fixed is None else self._targets(fixed[0])
-        if fixed is None or targets is None:
+        rows = cache.find_rows(shards)
+        targets = None if rows is None else self._targets(rows.decoder)
+        if rows is None or targets is None:
             return self.of_samples(get_many(cache, shards, indexes))
-        return _gather(fixed[1], shards, indexes, targets, self._handover)
+        return _gather(rows, indexes, targets, self._handover)
 
     def of_samples(self, samples: list[Any]) -> Any:
         """Return the batch of samples."""
@@ -119,13 +119,11 @@ def _ask(decoder: SampleDecoder) -> list[_Target] | None:
     return targets
 
 
-def _gather(
-    rows: dict[int, Rows], shards: Ints, indexes: Ints, targets: list[_Target], handover: Handover | None
-) -> Any:
-    count = len(shards)
+def _gather(rows: FoundRows, indexes: Ints, targets: list[_Target], handover: Handover | None) -> Any:
+    count = len(indexes)
     is_one = len(targets) == 1 and not targets[0].converts
     if not in_worker():
-        block = gather_rows(rows, shards, indexes)
+        block = rows.gather(indexes)
         if is_one:
             return {targets[0].column.name: torch.from_numpy(_values(block, targets[0].column))}
         batch: Any = {}
@@ -139,9 +137,9 @@ def _gather(
     batch = packer.finish(places)
     arrays: list[Any] = [batch.array(places[t.column.name]) for t in targets]
     if is_one:
-        gather_rows(rows, shards, indexes, arrays[0].reshape(count, -1).view(np.uint8))
+        rows.gather(indexes, arrays[0].reshape(count, -1).view(np.uint8))
         return batch
-    block = gather_rows(rows, shards, indexes)
+    block = rows.gather(indexes)
     for target, array in zip(targets, arrays, strict=True):
         np.copyto(array, _values(block, target.column), casting="unsafe")
     return batch

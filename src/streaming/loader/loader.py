@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.wrappers import is_read_ahead
-from streaming.loader.batched import as_batches, as_it_is, may_batch
+from streaming.loader.batched import BatchIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.handover import Handover
 from streaming.loader.packing import unpack
@@ -53,14 +53,16 @@ class StreamingDataLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
-        self.num_samples_yielded = 0
-        early = not is_read_ahead()
+        self.num_samples_yielded = count = 0
+        late = is_read_ahead()
         for packed in super().__iter__():
             batch = unpack(packed)
-            size = batch_length(batch)
-            self.num_samples_yielded += size * early
-            yield batch
-            self.num_samples_yielded += size * (not early)
+            count += batch_length(batch)
+            if late:
+                yield batch
+            self.num_samples_yielded = count
+            if not late:
+                yield batch
 
     def _get_iterator(self) -> Any:
         """Begin an iteration: of batches, if the samples are as they are stored and collated as by default."""
@@ -82,6 +84,8 @@ class StreamingDataLoader(DataLoader[Any]):
             drop_last=False,
             collate_fn=as_it_is,
         )
+        if self.num_workers == 0:
+            return BatchIterator(batches)
         iterator = super(StreamingDataLoader, batches)._get_iterator()
         if handover is not None:
             handover.close_workers()
@@ -123,6 +127,8 @@ def batch_length(batch: Any) -> int:
     Raises:
         ConfigError: A mapping without columns.
     """
+    if type(batch) is dict and type(column := next(iter(batch.values()), None)) is Tensor:
+        return column.shape[0]
     # transformers' BatchEncoding and BatchFeature are UserDicts, which are mappings too.
     if isinstance(batch, Mapping):
         for column in batch.values():

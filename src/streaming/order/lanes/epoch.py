@@ -28,7 +28,7 @@ _Ints = NDArray[np.int64]
 _MAX_LANES = 1 << 16
 
 #: Positions worked on at a time: so many that calls cost little, so few that arrays stay in the processor's cache.
-_BLOCK = 8192
+_BLOCK = 16384
 
 
 class LanesEpoch:
