@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import subprocess
+import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import brotli
 import numpy as np
@@ -24,6 +27,7 @@ from streaming.format.compression import (
     is_compression,
     stream_decompressor,
 )
+from streaming.format.compressors import drop_compressors
 
 FAMILIES = ("br", "bz2", "gz", "snappy", "zstd")
 SAMPLE = bytes(range(256)) * 40 + b"the end"
@@ -184,3 +188,47 @@ def test_pieces_give_the_bytes_of_the_whole(algo: str, size: int) -> None:
     data = np.random.default_rng(size).integers(0, 20, size, np.uint8).tobytes()
     pieces = [data[begin : begin + 300_000] for begin in range(0, size, 300_000)]
     assert b"".join(compress_pieces(algo, iter(pieces), size)) == compress(algo, data)
+
+
+FORKS = """
+import os, sys
+from streaming.format.compression import compress
+data = bytes(range(256)) * 8192
+expected = [compress("zstd", data), compress("zstd:5", data)]
+first = os.fork()
+if not first:
+    second = os.fork()
+    assert [compress("zstd", data), compress("zstd:5", data)] == expected
+    if second:
+        assert os.waitpid(second, 0)[1] == 0
+    sys.exit()  # by the whole way out, which frees what there is
+assert os.waitpid(first, 0)[1] == 0
+assert compress("zstd", data) == expected[0]
+print("equal")
+"""
+
+
+def test_a_forked_process_compresses_without_the_threads_of_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "equal\n", done.stderr
+
+
+def test_a_compressor_that_was_given_up_is_not_used_again() -> None:
+    pieces = [bytes([i]) * (1 << 20) for i in range(12)]
+    expected = compress("zstd", b"".join(pieces))
+    for end in (1, 5, 12):
+        broken = compress_pieces("zstd", iter([*pieces[:end], "no bytes"]), 12 << 20)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(TypeError):
+            list(broken)
+        assert b"".join(compress_pieces("zstd", iter(pieces), 12 << 20)) == expected
+
+
+def test_many_threads_compress_at_once() -> None:
+    random = np.random.default_rng(0)
+    datas = [random.integers(0, 40, (1 << 19) + 1000 * i, np.uint8).tobytes() for i in range(12)]
+    expected = [compress(f"zstd:{1 + i % 3}", data) for i, data in enumerate(datas)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            found = pool.map(lambda i: compress(f"zstd:{1 + i % 3}", datas[i]), range(12))
+            assert list(found) == expected
+    drop_compressors()

@@ -17,6 +17,7 @@ import zstandard
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.core.imports import optional_import
 from streaming.format import decoders
+from streaming.format.compressors import borrowed_compressor
 
 __all__ = [
     "StreamDecompressor",
@@ -32,6 +33,8 @@ __all__ = [
 # From this size on, other writers of the format split the input into jobs, as zstd does when it has
 # a worker thread. The bytes are the same whatever the number of threads.
 _ZSTD_JOB_BYTES = 1 << 19
+# Up to this size, putting the pieces together costs less than compressing them one by one.
+_ZSTD_AT_ONCE = 8 << 20
 
 
 def get_compressions() -> set[str]:
@@ -91,11 +94,15 @@ def compress_pieces(algo: str, pieces: Iterable[bytes], size: int) -> Iterator[b
     if family != "zstd" or size <= _ZSTD_JOB_BYTES or size % _ZSTD_JOB_BYTES == 0:
         yield _FAMILIES[family].compress(b"".join(pieces), level)
         return
-    stream = zstandard.ZstdCompressor(level=level, threads=1).compressobj(size=size)
-    for piece in pieces:
-        if out := stream.compress(piece):
-            yield out
-    yield stream.flush()
+    if size <= _ZSTD_AT_ONCE:
+        yield _compress_zstd(b"".join(pieces), level)
+        return
+    with borrowed_compressor(level) as compressor:
+        stream = compressor.compressobj(size=size)
+        for piece in pieces:
+            if out := stream.compress(piece):
+                yield out
+        yield stream.flush()
 
 
 def decompress(algo: str | None, data: bytes, max_bytes: int | None = None) -> bytes:
@@ -209,8 +216,10 @@ def _compress_snappy(data: bytes, _level: int) -> bytes:
 
 
 def _compress_zstd(data: bytes, level: int) -> bytes:
-    threads = int(len(data) > _ZSTD_JOB_BYTES)
-    return zstandard.ZstdCompressor(level=level, threads=threads).compress(data)
+    if len(data) <= _ZSTD_JOB_BYTES:
+        return zstandard.ZstdCompressor(level=level).compress(data)
+    with borrowed_compressor(level) as compressor:
+        return compressor.compress(data)
 
 
 _FAMILIES = {

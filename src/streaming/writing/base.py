@@ -86,7 +86,7 @@ class Base:
                 f"The dataset at {target!r} was changed by another writer while this one appended to it; its index was "
                 "left as that writer made it. Append again."
             )
-        target.write(INDEX_NAME, [dump_index([*self.entries, *entries])])
+        target.write(INDEX_NAME, [[dump_index([*self.entries, *entries])]])
         target.upload(INDEX_NAME)
 
 

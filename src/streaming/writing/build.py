@@ -13,6 +13,12 @@ __all__ = ["Content", "build_shard"]
 
 #: What is put together at a time: so much that calls cost little, so little that it stays in the processor's cache.
 _CHUNK = 1 << 20
+#: What is put together to be compressed. Each such step ends with waiting for the interpreter, which the thread that encodes
+#: samples gives up only now and then; so there are few.
+_CHUNK_TO_COMPRESS = 8 << 20
+#: Pieces of this size and more are written as they are, so many at a time: what is free then is used again while it is in
+#: a cache.
+_LARGE_PIECE, _MOST_PIECES = 1 << 10, 256
 
 
 class Content:
@@ -31,18 +37,32 @@ class Content:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield all bytes, about a megabyte at a time."""
-        step = max(1, _CHUNK * len(self._pieces) // max(self._size, 1))
+        step = self._step(_CHUNK)
         for begin in range(0, len(self._pieces), step):
             yield b"".join(self._pieces[begin : begin + step])
 
-    def drain(self) -> Iterator[bytes]:
-        """Yield all bytes like iteration does, for the last time: each piece's memory is free once it was given out."""
-        step = max(1, _CHUNK * len(self._pieces) // max(self._size, 1))
+    def drain(self, chunk: int = _CHUNK) -> Iterator[bytes]:
+        """Yield all bytes for the last time, about ``chunk`` at a time: a piece's memory is free once it was given out."""
+        for pieces in self._drained(self._step(chunk)):
+            yield b"".join(pieces)
+
+    def drain_groups(self) -> Iterator[list[bytes]]:
+        """Yield all bytes for the last time, in groups of pieces that can be written at once."""
+        if self._size >= _LARGE_PIECE * len(self._pieces):
+            yield from self._drained(_MOST_PIECES)
+        else:
+            yield from ([chunk] for chunk in self.drain())
+
+    def _step(self, chunk: int) -> int:
+        """Return how many pieces make a chunk."""
+        return max(1, chunk * len(self._pieces) // max(self._size, 1))
+
+    def _drained(self, step: int) -> Iterator[list[bytes]]:
         for begin in range(0, len(self._pieces), step):
-            piece = b"".join(self._pieces[begin : begin + step])
-            self._pieces[begin : begin + step] = [b""] * len(self._pieces[begin : begin + step])
-            yield piece
-            del piece
+            pieces = self._pieces[begin : begin + step]
+            self._pieces[begin : begin + step] = [b""] * len(pieces)
+            yield pieces
+            del pieces
 
 
 def build_shard(
@@ -76,8 +96,8 @@ def build_shard(
             entry[f"zip_{role}"] = None
             files[name] = data
         else:
-            # One pass: what is hashed is compressed while it is in the processor's cache.
-            packed = Content(list(compress_pieces(compression, hashers.passing(data.drain()), len(data))))
+            raw = hashers.passing(data.drain(_CHUNK_TO_COMPRESS))
+            packed = Content(list(compress_pieces(compression, raw, len(data))))
             zip_name = f"{name}.{get_compression_extension(compression)}"
             zip_hashers = _Hashers(hashes)
             zip_hashers.take(packed)

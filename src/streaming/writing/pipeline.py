@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from streaming.format.compressors import drop_compressors
 from streaming.writing.base import Base
 from streaming.writing.journal import Finished, Journal, fingerprint
 from streaming.writing.recipe import Piece, Recipe, encode_rows, make_files, pack_rows
@@ -93,6 +94,7 @@ class Pipeline:
                 while self._shards:
                     self._confirm()
         self._publishers.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        drop_compressors()
 
     def add(self, row: Row) -> None:
         """Take a row.

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError
+from streaming.format.compressors import drop_compressors
 from streaming.format.formats import make_shard_encoder
 from streaming.writing.base import Base
 from streaming.writing.build import build_shard
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Writer"]
 
 logger = logging.getLogger(__name__)
+
+_NO_LIMIT = 1 << 62
 
 
 class Writer:
@@ -112,7 +115,9 @@ class Writer:
         self._finished = False
         self._progress = make_progress(options["progress_bar"], str(self._target))
         self.new_samples: list[bytes] = []
-        self.new_shard_size = self.extra_bytes_per_shard
+        self._most_bytes = self.size_limit or _NO_LIMIT
+        # Bytes that the present shard can still take.
+        self._room = self._most_bytes - self.extra_bytes_per_shard
         # Whether there is something to look at before the next sample: a shard that is done, or that all is over.
         self._attention = False
         own = type(self).encode_sample is Writer.encode_sample
@@ -138,6 +143,11 @@ class Writer:
     def shards(self) -> list[dict[str, Any]]:
         """Index entries of the shards that are complete so far, in order."""
         return self._entries
+
+    @property
+    def new_shard_size(self) -> int:
+        """Bytes of the present shard, as held against the size limit."""
+        return self._most_bytes - self._room
 
     def encode_sample(self, sample: Mapping[str, Any]) -> bytes:
         """Return the bytes of one sample.
@@ -165,16 +175,15 @@ class Writer:
             self._check_open()
         encoded = self._encode(sample)
         size = len(encoded) + self.extra_bytes_per_sample
-        full = self.size_limit and self.size_limit < self.new_shard_size + size
-        if full and self.new_samples:
+        if size > self._room and self.new_samples:
             self.flush_shard()
         self.new_samples.append(encoded)
-        self.new_shard_size += size
+        self._room -= size
 
     def flush_shard(self) -> None:
         """End the present shard, if it holds samples, and hand it to the background."""
         samples, self.new_samples = self.new_samples, []
-        self.new_shard_size = self.extra_bytes_per_shard
+        self._room = self._most_bytes - self.extra_bytes_per_shard
         if not samples:
             return
         stem = self._base.stem(len(self._shards) + len(self._entries))
@@ -249,7 +258,7 @@ class Writer:
         try:
             entry, files = build_shard(self._encoder, stem, samples, self.compression, self.hashes)
             for name, data in files.items():
-                self._target.write(name, data.drain())
+                self._target.write(name, data.drain_groups())
                 names.append(name)
             del files
         finally:
@@ -273,5 +282,6 @@ class Writer:
 
     def _close(self) -> None:
         self._executor.shutdown(wait=True)
+        drop_compressors()
         if self._progress is not None:
             self._progress.close()
