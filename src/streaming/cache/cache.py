@@ -62,6 +62,8 @@ class ShardCache:
         counts = [d.index.num_shards for d in self.directories]
         self._first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self._stream_of = np.repeat(np.arange(len(counts)), counts)
+        #: ``bool[S]``, whether a shard is read from where it is, so that there is nothing to fetch ahead of need.
+        self.in_place = np.concatenate([np.empty(0, np.bool_), *(d.in_place for d in self.directories)])
         if limit is not None:
             self._check_limit(limit)
         self.counters = Counters()
@@ -83,7 +85,7 @@ class ShardCache:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration only."""
-        keep = ("directories", "limit", "index_bytes", "counters", "_first", "_stream_of")
+        keep = ("directories", "limit", "index_bytes", "counters", "_first", "_stream_of", "in_place")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

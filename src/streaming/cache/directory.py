@@ -6,16 +6,18 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streaming.cache.config import FetchConfig
 from streaming.cache.fetch import FetchStats, FileJob, cheapest_hash, fetch_file, file_matches
 from streaming.cache.lock import remove_part
 from streaming.cache.table import CacheTable
 from streaming.core.errors import ChecksumError, ShardFormatError
-from streaming.format.index import Index, ShardInfo
+from streaming.format.index import Index
 from streaming.format.shard import Shard, open_shard
 from streaming.storage.store import Store
 
@@ -23,14 +25,6 @@ __all__ = ["ShardDirectory"]
 
 #: How long after its room was reserved a fetch begins at the latest.
 _BEGINS_NS = 5 * 10**9
-
-
-@dataclass
-class _Files:
-    """The files of one shard, as jobs."""
-
-    info: ShardInfo
-    jobs: list[FileJob]
 
 
 class ShardDirectory:
@@ -47,6 +41,7 @@ class ShardDirectory:
 
     def __init__(self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str) -> None:
         self.directory = directory
+        self._prefix = os.path.join(directory, "")
         self.index = index
         self.store = store
         self.config = config
@@ -61,6 +56,15 @@ class ShardDirectory:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the table is mapped again where it is needed."""
         return {**self.__dict__, "_table": None, "_unrecorded": {}}
+
+    @property
+    def in_place(self) -> NDArray[np.bool_]:
+        """``bool[n]``, whether each shard can only be in this directory, raw."""
+        if self.store is not None:
+            return np.zeros(self.index.num_shards, np.bool_)
+        if all(schema.compression is None for schema in self.index.schemas):
+            return np.ones(self.index.num_shards, np.bool_)
+        return self.index.zip_bytes == 0
 
     @property
     def table(self) -> CacheTable | None:
@@ -83,11 +87,10 @@ class ShardDirectory:
             ShardFormatError: A local-only shard contradicts the index.
             ChecksumError: A local-only shard does not have the hash that ``validate_hash`` asks for.
         """
-        files = self._files(shard)
-        if not self._is_verified(shard, files):
+        if not self.is_present(shard):
             return None
         try:
-            opened = open_shard(files.info, self.directory)
+            opened = open_shard(self.index.shard(shard), self.directory)
         except FileNotFoundError:  # evicted by another process just now
             return None
         if self._table is not None:
@@ -95,8 +98,28 @@ class ShardDirectory:
         return opened
 
     def is_present(self, shard: int) -> bool:
-        """Say whether a shard is present and verified."""
-        return self._is_verified(shard, self._files(shard))
+        """Say whether a shard is present and verified: its raw files are those of the index. Verifies once and remembers."""
+        try:
+            stamp = self._stamp(shard)
+        except FileNotFoundError:
+            return False
+        table = self.table
+        known = int(table.verified[shard]) if table is not None else self._unrecorded.get(shard, 0)
+        if known == stamp:
+            return True
+        jobs = self._jobs(shard)
+        if self.store is None:
+            self._verify_in_place(jobs)
+        elif not all(self._matches(job) for job in jobs):
+            return False
+        else:  # who placed a file may have been killed before it removed what it was made from
+            for job in jobs:
+                remove_part(job.path(job.wire) + ".part")
+        if table is not None:
+            table.verified[shard] = stamp
+        else:
+            self._unrecorded[shard] = stamp
+        return True
 
     def fetch(
         self,
@@ -120,7 +143,7 @@ class ShardDirectory:
             ShardUnavailableError: It could not be fetched.
             ChecksumError: Its bytes in the store do not fit the index.
         """
-        files = self._files(shard)
+        jobs = self._jobs(shard)
         table = self.table
         if find_room is None:
             self.reserve(shard, self.max_bytes(shard))
@@ -132,12 +155,12 @@ class ShardDirectory:
                 self.reserve(shard, self.max_bytes(shard))
 
         try:
-            for job in files.jobs:
+            for job in jobs:
                 fetch_file(
                     job,
                     self.store,
                     self.config,
-                    lambda job=job: self._file_verified(shard, job, files),
+                    lambda job=job: self._file_verified(shard, job),
                     sleep,
                     stats,
                     connections,
@@ -148,7 +171,7 @@ class ShardDirectory:
                 table.owned[shard] = self.bytes_on_disk(shard)
             raise
         try:
-            stamp = _stamp(files)
+            stamp = self._stamp(shard)
         except FileNotFoundError:
             return  # another process evicted it just now; whoever reads it next asks again
         if table is not None:
@@ -156,7 +179,7 @@ class ShardDirectory:
                 table.owned[shard] = self.bytes_on_disk(shard)
             table.verified[shard] = stamp
             table.touch(shard)
-            if not self._any_file(files):  # evicted by another process while this one noted that it is there
+            if not self._any_file(shard):  # evicted by another process while this one noted that it is there
                 table.owned[shard] = table.verified[shard] = 0
         else:
             self._unrecorded[shard] = stamp
@@ -164,7 +187,7 @@ class ShardDirectory:
     def reserve(self, shard: int, size: int) -> None:
         """Count a shard that is not there yet as so many bytes, until the real number is known."""
         table = self.table
-        if table is not None and not table.owned[shard] and not self._any_file(self._files(shard)):
+        if table is not None and not table.owned[shard] and not self._any_file(shard):
             table.owned[shard] = size
             table.touch(shard)
 
@@ -177,9 +200,8 @@ class ShardDirectory:
         table = self.table
         if table is None or not table.owned[shard]:
             return 0
-        files = self._files(shard)
-        jobs = files.jobs
-        if not self._any_file(files) and table.access[shard] > time.time_ns() - _BEGINS_NS:
+        jobs = self._jobs(shard)
+        if not self._any_file(shard) and table.access[shard] > time.time_ns() - _BEGINS_NS:
             return 0  # reserved by somebody who is about to fetch it
         if not all(remove_part(job.path(job.wire) + ".part") for job in jobs):
             return 0
@@ -196,7 +218,7 @@ class ShardDirectory:
     def bytes_on_disk(self, shard: int) -> int:
         """Bytes that a shard's files take now, unfinished ones too."""
         total = 0
-        for job in self._files(shard).jobs:
+        for job in self._jobs(shard):
             for info in (job.raw, job.zip):
                 if info is not None:
                     total += _size(job.path(info)) + _size(job.path(info) + ".part")
@@ -206,44 +228,32 @@ class ShardDirectory:
         """Bytes that a shard takes at most: raw and compressed together."""
         return int(self.index.raw_bytes[shard] + self.index.zip_bytes[shard])
 
-    def _files(self, shard: int) -> _Files:
+    def _jobs(self, shard: int) -> list[FileJob]:
         info = self.index.shard(shard)
         zips = info.zip or (None,) * len(info.raw)
-        jobs = [
+        return [
             FileJob(self.directory, raw, zipped, info.schema.compression)
             for raw, zipped in zip(info.raw, zips, strict=True)
         ]
-        return _Files(info, jobs)
 
-    def _any_file(self, files: _Files) -> bool:
-        return any(os.path.exists(job.path(job.raw)) for job in files.jobs)
+    def _any_file(self, shard: int) -> bool:
+        return any(os.path.exists(self._prefix + name) for name in self.index.raw_names(shard))
 
-    def _is_verified(self, shard: int, files: _Files) -> bool:
-        """Whether the raw files are there and are those of the index; verifies once and remembers."""
-        try:
-            stamp = _stamp(files)
-        except FileNotFoundError:
-            return False
-        table = self.table
-        known = int(table.verified[shard]) if table is not None else self._unrecorded.get(shard, 0)
-        if known == stamp:
-            return True
-        if self.store is None:
-            self._verify_in_place(files)
-        elif not all(self._matches(job) for job in files.jobs):
-            return False
-        else:  # who placed a file may have been killed before it removed what it was made from
-            for job in files.jobs:
-                remove_part(job.path(job.wire) + ".part")
-        if table is not None:
-            table.verified[shard] = stamp
-        else:
-            self._unrecorded[shard] = stamp
-        return True
+    def _stamp(self, shard: int) -> int:
+        """Identify the present raw files by size and time; never 0.
 
-    def _verify_in_place(self, files: _Files) -> None:
+        Raises:
+            FileNotFoundError: One is not there.
+        """
+        stamp = 1
+        for name in self.index.raw_names(shard):
+            status = os.stat(self._prefix + name)
+            stamp = (stamp * 1000003 ^ status.st_mtime_ns ^ status.st_size ^ status.st_ino << 20) & (2**62 - 1)
+        return stamp or 1
+
+    def _verify_in_place(self, jobs: list[FileJob]) -> None:
         """Check the user's own files: their sizes, and their hashes if asked for."""
-        for job in files.jobs:
+        for job in jobs:
             algo = self.config.validate_hash
             if algo is not None:
                 algo = cheapest_hash(job.raw, algo)
@@ -256,11 +266,11 @@ class ShardDirectory:
             if algo is not None and not file_matches(path, job.raw, algo):
                 raise ChecksumError(f"Checksum failure: {path} does not have the recorded {algo}.")
 
-    def _file_verified(self, shard: int, job: FileJob, files: _Files) -> bool:
+    def _file_verified(self, shard: int, job: FileJob) -> bool:
         table = self.table
         if table is not None and table.verified[shard]:
             try:
-                if int(table.verified[shard]) == _stamp(files):
+                if int(table.verified[shard]) == self._stamp(shard):
                     return True
             except FileNotFoundError:
                 pass
@@ -269,15 +279,6 @@ class ShardDirectory:
     def _matches(self, job: FileJob) -> bool:
         algo = cheapest_hash(job.raw, None) if job.raw.hashes else None
         return file_matches(job.path(job.raw), job.raw, algo)
-
-
-def _stamp(files: _Files) -> int:
-    """Identify the present raw files by size and time; never 0."""
-    stamp = 1
-    for job in files.jobs:
-        status = os.stat(job.path(job.raw))
-        stamp = (stamp * 1000003 ^ status.st_mtime_ns ^ status.st_size ^ status.st_ino << 20) & (2**62 - 1)
-    return stamp or 1
 
 
 def _size(path: str) -> int:

@@ -69,8 +69,8 @@ class LookAhead:
         self._seen_to = 0
         self._asked: dict[int, Future[bool]] = {}
         self._times: dict[int, int] = {}
-        self._known = np.zeros(cache.num_shards, np.bool_)
-        self._num_unknown = cache.num_shards
+        self._known = cache.in_place.copy()
+        self._num_unknown = int((~self._known).sum())
 
     def advance(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Move the reader to positions ``[begin, end)``, which it reads next.
@@ -82,8 +82,8 @@ class LookAhead:
             StreamingError: A background fetch failed, for these positions or for coming ones.
         """
         if self._cache.at(self._schedule.time(begin)):
-            self._known[:] = False
-            self._num_unknown = len(self._known)
+            self._known = self._cache.in_place.copy()
+            self._num_unknown = int((~self._known).sum())
         self._see_results()
         length = len(self._schedule)
         horizon = max(end, begin + 1 + self._window)

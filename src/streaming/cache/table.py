@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -136,7 +135,7 @@ class Reader:
         self._rows = rows
         self._lock = lock
         self._plan = plan
-        self._name = secrets.randbits(62) + 1
+        self._name = (int.from_bytes(os.urandom(8), "little") >> 2) + 1
         self._row: Any = None
         self._time = 0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import tempfile
 from typing import Any
 
@@ -36,7 +35,7 @@ class AnonymousFile:
     def __init__(self, size: int, purpose: str) -> None:
         self._size = size
         self._purpose = purpose
-        self._token = secrets.token_bytes(_TOKEN)
+        self._token = os.urandom(_TOKEN)
         self._create()
 
     def _create(self) -> None:

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 from streaming.core.world import World
 from streaming.dataset.spanner import Spanner
-from streaming.format.reader import Reader
-from streaming.format.readers import readers_of_index
-from streaming.order.classic.resampling import resample
 from streaming.order.plan import EpochOrder
 from streaming.order.spec import Layout
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from streaming.dataset.ordering import Ordering
     from streaming.dataset.shards import ShardTable
     from streaming.dataset.stream import Stream
+    from streaming.format.reader import Reader
 
 __all__ = ["DatasetDetails"]
 
@@ -70,6 +68,8 @@ class DatasetDetails:
     @property
     def shards(self) -> list[Reader]:
         """A reader of each shard, over all streams. Made at each call: keep the list to use it more than once."""
+        from streaming.format.readers import readers_of_index
+
         return [
             reader
             for stream, directory in zip(self.streams, self._cache.directories, strict=True)
@@ -110,6 +110,8 @@ class DatasetDetails:
             ``int64[U]``, sizes of the runs that are shuffled as units, and ``int64[N]``, the sample id at each place.
         """
         spec = self._ordering.spec(self._epochs.pending(epoch).settings, self._parallel_world())
+        from streaming.order.classic.resampling import resample
+
         units, ids = resample(spec, epoch, stream_id)
         if ids is None:
             ids = np.arange(int(units.sum()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
@@ -15,8 +15,9 @@ from streaming.core.indexing import Array
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.spanner import Spanner
 from streaming.dataset.stream import check_safe
-from streaming.format.reader import Reader
-from streaming.format.readers import readers_of_index
+
+if TYPE_CHECKING:
+    from streaming.format.reader import Reader
 
 __all__ = ["LocalDataset"]
 
@@ -59,6 +60,8 @@ class LocalDataset(Array, Dataset[Any]):
     @property
     def shards(self) -> list[Reader]:
         """A reader of each shard. Made at each call: keep the list to use it more than once."""
+        from streaming.format.readers import readers_of_index
+
         (directory,) = self._cache.directories
         return readers_of_index(directory.index, self.local, self.split)
 

@@ -16,7 +16,6 @@ from streaming.dataset.plans import WorkerPlan
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import check_state, settings_of
 from streaming.dataset.stream import Stream
-from streaming.order.classic.epoch import epoch_ids
 from streaming.order.classic.weights import resolve_weights
 from streaming.order.defaults import (
     DEFAULT_ALGO,
@@ -124,6 +123,8 @@ class Ordering:
         layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
         ids = None
         if is_materialised(spec):
+            from streaming.order.classic.epoch import epoch_ids
+
             ids = shared_ids(self._directory, spec, epoch, lambda: epoch_ids(spec, epoch))
         return EpochOrder(spec, epoch, layout, ids)
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from streaming.core.errors import ConfigError
 from streaming.core.world import World, in_worker, worker_of_process
 from streaming.dataset.state import restored_samples
-from streaming.order.inspect import EpochInspector
 from streaming.order.skips import Skips
 
 if TYPE_CHECKING:
     from streaming.dataset.epochs import Epochs
     from streaming.dataset.ordering import Ordering
     from streaming.dataset.progress import Progress
+    from streaming.order.inspect import EpochInspector
 
 __all__ = ["Resumable"]
 
@@ -162,6 +162,8 @@ class Resumable:
         Raises:
             ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
         """
+        from streaming.order.inspect import EpochInspector
+
         if self.batch_size is None:
             raise ConfigError("batch_size is needed to inspect an epoch: the order of samples depends on it.")
         world = self._parallel_world()

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from streaming.cache.fetch import FetchStats
 from streaming.core.errors import ConfigError
 from streaming.core.world import World
-from streaming.format.reader import Reader
-from streaming.format.readers import readers_of_index
 from streaming.order.classic.weights import resolve_weights
 
 if TYPE_CHECKING:
     from streaming.cache.directory import ShardDirectory
+    from streaming.format.reader import Reader
 
 __all__ = ["StreamDetails"]
 
@@ -148,6 +147,8 @@ class StreamDetails:
             UnsafeTypeError: A column's encoding is unsafe and that is not allowed.
             IndexFormatError: The index is not valid.
         """
+        from streaming.format.readers import readers_of_index
+
         del world
         directory, _ = self.open(allow_unsafe_types)
         return readers_of_index(directory.index, self.local or "", self.split)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import zstandard
-
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.core.imports import optional_import
 from streaming.format import decoders
@@ -217,6 +215,8 @@ def _compress_snappy(data: bytes, _level: int) -> bytes:
 
 def _compress_zstd(data: bytes, level: int) -> bytes:
     if len(data) <= _ZSTD_JOB_BYTES:
+        import zstandard
+
         return zstandard.ZstdCompressor(level=level).compress(data)
     with borrowed_compressor(level) as compressor:
         return compressor.compress(data)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import zstandard
+if TYPE_CHECKING:
+    import zstandard
 
 __all__ = ["borrowed_compressor", "drop_compressors"]
 
@@ -53,7 +55,10 @@ def borrowed_compressor(level: int) -> Iterator[zstandard.ZstdCompressor]:
         compressor = found[1]
     except (StopIteration, ValueError):  # there is none, or another thread took it just now
         pass
-    compressor = compressor or zstandard.ZstdCompressor(level=level, threads=1)
+    if compressor is None:
+        import zstandard
+
+        compressor = zstandard.ZstdCompressor(level=level, threads=1)
     yield compressor
     # One that failed in the middle of its input is not lent again.
     if level <= _HIGHEST_IDLE_LEVEL and len(_idle.compressors) < _MOST_IDLE and not _idle.is_forking:

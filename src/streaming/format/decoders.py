@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import zstandard
-
 from streaming.core.errors import ShardFormatError
 from streaming.core.imports import optional_import
 
@@ -110,6 +108,8 @@ def _step_bzip2(member: Any, data: bytes) -> tuple[bytes, bytes, bool]:
 
 def zstd(_max_bytes: int | None) -> Decoder:
     """Return a decoder of Zstandard frames."""
+    import zstandard
+
     context = zstandard.ZstdDecompressor()
     return _Members(context.decompressobj, _step_zstd, slice_bytes=_SMALL_SLICE)
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Protocol
 
-import xxhash
-
 from streaming.core.errors import UnknownNameError
 
 __all__ = ["Hash", "get_hash", "get_hashes", "is_hash", "new_hash"]
 
-_XXHASHES = {
-    "xxh32": xxhash.xxh32,
-    "xxh64": xxhash.xxh64,
-    "xxh128": xxhash.xxh128,
-    "xxh3_64": xxhash.xxh3_64,
-    "xxh3_128": xxhash.xxh3_128,
-}
+_XXHASHES = frozenset(("xxh32", "xxh64", "xxh128", "xxh3_64", "xxh3_128"))
 
 
 class Hash(Protocol):
@@ -37,7 +29,7 @@ def get_hashes() -> set[str]:
     builtin = {
         name for name in hashlib.algorithms_available if hasattr(hashlib, name) and not name.startswith("shake_")
     }
-    return builtin | set(_XXHASHES)
+    return builtin | _XXHASHES
 
 
 def is_hash(algo: str) -> bool:
@@ -61,7 +53,9 @@ def new_hash(algo: str) -> Hash:
         known = ", ".join(sorted(get_hashes()))
         raise UnknownNameError(f"Unknown hash algorithm {algo!r}. Known: {known}.")
     if algo in _XXHASHES:
-        return _XXHASHES[algo]()
+        import xxhash
+
+        return getattr(xxhash, algo)()
     # The hashes guard against damage; a machine in FIPS mode refuses md5 and sha1 without this.
     return hashlib.new(algo, usedforsecurity=False)
 

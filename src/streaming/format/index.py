@@ -128,6 +128,13 @@ class Index:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def raw_names(self, shard_id: int) -> list[str]:
+        """Return the names of a shard's files as they are read, the meta file before the data file if there are two."""
+        names = [self.raw_data.names[shard_id]]
+        if self.schemas[int(self.schema_ids[shard_id])].is_split:
+            names.insert(0, self.raw_meta.names[shard_id])
+        return names
+
     def shard(self, shard_id: int) -> ShardInfo:
         """Return a shard's entry, made for the occasion.
 

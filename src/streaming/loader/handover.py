@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -65,7 +64,7 @@ class Handover:
     """
 
     def __init__(self, num_workers: int) -> None:
-        self._token = secrets.token_hex(8)
+        self._token = os.urandom(8).hex()
         pairs = [socket.socketpair() for _ in range(num_workers)]
         self._mains = [_MainEnd(main) for main, _ in pairs]
         self._workers = [_WorkerEnd(worker) for _, worker in pairs]

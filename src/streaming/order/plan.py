@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
-from streaming.order.classic.batching import generate_work
-from streaming.order.classic.epoch import ClassicEpoch
 from streaming.order.lanes import VERSION as LANES_VERSION
 from streaming.order.lanes.epoch import LanesEpoch
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
+
+if TYPE_CHECKING:
+    from streaming.order.classic.epoch import ClassicEpoch
 
 __all__ = ["EpochOrder", "WorkerIds", "is_materialised", "order_version", "worker_ids"]
 
@@ -68,6 +69,8 @@ class EpochOrder:
         self.lanes = LanesEpoch(spec, epoch, self.global_batch) if spec.shuffle_algo == _LANES else None
         self._classic: ClassicEpoch | None = None
         if self.lanes is None and spec.batching_method == "random":
+            from streaming.order.classic.epoch import ClassicEpoch
+
             self._classic = ClassicEpoch(spec, epoch, ids)
 
     def for_layout(self, layout: Layout) -> EpochOrder:
@@ -114,6 +117,8 @@ class EpochOrder:
             return self.lanes.worker_ids(layout, node, rank, worker, sample_in_epoch)
         if self._classic is not None:
             return self._classic.worker_ids(layout, node, rank, worker, sample_in_epoch)
+        from streaming.order.classic.batching import generate_work
+
         work = generate_work(self.spec, layout, self.epoch, sample_in_epoch)
         return _Listed(work[node, rank, worker].reshape(-1))
 

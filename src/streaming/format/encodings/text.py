@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streaming.core.errors import ColumnValueError
 from streaming.format.encodings.base import Encoding
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = ["Bytes", "Str", "StrDecimal", "StrFloat", "StrInt"]
 
@@ -72,9 +75,13 @@ class StrDecimal(Encoding):
 
     def encode(self, obj: Decimal) -> bytes:
         """Return the text."""
+        from decimal import Decimal
+
         self._validate(obj, Decimal)
         return str(obj).encode()
 
     def decode(self, data: bytes) -> Decimal:
         """Return the number."""
+        from decimal import Decimal
+
         return Decimal(str(data, "utf-8"))
