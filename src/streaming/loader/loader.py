@@ -75,6 +75,9 @@ class StreamingDataLoader(DataLoader[Any]):
             or self.collate_fn is not default_collate
         ):
             return super()._get_iterator()
+        if self.num_workers:
+            # PyTorch seeds it in each worker: imported here, it takes its time and memory once.
+            import numpy.random  # noqa: F401  # pyright: ignore[reportUnusedImport]
         handover = Handover.for_workers(self.num_workers)
         batches = copy(self)
         batches.__dict__.update(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from streaming.core.errors import ConfigError
@@ -88,7 +87,7 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     )
     if "skip_signature" in login.settings:
         return spec
-    return replace(spec, public=replace(spec, settings={**common, "skip_signature": True}))
+    return spec._replace(public=spec._replace(settings={**common, "skip_signature": True}))
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], place: AzurePlace, account: str) -> str:

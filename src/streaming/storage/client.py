@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import spawn
 from typing import Any
 
@@ -43,9 +43,13 @@ class HelperClient:
 
     Any thread may use it; each request in progress has a channel (a socket) of its own. The helper is started on first
     use, and again if it dies.
+
+    Args:
+        meanwhile: What to do with the client asked for while the helper starts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[ClientSpec, float], None] | None = None) -> None:
+        self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._helper: _Helper | None = None
         atexit.register(self.close)
@@ -100,13 +104,15 @@ class HelperClient:
 
     def _frames(self, request: Any, wait_s: float) -> Iterator[tuple[int, Any]]:
         """Send a request and yield the frames of its answer, the last of which is END or ERROR."""
-        helper = self._running()
+        helper, is_new = self._running()
         kind = wire.REQUEST
         try:
             channel = helper.take()
             try:
                 channel.settimeout(wait_s + _GRACE_S)
                 wire.send(channel, wire.REQUEST, request)
+                if is_new and self._meanwhile is not None:
+                    self._meanwhile(request[1][0], request[2]["stall_s"])
                 while kind not in (wire.END, wire.ERROR):
                     kind, body = wire.receive(channel)
                     yield kind, body
@@ -116,11 +122,13 @@ class HelperClient:
             self._discard(helper)
             raise _HelperDiedError(f"{helper.outcome()} ({error or 'it closed the socket'})") from None
 
-    def _running(self) -> _Helper:
+    def _running(self) -> tuple[_Helper, bool]:
+        """Return the helper, and whether it is just being started."""
         with self._lock:
+            is_new = self._helper is None
             if self._helper is None:
                 self._helper = _Helper()
-            return self._helper
+            return self._helper, is_new
 
     def _discard(self, helper: _Helper) -> None:
         with self._lock:

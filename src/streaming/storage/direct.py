@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,10 +26,12 @@ class Direct:
 
     Args:
         adopt_environ: Build each client with the variables it was described with, not those of this process.
+        built: Clients that are built already, and that nobody has used, by the keys of their specs.
     """
 
-    def __init__(self, adopt_environ: bool = False) -> None:
+    def __init__(self, adopt_environ: bool = False, built: Mapping[bytes, Any] | None = None) -> None:
         self._adopt_environ = adopt_environ
+        self._built = built or {}
         self._condition = threading.Condition()
         self._clients: OrderedDict[bytes, Any] = OrderedDict()
         self._under_way = 0
@@ -120,7 +122,7 @@ class Direct:
             if client is None:
                 if self._adopt_environ:
                     spec.adopt_environ()
-                client = self._clients[key] = spec.build(stall_s)
+                client = self._clients[key] = self._built.get(key) or spec.build(stall_s)
                 if len(self._clients) > _MAX_CLIENTS:
                     self._clients.popitem(last=False)
             self._clients.move_to_end(key)

@@ -17,7 +17,6 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import join, redact_text
 
 __all__ = ["RangeError", "RangeIgnoredError", "WrongRegionError", "failure"]
 
@@ -129,6 +128,8 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     Returns:
         The exception to raise, ``from None``.
     """
+    from streaming.storage.url import join, redact_text
+
     if isinstance(error, StorageError):
         return error
     text = str(error)
@@ -169,6 +170,8 @@ def _kind(error: BaseException, text: str, status: int, code: str) -> Kind:
 
 
 def _reason(error: BaseException, text: str) -> str:
+    from streaming.storage.url import redact_text
+
     for part, reason in _REASONS:
         if part in text:
             return reason

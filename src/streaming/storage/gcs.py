@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from streaming.storage.compatible import compatible_spec
@@ -80,7 +79,7 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
         return by_s3
     public = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", {}, options, hints)
     if login.keys:
-        return replace(by_s3, public=public)
+        return by_s3._replace(public=public)
     settings = {**client_settings(options, endpoint), **login.settings, "bucket": bucket, "prefix": prefix or None}
     if endpoint:
         settings["base_url"] = endpoint

@@ -6,7 +6,6 @@ import configparser
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from streaming.core.errors import ConfigError
@@ -78,7 +77,7 @@ def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
     if not keys:
         return spec
     public = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", {}, options, hints)
-    return replace(spec, public=public)
+    return spec._replace(public=public)
 
 
 def _bucket(url: str) -> tuple[str, str | None, str]:

@@ -7,7 +7,6 @@ asynchronous one ends every request in a thread that needs the interpreter, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from streaming.storage.store import ObjectInfo
@@ -49,6 +48,8 @@ def _put_bytes(client: Any, path: str, data: bytes, part_bytes: int) -> None:
 
 
 def _put_file(client: Any, path: str, source: str, part_bytes: int) -> None:
+    from pathlib import Path
+
     import obstore
 
     obstore.put(client, path, Path(source), chunk_size=part_bytes, max_concurrency=4)

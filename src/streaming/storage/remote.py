@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from streaming.core.errors import (
@@ -210,7 +209,7 @@ class RemoteStore:
     def _find_spec(self) -> ClientSpec:
         spec = self._resolve(self.url, self._options.reveal(), self._is_elsewhere)
         self._public = spec.public
-        return replace(spec, public=None)
+        return spec._replace(public=None)
 
     @staticmethod
     def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:

@@ -8,8 +8,10 @@ not started those threads before it forked. Every other process goes through a h
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from glob import glob
 from typing import Any, Protocol
 
@@ -46,6 +48,7 @@ class _State:
         self.direct: Any = None
         self.helper: Any = None
         self.inherited: list[Any] = []
+        self.built: dict[bytes, Any] = {}
 
     def before_fork(self) -> None:
         self.threads_before_fork = self.inherited_threads or threads_running()
@@ -98,6 +101,17 @@ def threads_running() -> bool:
     return False
 
 
+def build_for_workers(spec: ClientSpec, stall_s: float) -> None:
+    """Build the client that workers will use who are forked from this process, and share its memory.
+
+    Nothing uses it here, so that none of its threads start, and a fork does it no harm.
+    """
+    if sys.platform != "linux" or sys.version_info >= (3, 14) or not spec.is_quick or threads_running():
+        return  # workers are not forked, or cannot use it
+    with suppress(Exception):  # who asks for it is told
+        _state.built[spec.key(stall_s)] = spec.build(stall_s)
+
+
 def executor() -> Executor:
     """Return what runs this process's operations."""
     _state.check_pid()
@@ -106,13 +120,13 @@ def executor() -> Executor:
             if _state.direct is None:
                 from streaming.storage.direct import Direct
 
-                _state.direct = Direct()
+                _state.direct = Direct(built=_state.built)
             return _state.direct
     with _state.lock:
         if _state.helper is None:
             from streaming.storage.client import HelperClient
 
-            _state.helper = HelperClient()
+            _state.helper = HelperClient(meanwhile=build_for_workers)
         return _state.helper
 
 

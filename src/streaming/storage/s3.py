@@ -7,7 +7,6 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -111,7 +110,7 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     if settings.get("skip_signature") or settings.get("request_payer"):
         return spec
     open_to_all = {name: value for name, value in settings.items() if name not in (*login.settings, *_KEYS)}
-    return replace(spec, public=replace(spec, settings={**open_to_all, "skip_signature": True}, write_headers={}))
+    return spec._replace(public=spec._replace(settings={**open_to_all, "skip_signature": True}, write_headers={}))
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["ClientSpec"]
 
 _CONNECT = timedelta(seconds=10)
 _RETRY = timedelta(seconds=30)
+_NONE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, repr=False)
-class ClientSpec:
+class ClientSpec(NamedTuple):
     """A client yet to be built.
+
+    Not a dataclass: to import what makes one takes longer than to build a client, and the helper is waited for.
 
     Attributes:
         url: The store's root, fit to be shown.
@@ -34,10 +35,10 @@ class ClientSpec:
     url: str
     builder: str
     settings: Mapping[str, Any]
-    write_headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    hints: Mapping[str, str] = field(default_factory=dict[str, str])
+    write_headers: Mapping[str, str] = _NONE
+    hints: Mapping[str, str] = _NONE
     env_prefix: str = ""
-    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    environ: Mapping[str, str] = _NONE
     public: ClientSpec | None = None
 
     def __repr__(self) -> str:
@@ -53,7 +54,7 @@ class ClientSpec:
             return self
         options = dict(self.settings.get("client_options", {}))
         options["default_headers"] = {**options.get("default_headers", {}), **self.write_headers}
-        return replace(self, settings={**self.settings, "client_options": options}, write_headers={})
+        return self._replace(settings={**self.settings, "client_options": options}, write_headers={})
 
     def build(self, stall_s: float) -> Any:
         """Build the client. Does not contact anything.
@@ -80,6 +81,11 @@ class ClientSpec:
         module, _, name = self.builder.partition(":")
         build = getattr(import_module(module), name)
         return build(**{**self.settings, "client_options": options, "retry_config": retries})
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it can be built from its settings alone, without signing in anywhere."""
+        return not {"boto3_profile", "credential_provider"} & set(self.settings)
 
     def adopt_environ(self) -> None:
         """Make this process's variables of the same prefix what they were where the spec was made."""

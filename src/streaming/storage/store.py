@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 __all__ = ["ObjectInfo", "Sink", "Store"]
 
@@ -12,8 +11,7 @@ Sink = Callable[[Any], None]
 """Takes each run of new bytes, as ``bytes`` or a ``memoryview``."""
 
 
-@dataclass(frozen=True)
-class ObjectInfo:
+class ObjectInfo(NamedTuple):
     """An object in a store.
 
     Attributes:
