@@ -137,6 +137,38 @@ def test_the_client_started_by_others_is_noticed(s3: S3Server, bucket: str) -> N
     assert out == "b'1'\nparent\n"
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info >= (3, 14), reason="where workers are not forked, they build their own"
+)
+def test_workers_use_the_client_that_was_built_before_they_were_forked(bucket: str) -> None:
+    out = run_program(
+        """
+        import os, sys
+        from streaming.storage import runtime
+        from streaming.storage.registry import open_store
+        from streaming.storage.spec import ClientSpec
+        store = open_store(sys.argv[1])
+        store.check_writable()
+        store.put("x", b"1")
+        assert not runtime.threads_running()
+        (built,) = runtime._state.built.values()
+        children = []
+        for _ in range(4):
+            children.append(os.fork())
+            if not children[-1]:
+                runtime.declare_worker()
+                ClientSpec.build = None
+                assert store.get("x") == b"1"
+                (client,) = runtime._state.direct._clients.values()
+                os._exit(client is not built)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+        print(store.get("x"), flush=True)
+        """,
+        bucket,
+    )
+    assert out == "b'1'\n"
+
+
 def test_few_threads_in_a_worker(s3: S3Server, bucket: str) -> None:
     out = run_program(
         """
