@@ -284,6 +284,24 @@ def test_values_outlive_their_shards(tmp_path: Path) -> None:
         assert np.array_equal(batches[i // 5]["x"][i % 5].numpy(), expected)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("damage", ["text", "size"])
+def test_a_damaged_sample_is_named(tmp_path: Path, damage: str, workers: int) -> None:
+    path = Path(write(tmp_path, {"x": "str", "n": "int"}))
+    dataset = open_dataset(str(path), shuffle=False)
+    shard = path / "shard.00000.mds"
+    data = bytearray(shard.read_bytes())
+    begin = int.from_bytes(data[4 + 4 * 7 : 8 + 4 * 7], "little")
+    at = begin + (12 if damage == "text" else 0)  # after the size of the text and the number comes the text
+    data[at] ^= 255
+    shard.write_bytes(data)
+    os.utime(shard, ns=(1, 1))
+    loader = StreamingDataLoader(dataset, batch_size=5, num_workers=workers)
+    with pytest.raises(Exception, match=r"shard\.00000\.mds, sample 7: ") as raised:
+        list(loader)
+    assert "ShardFormatError" in type(raised.value).__name__ + str(raised.value)
+
+
 GROWTH = """
 import gc, os, sys
 from streaming import StreamingDataLoader, StreamingDataset

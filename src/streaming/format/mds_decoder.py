@@ -21,7 +21,15 @@ from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding, RowsEncoding, decodes_many, element_of
 from streaming.format.encodings.scalar import Int, number_of
 from streaming.format.encodings.text import Bytes, Str
-from streaming.format.sample import OFFSETS, FixedColumn, ReadSample, SampleDecoder, SampleTable
+from streaming.format.sample import (
+    OFFSETS,
+    Columns,
+    FixedColumn,
+    ListedColumn,
+    ReadSample,
+    SampleDecoder,
+    SampleTable,
+)
 from streaming.format.schema import Schema
 
 __all__ = ["compile_decoder"]
@@ -48,7 +56,8 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
     fixed_bytes = sum(size for size in sizes if size is not None)
     read, bind = _compile(names, coders, sizes)
     if None in sizes:
-        return SampleDecoder(read, bind, fixed_bytes + 4 * sizes.count(None))
+        listed = _compile_columns(names, coders, sizes)
+        return SampleDecoder(read, bind, fixed_bytes + 4 * sizes.count(None), listed=listed)
     ends = list(accumulate((size or 0 for size in sizes), initial=0))
     parts = [slice(begin, end) for begin, end in pairwise(ends)]
     return SampleDecoder(
@@ -90,6 +99,43 @@ def _compile(
     return known["read"], known["bind"]
 
 
+def _compile_columns(names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None]) -> Columns | None:
+    """Write the function that reads many samples by their columns, if it is known of each what it holds."""
+    columns = [_listed(name, coder, size) for name, coder, size in zip(names, coders, sizes, strict=True)]
+    known = [column for column in columns if column is not None]
+    if len(known) < len(columns):
+        return None
+    body = _Body(names, coders, sizes, by_column=True)
+    every = range(len(names))
+    source = [
+        "def read(places, shards, indexes):",
+        *(f"    column{i} = []; add{i} = column{i}.append" for i in every),
+        "    for shard, index in zip(shards, indexes):",
+        "        place = places[shard]",
+        "        buffer = place.data",
+        "        if not 0 <= index < place.count: raise IndexError(index)",
+        "        begin, end = offsets(place.table, 4 + 4 * index); at = begin",
+        *(f"        {line}" for line in body.lines),
+        f"        if at + {body.at} != end: raise wrong_size(end - begin, at + {body.at} - begin)",
+        *(f"        add{i}(value{i})" for i in every),
+        f"    return [{', '.join(f'column{i}' for i in every)}]",
+    ]
+    exec("\n".join(source), body.known)
+    return Columns(tuple(known), body.known["read"])
+
+
+def _listed(name: str, coder: Encoding, size: int | None) -> ListedColumn | None:
+    if type(coder) in (Bytes, Str):
+        return ListedColumn(name)
+    element = element_of(coder) if size is not None and size == coder.size else None
+    if element is None:
+        return None
+    dtype, shape = element
+    if number_of(coder) is not None:
+        return ListedColumn(name, dtype)
+    return ListedColumn(name, dtype, shape) if type(coder) is NDArrayEncoding else None
+
+
 class _Body:
     """The lines that read a sample from ``buffer``, beginning at ``at``.
 
@@ -97,6 +143,7 @@ class _Body:
         names: Names of the columns.
         coders: Their encodings.
         sizes: Bytes of each column where that is fixed, else ``None``.
+        by_column: Whether numbers are read as Python's, and arrays as their bytes, to be converted together.
 
     Attributes:
         lines: Statements. Afterwards, ``at`` is where the last column begins that has one of varying size before it.
@@ -105,7 +152,10 @@ class _Body:
         known: What the names in them mean.
     """
 
-    def __init__(self, names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None]) -> None:
+    def __init__(
+        self, names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None], by_column: bool = False
+    ) -> None:
+        self._by_column = by_column
         self.known: dict[str, Any] = {
             "wrong_size": _wrong_size,
             "frombuffer": np.frombuffer,
@@ -122,7 +172,7 @@ class _Body:
             name, coder, size = columns[i]
             number = number_of(coder) if size == coder.size else None
             alike = _alike(coders, i) if number is not None else 1
-            alike = alike if alike >= _MANY_ALIKE else 1
+            alike = alike if alike >= _MANY_ALIKE and not by_column else 1
             if alike > 1:
                 self._read_run(run)
                 found = [f"value{j}" for j in range(i, i + alike)]
@@ -164,7 +214,9 @@ class _Body:
             self.lines.append(f"at += {self.at}")
             self.at, begin = 0, "at"
         end = f"at + size{i}" if size is None else f"at + {self.at + size}"
-        self.lines.append(f"value{i} = {_expression(coder, size, i).format(data=f'buffer[{begin} : {end}]')}")
+        is_bytes = self._by_column and type(coder) is NDArrayEncoding
+        expression = "{data}" if is_bytes else _expression(coder, size, i)
+        self.lines.append(f"value{i} = {expression.format(data=f'buffer[{begin} : {end}]')}")
         if size is None:
             self.lines.append(f"at += size{i}")
         else:

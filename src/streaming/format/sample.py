@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NoReturn
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OFFSETS", "FixedColumn", "ReadSample", "SampleDecoder", "SampleTable"]
+__all__ = ["OFFSETS", "Columns", "FixedColumn", "ListedColumn", "ReadSample", "SampleDecoder", "SampleTable"]
 
 #: Where a sample begins and ends.
 OFFSETS = Struct("<2I")
@@ -58,6 +58,35 @@ class FixedColumn:
 
 
 @dataclass(frozen=True)
+class ListedColumn:
+    """A column as :attr:`Columns.read` lists it.
+
+    Args:
+        name: Of the column.
+        dtype: Of what a value holds; ``None`` where the list has the values themselves: ``bytes``, or ``str``.
+        shape: Of a value, where the list has its elements' bytes; ``None`` where it has numbers of Python's.
+    """
+
+    name: str
+    dtype: np.dtype[Any] | None = None
+    shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How many samples are read at once, column by column, where their sizes vary.
+
+    Args:
+        columns: All columns, in order.
+        read: From the samples of shards, by number; the shard of each of ``k`` samples; and its index there: to a list of
+            ``k`` for each column. Raises if something does not add up, or there is no such sample.
+    """
+
+    columns: tuple[ListedColumn, ...]
+    read: Callable[[Mapping[int, SampleTable], Sequence[int], Sequence[int]], list[list[Any]]]
+
+
+@dataclass(frozen=True)
 class SampleDecoder:
     """How samples of one schema are read.
 
@@ -71,6 +100,7 @@ class SampleDecoder:
         decode_rows: From ``uint8[k, row_bytes]``, which it may keep, to ``k`` samples at once;
             ``None`` if they can only be decoded one by one.
         columns: All columns, in order, if all are of this kind.
+        listed: How many samples are read by their columns, if that is another way.
     """
 
     read: Callable[[Any, int, int], dict[str, Any]]
@@ -79,6 +109,7 @@ class SampleDecoder:
     row_bytes: int | None = None
     decode_rows: Callable[[NDArray[np.uint8]], list[dict[str, Any]]] | None = None
     columns: tuple[FixedColumn, ...] | None = None
+    listed: Columns | None = None
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """Return the columns of a sample by its bytes."""

@@ -7,6 +7,7 @@ import mmap
 import os
 import stat
 import sys
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any, NoReturn
@@ -75,6 +76,7 @@ class Shard:
 
     Attributes:
         decoder: How a sample is read.
+        samples: Where its samples are.
         get: Decodes a sample, by its index from 0 up to, not including, the number of samples. Returns its columns, whose
             values own their memory: they outlive the shard. Raises ``IndexError`` if there is no such sample,
             ``ShardFormatError`` if its bytes are not what its columns say, ``ValueError`` once the shard is closed.
@@ -103,7 +105,8 @@ class Shard:
             self._rows = Rows.of(rows.reshape(shape))
         # Nothing in it leads back here, or a shard that nobody uses would stay mapped until the garbage collector comes.
         outside, failed = partial(_no_sample, path, count), partial(_explain, path, self._data)
-        self.get: ReadSample = decoder.bind(SampleTable(self._data, self._table, first, count, outside, failed))
+        self.samples = SampleTable(self._data, self._table, first, count, outside, failed)
+        self.get: ReadSample = decoder.bind(self.samples)
 
     def __len__(self) -> int:
         return max(self._num_samples, 0)
@@ -165,6 +168,7 @@ class Shard:
         self._table = self._data = b""
         self._num_samples = -1
         self.get = partial(_no_sample, self._path, -1)
+        self.samples = replace(self.samples, data=b"", table=b"", count=-1)
         buffers, self._buffers = self._buffers, []
         for buffer in buffers:
             _unmap(buffer)

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.gather import get_many
+from streaming.cache.gather import get_columns, get_many
 from streaming.cache.rows import FoundRows
 from streaming.core.world import in_worker
-from streaming.format.sample import FixedColumn, SampleDecoder
+from streaming.format.sample import FixedColumn, ListedColumn, SampleDecoder
 from streaming.loader.handover import Handover
 from streaming.loader.packing import Packer
 
@@ -51,37 +51,61 @@ class DefaultCollator:
         self.drop_last = drop_last
         self._handover = handover
         self._known: tuple[SampleDecoder, list[_Target] | None] | None = None
+        self._known_listed: tuple[tuple[ListedColumn, ...], list[np.dtype[Any] | None] | None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the settings."""
-        return {**self.__dict__, "_known": None}
+        return {**self.__dict__, "_known": None, "_known_listed": None}
 
     def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
         """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
         rows = cache.find_rows(shards)
         targets = None if rows is None else self._targets(rows.decoder)
-        if rows is None or targets is None:
-            return self.of_samples(get_many(cache, shards, indexes))
-        return _gather(rows, indexes, targets, self._handover)
+        if rows is not None and targets is not None:
+            return _gather(rows, indexes, targets, self._handover)
+        found = get_columns(cache, shards, indexes) if rows is None else None
+        dtypes = None if found is None else self._dtypes(found[0])
+        if found is not None and dtypes is not None:
+            return self._of_columns(*found, dtypes)
+        return self.of_samples(get_many(cache, shards, indexes))
 
     def of_samples(self, samples: list[Any]) -> Any:
         """Return the batch of samples."""
-        packer = Packer(self._handover) if in_worker() else None
         batch: dict[str, Any] = {}
         for name, value in samples[0].items():
             values = [sample[name] for sample in samples]
-            if packer is not None and type(value) in (bytes, str) and packer.takes(values):
-                batch[name] = packer.add_list(values)
-            elif type(value) is np.ndarray and all(v.shape == value.shape and v.dtype == value.dtype for v in values):
+            if type(value) is np.ndarray and all(v.shape == value.shape and v.dtype == value.dtype for v in values):
                 # Of read-only arrays, default_collate warns.
                 batch[name] = torch.from_numpy(np.stack(values))
             else:
                 batch[name] = _numbers(values) if isinstance(value, np.generic) else default_collate(values)
-        if packer is None:
+        return self._packed(batch)
+
+    def _of_columns(
+        self, columns: tuple[ListedColumn, ...], lists: list[list[Any]], dtypes: list[np.dtype[Any] | None]
+    ) -> Any:
+        """Return the batch of samples by their columns, which become tensors of dtypes, or stay lists."""
+        batch: dict[str, Any] = {}
+        for column, values, dtype in zip(columns, lists, dtypes, strict=True):
+            batch[column.name] = values if dtype is None else _tensor(column, values, dtype)
+        return self._packed(batch)
+
+    def _packed(self, batch: dict[str, Any]) -> Any:
+        """Return a batch; in a worker, laid out to be sent."""
+        if not in_worker():
             return batch
-        return packer.finish(
-            {name: packer.add_tensor(value) if type(value) is Tensor else value for name, value in batch.items()}
-        )
+        packer = Packer(self._handover)
+        for name, value in batch.items():
+            if type(value) is Tensor:
+                batch[name] = packer.add_tensor(value)
+            elif type(value) is list and value and type(value[0]) in (bytes, str) and packer.takes(value):
+                batch[name] = packer.add_list(value)
+        return packer.finish(batch)
+
+    def _dtypes(self, columns: tuple[ListedColumn, ...]) -> list[np.dtype[Any] | None] | None:
+        if self._known_listed is None or self._known_listed[0] is not columns:
+            self._known_listed = columns, _ask_listed(columns)
+        return self._known_listed[1]
 
     def _targets(self, decoder: SampleDecoder) -> list[_Target] | None:
         if self._known is None or self._known[0] is not decoder:
@@ -117,6 +141,33 @@ def _ask(decoder: SampleDecoder) -> list[_Target] | None:
             return None
         targets.append(_Target(column, made.numpy().dtype))
     return targets
+
+
+def _ask_listed(columns: tuple[ListedColumn, ...]) -> list[np.dtype[Any] | None] | None:
+    """Find out what ``default_collate`` makes of columns: tensors of a dtype, or lists; ``None`` if it is anything else."""
+    dtypes: list[np.dtype[Any] | None] = []
+    for column in columns:
+        if column.dtype is None:
+            dtypes.append(None)
+            continue
+        value = column.dtype.type(0) if column.shape is None else np.zeros(column.shape, column.dtype)
+        try:
+            made: Any = default_collate([value, value])
+        except Exception:  # the samples themselves will tell
+            return None
+        if type(made) is not Tensor or tuple(made.shape) != (2, *(column.shape or ())):
+            return None
+        dtypes.append(made.numpy().dtype)
+    return dtypes
+
+
+def _tensor(column: ListedColumn, values: list[Any], dtype: np.dtype[Any]) -> Tensor:
+    """Return the tensor of a column."""
+    if column.shape is None:
+        array: Any = np.array(values, column.dtype)
+    else:
+        array = np.frombuffer(bytearray().join(values), column.dtype).reshape(len(values), *column.shape)
+    return torch.from_numpy(array.astype(dtype, copy=False))
 
 
 def _gather(rows: FoundRows, indexes: Ints, targets: list[_Target], handover: Handover | None) -> Any:
