@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PARTS = 5
 
 
 def children(pid: int) -> list[int]:
@@ -76,6 +77,8 @@ def peak_mb() -> float:
 def steady(counts: Iterator[int], seconds: float) -> dict[str, float]:
     """Return microseconds a sample of CPU time and of wall time, after a start that is not counted.
 
+    Time is measured in a few parts, of which the median counts: a moment in which the machine was busy is none.
+
     Args:
         counts: Does some work at each step and tells how many samples it was; endless.
         seconds: Wall time to measure for.
@@ -84,9 +87,13 @@ def steady(counts: Iterator[int], seconds: float) -> dict[str, float]:
     next(counts)
     while time.perf_counter() < warm:
         next(counts)
-    cpu, begin = tree_cpu(), time.perf_counter()
-    count, end = 0, begin + seconds
-    while time.perf_counter() < end:
-        count += next(counts)
-    wall, spent = time.perf_counter() - begin, tree_cpu() - cpu
-    return {"cpu": spent / count * 1e6, "wall": wall / count * 1e6}
+    cpus, walls = [], []
+    for _ in range(PARTS):
+        cpu, begin = tree_cpu(), time.perf_counter()
+        count, end = 0, begin + seconds / PARTS
+        while time.perf_counter() < end:
+            count += next(counts)
+        wall, spent = time.perf_counter() - begin, tree_cpu() - cpu
+        cpus.append(spent / count * 1e6)
+        walls.append(wall / count * 1e6)
+    return {"cpu": sorted(cpus)[PARTS // 2], "wall": sorted(walls)[PARTS // 2]}

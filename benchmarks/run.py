@@ -29,13 +29,14 @@ from typing import Any
 
 import environments
 import report
-from cases import DATA, GROUPS, ROWS, SYSTEMS, Group
+from cases import BOTH, DATA, GROUPS, ROWS, SYSTEMS, Group
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 PREPARE_TIMEOUT_S = 300
 ATTEMPTS = 4
 TOO_LONG = "not done after"
+PEER_ROUNDS = 2
 
 
 def run_child(
@@ -143,7 +144,7 @@ def server(folder: Path) -> Iterator[str]:
 class Run:
     """A run: the Pythons of the systems, the results so far, and the time that is left."""
 
-    def __init__(self, pythons: dict[str, str], quick: bool, rounds: int, minutes: float) -> None:
+    def __init__(self, pythons: dict[str, str], quick: bool, rounds: int | None, minutes: float) -> None:
         self.pythons, self.quick, self.rounds = pythons, quick, rounds
         self.deadline = time.monotonic() + minutes * 60
         self.results: report.Results = {}
@@ -205,8 +206,10 @@ class Run:
                 for name, result in given.items():
                     kept.setdefault(name, []).append(result)
                     self.tell(group, system, name, result)
-                # What fails at times is given another chance at once, and its failures are told.
-                if problem or not any(is_sudden(result) for result in given.values()):
+                # What fails at times is given another chance at once, and its failures are told. So is what hangs, of
+                # what a server may have a part in.
+                failed = [result for result in given.values() if "error" in result]
+                if problem or not any(is_sudden(result) or operations == ["remote"] for result in failed):
                     break
         if "shards" in group.options or group.operations == ("remote",):
             shutil.rmtree(OUT / "scratch" / f"{system}-{group.name}", ignore_errors=True)
@@ -223,17 +226,24 @@ class Run:
     def go(self, groups: list[Group]) -> None:
         """Run all groups, round by round; those that had a round are left out once the time is over."""
         self.prepare(groups)
-        barred = {row.group for row in ROWS if row.bar or row.peer}
         with server(self.data) as self.address:
-            for number in range(self.rounds):
-                print(f"round {number + 1} of {self.rounds}", flush=True)
-                # If time will not do for all of a further round, it does for what has a bar.
-                for group in sorted(groups, key=lambda group: number > 0 and group.name not in barred):
-                    if number >= group.rounds or (number and time.monotonic() > self.deadline):
-                        continue
+            for number in range(max(self.most_rounds(group, "ours") for group in groups)):
+                print(f"round {number + 1}", flush=True)
+                for group in groups:
                     for system in group.systems:
-                        if system in self.pythons and not (number and self.is_hopeless(group, system)):
+                        if system not in self.pythons or number >= self.most_rounds(group, system):
+                            continue
+                        if not number or (time.monotonic() < self.deadline and not self.is_hopeless(group, system)):
                             self.measure(group, system)
+
+    def most_rounds(self, group: Group, system: str) -> int:
+        """Return how often a system runs a group."""
+        most = group.rounds
+        if system not in BOTH and not any(
+            row.peer and row.peer[0] == system for row in ROWS if row.group == group.name
+        ):
+            most = min(most, PEER_ROUNDS)
+        return most if self.rounds is None else min(most, self.rounds)
 
     def is_hopeless(self, group: Group, system: str) -> bool:
         """Say whether a system took too long twice and has never done otherwise, or has no data."""
@@ -264,8 +274,8 @@ def main() -> None:
     parser.add_argument("--only", help="names of cases, or how they begin, with commas between them")
     parser.add_argument("--systems", help=f"of {','.join(SYSTEMS)}")
     parser.add_argument("--list", action="store_true", help="show the cases and the systems that can do them")
-    parser.add_argument("--rounds", type=int, help="runs of each system (default: 3; quick: 1)")
-    parser.add_argument("--minutes", type=float, default=18, help="after this time, only the first round is finished")
+    parser.add_argument("--rounds", type=int, help="most runs of each system (default: 5 of what has a bar; quick: 1)")
+    parser.add_argument("--minutes", type=float, default=40, help="after this time, only the first round is finished")
     args = parser.parse_args()
     groups, systems = choose(args)
     if args.list:
@@ -281,7 +291,7 @@ def main() -> None:
             pythons[system] = python
         else:
             print(f"{system} is left out: {problem}", flush=True)
-    run = Run(pythons, args.quick, args.rounds or (1 if args.quick else 3), args.minutes)
+    run = Run(pythons, args.quick, args.rounds or (1 if args.quick else None), args.minutes)
     try:
         run.go(groups)
     finally:
