@@ -28,7 +28,7 @@ def resolve_index(at: int | np.integer[Any], size: int) -> int:
 
 
 class Array:
-    """Indexing by integer, slice, list, array of integers, or boolean mask."""
+    """Indexing by integer, slice, list, array or tensor of integers, or boolean mask."""
 
     @property
     def size(self) -> int:
@@ -52,8 +52,8 @@ class Array:
 
         Args:
             at: An integer, negative from the end; a slice, with the meaning it has for a list (``[::-1]``
-                reverses); a list or an integer array, nested as deep as the result; or a boolean mask as long
-                as the dataset.
+                reverses); a list or an integer array (or tensor), nested as deep as the result; or a boolean mask as
+                long as the dataset.
 
         Returns:
             The item, or a list (of lists, for nested indexes).
@@ -73,8 +73,8 @@ class Array:
             if all(issubclass(kind, (int, np.integer)) for kind in kinds):
                 return self.get_items(self._resolved(np.array(at, np.int64)))
             return [self[i] for i in at]
-        if isinstance(at, np.ndarray):
-            return self._by_array(at)
+        if hasattr(at, "__array__"):
+            return self._by_array(np.asarray(at))
         raise ConfigError(
             f"Cannot index by {type(at).__name__} ({at!r}); use an integer, a slice, a list, an integer array or a "
             "boolean mask."

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.gather import get_many
 from streaming.core.errors import ConfigError
-from streaming.core.indexing import Array
 from streaming.core.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
+from streaming.dataset.access import RandomAccess
 from streaming.dataset.batches import Collator, iterate_batches
 from streaming.dataset.caching import Cached
 from streaming.dataset.compat import DatasetDetails
@@ -49,7 +45,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset[Any]):
+class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, IterableDataset[Any]):
     """A dataset that is streamed from where it is stored, in an order that does not depend on the hardware.
 
     Iterate it through a ``DataLoader`` (best a :class:`streaming.StreamingDataLoader`, which also checkpoints), or index it
@@ -218,28 +214,11 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         self._progress = Progress()
         self._ranks_of_parent: Ranks | None = None
 
-    _is_direct = True
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Note whether the class brings its own way to get a sample."""
-        super().__init_subclass__(**kwargs)
-        cls._is_direct = cls.get_item is StreamingDataset.get_item
-
     def __getstate__(self) -> dict[str, Any]:
         """Pickle with the rank of this process: a spawned worker cannot look it up in ``torch.distributed``."""
         return {**self.__dict__, "_ranks_of_parent": self._ranks_of_parent or detect_ranks()}
 
     # -- what it holds -------------------------------------------------------------------------
-
-    @property
-    def size(self) -> int:
-        """Number of different samples, however many of them an epoch draws."""
-        return self._table.num_samples
-
-    @property
-    def num_samples(self) -> int:
-        """Number of different samples."""
-        return self._table.num_samples
 
     @property
     def num_shards(self) -> int:
@@ -265,56 +244,6 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
         if name in _TABLE_NAMES and "_table" in self.__dict__:
             return getattr(self._table, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    # -- random access -------------------------------------------------------------------------
-
-    def __getitem__(self, at: Any) -> Any:
-        """Return one sample or a list of them; see :meth:`Array.__getitem__`."""
-        # What it comes to where the shard is open, without the calls in between.
-        if type(at) is int and at >= 0 and self._is_direct:
-            table = self._table
-            number = bisect_right(table.ends_view, at)
-            shard = self._cache.peek(number)
-            if shard is not None:
-                return shard.get(at - table.begins_view[number])
-        return super().__getitem__(at)
-
-    def get_item(self, sample_id: int, retry: int = 7) -> Any:
-        """Return a sample, fetching its shard if need be.
-
-        Args:
-            sample_id: Index in ``[0, size)``.
-            retry: Accepted for compatibility; fetching has its own retries.
-
-        Returns:
-            The sample: a dict of its columns.
-
-        Raises:
-            IndexError: The index is out of range.
-            ShardUnavailableError: Its shard could not be fetched.
-        """
-        del retry
-        if not 0 <= sample_id < self._table.num_samples:
-            raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
-        shard, index = self._table.locate(sample_id)
-        return self._cache.get(shard).get(index)
-
-    def get_items(self, sample_ids: NDArray[np.int64]) -> list[Any]:
-        """Return samples, fetching their shards if need be.
-
-        Args:
-            sample_ids: ``int64[k]``, each in ``[0, size)``.
-
-        Returns:
-            The ``k`` samples.
-
-        Raises:
-            ShardUnavailableError: A shard could not be fetched.
-        """
-        if not self.is_plain() or len(sample_ids) < 2:
-            return super().get_items(sample_ids)
-        shards = self._table.shards_of(sample_ids)
-        return get_many(self._cache, shards, sample_ids - self._table.sample_offset_per_shard[shards])
 
     # -- iteration -----------------------------------------------------------------------------
 
@@ -371,11 +300,6 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, Array, IterableDataset
             self.predownload or 0,
             following,
         )
-
-    @classmethod
-    def is_plain(cls) -> bool:
-        """Say whether samples are served as they are stored, not through a method that a subclass brings."""
-        return cls.__getitem__ is StreamingDataset.__getitem__ and cls._is_direct
 
     def _log_layout(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:

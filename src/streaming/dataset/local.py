@@ -11,7 +11,7 @@ from streaming.cache.cache import ShardCache
 from streaming.cache.config import FetchConfig
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
-from streaming.core.indexing import Array
+from streaming.dataset.access import RandomAccess
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.spanner import Spanner
 from streaming.dataset.stream import check_safe
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalDataset"]
 
 
-class LocalDataset(Array, Dataset[Any]):
+class LocalDataset(RandomAccess, Dataset[Any]):
     """A map-style dataset over shards on local disk. Nothing is downloaded.
 
     Args:
@@ -48,16 +48,6 @@ class LocalDataset(Array, Dataset[Any]):
         self._cache = ShardCache([files], None, index_bytes)
 
     @property
-    def size(self) -> int:
-        """Number of samples."""
-        return self._table.num_samples
-
-    @property
-    def num_samples(self) -> int:
-        """Number of samples."""
-        return self._table.num_samples
-
-    @property
     def shards(self) -> list[Reader]:
         """A reader of each shard. Made at each call: keep the list to use it more than once."""
         from streaming.format.readers import readers_of_index
@@ -69,15 +59,3 @@ class LocalDataset(Array, Dataset[Any]):
     def spanner(self) -> Spanner:
         """From sample ids to shards."""
         return Spanner(self._table.samples_per_shard)
-
-    def get_item(self, sample_id: int) -> Any:
-        """Return the sample at an index in ``[0, size)``.
-
-        Raises:
-            IndexError: The index is out of range.
-            ShardFormatError: The shard's bytes contradict the index.
-        """
-        if not 0 <= sample_id < self._table.num_samples:
-            raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
-        shard, index = self._table.locate(sample_id)
-        return self._cache.get(shard).get(index)

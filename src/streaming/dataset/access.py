@@ -1,0 +1,109 @@
+"""Samples by index: one, or many at once, out of the shards in which they lie."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.cache.cache import ShardCache
+from streaming.cache.gather import get_many
+from streaming.core.indexing import Array
+from streaming.dataset.shards import ShardTable
+
+__all__ = ["RandomAccess"]
+
+
+class RandomAccess(Array):
+    """What datasets of shards have in common: they are indexed like an array.
+
+    A subclass may say what a sample is, by a ``get_item`` or ``__getitem__`` of its own; then each sample goes through it.
+    """
+
+    _table: ShardTable
+    _cache: ShardCache
+    _is_direct = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Note whether the class brings its own way to get a sample."""
+        super().__init_subclass__(**kwargs)
+        cls._is_direct = cls.get_item is RandomAccess.get_item
+
+    @classmethod
+    def is_plain(cls) -> bool:
+        """Say whether samples are served as they are stored, not through a method that a subclass brings."""
+        return cls.__getitem__ is RandomAccess.__getitem__ and cls._is_direct
+
+    @property
+    def size(self) -> int:
+        """Number of different samples, however many of them an epoch draws."""
+        return self._table.num_samples
+
+    @property
+    def num_samples(self) -> int:
+        """Number of different samples."""
+        return self._table.num_samples
+
+    def __getitem__(self, at: Any) -> Any:
+        """Return one sample or a list of them; see :meth:`Array.__getitem__`."""
+        # What it comes to where the shard is open, without the calls in between.
+        if type(at) is int and at >= 0 and self._is_direct:
+            table = self._table
+            number = bisect_right(table.ends_view, at)
+            shard = self._cache.peek(number)
+            if shard is not None:
+                return shard.get(at - table.begins_view[number])
+        return super().__getitem__(at)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Return the samples at a list of indexes: what PyTorch asks a dataset for, where it wants a batch of them.
+
+        Raises:
+            IndexError: An index is outside ``[-size, size)``.
+            ShardUnavailableError: A shard could not be fetched.
+        """
+        if type(self).__getitem__ is not RandomAccess.__getitem__:
+            return [self[index] for index in indices]
+        return super().__getitem__(list(indices))
+
+    def get_item(self, sample_id: int, retry: int = 7) -> Any:
+        """Return a sample, fetching its shard if need be.
+
+        Args:
+            sample_id: Index in ``[0, size)``.
+            retry: Accepted for compatibility; fetching has its own retries.
+
+        Returns:
+            The sample: a dict of its columns.
+
+        Raises:
+            IndexError: The index is out of range.
+            ShardUnavailableError: Its shard could not be fetched.
+            ShardFormatError: The shard's bytes contradict the index.
+        """
+        del retry
+        if not 0 <= sample_id < self._table.num_samples:
+            raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
+        shard, index = self._table.locate(sample_id)
+        return self._cache.get(shard).get(index)
+
+    def get_items(self, sample_ids: NDArray[np.int64]) -> list[Any]:
+        """Return samples, fetching their shards if need be.
+
+        Args:
+            sample_ids: ``int64[k]``, each in ``[0, size)``.
+
+        Returns:
+            The ``k`` samples.
+
+        Raises:
+            ShardUnavailableError: A shard could not be fetched.
+            ShardFormatError: The shard's bytes contradict the index.
+        """
+        if not self.is_plain() or len(sample_ids) < 2:
+            return super().get_items(sample_ids)
+        shards = self._table.shards_of(sample_ids)
+        return get_many(self._cache, shards, sample_ids - self._table.sample_offset_per_shard[shards])
