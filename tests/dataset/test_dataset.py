@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,24 @@ def test_random_access(make_dataset: Make, tmp_path: Path, compression: str | No
     for bad in (300, -301):
         with pytest.raises(IndexError):
             dataset[bad]
+
+
+def test_looking_ahead_over_a_whole_long_epoch(make_dataset: Make, tmp_path: Path) -> None:
+    remote = make_dataset()
+    wide, narrow = (
+        StreamingDataset(
+            remote=remote,
+            local=str(tmp_path / str(predownload)),
+            epoch_size="40m",
+            predownload=predownload,
+            batch_size=4,
+            shuffle=True,
+        )
+        for predownload in (40_000_000, 4)
+    )
+    first = [sample["id"] for sample in islice(wide, 70_000)]
+    assert first == [sample["id"] for sample in islice(narrow, 70_000)]
+    assert len(list((tmp_path / "40000000").glob("shard*.mds"))) == wide.num_shards
 
 
 def test_only_the_shard_that_is_read_is_fetched(make_dataset: Make, tmp_path: Path) -> None:

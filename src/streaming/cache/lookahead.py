@@ -18,6 +18,8 @@ __all__ = ["LookAhead", "Schedule"]
 
 #: Shards at a time that are asked for again when there was no room for them.
 _TRIED_AGAIN = 4
+#: Positions that are looked at ahead in one step, which takes some hundredths of a second then.
+_MOST_AT_ONCE = 1 << 18
 
 
 class Schedule(Protocol):
@@ -87,12 +89,14 @@ class LookAhead:
         self._see_results()
         length = len(self._schedule)
         horizon = max(end, begin + 1 + self._window)
-        if min(horizon, length) > self._seen_to:
+        # All of a wide window at once would keep the reader waiting; it widens as the reader goes on.
+        seen_to = min(horizon, length, max(end, self._seen_to + _MOST_AT_ONCE))
+        if seen_to > self._seen_to:
             if self._num_unknown:
-                _, shards = self._schedule.get(self._seen_to, min(horizon, length))
+                _, shards = self._schedule.get(self._seen_to, seen_to)
                 self._ask(shards, self._schedule, self._seen_to)
-            self._seen_to = min(horizon, length)
-        if horizon > length and self._following is not None:
+            self._seen_to = seen_to
+        if horizon > length == self._seen_to and self._following is not None:
             following, self._following = self._following, None
             self._cache.in_background("following", self._schedule.time(length), lambda _: self._begin(following))
         self._schedule.forget(begin)

@@ -24,6 +24,8 @@ Ints = NDArray[np.int64]
 #: Samples whose order is worked out at a time: few at first, so that reading begins at once, then so many that it costs
 #: little for each.
 _FIRST_BLOCK, _BLOCK = 2048, 16384
+#: Blocks that are kept. Where the look-ahead is farther ahead than this, their order is worked out again to be read.
+_MOST_BLOCKS = 64
 _STEP, _LEAST_STEP = 256, 16
 #: How long whole shards may wait for the first samples, which would otherwise share the bandwidth with them.
 _HEAD_START_S = 0.5
@@ -189,7 +191,12 @@ class _Blocks:
         if end <= stop:
             ids, shards = self._block(first, stop)
             return ids[begin - first : end - first], shards[begin - first : end - first]
-        parts = [self.get(begin, stop), self.get(stop, end)]
+        parts: list[tuple[Ints, Ints]] = []
+        while begin < end:
+            first, stop = _block_at(begin)
+            ids, shards = self._block(first, stop)
+            parts.append((ids[begin - first : end - first], shards[begin - first : end - first]))
+            begin = stop
         return np.concatenate([ids for ids, _ in parts]), np.concatenate([shards for _, shards in parts])
 
     def forget(self, position: int) -> None:
@@ -199,11 +206,14 @@ class _Blocks:
                 del self._blocks[begin]
 
     def _block(self, begin: int, stop: int) -> tuple[Ints, Ints]:
-        block = self._blocks.get(begin)
+        block = self._blocks.pop(begin, None)
         if block is None:
+            if len(self._blocks) >= _MOST_BLOCKS:
+                del self._blocks[next(iter(self._blocks))]
             ids = self._ids.ids(begin, min(stop, self._length))
             shards = np.where(ids >= 0, self._table.shards_of(np.maximum(ids, 0)), -1)
-            block = self._blocks[begin] = stop, ids, shards
+            block = stop, ids, shards
+        self._blocks[begin] = block  # the last, since those that were used last are kept
         return block[1], block[2]
 
 
