@@ -158,7 +158,7 @@ class Row:
 
 def reading_rows() -> list[Row]:
     titles = {
-        "tokens": "tokens, 4 KiB", "text": "text, 1.5 KB", "small": "5 small columns", "images": "image bytes, 27 KB",
+        "tokens": "tokens, 4 KiB", "text": "text, 2.1 KB", "small": "5 small columns", "images": "image bytes, 27 KB",
         "columns": "40 columns", "jpeg": "JPEG, 27 KB, decoded",
     }  # fmt: skip
     operations = {

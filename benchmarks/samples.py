@@ -28,7 +28,7 @@ def tokens(count: int) -> Iterator[dict[str, Any]]:
 
 
 def text(count: int) -> Iterator[dict[str, Any]]:
-    """Documents of 1.5 KB on average, with the word frequencies of a language."""
+    """Documents of 2.1 KB on average, with the word frequencies of a language."""
     random = np.random.default_rng(7)
     words = ["".join(chr(97 + c) for c in random.integers(0, 26, size)) for size in random.integers(2, 11, 5000)]
     ranks = ((random.zipf(1.2, 1 << 20) - 1) % 5000).tolist()
