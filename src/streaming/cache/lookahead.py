@@ -152,7 +152,7 @@ class LookAhead:
         """Ask for what is needed first after the end."""
         schedule = following()
         if schedule is not None and not self._closed:
-            _, shards = schedule.get(0, min(self._window, len(schedule)))
+            _, shards = schedule.get(0, min(self._window, len(schedule), _MOST_AT_ONCE))
             unique, first = distinct(shards)
             for shard, position in zip(unique.tolist(), first.tolist(), strict=True):
                 if shard >= 0 and not self._cache.is_present(shard):
