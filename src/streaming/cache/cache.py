@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
-import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import nullcontext
@@ -26,8 +23,9 @@ from streaming.cache.directory import ShardDirectory
 from streaming.cache.eviction import NOW, Evictor
 from streaming.cache.fetch import FetchStats
 from streaming.cache.needs import Plan
+from streaming.cache.open_shards import OpenShards
 from streaming.cache.pool import UrgentFirst
-from streaming.cache.rows import FoundRows, OpenRows
+from streaming.cache.rows import FoundRows
 from streaming.core.errors import ConfigError, ShardUnavailableError
 from streaming.format.shard import Shard
 
@@ -71,13 +69,9 @@ class ShardCache:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._open: OrderedDict[int, Shard] = OrderedDict()
-        self.peek: Callable[[int], Shard | None] = self._open.get
-        self._num_closed = 0
-        self._open_rows = OpenRows(self.num_shards)
-        self._max_open = _max_open_shards()
+        self._open = OpenShards(self.num_shards)
+        self.peek = self._open.get
         self._pool: UrgentFirst | None = None
-        self._lock = threading.Lock()
         self._fetching: dict[int, FetchStats] = {}
         self._num_threads = _DOWNLOADS
         self._made_evictor: Evictor | None = None
@@ -136,7 +130,7 @@ class ShardCache:
         generation = evictor.generation
         if generation != self._seen_evictions:
             self._seen_evictions = generation
-            self._close_evicted()
+            self._open.drop_those(self._is_evicted)
             return True
         return False
 
@@ -174,7 +168,7 @@ class ShardCache:
             ShardUnavailableError: A shard could not be fetched.
         """
         self._check_process()
-        return self._open_rows.find(shards, self._num_closed, self.get)
+        return self._open.find_rows(shards, self.get)
 
     def _get_slowly(self, shard_id: int) -> Shard:
         self._check_process()
@@ -195,7 +189,7 @@ class ShardCache:
         directory, local = self.locate(shard_id)
         shard = directory.open(local)
         if shard is not None:
-            self._keep_open(shard_id, shard)
+            self._open.add(shard_id, shard)
         return shard
 
     def _wait_for(self, shard_id: int, timeout_s: float) -> None:
@@ -300,9 +294,7 @@ class ShardCache:
             Bytes removed; 0 for one that it did not fetch.
         """
         self._check_process()
-        with self._lock:
-            if self._open.pop(shard_id, None) is not None:
-                self._num_closed += 1
+        self._open.drop(shard_id)
         directory, local = self.locate(shard_id)
         removed = directory.evict(local)
         if removed:
@@ -351,20 +343,9 @@ class ShardCache:
         transfer = directory.max_bytes(local) / 50_000
         return (config.download_retry + 1) * (config.download_timeout + transfer) + 600
 
-    def _keep_open(self, shard_id: int, shard: Shard) -> None:
-        with self._lock:
-            self._open[shard_id] = shard
-            while len(self._open) > self._max_open:
-                self._open.popitem(last=False)
-                self._num_closed += 1
-
-    def _close_evicted(self) -> None:
-        with self._lock:
-            for shard_id in list(self._open):
-                directory, local = self.locate(shard_id)
-                if directory.table is not None and not directory.table.verified[local]:
-                    del self._open[shard_id]
-                    self._num_closed += 1
+    def _is_evicted(self, shard_id: int) -> bool:
+        directory, local = self.locate(shard_id)
+        return directory.table is not None and not directory.table.verified[local]
 
     def _count(self, stats: FetchStats) -> None:
         self.counters.add(
@@ -388,14 +369,4 @@ class ShardCache:
             self._pool = None
         self.leave()
         self._fetching.clear()
-        with self._lock:
-            self._open.clear()
-            self._open_rows = OpenRows(self.num_shards)
-
-
-def _max_open_shards() -> int:
-    """Half of the descriptors this process may have: every open shard takes one or two."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft in (resource.RLIM_INFINITY, -1):
-        return 4096
-    return int(min(4096, max(16, soft // 4)))
+        self._open.clear()

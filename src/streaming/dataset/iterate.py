@@ -187,16 +187,14 @@ class _Blocks:
 
     def get(self, begin: int, end: int) -> tuple[Ints, Ints]:
         """Return ids and shards (-1 for padding) of positions ``[begin, end)``."""
-        first, stop = _block_at(begin)
-        if end <= stop:
-            ids, shards = self._block(first, stop)
-            return ids[begin - first : end - first], shards[begin - first : end - first]
         parts: list[tuple[Ints, Ints]] = []
-        while begin < end:
+        while not parts or begin < end:
             first, stop = _block_at(begin)
             ids, shards = self._block(first, stop)
             parts.append((ids[begin - first : end - first], shards[begin - first : end - first]))
             begin = stop
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate([ids for ids, _ in parts]), np.concatenate([shards for _, shards in parts])
 
     def forget(self, position: int) -> None:
