@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
+from streaming.cache.cache import ShardCache
+from streaming.cache.fetch import FetchStats
 
 from servers import web_server
 
@@ -36,6 +39,22 @@ def test_bytes_and_samples_of_all_workers(make_dataset: Make, tmp_path: Path, st
         assert stats["bytes_fetched"] == sum(path.stat().st_size for path in shards)
     assert stats["retries"] == stats["corrupt"] == stats["evictions"] == stats["substituted_samples"] == 0
     assert stats["cache_usage"] == data.cache_usage > stats["bytes_fetched"]
+
+
+def test_an_epoch_ends_when_all_is_counted(make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = ShardCache._count
+
+    def count_late(self: ShardCache, stats: FetchStats) -> None:
+        time.sleep(0.2)  # as a thread that does not get to run
+        count(self, stats)
+
+    monkeypatch.setattr(ShardCache, "_count", count_late)
+    remote = make_dataset(N)
+    data = StreamingDataset(remote=remote, local=str(tmp_path / "cache"), batch_size=4)
+    for _ in data:
+        time.sleep(0.0005)  # so that each shard is there before it is needed
+    assert data.stats()["samples"] == N
+    assert data.stats()["files_fetched"] == len(list(Path(remote).glob("shard*")))
 
 
 def test_retries_and_damage(make_dataset: Make, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ _DOWNLOADS, _NODE_DOWNLOADS = 8, 64
 _TRIES = 32
 #: How long a reader waits for others' downloads before it passes the limit, and how often it looks.
 _PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.01
+#: How long a fetch may take from when its file has its name to when it is counted, if this process is not kept from running.
+_MOMENT_S = 2.0
 
 
 class ShardCache:
@@ -248,8 +250,8 @@ class ShardCache:
         try:
             return self._fetch(shard_id, deadline, stats)
         finally:
-            self._fetching.pop(shard_id, None)
             self._count(stats)
+            self._fetching.pop(shard_id, None)
 
     def _fetch(self, shard_id: int, deadline: float, stats: FetchStats) -> bool:
         directory, local = self.locate(shard_id)
@@ -264,6 +266,19 @@ class ShardCache:
         if deadline == NOW and self.limit is not None:
             self._open_now(shard_id)
         return True
+
+    def settle(self) -> None:
+        """Wait, a moment at most, until those fetches of this process are counted whose files are there already."""
+        deadline = time.monotonic() + _MOMENT_S
+        for shard_id, stats in list(self._fetching.items()):
+            directory, local = self.locate(shard_id)
+            while (
+                stats.phases.current == "download"
+                and self._fetching.get(shard_id) is stats
+                and directory.has_files(local)
+                and time.monotonic() < deadline
+            ):
+                time.sleep(_LOOK_AGAIN_S / 10)
 
     def _connections(self) -> int:
         """Return how many requests at a time a download may take: its share, of those that are under way now."""

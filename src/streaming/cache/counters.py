@@ -36,6 +36,19 @@ _COLUMN = {name: 1 + i for i, name in enumerate(_NAMES)}
 _ROWS = 256
 
 
+class _Guard:
+    """Held by the thread that counts. A forked process has one of its own, or it might inherit it held."""
+
+    lock = threading.Lock()
+
+    @classmethod
+    def renew(cls) -> None:
+        cls.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_Guard.renew)
+
+
 class Counters:
     """Sums that only grow, in memory that a dataset object shares with its workers.
 
@@ -53,7 +66,6 @@ class Counters:
         self._table = rows.reshape(_ROWS, 1 + len(_NAMES))
         self._row = self._table[0]
         self._pid = 0
-        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Name the memory."""
@@ -70,11 +82,10 @@ class Counters:
         Args:
             **amounts: What to add, by counter.
         """
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()  # a forked process must not inherit one that is held
-            self._row = self._claim()
-            self._pid = os.getpid()
-        with self._lock:
+        with _Guard.lock:
+            if self._pid != os.getpid():
+                self._row = self._claim()
+                self._pid = os.getpid()
             for name, amount in amounts.items():
                 self._row[_COLUMN[name]] += amount
 

@@ -179,7 +179,7 @@ class ShardDirectory:
                 table.owned[shard] = self.bytes_on_disk(shard)
             table.verified[shard] = stamp
             table.touch(shard)
-            if not self._any_file(shard):  # evicted by another process while this one noted that it is there
+            if not self.has_files(shard):  # evicted by another process while this one noted that it is there
                 table.owned[shard] = table.verified[shard] = 0
         else:
             self._unrecorded[shard] = stamp
@@ -187,7 +187,7 @@ class ShardDirectory:
     def reserve(self, shard: int, size: int) -> None:
         """Count a shard that is not there yet as so many bytes, until the real number is known."""
         table = self.table
-        if table is not None and not table.owned[shard] and not self._any_file(shard):
+        if table is not None and not table.owned[shard] and not self.has_files(shard):
             table.owned[shard] = size
             table.touch(shard)
 
@@ -201,7 +201,7 @@ class ShardDirectory:
         if table is None or not table.owned[shard]:
             return 0
         jobs = self._jobs(shard)
-        if not self._any_file(shard) and table.access[shard] > time.time_ns() - _BEGINS_NS:
+        if not self.has_files(shard) and table.access[shard] > time.time_ns() - _BEGINS_NS:
             return 0  # reserved by somebody who is about to fetch it
         if not all(remove_part(job.path(job.wire) + ".part") for job in jobs):
             return 0
@@ -236,7 +236,8 @@ class ShardDirectory:
             for raw, zipped in zip(info.raw, zips, strict=True)
         ]
 
-    def _any_file(self, shard: int) -> bool:
+    def has_files(self, shard: int) -> bool:
+        """Say whether any of a shard's raw files is there, whatever is in it."""
         return any(os.path.exists(self._prefix + name) for name in self.index.raw_names(shard))
 
     def _stamp(self, shard: int) -> int:

@@ -111,6 +111,7 @@ def steps(
             if first is not None and begin + size >= planned.batch_size:
                 first.close()
                 first = None
+        cache.settle()
     finally:
         ahead.close()
         if first is not None:
