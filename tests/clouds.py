@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from hubs import DATABRICKS_TOKEN, HF_TOKEN, databricks_server, hub_server
+from hubs import DATABRICKS_TOKEN, HF_TOKEN, databricks_server, hub_server, oracle_server
 from servers import s3_server
 from sftp import sftp_server
 
@@ -165,6 +165,13 @@ def _oracle(clouds: Clouds) -> Place:
     return Place(f"oci://{bucket}@namespace/some/prefix", env, options)
 
 
+def _oracle_native(clouds: Clouds) -> Place:
+    server = clouds.server(oracle_server)
+    file = server.profile(Path(tempfile.mkdtemp(dir=clouds.server(_scratch))))
+    env = {"OCI_CONFIG_FILE": file, "OCI_ENDPOINT_URL": server.url}
+    return Place(f"oci://{_bucket_name()}@space/some/prefix", env, {"config_file": file, "endpoint": server.url})
+
+
 def _azure(clouds: Clouds) -> tuple[str, str]:
     endpoint, container = clouds.server(azure_server), _bucket_name()
     azure_request("PUT", endpoint, f"/{container}", {"restype": "container"})
@@ -221,6 +228,7 @@ FAMILIES: dict[str, Callable[[Clouds], Place]] = {
     "azure": _azure_blob,
     "azure-dl": _azure_lake,
     "oci": _oracle,
+    "oci-native": _oracle_native,
     "hf": _hugging_face,
     "volumes": lambda clouds: _databricks(clouds, "/Volumes/catalog/schema"),
     "dbfs": lambda clouds: _databricks(clouds, "/data"),

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from servers import LocalServer
 
-__all__ = ["DATABRICKS_TOKEN", "HF_TOKEN", "Databricks", "Hub", "databricks_server", "hub_server"]
+__all__ = [
+    "DATABRICKS_TOKEN",
+    "HF_TOKEN",
+    "Databricks",
+    "Hub",
+    "Oracle",
+    "databricks_server",
+    "hub_server",
+    "oracle_server",
+]
 
 HF_TOKEN = "hf_secret-token"
 DATABRICKS_TOKEN = "dapi-secret-token"
@@ -54,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(200, data if self.command != "HEAD" else b"", Content_Length=str(len(data)), **headers)
             return
         first, _, last = wanted.removeprefix("bytes=").partition("-")
-        start, end = int(first), min(int(last) + 1, len(data))
+        start, end = int(first), min(int(last) + 1 if last else len(data), len(data))
         if start >= len(data):
             self.reply(416)
         else:
@@ -66,8 +81,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         data = self.body()
         self.state.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
-        if self.state.faults:
-            self.reply(self.state.faults.pop(0), b"fault")
+        # A client's look at what the host is may fail without harm.
+        if self.state.faults and not self.path.startswith(("/.well-known/", "/oidc/")):
+            said = str(self.headers) if self.state.echo else "it is so"
+            headers = {"Retry_After": self.state.retry_after} if self.state.retry_after else {}
+            self.json({"error_code": "FAULT", "message": said, "error": said}, self.state.faults.pop(0), **headers)
             return
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -88,17 +106,35 @@ class Hub:
         files: Content by ``kind/owner/name@revision/path``.
         repos: ``kind/owner/name`` of the repositories.
         gated: Those whose terms have to be accepted.
+        buckets: ``owner/name`` of the buckets, whose files are ``buckets/owner/name/path``.
+        commits: What a revision held when it was asked for, by the hash of that.
         requests: Method, path, and headers of each request, by lower-case name.
         faults: Statuses to answer the next requests with.
+        echo: Whether such an answer says what was sent.
+        retry_after: When to come again, in such an answer.
     """
 
     url: str = ""
     elsewhere: str = ""
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     repos: set[str] = field(default_factory=set[str])
+    buckets: set[str] = field(default_factory=set[str])
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict[str, Any])
     gated: set[str] = field(default_factory=set[str])
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[Any])
     faults: list[int] = field(default_factory=list[int])
+    echo: bool = False
+    retry_after: str = ""
+
+    def commit(self, start: str) -> str:
+        """Return the hash of what is at ``kind/owner/name@revision/`` now, and keep it."""
+        revision = start.rstrip("/").rpartition("@")[2]
+        if revision in self.commits:
+            return revision
+        held = {key.removeprefix(start): data for key, data in self.files.items() if key.startswith(start)}
+        sha = hashlib.sha1(repr(sorted(held.items())).encode()).hexdigest()
+        self.commits[sha] = held
+        return sha
 
 
 _LARGE = 10_000
@@ -110,11 +146,15 @@ class _HubHandler(_Handler):
 
     def answer(self, path: str, query: dict[str, str], data: bytes) -> None:
         if path.startswith("/large/"):
-            self.content(self.state.files[path.removeprefix("/large/")])
+            _, _, sha, rest = path.split("/", 3)
+            self.content(self.state.commits[sha][rest] if sha != "bucket" else self.state.files[rest])
             return
         parts = path.strip("/").split("/")
         is_api = parts[0] == "api"
         parts = parts[is_api:]
+        if parts[0] == "buckets":
+            self.bucket("/".join(parts[1:3]), parts[3:])
+            return
         kind = parts.pop(0) if parts[0] in ("datasets", "models", "spaces") else "models"
         repo, rest = f"{kind}/{'/'.join(parts[:2])}", parts[2:]
         if repo not in self.state.repos:
@@ -124,22 +164,57 @@ class _HubHandler(_Handler):
         elif is_api:
             self.api(repo, rest, query, data)
         else:
-            self.resolve(f"{repo}@{rest[1]}/{'/'.join(rest[2:])}")
+            self.resolve(f"{repo}@{rest[1]}/", "/".join(rest[2:]))
 
-    def resolve(self, key: str) -> None:
-        data = self.state.files.get(key)
+    def resolve(self, start: str, path: str) -> None:
+        sha = self.state.commit(start)
+        data = self.state.commits[sha].get(path)
         if data is None:
             self.json({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
-        elif len(data) > _LARGE:
-            size = str(len(data))
-            location = f"{self.state.elsewhere}/large/{key}"
-            self.reply(302, Location=location, X_Linked_Size=size, X_Linked_Etag=f'"{len(data)}"')
         else:
-            self.content(data, ETag=f'"{len(data)}"')
+            self.file(data, f"{sha}/{path}", X_Repo_Commit=sha)
+
+    def file(self, data: bytes, place: str, **headers: str) -> None:
+        etag = f'"{hashlib.sha1(data).hexdigest()}"'
+        if len(data) > _LARGE:
+            location = f"{self.state.elsewhere}/large/{quote(place)}"
+            self.reply(302, Location=location, X_Linked_Size=str(len(data)), X_Linked_Etag=etag, **headers)
+        else:
+            self.content(data, ETag=etag, **headers)
+
+    def bucket(self, name: str, rest: list[str]) -> None:
+        start = f"buckets/{name}/"
+        below = start + unquote("/".join(rest[1:]))
+        if name not in self.state.buckets:
+            self.json({"error": "Bucket not found"}, 404, X_Error_Code="BucketNotFound")
+        elif not rest:
+            self.json(
+                {"id": name, "private": False, "createdAt": "2026-01-01T00:00:00.000Z", "size": 0, "totalFiles": 0}
+            )
+        elif rest[0] == "tree":
+            found = sorted(key for key in self.state.files if key.startswith(below))
+            self.json(
+                [
+                    {
+                        "type": "file",
+                        "path": key.removeprefix(start),
+                        "size": len(self.state.files[key]),
+                        "xetHash": "1",
+                        "mtime": "2026-01-01T00:00:00.000Z",
+                    }
+                    for key in found
+                ]
+            )
+        elif below in self.state.files:
+            self.file(self.state.files[below], f"bucket/{below}")
+        else:
+            self.json({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
 
     def api(self, repo: str, rest: list[str], query: dict[str, str], data: bytes) -> None:
-        if not rest:
-            self.json({"id": repo})
+        if not rest or rest[0] == "revision":
+            self.json(
+                {"id": repo.partition("/")[2], "sha": self.state.commit(f"{repo}@{rest[1] if rest else 'main'}/")}
+            )
         elif rest[0] == "tree":
             self.tree(f"{repo}@{rest[1]}/", "/".join(rest[2:]), int(query.get("cursor", 0)))
         elif self.headers.get("Authorization") != f"Bearer {HF_TOKEN}":
@@ -155,16 +230,16 @@ class _HubHandler(_Handler):
             self.reply(404)
 
     def tree(self, start: str, directory: str, cursor: int) -> None:
-        below = f"{start}{directory}/" if directory else start
-        found = sorted(key for key in self.state.files if key.startswith(below))
+        held = self.state.commits[self.state.commit(start)]
+        found = sorted(key for key in held if not directory or key.startswith(f"{directory}/"))
         if directory and not found:
             self.json({"error": "not found"}, 404, X_Error_Code="EntryNotFound")
             return
-        items: list[dict[str, Any]] = [{"type": "directory", "path": directory or "x", "size": 0}] if not cursor else []
+        items: list[dict[str, Any]] = []
+        if not cursor:
+            items.append({"type": "directory", "path": directory or "x", "size": 0, "oid": "0"})
         for key in found[cursor : cursor + _PAGE]:
-            items.append(
-                {"type": "file", "path": key.removeprefix(start), "size": len(self.state.files[key]), "oid": "1"}
-            )
+            items.append({"type": "file", "path": key, "size": len(held[key]), "oid": "1"})
         headers = {}
         if cursor + _PAGE < len(found):
             target = f"{self.path.partition('?')[0]}?recursive=true&cursor={cursor + _PAGE}"
@@ -180,7 +255,8 @@ class _HubHandler(_Handler):
             elif operation["key"] == "deletedFile" and self.state.files.pop(start + value["path"], None) is None:
                 self.json({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
                 return
-        self.json({"commitOid": "1", "commitUrl": f"{self.state.url}/{start.partition('@')[0]}/commit/1"})
+        sha = self.state.commit(start)
+        self.json({"commitOid": sha, "commitUrl": f"{self.state.url}/{start.partition('@')[0]}/commit/{sha}"})
 
 
 @dataclass
@@ -202,6 +278,8 @@ class Databricks:
     handles: dict[int, tuple[str, bytearray]] = field(default_factory=dict[int, Any])
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[Any])
     faults: list[int] = field(default_factory=list[int])
+    echo: bool = False
+    retry_after: str = ""
 
 
 class _DatabricksHandler(_Handler):
@@ -210,13 +288,18 @@ class _DatabricksHandler(_Handler):
     def answer(self, path: str, query: dict[str, str], data: bytes) -> None:
         state = self.state
         given = self.headers.get("Authorization", "")
-        if path == "/oidc/v1/token":
+        if path == "/.well-known/databricks-config":
+            self.json({"workspace_id": "1", "oidc_endpoint": f"{state.url}/oidc"})
+        elif path == "/oidc/.well-known/oauth-authorization-server":
+            authorize, token = f"{state.url}/oidc/v1/authorize", f"{state.url}/oidc/v1/token"
+            self.json({"authorization_endpoint": authorize, "token_endpoint": token})
+        elif path == "/oidc/v1/token":
             if base64.b64decode(given.removeprefix("Basic ")).decode() != ":".join(CLIENT):
                 self.json({"error": "invalid_client"}, 401)
                 return
             state.made += 1
             state.tokens.add(f"made-{state.made}")
-            self.json({"access_token": f"made-{state.made}", "expires_in": 3600})
+            self.json({"access_token": f"made-{state.made}", "token_type": "Bearer", "expires_in": 3600})
         elif given.removeprefix("Bearer ") not in state.tokens:
             self.json({"error_code": "403", "message": "Invalid access token."}, 403)
         elif path.startswith("/api/2.0/fs/files"):
@@ -324,6 +407,83 @@ class _DatabricksHandler(_Handler):
         self.json({})
 
 
+@dataclass
+class Oracle:
+    """Oracle's own interface to its object storage.
+
+    Attributes:
+        files: Content by ``namespace/bucket/name``.
+        signed: The keys that requests were signed with.
+    """
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    signed: set[str] = field(default_factory=set[str])
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[Any])
+    faults: list[int] = field(default_factory=list[int])
+    echo: bool = False
+    retry_after: str = ""
+
+    def profile(self, folder: Path) -> str:
+        """Write a configuration file whose API key signs; gives its path."""
+        key = folder / "key.pem"
+        if not key.exists():
+            made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            form = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+            key.write_bytes(made.private_bytes(serialization.Encoding.PEM, *form))
+        lines = [
+            "[DEFAULT]",
+            "user=ocid1.user.oc1..a",
+            f"fingerprint={':'.join(['ab'] * 16)}",
+            "tenancy=ocid1.tenancy.oc1..a",
+        ]
+        (folder / "config").write_text("\n".join([*lines, "region=us-ashburn-1", f"key_file={key}", ""]))
+        return str(folder / "config")
+
+
+class _OracleHandler(_Handler):
+    state: Oracle
+
+    def answer(self, path: str, query: dict[str, str], data: bytes) -> None:
+        found = re.search(r'keyId="([^"]*)"', self.headers.get("Authorization", ""))
+        parts = path.split("/", 6)  # '', n, namespace, b, bucket, o, name
+        if found is None:
+            self.json({"code": "NotAuthenticated", "message": "not signed"}, 401)
+            return
+        self.state.signed.add(found[1])
+        if len(parts) < 4:
+            self.json("space")
+        elif parts[4] == "none":
+            self.json({"code": "BucketNotFound", "message": "no such bucket"}, 404)
+        elif len(parts) < 7 and self.command == "GET":
+            self.list(f"{parts[2]}/{parts[4]}/", query)
+        elif len(parts) < 7:
+            self.reply(200)
+        else:
+            self.object(f"{parts[2]}/{parts[4]}/{parts[6]}", data)
+
+    def list(self, start: str, query: dict[str, str]) -> None:
+        below = start + query.get("prefix", "")
+        names = sorted(key.removeprefix(start) for key in self.state.files if key.startswith(below))
+        names = [name for name in names if name >= query.get("start", "")]
+        page = names[:_PAGE]
+        items = [{"name": name, "size": len(self.state.files[start + name]), "etag": "1"} for name in page]
+        self.json({"objects": items, **({"nextStartWith": names[_PAGE]} if len(names) > _PAGE else {})})
+
+    def object(self, key: str, data: bytes) -> None:
+        files = self.state.files
+        if self.command == "PUT":
+            files[key] = data
+            self.reply(200)
+        elif key not in files:
+            self.json({"code": "ObjectNotFound", "message": "no such object"}, 404)
+        elif self.command == "DELETE":
+            del files[key]
+            self.reply(204)
+        else:
+            self.content(files[key], ETag=f"{len(files[key])}")
+
+
 @contextmanager
 def _running(handler: type[_Handler], state: Any) -> Iterator[str]:
     kind = type("Handler", (handler,), {"state": state})
@@ -351,4 +511,12 @@ def databricks_server() -> Iterator[Databricks]:
     """Run a workspace."""
     state = Databricks()
     with _running(_DatabricksHandler, state) as state.url:
+        yield state
+
+
+@contextmanager
+def oracle_server() -> Iterator[Oracle]:
+    """Run Oracle's object storage."""
+    state = Oracle()
+    with _running(_OracleHandler, state) as state.url:
         yield state

@@ -43,7 +43,11 @@ def test_http_in_a_worker(name: str, web: WebServer, tmp_path: Path, worker: Pro
 
 # Families whose client is that of S3 need not do again what its own tests do.
 SAME_CLIENT = ["list_is_recursive_and_sorted", "missing_objects", "put_then_get", "the_root"]
-CASES = [(family, name) for family in ("gs", "azure", "hf", "volumes", "dbfs", "sftp", "fsspec") for name in CHECKS]
+CASES = [
+    (family, name)
+    for family in ("gs", "azure", "hf", "volumes", "dbfs", "oci-native", "sftp", "fsspec")
+    for name in CHECKS
+]
 CASES += [(family, name) for family in ("gs-hmac", "azure-dl", "oci") for name in SAME_CLIENT]
 IN_A_WORKER = ["big_objects_are_put_in_parts", "download_continues", "many_threads", "put_then_get"]
 
@@ -55,7 +59,7 @@ def test_cloud_by_helper(family: str, name: str, clouds: Clouds, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", IN_A_WORKER)
-@pytest.mark.parametrize("family", ["gs", "azure", "hf", "volumes", "dbfs", "sftp", "fsspec"])
+@pytest.mark.parametrize("family", ["gs", "azure", "hf", "volumes", "dbfs", "oci-native", "sftp", "fsspec"])
 def test_cloud_in_a_worker(family: str, name: str, clouds: Clouds, tmp_path: Path, worker: ProcessPoolExecutor) -> None:
     place = clouds.place(family)
     worker.submit(conformance.run, name, place.url, str(tmp_path), place.options).result(60)

@@ -1,41 +1,69 @@
-"""Databricks: volumes of Unity Catalog, and the workspace's own file system."""
+"""Databricks, by its own client: volumes of Unity Catalog, and the workspace's own file system."""
 
 from __future__ import annotations
 
 import base64
-import json
 import os
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+import sys
+import time
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from typing import IO, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from streaming.core.errors import AccessDeniedError, ConfigError, ObjectNotFoundError, StorageError
-from streaming.storage.databricks_login import Login, find_login
+from streaming.core.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ObjectNotFoundError,
+    StalledError,
+    StorageError,
+    ThrottledError,
+    UnavailableError,
+)
+from streaming.core.imports import optional_import
 from streaming.storage.family import canonical
-from streaming.storage.gate import gate_of
-from streaming.storage.options import Sealed, seal
-from streaming.storage.ranged import RangedStore
-from streaming.storage.rest import Reply, read_range, request
+from streaming.storage.options import Sealed
 from streaming.storage.store import ObjectInfo
-from streaming.storage.url import check_path
+from streaming.storage.vendor import CHUNK, TIMEOUT_S, VendorStore, environment
+from streaming.storage.watched import within
+from streaming.storage.words import words
 
 __all__ = ["DbfsStore", "VolumeStore", "open_databricks"]
 
-_OPTIONS = {"client_id", "client_secret", "host", "profile", "token"}
-_CONNECTIONS = 16
-# What the interface takes and gives at a time.
+_SECRETS = ("token", "client_secret", "password", "azure_client_secret", "google_credentials")
+_OPTIONS = {
+    "account_id", "auth_type", "azure_client_id", "azure_client_secret", "azure_tenant_id", "azure_use_msi",
+    "azure_workspace_resource_id", "client_id", "client_secret", "cluster_id", "config_file", "databricks_cli_path",
+    "google_credentials", "google_service_account", "host", "metadata_service_url", "password", "profile", "token",
+    "username", "workspace_id",
+}  # fmt: skip
+_LOGIN = (
+    "Set DATABRICKS_HOST and DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, log in with "
+    "`databricks auth login`, or give storage_options; every login of the Databricks SDK is taken."
+)
+_ENVIRONMENT = ("DATABRICKS_", "ARM_", "GOOGLE_CREDENTIALS")
+# What the older interface takes and gives at a time.
 _BLOCK = 1 << 20
+# By the names of the client's exceptions, which say more than statuses do.
+_KINDS: dict[str, tuple[type[StorageError], int]] = {
+    "Unauthenticated": (AccessDeniedError, 401),
+    "PermissionDenied": (AccessDeniedError, 403),
+    "NotFound": (ObjectNotFoundError, 404),
+    "TooManyRequests": (ThrottledError, 429),
+    "InternalError": (UnavailableError, 500),
+    "TemporarilyUnavailable": (UnavailableError, 503),
+    "DeadlineExceeded": (UnavailableError, 504),
+}
 
 
-def open_databricks(url: str, options: Mapping[str, Any]) -> RangedStore:
+def open_databricks(url: str, options: Mapping[str, Any]) -> VendorStore:
     """Open ``dbfs:/Volumes/catalog/schema/volume/path``, or any other path of ``dbfs:/``. Nothing is contacted yet.
 
     Args:
         url: The root; ``dbfs:///path`` is the same as ``dbfs:/path``.
-        options: ``host``, ``token``, or ``client_id`` and ``client_secret`` of a service principal, ``profile``, a section
-            of ``~/.databrickscfg``, and ``max_concurrency``, the requests that a process has under way.
+        options: What ``databricks.sdk.WorkspaceClient`` takes to log in (``host``, ``token``, ``client_id`` and
+            ``client_secret`` of a service principal, ``profile``, ``auth_type`` ...), and ``max_concurrency``, the
+            requests that a process has under way.
 
     Raises:
         ConfigError: The URL names less than a volume, or an option is unknown.
@@ -52,7 +80,20 @@ def open_databricks(url: str, options: Mapping[str, Any]) -> RangedStore:
     return VolumeStore(url, found)
 
 
-class _Workspace(RangedStore):
+class _OneAttempt:
+    """The clock by which the client waits before it asks again, which is for the callers of a store to do."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        error = sys.exc_info()[1]
+        if error is not None:
+            raise error
+        time.sleep(seconds)
+
+
+class _Workspace(VendorStore):
     """What both have in common.
 
     Args:
@@ -60,71 +101,66 @@ class _Workspace(RangedStore):
         options: As for :func:`open_databricks`.
     """
 
+    _may_log_in_again = True
+
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
-        super().__init__(url)
-        self._options = seal(options)
+        super().__init__(url, options)
         self._root = "/" + url.partition(":")[2].strip("/")
 
     def __repr__(self) -> str:
         return f"dbfs:{self._root}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self._options)
+    def _connect(self) -> Any:
+        sdk = optional_import("databricks.sdk", "databricks", "dbfs:/")
+        given = {name: value for name, value in self._options.reveal().items() if name != "max_concurrency"}
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every file in and below a directory, in the order of their paths; none if there is none."""
-        prefix = prefix.strip("/")
-        if prefix:
-            check_path(prefix)
+        def connect() -> Any:
+            # The limits are for the client's own look at the host, and for uploads in parts.
+            config = sdk.core.Config(
+                clock=_OneAttempt(), http_timeout_seconds=TIMEOUT_S, retry_timeout_seconds=5, **given
+            )
+            return sdk.WorkspaceClient(config=config)
+
         try:
-            found = list(self._entries(prefix))
-        except ObjectNotFoundError:
-            return
-        found.sort(key=lambda entry: entry[0] + "/" * entry[3])
-        start = prefix + "/" if prefix else ""
-        for name, size, version, is_directory in found:
-            if is_directory:
-                yield from self.list(start + name)
-            else:
-                yield ObjectInfo(start + name, size, version)
+            return within(2 * TIMEOUT_S, connect)
+        except ValueError as error:
+            said = words(str(error), self._secrets())
+            kind = ConfigError if "profile configured" in said or not _names_host(given) else AccessDeniedError
+            raise kind(f"{self!r}: no login at Databricks: {said}. {_LOGIN}") from None
 
-    @abstractmethod
-    def _entries(self, prefix: str) -> Iterator[tuple[str, int, str, bool]]:
-        """Yield name, size, version, and whether it is a directory, of what a directory holds."""
-
-    def _ask(
-        self,
-        method: str,
-        target: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | IO[bytes] | None = None,
-    ) -> Reply:
+    def _key(self) -> Hashable:
         options = self._options.reveal()
-        login = find_login(options, os.environ)
-        most = int(options.get("max_concurrency", _CONNECTIONS))
-        with gate_of(login.host, most).turn(f"{self!r}/{path}"):
-            try:
-                return self._send(login, method, target, path, headers or {}, body, renew=False)
-            except AccessDeniedError as error:
-                if login.token is not None:
-                    raise AccessDeniedError(f"{error} Check DATABRICKS_TOKEN and what it may do.") from None
-                if body is not None and not isinstance(body, bytes):
-                    body.seek(0)
-                return self._send(login, method, target, path, headers or {}, body, renew=True)
+        return "databricks", repr(sorted(options.items())), environment(*_ENVIRONMENT)
 
-    def _send(
-        self,
-        login: Login,
-        method: str,
-        target: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | IO[bytes] | None,
-        renew: bool,
-    ) -> Reply:
-        sent = {**headers, "Authorization": f"Bearer {login.bearer(renew)}"}
-        return request(method, login.host + target, sent, f"{self!r}/{path}", body)
+    def _place(self) -> str:
+        return f"databricks {self._options.reveal().get('host') or os.environ.get('DATABRICKS_HOST', '')}"
+
+    def _secrets(self) -> list[Any]:
+        options = self._options.reveal()
+        named = [options.get(name) for name in _SECRETS] + [
+            os.environ.get(f"DATABRICKS_{name.upper()}") for name in _SECRETS
+        ]
+        return [value for value in named if value]
+
+    def _failure(self, error: Exception, path: str) -> StorageError:
+        where = f"{self!r}/{path}" if path else repr(self)
+        # Of what is no answer of the workspace's, the client makes an essay.
+        said = "" if str(error).startswith("unable to parse") else words(str(error), self._secrets())
+        for kind in type(error).__mro__:
+            if kind.__name__ in _KINDS:
+                made, status = _KINDS[kind.__name__]
+                advice = f" {_LOGIN}" if made is AccessDeniedError else ""
+                return made(f"{where}: the workspace answered {status}{f' ({said})' if said else ''}.{advice}")
+        name = type(error).__name__
+        if "Timeout" in name:
+            return StalledError(f"{where}: nothing came for {TIMEOUT_S:g} s. Check DATABRICKS_HOST and the network.")
+        if isinstance(error, (OSError, EOFError)) and type(error).__module__.startswith(
+            ("requests", "urllib3", "http")
+        ):
+            return UnavailableError(f"{where}: {name}: {said}. Check DATABRICKS_HOST, the network and HTTPS_PROXY.")
+        if isinstance(error, ValueError):  # a login that failed when it was used
+            return AccessDeniedError(f"{where}: {said}. {_LOGIN}")
+        return StorageError(f"{where}: {name}: {said}.")
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
@@ -133,144 +169,96 @@ class _Workspace(RangedStore):
 class VolumeStore(_Workspace):
     """Objects are the files below a directory of a volume."""
 
-    def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
-        check_path(path)
-        return read_range(lambda headers: self._ask("GET", self._file(path), path, headers), start, end)
+    def _head(self, client: Any, path: str) -> ObjectInfo:
+        found = client.files.get_metadata(self._full(path))
+        return ObjectInfo(path, int(found.content_length), found.last_modified)
 
-    def head(self, path: str) -> ObjectInfo:
-        """Return size and version (when it was changed) of a file."""
-        check_path(path)
-        headers = self._ask("HEAD", self._file(path), path).headers
-        return ObjectInfo(path, int(headers["content-length"]), headers.get("last-modified"))
-
-    def put(self, path: str, source: str | bytes) -> None:
-        """Write a file in one request."""
-        check_path(path)
-        directory = self._full(path).rpartition("/")[0]
-        if isinstance(source, bytes):
-            self._put(path, directory, source, len(source))
-            return
-        with open(source, "rb") as file:
-            self._put(path, directory, file, os.fstat(file.fileno()).st_size)
-
-    def delete(self, path: str) -> None:
-        """Remove a file; a missing one is no failure."""
-        check_path(path)
-        with suppress(ObjectNotFoundError):
-            self._ask("DELETE", self._file(path), path)
-
-    def exists_root(self) -> bool:
-        """Say whether the directory exists."""
+    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        headers = {"Accept": "application/octet-stream"}
+        if client.config.workspace_id:
+            headers["X-Databricks-Workspace-Id"] = str(client.config.workspace_id)
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        target = f"/api/2.0/fs/files{quote(self._full(path))}"
         try:
-            self._ask("HEAD", f"/api/2.0/fs/directories{quote(self._root)}", "")
-        except ObjectNotFoundError:
-            return False
-        return True
-
-    def _put(self, path: str, directory: str, body: bytes | IO[bytes], size: int) -> None:
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        if directory.count("/") > 4:  # below the volume, which is not ours to make
-            self._ask("PUT", f"/api/2.0/fs/directories{quote(directory)}", path, body=b"")
-        self._ask("PUT", f"{self._file(path)}?overwrite=true", path, headers, body)
-
-    def _entries(self, prefix: str) -> Iterator[tuple[str, int, str, bool]]:
-        target = f"/api/2.0/fs/directories{quote(self._full(prefix))}"
-        page = ""
-        while True:
-            found = json.loads(self._ask("GET", target + page, prefix).body)
-            for item in found.get("contents", ()):
-                is_directory = bool(item.get("is_directory"))
-                name = item["path"].rstrip("/").rpartition("/")[2]
-                yield name, int(item.get("file_size", 0)), str(item.get("last_modified", "")), is_directory
-            token = found.get("next_page_token")
-            if not token:
+            reply = client.api_client.do("GET", target, headers=headers, raw=True)
+        except Exception:
+            if start and self._head(client, path).bytes <= start:
                 return
-            page = "?" + urlencode({"page_token": token})
+            raise
+        with reply["contents"] as body:
+            while chunk := body.read(CHUNK):
+                yield chunk
 
-    def _file(self, path: str) -> str:
-        return f"/api/2.0/fs/files{quote(self._full(path))}"
+    def _entries(self, client: Any, prefix: str) -> Iterator[ObjectInfo]:
+        for entry in client.files.list_directory_contents(self._full(prefix)):
+            path = entry.path.rstrip("/")[len(self._root) + 1 :]
+            if entry.is_directory:
+                yield from self._entries(client, path)
+            else:
+                yield ObjectInfo(path, int(entry.file_size or 0), str(entry.last_modified or ""))
+
+    def _put(self, client: Any, path: str, source: IO[bytes]) -> None:
+        directory = self._full(path).rpartition("/")[0]
+        if directory.count("/") > 4:  # below the volume, which is not ours to make
+            client.files.create_directory(directory)
+        client.files.upload(self._full(path), source, overwrite=True)
+
+    def _delete(self, client: Any, path: str) -> None:
+        client.files.delete(self._full(path))
+
+    def _probe(self, client: Any) -> None:
+        client.files.get_directory_metadata(self._root)
 
 
 class DbfsStore(_Workspace):
     """Objects are the files below a directory of the workspace's file system."""
 
-    def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
-        check_path(path)
-        parts: list[bytes] = []
-        while start < end:
-            query = {"path": self._full(path), "offset": start, "length": min(_BLOCK, end - start)}
-            try:
-                reply = json.loads(self._call("GET", "read", path, query).body)
-            except StorageError as error:
-                if "MAX_READ_SIZE_EXCEEDED" in str(error) or "INVALID_PARAMETER_VALUE" in str(error):
-                    self.head(path)  # beyond the end, if it is there
-                    break
-                raise
-            data = base64.b64decode(reply.get("data", ""))
-            if not data:
-                break
-            parts.append(data)
-            start += len(data)
-        return b"".join(parts)
-
-    def head(self, path: str) -> ObjectInfo:
-        """Return size and version (when it was changed) of a file."""
-        check_path(path)
-        reply = json.loads(self._call("GET", "get-status", path, {"path": self._full(path)}).body)
-        if reply.get("is_dir"):
+    def _head(self, client: Any, path: str) -> ObjectInfo:
+        found = client.dbfs.get_status(self._full(path))
+        if found.is_dir:
             raise ObjectNotFoundError(f"{self!r}/{path} is a directory.")
-        return ObjectInfo(path, int(reply["file_size"]), str(reply.get("modification_time", "")))
+        return ObjectInfo(path, int(found.file_size or 0), str(found.modification_time or ""))
 
-    def put(self, path: str, source: str | bytes) -> None:
-        """Write a file, block by block."""
-        check_path(path)
-        if isinstance(source, str):
-            with open(source, "rb") as file:
-                self._put(path, iter(lambda: file.read(_BLOCK), b""))
-            return
-        self._put(path, (source[at : at + _BLOCK] for at in range(0, len(source), _BLOCK)))
+    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        size = self._head(client, path).bytes  # the interface takes nothing beyond the end
+        end = size if end is None else min(end, size)
+        while start < end:
+            reply = client.dbfs.read(self._full(path), offset=start, length=min(_BLOCK, end - start))
+            data = base64.b64decode(reply.data or "")
+            if not data:
+                return
+            yield data
+            start += len(data)
 
-    def delete(self, path: str) -> None:
-        """Remove a file; a missing one is no failure."""
-        check_path(path)
-        with suppress(ObjectNotFoundError):
-            self._call("POST", "delete", path, {"path": self._full(path)})
+    def _entries(self, client: Any, prefix: str) -> Iterator[ObjectInfo]:
+        for entry in client.dbfs.list(self._full(prefix), recursive=True):
+            path = entry.path.rstrip("/")[len(self._root) + 1 :]
+            yield ObjectInfo(path, int(entry.file_size or 0), str(entry.modification_time or ""))
 
-    def exists_root(self) -> bool:
-        """Say whether the directory exists."""
-        try:
-            self._call("GET", "get-status", "", {"path": self._root})
-        except ObjectNotFoundError:
-            return False
-        return True
-
-    def _put(self, path: str, blocks: Iterator[bytes]) -> None:
+    def _put(self, client: Any, path: str, source: IO[bytes]) -> None:
         part = f"{self._full(path)}.{os.getpid()}.part"
-        handle = json.loads(self._call("POST", "create", path, {"path": part, "overwrite": True}).body)["handle"]
-        for block in blocks:
-            data = base64.b64encode(block).decode()
-            self._call("POST", "add-block", path, {"handle": handle, "data": data})
-        self._call("POST", "close", path, {"handle": handle})
+        with client.dbfs.open(part, write=True, overwrite=True) as file:
+            while block := source.read(_BLOCK):
+                file.write(block)
         # Only a whole file has the name; there is no way to rename over one that is there.
-        self._call("POST", "delete", path, {"path": self._full(path)})
-        self._call("POST", "move", path, {"source_path": part, "destination_path": self._full(path)})
+        with suppress(self._missing()):
+            client.dbfs.delete(self._full(path))
+        client.api_client.do(
+            "POST", "/api/2.0/dbfs/move", body={"source_path": part, "destination_path": self._full(path)}
+        )
 
-    def _entries(self, prefix: str) -> Iterator[tuple[str, int, str, bool]]:
-        found = json.loads(self._call("GET", "list", prefix, {"path": self._full(prefix)}).body)
-        for item in found.get("files", ()):
-            name = item["path"].rstrip("/").rpartition("/")[2]
-            yield name, int(item.get("file_size", 0)), str(item.get("modification_time", "")), bool(item.get("is_dir"))
+    def _delete(self, client: Any, path: str) -> None:
+        client.dbfs.delete(self._full(path))
 
-    def _call(self, method: str, name: str, path: str, fields: Mapping[str, Any]) -> Reply:
-        target = f"/api/2.0/dbfs/{name}"
-        try:
-            if method == "GET":
-                return self._ask(method, f"{target}?{urlencode(fields)}", path)
-            body = json.dumps(fields).encode()
-            return self._ask(method, target, path, {"Content-Type": "application/json"}, body)
-        except ObjectNotFoundError:
-            if name == "delete":
-                return Reply(200, {}, b"{}", "")
-            raise
+    def _probe(self, client: Any) -> None:
+        client.dbfs.get_status(self._root)
+
+    def _missing(self) -> type[Exception]:
+        from databricks.sdk.errors import NotFound
+
+        return NotFound
+
+
+def _names_host(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("host") or os.environ.get("DATABRICKS_HOST"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from streaming.core.errors import StreamingError, UnavailableError
 from streaming.storage.failures import failure
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.operations import CALLS, STREAMS
 from streaming.storage.spec import ClientSpec
 
@@ -38,6 +39,7 @@ class Direct:
         self._closing = False
         # The client's threads start on first use, one for every core, in every worker: cap them.
         os.environ.setdefault("TOKIO_WORKER_THREADS", "2")
+        share_ca_bundle()
         atexit.register(self.close)
 
     def call(

@@ -1,4 +1,4 @@
-"""Oracle Cloud's object storage, by its S3-compatible interface."""
+"""Oracle Cloud's object storage: by its S3-compatible interface, or by its own where an API key signs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.storage.compatible import compatible_spec
 from streaming.storage.family import canonical, checked_endpoint, first_of
+from streaming.storage.oci_native import OciStore, Oracle
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
+from streaming.storage.store import Store
 from streaming.storage.url import redact, split_bucket
 
 __all__ = ["open_oci", "resolve_oci"]
@@ -30,16 +32,17 @@ _ALIASES = {
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
-def open_oci(url: str, options: Mapping[str, Any]) -> RemoteStore:
+def open_oci(url: str, options: Mapping[str, Any]) -> Store:
     """Open ``oci://bucket@namespace/prefix``, or ``oci://bucket/prefix``. Nothing is contacted yet.
 
     Args:
         url: The root.
         options: ``access_key_id`` and ``secret_access_key`` of a *customer secret key* (else ``OCI_ACCESS_KEY_ID`` and
-            ``OCI_SECRET_ACCESS_KEY``; without any, requests are not signed), ``namespace`` (else ``OCI_NAMESPACE``, else
-            an entry ``namespace`` of the profile), ``region`` (else ``OCI_REGION``, else the profile's), ``profile`` and
-            ``config_file`` (else ``OCI_CLI_PROFILE``, ``OCI_CONFIG_FILE``, else ``DEFAULT`` of ``~/.oci/config``),
-            ``endpoint`` (else ``OCI_ENDPOINT_URL``); ``client_options`` and ``retry_config`` as the client takes them.
+            ``OCI_SECRET_ACCESS_KEY``; without one, the profile's API key or session signs, by Oracle's SDK, and without
+            that nothing does), ``namespace`` (else ``OCI_NAMESPACE``, else an entry ``namespace`` of the profile),
+            ``region`` (else ``OCI_REGION``, else the profile's), ``profile`` and ``config_file`` (else
+            ``OCI_CLI_PROFILE``, ``OCI_CONFIG_FILE``, else ``DEFAULT`` of ``~/.oci/config``), ``endpoint`` (else
+            ``OCI_ENDPOINT_URL``); ``client_options`` and ``retry_config`` as the S3 client takes them.
 
     Raises:
         ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
@@ -48,7 +51,28 @@ def open_oci(url: str, options: Mapping[str, Any]) -> RemoteStore:
     found = canonical(options, "oci", _OPTIONS, _ALIASES, prefix="oci_")
     if "endpoint" in found:
         checked_endpoint("the option endpoint", found["endpoint"])
-    return RemoteStore(url, found, resolve_oci)
+    native = _native(url, found, os.environ)
+    return RemoteStore(url, found, resolve_oci) if native is None else OciStore(url, found, native)
+
+
+def _native(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) -> Oracle | None:
+    """Return what signs by an API key, ``None`` if there is a customer secret key, or no API key either."""
+    if options.get("skip_signature") or _keys(options, environ)[1]:
+        return None
+    profile = _profile(options, environ)
+    if not {"key_file", "key_content"} & set(profile):
+        return None
+    bucket, namespace, prefix = _bucket(url)
+    region = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
+    endpoint = options.get("endpoint") or environ.get("OCI_ENDPOINT_URL")
+    return Oracle(
+        bucket,
+        prefix,
+        namespace or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace"),
+        *_file_and_profile(options, environ),
+        options.get("region") or (region[1] if region else None),
+        checked_endpoint("the endpoint (the option, or OCI_ENDPOINT_URL)", endpoint) if endpoint else None,
+    )
 
 
 def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
@@ -98,11 +122,15 @@ def _required(what: str, value: Any, url: str, advice: str) -> str:
     return str(value)
 
 
-def _profile(options: Mapping[str, Any], environ: Mapping[str, str]) -> Mapping[str, str]:
+def _file_and_profile(options: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
     files = first_of(environ, "OCI_CONFIG_FILE", "OCI_CLI_CONFIG_FILE")
-    path = os.path.expanduser(options.get("config_file") or (files[1] if files else "~/.oci/config"))
     names = first_of(environ, "OCI_CLI_PROFILE", "OCI_CONFIG_PROFILE")
-    name = options.get("profile") or (names[1] if names else "DEFAULT")
+    path = os.path.expanduser(options.get("config_file") or (files[1] if files else "~/.oci/config"))
+    return path, options.get("profile") or (names[1] if names else "DEFAULT")
+
+
+def _profile(options: Mapping[str, Any], environ: Mapping[str, str]) -> Mapping[str, str]:
+    path, name = _file_and_profile(options, environ)
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read(path, encoding="utf-8")
@@ -130,9 +158,9 @@ def _hints(source: str) -> dict[str, str]:
         "bucket": "Check the names of bucket and namespace, and the region.",
         "missing": "Check the path.",
         "denied": (
-            f"Credentials came from {source}. Make a customer secret key (Identity, your user, Customer secret keys) and "
-            "set OCI_ACCESS_KEY_ID and OCI_SECRET_ACCESS_KEY, or the storage options access_key_id and "
-            "secret_access_key; check that they allow this."
+            f"Credentials came from {source}. Give an API key (user, fingerprint, tenancy, region and key_file in "
+            "~/.oci/config), or a customer secret key (OCI_ACCESS_KEY_ID and OCI_SECRET_ACCESS_KEY, or the storage options "
+            "access_key_id and secret_access_key); check that it allows this."
         ),
         "throttled": "It asks to slow down: use fewer workers, or more retries.",
         "region": "Check the region: OCI_REGION, or region in ~/.oci/config.",
