@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming import MDSWriter, StreamingDataset
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.storage.registry import open_store, stores
-from streaming.storage.url import check_path, is_local, join, redact, redact_text, scheme_of, split_bucket
+from streaming.storage.url import check_path, is_local, join, odd_base, redact, redact_text, scheme_of, split_bucket
 
 NAMES = st.text("abcXYZ-_. 0/", min_size=1).filter(lambda s: s.strip("/"))
 
@@ -21,6 +24,10 @@ NAMES = st.text("abcXYZ-_. 0/", min_size=1).filter(lambda s: s.strip("/"))
         ("S3://b/x", "s3"),
         ("azure-dl://c/x", "azure-dl"),
         ("dbfs:/Volumes/a/b", "dbfs"),
+        ("DBFS:/Volumes/a/b", "dbfs"),
+        ("./s3:/x", ""),
+        ("C:/x", ""),
+        ("dir with spaces ", ""),
         ("file:///x", "file"),
     ],
 )
@@ -38,6 +45,8 @@ def test_scheme(url: str, scheme: str) -> None:
         (("/data", None), "/data"),
         (("https://h/x?sig=1", "train"), "https://h/x/train?sig=1"),
         (("dbfs:/Volumes/a", "b"), "dbfs:/Volumes/a/b"),
+        (("s3://b/x//", "i"), "s3://b/x//i"),
+        (("s3://b//x", "i"), "s3://b//x/i"),
     ],
 )
 def test_join(parts: tuple[str, ...], joined: str) -> None:
@@ -115,3 +124,65 @@ def test_third_parties_add_schemes() -> None:
 def test_bad_arguments(url: str, options: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         open_store(url, options)
+
+
+MISTAKES = [
+    ("s3:/bucket/x", "s3://bucket/x"),
+    ("s3//bucket/x", "s3://bucket/x"),
+    ("s3:bucket/x", "s3://bucket/x"),
+    ("GS:/bucket", "gs://bucket"),
+    ("http:/host/x", "http://host/x"),
+    ("https//host/x", "https://host/x"),
+    ("hf:datasets/owner/name", "hf://datasets/owner/name"),
+    ("dbfs:Volumes/c/s/v", "dbfs:/Volumes/c/s/v"),
+    ("dbfs//Volumes/c/s/v", "dbfs:/Volumes/c/s/v"),
+    ("file:/x", "file:///x"),
+    ("azure-dl:/c", "azure-dl://c"),
+    ("sftp:/host/x", "sftp://host/x"),
+]
+
+
+@pytest.mark.parametrize(("given", "meant"), MISTAKES)
+def test_what_is_meant_to_be_a_url_is_no_local_directory(
+    given: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+        StreamingDataset(remote=given, local=str(tmp_path / "cache"), batch_size=1)
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+        MDSWriter(out=given, columns={"x": "int"})
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+        MDSWriter(out=(given, str(tmp_path / "out")), columns={"x": "int"})
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+        StreamingDataset(local=given, batch_size=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [" s3://bucket/x", "s3://bucket/x\n", "\ts3:/bucket", "dbfs:/Volumes/c/s/v "])
+def test_white_space_around_a_url(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for use in (open_store, lambda url: MDSWriter(out=url, columns={"x": "int"})):
+        with pytest.raises(ConfigError, match="white space"):
+            use(given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_keep_secrets() -> None:
+    with pytest.raises(ConfigError) as raised:
+        scheme_of("https:/user:SECRET@host/x?sig=SECRET")
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("s3://b", None),
+        ("s3://b/x/", None),
+        ("s3://b//", "/"),
+        ("s3://b//x", "//x"),
+        ("s3://b/x//", "/x/"),
+        ("s3://b/x//y/?q=//", "/x//y"),
+    ],
+)
+def test_empty_segments(url: str, base: str | None) -> None:
+    assert odd_base(url) == base

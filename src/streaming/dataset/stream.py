@@ -20,7 +20,7 @@ from streaming.format.index import Index
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
-from streaming.storage.url import join, redact
+from streaming.storage.url import join, redact, scheme_of
 
 __all__ = ["Stream", "open_streams"]
 
@@ -106,6 +106,8 @@ class Stream(StreamDetails):
             self.download_retry if self.download_retry is not None else 2,
             self.download_timeout if self.download_timeout is not None else 60.0,
         )
+        if self._local is not None and scheme_of(self._local):
+            raise ConfigError(f"local must be a path, got the URL {redact(self._local)!r}. Give it as remote.")
         if self.remote is not None:
             open_store(self.remote, options_for(self.remote, self._storage_options))
 

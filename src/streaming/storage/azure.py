@@ -12,7 +12,7 @@ from streaming.storage.azure_url import AzurePlace, azure_place
 from streaming.storage.family import canonical, checked_endpoint, client_settings, first_of
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import redact
+from streaming.storage.url import odd_base, redact
 
 __all__ = ["open_azure", "resolve_azure"]
 
@@ -67,6 +67,10 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
         raise ConfigError(
             f"{redact(url)!r} names no Azure account. Set AZURE_ACCOUNT_NAME, give the storage option account_name, or "
             f"write abfss://{place.container}@<account>.dfs.core.windows.net/..."
+        )
+    if "//" in place.prefix or odd_base(url) is not None:
+        raise ConfigError(
+            f"{redact(url)!r}: the client for Azure takes no names with empty segments ('//'). Remove them."
         )
     endpoint = _endpoint(options, environ, place, account)
     login = find_azure_login(options, environ, place)

@@ -16,10 +16,20 @@ from streaming.core.imports import optional_import
 __all__ = ["build_azure", "build_gcs", "build_http", "build_ready", "build_s3"]
 
 
-def build_s3(boto3_profile: str | None = None, single_deletes: bool = False, **settings: Any) -> Any:
+def build_s3(
+    boto3_profile: str | None = None, single_deletes: bool = False, odd: tuple[str, str] | None = None, **settings: Any
+) -> Any:
     """Build the client; with a profile that only Amazon's SDK understands, let the SDK sign in."""
     from obstore.exceptions import UnknownConfigurationKeyError
     from obstore.store import S3Store
+
+    if odd is not None:
+        from streaming.storage.odd_keys import Listing, odd_bucket
+
+        below: dict[str, Any] = {**settings, "bucket": odd_bucket(settings["bucket"], odd[1])}
+        client = build_s3(boto3_profile, True, None, **below)
+        client.pages = Listing(*odd, {**settings, "boto3_profile": boto3_profile})
+        return client
 
     if boto3_profile is not None:
         boto3 = optional_import("boto3", "aws", f"AWS profile {boto3_profile!r}")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from streaming.storage.family import client_settings
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import redact
+from streaming.storage.url import odd_base, redact
 
 __all__ = ["compatible_spec", "region_of_host", "virtual_only", "with_bucket_in_host"]
 
@@ -68,7 +68,7 @@ def compatible_spec(
         options: ``allow_http``, ``client_options``, ``retry_config``.
         hints: See ``ClientSpec``.
     """
-    settings = {
+    settings: dict[str, Any] = {
         **client_settings(options, endpoint),
         **(keys or {"skip_signature": True}),
         "bucket": bucket,
@@ -78,4 +78,7 @@ def compatible_spec(
         "virtual_hosted_style_request": False,
         "single_deletes": True,  # not all of them know of deleting several objects at once
     }
+    base = odd_base(url)
+    if base is not None:
+        settings.update(odd=(bucket, base), prefix=None)
     return ClientSpec(redact(url), "streaming.storage.builders:build_s3", settings, hints=hints, env_prefix="AWS_")

@@ -112,7 +112,8 @@ _REASONS = (
     ("connection closed", "the connection was closed"),
     ("UnexpectedEof", "the connection was closed"),
     ("BadScheme", "plain http is not allowed (option allow_http)"),
-    ("certificate", "the server's certificate is not trusted"),
+    ("certificate", "the server's certificate is not trusted (SSL_CERT_FILE names a bundle of your own)"),
+    ("contained empty path segment", "it holds keys with empty segments ('//'), which the client does not list"),
 )
 
 

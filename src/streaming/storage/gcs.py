@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from streaming.core.errors import ConfigError
 from streaming.storage.compatible import compatible_spec
 from streaming.storage.family import canonical, checked_endpoint, client_settings
 from streaming.storage.gcs_login import GcsLogin, find_gcs_login
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import redact, split_bucket
+from streaming.storage.url import odd_base, redact, split_bucket
 
 __all__ = ["open_gcs", "resolve_gcs"]
 
@@ -80,6 +81,11 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
     public = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", {}, options, hints)
     if login.keys:
         return by_s3._replace(public=public)
+    if odd_base(url) is not None:
+        raise ConfigError(
+            f"{redact(url)!r}: keys with empty segments ('//') are reached by Google's S3-compatible interface only. Give "
+            "HMAC keys (GCS_KEY and GCS_SECRET, or the storage options access_key_id and secret_access_key)."
+        )
     settings = {**client_settings(options, endpoint), **login.settings, "bucket": bucket, "prefix": prefix or None}
     if endpoint:
         settings["base_url"] = endpoint

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UnavailableError
 from streaming.storage.family import canonical
-from streaming.storage.remote import RemoteStore
+from streaming.storage.options import Sealed
+from streaming.storage.redirects import elsewhere
+from streaming.storage.remote import RemoteStore, Resolve
 from streaming.storage.spec import ClientSpec
 from streaming.storage.store import ObjectInfo
-from streaming.storage.url import redact
+from streaming.storage.url import check_path, join, redact
 
 __all__ = ["HttpStore", "open_http", "resolve_http"]
 
+_DIRECT_S = 60.0
+_MOST_HOPS = 5
 _OPTIONS = {"client_options", "headers", "retry_config"}
 _HINTS = {
     "missing": "Check the path.",
@@ -26,10 +31,66 @@ _HINTS = {
 
 
 class HttpStore(RemoteStore):
-    """Objects are what a web server answers with."""
+    """Objects are what a web server answers with.
+
+    Where the URL has a user or a query, or there are headers to send, these go to its host alone: a server that sends us
+    to another for an object is found out before, by a request of its own, and the other is asked without them.
+    """
 
     #: Some servers send all of an object whatever part of it is asked for.
     takes_ranges = False
+
+    def __init__(self, url: str, options: Mapping[str, Any] | Sealed, resolve: Resolve) -> None:
+        super().__init__(url, options, resolve)
+        # Until when an object is taken to be answered by the host itself.
+        self._direct: dict[str, float] = {}
+        self._hops = 0
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        store, name = self._home(path)
+        return super(HttpStore, store).get(name)
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
+        store, name = self._home(path)
+        return super(HttpStore, store).get_range(name, start, end)
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+        store, name = self._home(path)
+        return super(HttpStore, store).head(name)._replace(path=path)
+
+    def download(self, path: str, target: str, **kwargs: Any) -> int:
+        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
+        store, name = self._home(path)
+        return super(HttpStore, store).download(name, target, **kwargs)
+
+    def _home(self, path: str) -> tuple[HttpStore, str]:
+        """Return the store that an object is to be asked of, and its name there."""
+        check_path(path)
+        options = self._options.reveal()
+        headers, client_options = options.get("headers", {}), dict(options.get("client_options", {}))
+        headers = {**client_options.pop("default_headers", {}), **headers}
+        parts = urlsplit(self.url)
+        if not (parts.query or "@" in parts.netloc or headers):
+            return self, path
+        if time.monotonic() < self._direct.get(path, 0.0):
+            return self, path
+        with self._turn(path):
+            found = elsewhere(join(self.url, quote(path)), headers, client_options)
+        if found is None:
+            self._direct[path] = time.monotonic() + _DIRECT_S
+            return self, path
+        if self._hops >= _MOST_HOPS:
+            raise StorageError(f"{self!r}/{path}: redirected to more than {_MOST_HOPS} hosts.")
+        base, mark, query = found.partition("#")[0].partition("?")
+        root, _, name = base.rpartition("/")
+        other = HttpStore(
+            root + mark + query, {**options, "headers": {}, "client_options": client_options}, self._resolve
+        )
+        other._hops = self._hops + 1
+        return other._home(unquote(name))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Refuse: there is no way to ask a web server what it has.

@@ -15,7 +15,7 @@ from streaming.storage.oci_native import OciStore, Oracle
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.store import Store
-from streaming.storage.url import redact, split_bucket
+from streaming.storage.url import odd_base, redact, split_bucket
 
 __all__ = ["open_oci", "resolve_oci"]
 
@@ -65,9 +65,10 @@ def _native(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) ->
     bucket, namespace, prefix = _bucket(url)
     region = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
     endpoint = options.get("endpoint") or environ.get("OCI_ENDPOINT_URL")
+    base = odd_base(url)
     return Oracle(
         bucket,
-        prefix,
+        prefix + "/" if base is None and prefix else (base or "")[1:] + "/" * (base is not None),
         namespace or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace"),
         *_file_and_profile(options, environ),
         options.get("region") or (region[1] if region else None),

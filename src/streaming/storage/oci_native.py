@@ -33,7 +33,7 @@ class Oracle:
 
     Attributes:
         bucket: The bucket.
-        prefix: What comes after it.
+        start: What every name begins with.
         namespace: Its namespace; ``None`` to ask for that of the profile's tenancy.
         file: The configuration file.
         profile: Its section.
@@ -42,7 +42,7 @@ class Oracle:
     """
 
     bucket: str
-    prefix: str
+    start: str
     namespace: str | None
     file: str
     profile: str
@@ -121,7 +121,7 @@ class OciStore(VendorStore):
         return self._namespace, self._where.bucket, self._full(path)
 
     def _full(self, path: str) -> str:
-        return "/".join(part for part in (self._where.prefix, path) if part)
+        return self._where.start + path
 
     def _head(self, client: Any, path: str) -> ObjectInfo:
         headers = client.head_object(*self._object(client, path)).headers
@@ -140,9 +140,8 @@ class OciStore(VendorStore):
         yield from reply.data.raw.stream(CHUNK, decode_content=False)
 
     def _entries(self, client: Any, prefix: str) -> Iterator[ObjectInfo]:
-        directory = self._full(prefix)
-        below = directory + "/" if directory else ""
-        cut = len(self._where.prefix) + 1 if self._where.prefix else 0
+        below = self._full(prefix + "/" if prefix else "")
+        cut = len(self._where.start)
         namespace, bucket, _ = self._object(client, "")
         after: str | None = None
         while True:

@@ -7,6 +7,7 @@ asynchronous one ends every request in a thread that needs the interpreter, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from streaming.storage.store import ObjectInfo
@@ -58,9 +59,19 @@ def _put_file(client: Any, path: str, source: str, part_bytes: int) -> None:
 def _probe(client: Any, _path: str) -> None:
     """Ask for one page of the listing, which fails when there is no bucket."""
     import obstore
+    from obstore.exceptions import InvalidPathError
 
-    for _ in obstore.list(client, chunk_size=1):
+    if hasattr(client, "pages"):
+        # There is no listing without Amazon's SDK, and the reply to a name that is none tells as well.
+        try:
+            obstore.get(client, ".probe")
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise
         return
+    with suppress(InvalidPathError):  # it has keys that the client does not take, so it is there
+        for _ in obstore.list(client, chunk_size=1):
+            return
 
 
 def _read(client: Any, path: str, offset: int, chunk_bytes: int) -> Iterator[Any]:
@@ -75,6 +86,9 @@ def _read(client: Any, path: str, offset: int, chunk_bytes: int) -> Iterator[Any
 def _list(client: Any, prefix: str) -> Iterator[Any]:
     import obstore
 
+    if hasattr(client, "pages"):
+        yield from client.pages(prefix)
+        return
     for batch in obstore.list(client, prefix=prefix or None, chunk_size=_BATCH):
         yield [_info(meta) for meta in batch]
 

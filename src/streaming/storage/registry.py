@@ -11,7 +11,7 @@ from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.registry import Registry
 from streaming.storage.options import Sealed, StorageOptions, is_client, seal
 from streaming.storage.store import Store
-from streaming.storage.url import is_local, scheme_of
+from streaming.storage.url import check_root, is_local, scheme_of
 
 __all__ = ["StoreFactory", "factory_of", "open_store", "options_for", "stores"]
 
@@ -66,7 +66,7 @@ def open_store(url: str, storage_options: StorageOptions | Sealed | None = None)
     """
     sealed = seal(storage_options)
     given = sealed.reveal()
-    factory = factory_of(scheme_of(url) or "file")
+    factory = factory_of(scheme_of(check_root(url)) or "file")
     if isinstance(given, Mapping):
         return factory(url, dict(cast("Mapping[str, Any]", given)))
     if is_local(url):

@@ -15,7 +15,7 @@ from streaming.storage.credentials import Login, Profile, find_login, profile_fi
 from streaming.storage.family import canonical, checked_endpoint, client_settings
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
-from streaming.storage.url import redact, split_bucket
+from streaming.storage.url import odd_base, redact, split_bucket
 
 __all__ = ["open_s3", "resolve_s3"]
 
@@ -89,6 +89,11 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     settings["virtual_hosted_style_request"] = virtual
     if endpoint:
         settings["endpoint"] = with_bucket_in_host(endpoint, bucket) if virtual else endpoint
+    base = odd_base(url)
+    if base is not None:
+        # The base goes to the client as a part of the bucket, which is in the path then, if not in the host.
+        settings["odd"] = (bucket, base)
+        settings.update(bucket="" if virtual and endpoint else bucket, prefix=None, virtual_hosted_style_request=False)
     if find_region:
         settings["region"] = _region_of_bucket(endpoint or _AWS, bucket) or settings["region"]
     payers = environ.get("MOSAICML_STREAMING_AWS_REQUESTER_PAYS", "").split(",")

@@ -8,20 +8,68 @@ from urllib.parse import urlsplit
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["check_path", "is_local", "join", "redact", "redact_text", "scheme_of", "split_bucket"]
+__all__ = [
+    "check_path",
+    "check_root",
+    "is_local",
+    "join",
+    "odd_base",
+    "redact",
+    "redact_text",
+    "scheme_of",
+    "split_bucket",
+]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # What is before the @ of these names a bucket or container, and is no secret.
 _NAMED = {"abfs", "abfss", "az", "azure", "azure-dl", "oci"}
+# What begins like one of these is meant to be a URL, however it goes on.
+_SCHEMES = "abfss?|az|azure|azure-dl|dbfs|file|gcs|gs|hf|https?|oci|s3|s3a|sftp"
+_MEANT = re.compile(rf"({_SCHEMES})(?::(?!//)|//)/*(.*)", re.IGNORECASE | re.DOTALL)
+_DBFS = re.compile(r"dbfs:/", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
 
 
 def scheme_of(url: str) -> str:
-    """Return the scheme of a URL in lower case, ``''`` for a plain path."""
+    """Return the scheme of a URL in lower case, ``''`` for a plain path.
+
+    Raises:
+        ConfigError: It is neither, but meant to be a URL (``s3:/bucket``, ``s3//bucket``, a space before it): such a
+            thing is never the name of a local directory.
+    """
     match = _SCHEME.match(url)
     if match:
         return match.group(1).lower()
-    return "dbfs" if url.startswith("dbfs:/") else ""
+    if _DBFS.match(url):
+        return "dbfs"
+    stripped = url.lstrip()
+    if stripped != url and (_SCHEME.match(stripped) or _MEANT.match(stripped)):
+        raise _spaced(stripped)
+    meant = _MEANT.match(url)
+    if meant:
+        scheme, rest = meant.group(1).lower(), meant.group(2)
+        good = f"{scheme}:/{rest}" if scheme == "dbfs" else f"{scheme}://{'/' * (scheme == 'file')}{rest}"
+        shown = url[: len(url) - len(rest)] + redact(good).rpartition(":/")[2].lstrip("/")
+        raise ConfigError(
+            f"{shown!r} is not a URL. Did you mean {redact(good)!r}? (A local directory of that name is "
+            f"{'./' + shown!r}.)"
+        )
+    return ""
+
+
+def check_root(url: str) -> str:
+    """Return the URL or path of a place if it has no white space behind it, which is nothing that anybody means.
+
+    Raises:
+        ConfigError: It has; or as for :func:`scheme_of`.
+    """
+    if scheme_of(url) and url != url.rstrip():
+        raise _spaced(url.rstrip())
+    return url
+
+
+def _spaced(url: str) -> ConfigError:
+    return ConfigError(f"{redact(url)!r} has white space before or behind it. Remove it.")
 
 
 def is_local(url: str) -> bool:
@@ -30,7 +78,7 @@ def is_local(url: str) -> bool:
 
 
 def join(root: str, *parts: str | None) -> str:
-    """Append path components to a URL or path; empty ones are left out.
+    """Append path components to a URL or path; empty ones are left out, and the root's own stay.
 
     A query (a shared access signature, say) stays at the end.
 
@@ -44,7 +92,7 @@ def join(root: str, *parts: str | None) -> str:
     if not scheme_of(root):
         return os.path.join(root, *names)
     base, mark, query = root.partition("?")
-    return "/".join([base.rstrip("/"), *names]) + mark + query
+    return "/".join([base.removesuffix("/"), *names]) + mark + query
 
 
 def split_bucket(url: str) -> tuple[str, str]:
@@ -58,6 +106,21 @@ def split_bucket(url: str) -> tuple[str, str]:
     if not bucket:
         raise ConfigError(f"{redact(url)!r} names no bucket; expected {scheme_of(url)}://bucket/path.")
     return bucket, prefix.strip("/")
+
+
+def odd_base(url: str) -> str | None:
+    """Return what comes between the bucket of a URL and the names below it, if it has empty segments.
+
+    Object stores keep ``a//b`` and ``a/b`` apart. One slash at the end of a URL is no segment.
+
+    Example:
+        >>> odd_base("s3://bucket/data//train/")
+        '/data//train'
+        >>> odd_base("s3://bucket/data/train/")
+    """
+    _, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
+    base = (slash + path).removesuffix("/")
+    return base if "//" in base or base.endswith("/") else None
 
 
 def check_path(path: str) -> str:

@@ -17,7 +17,7 @@ from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
-from streaming.storage.url import redact
+from streaming.storage.url import check_root, redact, scheme_of
 from streaming.writing.claim import Claim
 from streaming.writing.entries import INDEX_NAME
 
@@ -188,12 +188,12 @@ def split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
     """
     if isinstance(out, (str, Path)):
         text = os.fspath(out)
-        if "://" in text or text.startswith("dbfs:/"):
+        if scheme_of(check_root(text)):
             return None, text
         return os.path.expanduser(text), None
     if len(out) != 2:
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
     local, remote = os.fspath(out[0]), os.fspath(out[1])
-    if "://" in local:
-        raise ConfigError(f"The first of out=(local, remote) must be a local path, got {local!r}.")
+    if scheme_of(local):
+        raise ConfigError(f"The first of out=(local, remote) must be a local path, got {redact(local)!r}.")
     return os.path.expanduser(local), remote
