@@ -23,6 +23,7 @@ from streaming.writing.pipeline import Pipeline
 from streaming.writing.recipe import Recipe
 from streaming.writing.report import WriteReport
 from streaming.writing.resume import begin, checked_row, skip
+from streaming.writing.snapshot import snapshot
 from streaming.writing.target import WORK_NAME, Target, split_out
 from streaming.writing.workers import WorkerPool, default_workers
 
@@ -155,11 +156,12 @@ def _clear(directory: str) -> None:
 
 def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     if isinstance(iterable, Sequence):
-        first = [iterable[i] for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
-        return iterable, infer_columns([checked_row(row) for row in first])
+        first = [snapshot(checked_row(iterable[i])) for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
+        return iterable, infer_columns(first)
     rows = iter(iterable)
-    first = list(islice(rows, _ROWS_TO_INFER_FROM))
-    return chain(first, rows), infer_columns([checked_row(row) for row in first])
+    # Whoever yields one object again and again, filled anew, means each row as it was when it came.
+    first = [snapshot(checked_row(row)) for row in islice(rows, _ROWS_TO_INFER_FROM)]
+    return chain(first, rows), infer_columns(first)
 
 
 def _open_target(

@@ -135,11 +135,10 @@ def skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) 
     for number, done in enumerate(finished):
         samples: int = done.entry["samples"]
         if isinstance(iterable, Sequence):
-            ends = [iterable[i] for i in (position, position + samples - 1) if i < len(iterable)]
+            ends = (iterable[i] for i in (position, position + samples - 1) if i < len(iterable))
         else:
-            shard_rows = islice(rows, samples)
-            ends = list(islice(shard_rows, 1))
-            ends += deque(shard_rows, maxlen=1) if samples > 1 else ends
+            ends = _ends(islice(rows, samples))
+        # Each is encoded as it comes: the next may be the same object, filled anew.
         prints = [fingerprint(encode(checked_row(row))) for row in ends]
         if prints != [done.first, done.last]:
             raise ConfigError(
@@ -151,6 +150,13 @@ def skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) 
     if isinstance(iterable, Sequence):
         return (checked_row(iterable[i]) for i in range(position, len(iterable)))
     return map(checked_row, rows)
+
+
+def _ends(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the first and the last of rows; the only one twice."""
+    for row in islice(rows, 1):
+        yield row
+        yield from deque(rows, maxlen=1) or (row,)
 
 
 def checked_row(row: Any) -> Row:
