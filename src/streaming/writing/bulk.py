@@ -19,6 +19,7 @@ from streaming.storage.url import redact
 from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.writing.infer import infer_columns
 from streaming.writing.journal import JOURNAL_NAME, Finished
+from streaming.writing.keys import KeyCheck
 from streaming.writing.pipeline import Pipeline
 from streaming.writing.recipe import Recipe
 from streaming.writing.report import WriteReport
@@ -100,6 +101,7 @@ def write(
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     checked_retry(retry)
     total = len(iterable) if hasattr(iterable, "__len__") else None  # pyright: ignore[reportArgumentType]
+    inferred = columns is None
     if columns is None:
         iterable, columns = _inferred(iterable)
     recipe = Recipe(
@@ -119,7 +121,8 @@ def write(
             resumed = _count(journal.finished)
             rows = skip(iterable, journal.finished, recipe)
             progress = _progress(progress_bar, repr(target), total, resumed)
-            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress) as pipeline:
+            keys = KeyCheck(columns, repr(target), inferred)
+            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress, keys) as pipeline:
                 for row in rows:
                     pipeline.add(row)
                 pipeline.finish()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from streaming.format.compressors import drop_compressors
 from streaming.writing.base import Base
 from streaming.writing.journal import Finished, Journal, fingerprint
+from streaming.writing.keys import KeyCheck
 from streaming.writing.recipe import Piece, Recipe, encode_row, encode_rows, freeze_row, join_samples, make_files
 from streaming.writing.target import WORK_NAME, Target
 from streaming.writing.workers import WorkerPool
@@ -48,6 +49,7 @@ class Pipeline:
         journal: Notes each shard that is finished; those it holds already are behind us.
         base: What the shards are added to.
         progress: A progress bar of samples, or ``None``.
+        keys: Looks for keys of rows that are no columns.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class Pipeline:
         journal: Journal,
         base: Base,
         progress: Any,
+        keys: KeyCheck,
     ) -> None:
         self._recipe = recipe
         self._pool = pool
         self._target = target
         self._journal = journal
         self._progress = progress
+        self._keys = keys
         self._limit = recipe.size_limit
         self._base_bytes = recipe.encoder.base_bytes
         self._extra_bytes = recipe.encoder.extra_bytes_per_sample
@@ -102,11 +106,15 @@ class Pipeline:
         """Take a row, with the values that it has now.
 
         Raises:
+            ConfigError: It has keys that are no columns, and these were inferred.
             SampleError: It, or an earlier row, does not fit the columns.
             UploadError: An earlier shard could not be uploaded.
         """
+        number = self._next_row + len(self._rows)
         try:
-            self._rows.append(self._freeze(self._recipe, self._next_row + len(self._rows), row))
+            if self._keys.active and len(row) != self._keys.width:
+                self._keys.look(number, row, stacklevel=4)
+            self._rows.append(self._freeze(self._recipe, number, row))
         except Exception:
             self._cut_all()  # an earlier row that fails is the one to tell
             raise
