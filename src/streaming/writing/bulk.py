@@ -21,11 +21,12 @@ from streaming.writing.infer import infer_columns
 from streaming.writing.journal import JOURNAL_NAME, Finished
 from streaming.writing.keys import KeyCheck
 from streaming.writing.pipeline import Pipeline
+from streaming.writing.places import split_out
 from streaming.writing.recipe import Recipe
 from streaming.writing.report import WriteReport
 from streaming.writing.resume import begin, checked_row, skip
 from streaming.writing.snapshot import snapshot
-from streaming.writing.target import WORK_NAME, Target, split_out
+from streaming.writing.target import WORK_NAME, Target
 from streaming.writing.workers import WorkerPool, default_workers
 
 __all__ = ["write"]

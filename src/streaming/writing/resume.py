@@ -13,7 +13,6 @@ from streaming.core.errors import ConfigError
 from streaming.format.hashing import get_hash
 from streaming.format.index import dump_index
 from streaming.writing.base import Base
-from streaming.writing.entries import INDEX_NAME
 from streaming.writing.journal import Finished, Journal, fingerprint
 from streaming.writing.recipe import Recipe
 from streaming.writing.target import WORK_NAME, Target
@@ -56,8 +55,8 @@ def begin(
         if differs:
             journal = None
     if journal is None and not append:
+        target.clear_remote(exist_ok)
         target.clear(exist_ok or staging)
-        _clear_remote(target, exist_ok)
     base = Base.open(target, recipe.encoder, append)
     if journal is None:
         shutil.rmtree(work, ignore_errors=True)
@@ -73,18 +72,6 @@ def begin(
 
 def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {there.get(key)!r} there" for key in wanted if there.get(key) != wanted[key])
-
-
-def _clear_remote(target: Target, exist_ok: bool) -> None:
-    """Refuse to write over a dataset in the store; with ``exist_ok`` take its index away before its shards change."""
-    if target.store is None or target.read_index() is None:
-        return
-    if not exist_ok:
-        raise FileExistsError(
-            f"There is a dataset at {target!r}. Write to another place, or pass exist_ok=True to replace it or "
-            "append=True to add to it."
-        )
-    target.store.delete(INDEX_NAME)
 
 
 def _identity(base: Base) -> dict[str, Any]:

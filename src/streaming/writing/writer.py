@@ -56,7 +56,7 @@ class Writer:
             limit. A shard passes it only if a single sample does.
         kwargs: ``progress_bar`` (show one, default False), ``max_workers`` (background threads, default chosen by the
             number of cores), ``retry`` (further attempts after a failed upload, default 2), ``exist_ok`` (replace the
-            dataset in a directory that is not empty, default False), ``append`` (add shards to the dataset that is
+            dataset that is there, default False), ``append`` (add shards to the dataset that is
             there, or begin one, default False; see below), ``storage_options`` (settings of the store, as for
             :class:`streaming.Stream`).
 
@@ -66,7 +66,8 @@ class Writer:
 
     Raises:
         ConfigError: An argument is wrong, or what is to be appended to has other columns.
-        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        FileExistsError: The local directory is not empty, or there is a dataset at the URL, and neither ``exist_ok`` nor
+            ``append`` is set.
         StorageError: The target cannot be written to.
     """
 
@@ -103,6 +104,7 @@ class Writer:
             options["retry"],
             options["append"],
             storage_options=options["storage_options"],
+            format=self.format,
         )
         self._base = Base.open(self._target, self._encoder, options["append"])
         self.local = self._target.local
