@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streaming import MDSWriter
+from streaming.core.errors import UploadError
 
 from servers import web_server
 
@@ -44,7 +46,11 @@ def start(writer: MDSWriter) -> tuple[threading.Thread, list[int]]:
 
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
-def test_samples_wait_for_a_disk_that_stands_still(tmp_path: Path, compression: str | None) -> None:
+def test_samples_wait_for_a_disk_that_stands_still(
+    tmp_path: Path, compression: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What else lies at such a name is removed; these stand for a disk.
+    monkeypatch.setattr("streaming.writing.target.open_new", lambda path: FileIO(path, "w"))
     writer = MDSWriter(
         columns={"x": "bytes"}, out=str(tmp_path), size_limit=1500, compression=compression, hashes=["sha1"]
     )
@@ -58,7 +64,8 @@ def test_samples_wait_for_a_disk_that_stands_still(tmp_path: Path, compression: 
     reader = threading.Thread(target=lambda: stored.extend(len(part.read_bytes()) for part in parts), daemon=True)
     reader.start()
     producer.join(30)
-    writer.finish()
+    with pytest.raises(UploadError, match=f"{SHARDS} of {SHARDS} files"):
+        writer.finish()  # no index of shards that went down a pipe
     reader.join(30)
     assert [entry["samples"] for entry in writer.shards] == [1] * SHARDS
     assert stored == [(entry["zip_data"] or entry["raw_data"])["bytes"] for entry in writer.shards]

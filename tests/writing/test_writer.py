@@ -64,7 +64,11 @@ def test_local_and_remote(tmp_path: Path) -> None:
         writer.write({"x": 1})
     assert names(remote) == ["index.json", "shard.00000.mds"]
     assert not local.exists()
-    with MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)), keep_local=True) as writer:
+    with pytest.raises(FileExistsError, match="There is a dataset at"):
+        MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)))
+    assert LocalDataset(str(remote))[0] == {"x": 1}
+    with MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)), keep_local=True, exist_ok=True) as writer:
+        assert names(remote) == ["shard.00000.mds"]  # nobody reads new shards by the old index
         writer.write({"x": 2})
     assert names(local) == ["index.json", "shard.00000.mds"]
     assert LocalDataset(str(remote))[0] == {"x": 2}
@@ -158,7 +162,7 @@ def test_bad_samples_lose_nothing(tmp_path: Path) -> None:
             writer.write({"x": 2})
         with pytest.raises(AttributeError, match="x"):
             writer.write({"x": "two", "y": "b"})
-        writer.write({"x": 3, "y": "c", "extra": object()})
+        writer.write({"x": 3, "y": "c"})
     assert LocalDataset(out)[:] == [{"x": 1, "y": "a"}, {"x": 3, "y": "c"}]
 
 

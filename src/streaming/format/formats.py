@@ -13,7 +13,7 @@ from streaming.format.options import WriteOptions
 from streaming.format.sample import SampleDecoder
 from streaming.format.schema import Schema
 
-__all__ = ["ShardEncoder", "ShardFormat", "formats", "get_decoder", "make_shard_encoder"]
+__all__ = ["ShardEncoder", "ShardFormat", "column_names", "formats", "get_decoder", "make_shard_encoder"]
 
 
 class ShardEncoder(Protocol):
@@ -135,6 +135,12 @@ def make_shard_encoder(
     """
     options = WriteOptions.check(compression, hashes, size_limit)
     return formats[format].make_encoder(columns, options, newline, separator)
+
+
+def column_names(encoder: ShardEncoder) -> list[str]:
+    """Return the names of the columns of an encoder, in the order in which they are stored."""
+    fields = encoder.index_fields()
+    return list(fields.get("column_names") or fields.get("columns") or ())
 
 
 def get_decoder(schema: Schema) -> SampleDecoder:

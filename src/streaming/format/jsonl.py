@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from streaming.core.errors import ShardFormatError
-from streaming.format.layout import missing_column
+from streaming.format.layout import missing_column, not_a_sample
 from streaming.format.lines import (
     VALUE_TYPES,
     LinesShardEncoder,
@@ -62,6 +62,8 @@ class JSONShardEncoder(LinesShardEncoder):
                 value = sample[name]
             except KeyError:
                 raise missing_column(name, sample) from None
+            except (TypeError, IndexError):
+                raise not_a_sample(sample) from None
             check_type(name, encoding, value)
             values[name] = value
         return encode_line(json.dumps(values) + self._newline)

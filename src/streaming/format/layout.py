@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from streaming.core.errors import MissingColumnError, ShardTooLargeError
+from streaming.core.errors import ColumnTypeError, MissingColumnError, ShardTooLargeError
 from streaming.format.options import MAX_SHARD_BYTES
 
-__all__ = ["encode_offsets", "missing_column"]
+__all__ = ["encode_offsets", "missing_column", "not_a_sample"]
 
 
 def missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
     """Return the error of a sample that lacks a column."""
-    return MissingColumnError(f"The sample has no column {name!r}; it has {', '.join(map(repr, sample)) or 'none'}.")
+    keys = [str(key) for key in sample]
+    folded = {key.casefold().strip(): key for key in keys}
+    close = get_close_matches(name.casefold().strip(), folded, 1)
+    hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
+    return MissingColumnError(
+        f"The sample has no column {name!r}; it has {', '.join(map(repr, keys)) or 'none'}.{hint}"
+    )
+
+
+def not_a_sample(sample: Any) -> ColumnTypeError:
+    """Return the error of what is no sample."""
+    return ColumnTypeError(
+        f"A sample must be a mapping of column names to values, got {type(sample).__name__}: {sample!r:.60}"
+    )
 
 
 def encode_offsets(samples: Sequence[bytes], first: int) -> bytes:

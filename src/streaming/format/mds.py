@@ -19,7 +19,7 @@ from streaming.core.errors import (
     ShardTooLargeError,
 )
 from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
-from streaming.format.layout import encode_offsets, missing_column
+from streaming.format.layout import encode_offsets, missing_column, not_a_sample
 from streaming.format.mds_encoder import compile_encoder
 from streaming.format.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
 
@@ -83,6 +83,8 @@ class MDSShardEncoder:
                 value = sample[name]
             except KeyError:
                 raise missing_column(name, sample) from None
+            except (TypeError, IndexError):
+                raise not_a_sample(sample) from None
             if passes_bytes and isinstance(value, bytes):
                 data = value
             else:

@@ -51,7 +51,7 @@ def compile_encoder(
         known["pack"] = Struct(f"<{len(lengths)}I").pack
         parts.insert(0, f"pack({', '.join(lengths)})")
     if len(parts) == 1:
-        result = parts[0]
+        result = f"bytes({parts[0]})"  # a copy of what an encoding lends; bytes stay themselves
     elif len(parts) == 2:
         result = " + ".join(parts)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.core.errors import ConfigError, SeparatorInValueError, ShardFormatError
-from streaming.format.layout import missing_column
+from streaming.format.layout import missing_column, not_a_sample
 from streaming.format.lines import (
     VALUE_TYPES,
     LinesShardEncoder,
@@ -84,6 +84,8 @@ class XSVShardEncoder(LinesShardEncoder):
                 value = sample[name]
             except KeyError:
                 raise missing_column(name, sample) from None
+            except (TypeError, IndexError):
+                raise not_a_sample(sample) from None
             check_type(name, encoding, value)
             # A bool is an int to Python, but its text could not be read back as one.
             text = str(int(value) if isinstance(value, bool) else value)

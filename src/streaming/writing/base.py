@@ -46,6 +46,7 @@ class Base:
 
         Raises:
             ConfigError: The dataset that is there has other columns.
+            UploadError: It lacks files, so that it could not be read with what is added either.
             IndexFormatError: What is there is no dataset.
             StorageError: It cannot be read.
         """
@@ -55,6 +56,7 @@ class Base:
             index = target.read_index()
             entries = read_entries(index, f"{INDEX_NAME} of {target!r}") if index else []
             _check_columns(entries, encoder, target)
+            target.check_stored(entries)
         except BaseException:
             target.close()
             raise
@@ -79,8 +81,9 @@ class Base:
             entries: The entry of each new shard.
 
         Raises:
-            UploadError: It cannot be uploaded, or another writer has changed the dataset meanwhile.
+            UploadError: A shard is not there, it cannot be uploaded, or another writer has changed the dataset meanwhile.
         """
+        target.check_stored(entries)
         if self.index is not None and target.read_index() != self.index:
             raise UploadError(
                 f"The dataset at {target!r} was changed by another writer while this one appended to it; its index was "

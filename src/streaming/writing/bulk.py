@@ -19,11 +19,14 @@ from streaming.storage.url import redact
 from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.writing.infer import infer_columns
 from streaming.writing.journal import JOURNAL_NAME, Finished
+from streaming.writing.keys import KeyCheck
 from streaming.writing.pipeline import Pipeline
+from streaming.writing.places import split_out
 from streaming.writing.recipe import Recipe
 from streaming.writing.report import WriteReport
 from streaming.writing.resume import begin, checked_row, skip
-from streaming.writing.target import WORK_NAME, Target, split_out
+from streaming.writing.snapshot import snapshot
+from streaming.writing.target import WORK_NAME, Target
 from streaming.writing.workers import WorkerPool, default_workers
 
 __all__ = ["write"]
@@ -99,6 +102,7 @@ def write(
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     checked_retry(retry)
     total = len(iterable) if hasattr(iterable, "__len__") else None  # pyright: ignore[reportArgumentType]
+    inferred = columns is None
     if columns is None:
         iterable, columns = _inferred(iterable)
     recipe = Recipe(
@@ -118,7 +122,8 @@ def write(
             resumed = _count(journal.finished)
             rows = skip(iterable, journal.finished, recipe)
             progress = _progress(progress_bar, repr(target), total, resumed)
-            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress) as pipeline:
+            keys = KeyCheck(columns, repr(target), inferred)
+            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress, keys) as pipeline:
                 for row in rows:
                     pipeline.add(row)
                 pipeline.finish()
@@ -155,11 +160,12 @@ def _clear(directory: str) -> None:
 
 def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     if isinstance(iterable, Sequence):
-        first = [iterable[i] for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
-        return iterable, infer_columns([checked_row(row) for row in first])
+        first = [snapshot(checked_row(iterable[i])) for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
+        return iterable, infer_columns(first)
     rows = iter(iterable)
-    first = list(islice(rows, _ROWS_TO_INFER_FROM))
-    return chain(first, rows), infer_columns([checked_row(row) for row in first])
+    # Whoever yields one object again and again, filled anew, means each row as it was when it came.
+    first = [snapshot(checked_row(row)) for row in islice(rows, _ROWS_TO_INFER_FROM)]
+    return chain(first, rows), infer_columns(first)
 
 
 def _open_target(

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from streaming.core.errors import ConfigError
 from streaming.format.hashing import get_hash
+from streaming.storage.target import write_all
+from streaming.writing.target import open_new
 
 __all__ = ["JOURNAL_NAME", "Finished", "Journal", "fingerprint"]
 
@@ -51,7 +54,11 @@ class Journal:
 
     @classmethod
     def load(cls, directory: str) -> Journal | None:
-        """Read the journal of an interrupted write; ``None`` if there is none. A torn last line is left out."""
+        """Read the journal of an interrupted write; ``None`` if there is none. A torn last line is left out.
+
+        Raises:
+            ConfigError: It holds something else.
+        """
         try:
             with open(os.path.join(directory, JOURNAL_NAME), "rb") as file:
                 lines = file.read().split(b"\n")[:-1]
@@ -65,16 +72,23 @@ class Journal:
                 break
         if not records:
             return None
-        return cls(directory, records[0], [Finished(**record) for record in records[1:]])
+        try:
+            finished = [Finished(**record) for record in records[1:]]
+            _ = records[0]["recipe"].items(), records[0]["token"], records[0]["base"]["num_shards"]
+            _ = [(done.entry["raw_data"]["bytes"], done.entry["zip_data"], done.entry["samples"]) for done in finished]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(
+                f"{os.path.join(directory, JOURNAL_NAME)} is not the journal of an unfinished write ({error!r}): something "
+                "else wrote to it. Pass resume=False to begin anew."
+            ) from error
+        return cls(directory, records[0], finished)
 
     def begin(self) -> None:
         """Write the file anew: the header, and the shards finished so far."""
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         part = self._path + ".part"
-        with open(part, "wb") as file:
-            for record in (self.header, *map(asdict, self.finished)):
-                file.write(_line(record))
-            file.flush()
+        with open_new(part) as file:
+            write_all(file, b"".join(map(_line, (self.header, *map(asdict, self.finished)))))
             os.fsync(file.fileno())
         os.replace(part, self._path)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from streaming.format.compressors import drop_compressors
 from streaming.writing.base import Base
 from streaming.writing.journal import Finished, Journal, fingerprint
-from streaming.writing.recipe import Piece, Recipe, encode_rows, make_files, pack_rows
+from streaming.writing.keys import KeyCheck
+from streaming.writing.recipe import Piece, Recipe, encode_row, encode_rows, freeze_row, join_samples, make_files
 from streaming.writing.target import WORK_NAME, Target
 from streaming.writing.workers import WorkerPool
 
@@ -43,11 +44,12 @@ class Pipeline:
     Args:
         recipe: How shards are made.
         pool: Runs the work.
-        workers: Number of its workers, which bounds what is under way.
+        workers: Number of its workers, which bounds what is under way; 0: rows are encoded as they are taken.
         target: Where shards go.
         journal: Notes each shard that is finished; those it holds already are behind us.
         base: What the shards are added to.
         progress: A progress bar of samples, or ``None``.
+        keys: Looks for keys of rows that are no columns.
     """
 
     def __init__(
@@ -59,19 +61,23 @@ class Pipeline:
         journal: Journal,
         base: Base,
         progress: Any,
+        keys: KeyCheck,
     ) -> None:
         self._recipe = recipe
         self._pool = pool
         self._target = target
         self._journal = journal
         self._progress = progress
+        self._keys = keys
         self._limit = recipe.size_limit
         self._base_bytes = recipe.encoder.base_bytes
         self._extra_bytes = recipe.encoder.extra_bytes_per_sample
         self._base = base
         self._num_shards = len(journal.finished)
         self._next_row = sum(done.entry["samples"] for done in journal.finished)
-        self._rows: list[Row] = []
+        self._freeze = freeze_row if workers else encode_row
+        self._encodes_here = not workers
+        self._rows: list[bytes] = []
         self._batch = 8
         self._batches: deque[Future[Piece]] = deque()
         self._pieces: list[Piece] = []
@@ -97,13 +103,21 @@ class Pipeline:
         drop_compressors()
 
     def add(self, row: Row) -> None:
-        """Take a row.
+        """Take a row, with the values that it has now.
 
         Raises:
-            SampleError: An earlier row does not fit the columns.
+            ConfigError: It has keys that are no columns, and these were inferred.
+            SampleError: It, or an earlier row, does not fit the columns.
             UploadError: An earlier shard could not be uploaded.
         """
-        self._rows.append(row)
+        number = self._next_row + len(self._rows)
+        try:
+            if self._keys.active and len(row) != self._keys.width:
+                self._keys.look(number, row, stacklevel=4)
+            self._rows.append(self._freeze(self._recipe, number, row))
+        except Exception:
+            self._cut_all()  # an earlier row that fails is the one to tell
+            raise
         if len(self._rows) >= self._batch:
             self._send()
 
@@ -123,12 +137,11 @@ class Pipeline:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        packed = pack_rows(self._recipe, rows)
-        if packed is not None:
-            batch = self._pool.submit(encode_rows, self._recipe, self._next_row, packed)
-        else:
+        if self._encodes_here:
             batch = Future[Piece]()
-            batch.set_result(encode_rows(self._recipe, self._next_row, rows))
+            batch.set_result(join_samples(rows))
+        else:
+            batch = self._pool.submit(encode_rows, self._recipe, self._next_row, rows)
         self._next_row += len(rows)
         self._batches.append(batch)
         while len(self._batches) > self._most_batches or (self._batches and self._batches[0].done()):

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, cast
 
 from streaming.core.errors import SampleError, ShardTooLargeError
 from streaming.format.encodings import mds_encode
+from streaming.format.encodings.image import jpeg_file_of
 from streaming.format.formats import ShardEncoder, make_shard_encoder
 from streaming.writing.build import build_shard
 
-__all__ = ["Recipe", "encode_rows", "make_files", "pack_rows"]
+__all__ = ["Piece", "Recipe", "encode_row", "encode_rows", "freeze_row", "join_samples", "make_files"]
 
 _JPEG = {"jpeg", "list[jpeg]"}
 
@@ -61,46 +62,75 @@ def _encoder(recipe: Recipe) -> ShardEncoder:
     )
 
 
-def pack_rows(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """Return rows as bytes to send to a worker, ``None`` if they cannot be sent."""
-    wanted = [{name: row[name] for name, _ in recipe.columns if name in row} for row in rows]
-    for name, encoding in recipe.columns:
-        if encoding in _JPEG:
-            # An image on its way to another process forgets the file that it would be stored as.
-            for row in wanted:
-                if name in row and _is_from_file(row[name]):
-                    row[name] = mds_encode(encoding, row[name])
+def freeze_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> bytes:
+    """Return a row as bytes to send to a worker: its values as they are now, whatever becomes of them.
+
+    Args:
+        recipe: How it will be encoded.
+        number: Its number in the dataset, for error texts.
+        row: The row.
+
+    Raises:
+        SampleError: It does not fit the columns. Only a row that cannot be sent is encoded here already.
+        ShardTooLargeError: It is too large.
+    """
     try:
+        wanted = {name: row[name] for name, _ in recipe.columns if name in row}
+        for name, encoding in recipe.columns:
+            if encoding in _JPEG and name in wanted:
+                wanted[name] = _with_files(encoding, wanted[name])
         return pickle.dumps(wanted, protocol=5)
-    except (pickle.PicklingError, TypeError, AttributeError, RecursionError, ValueError):
-        return None
+    except Exception:  # whatever a value's own pickling raises; encoding says what is wrong, if anything is
+        return pickle.dumps(encode_row(recipe, number, row), protocol=5)
 
 
-def _is_from_file(value: Any) -> bool:
-    images: list[Any] = value if isinstance(value, list) else [value]
-    return any(getattr(image, "filename", None) for image in images)
+def _with_files(encoding: str, value: Any) -> Any:
+    """Return images encoded already if they are stored as their files, which they forget on the way to a process."""
+    if not isinstance(value, list):
+        return jpeg_file_of(value) or value
+    images = cast("list[Any]", value)
+    return mds_encode(encoding, images) if any(jpeg_file_of(image) is not None for image in images) else images
 
 
-def encode_rows(recipe: Recipe, first: int, rows: bytes | Sequence[Mapping[str, Any]]) -> Piece:
+def encode_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> bytes:
+    """Encode a row.
+
+    Args:
+        recipe: How.
+        number: Its number in the dataset, for error texts.
+        row: The row.
+
+    Raises:
+        SampleError: It does not fit the columns; the text says which row it is.
+        ShardTooLargeError: It is too large.
+    """
+    try:
+        return recipe.encoder.encode_sample(row)
+    except (SampleError, ShardTooLargeError) as error:
+        raise type(error)(f"Sample {number}: {error}") from error
+
+
+def encode_rows(recipe: Recipe, first: int, rows: Sequence[bytes]) -> Piece:
     """Encode rows.
 
     Args:
         recipe: How.
         first: Number of the first of them in the dataset, for error texts.
-        rows: The rows, or what :func:`pack_rows` made of them.
+        rows: What :func:`freeze_row` made of them.
 
     Raises:
         SampleError: A row does not fit the columns; the text says which.
         ShardTooLargeError: One is too large.
     """
-    unpacked: Sequence[Mapping[str, Any]] = pickle.loads(rows) if isinstance(rows, bytes) else rows
-    encode = recipe.encoder.encode_sample
     samples: list[bytes] = []
-    for row in unpacked:
-        try:
-            samples.append(encode(row))
-        except (SampleError, ShardTooLargeError) as error:
-            raise type(error)(f"Sample {first + len(samples)}: {error}") from error
+    for number, frozen in enumerate(rows, first):
+        row: Mapping[str, Any] | bytes = pickle.loads(frozen)
+        samples.append(row if isinstance(row, bytes) else encode_row(recipe, number, row))
+    return join_samples(samples)
+
+
+def join_samples(samples: Sequence[bytes]) -> Piece:
+    """Return encoded samples as one piece."""
     return b"".join(samples), [len(sample) for sample in samples]
 
 

@@ -13,7 +13,6 @@ from streaming.core.errors import ConfigError
 from streaming.format.hashing import get_hash
 from streaming.format.index import dump_index
 from streaming.writing.base import Base
-from streaming.writing.entries import INDEX_NAME
 from streaming.writing.journal import Finished, Journal, fingerprint
 from streaming.writing.recipe import Recipe
 from streaming.writing.target import WORK_NAME, Target
@@ -56,8 +55,8 @@ def begin(
         if differs:
             journal = None
     if journal is None and not append:
+        target.clear_remote(exist_ok)
         target.clear(exist_ok or staging)
-        _clear_remote(target, exist_ok)
     base = Base.open(target, recipe.encoder, append)
     if journal is None:
         shutil.rmtree(work, ignore_errors=True)
@@ -73,18 +72,6 @@ def begin(
 
 def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {there.get(key)!r} there" for key in wanted if there.get(key) != wanted[key])
-
-
-def _clear_remote(target: Target, exist_ok: bool) -> None:
-    """Refuse to write over a dataset in the store; with ``exist_ok`` take its index away before its shards change."""
-    if target.store is None or target.read_index() is None:
-        return
-    if not exist_ok:
-        raise FileExistsError(
-            f"There is a dataset at {target!r}. Write to another place, or pass exist_ok=True to replace it or "
-            "append=True to add to it."
-        )
-    target.store.delete(INDEX_NAME)
 
 
 def _identity(base: Base) -> dict[str, Any]:
@@ -135,11 +122,10 @@ def skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) 
     for number, done in enumerate(finished):
         samples: int = done.entry["samples"]
         if isinstance(iterable, Sequence):
-            ends = [iterable[i] for i in (position, position + samples - 1) if i < len(iterable)]
+            ends = (iterable[i] for i in (position, position + samples - 1) if i < len(iterable))
         else:
-            shard_rows = islice(rows, samples)
-            ends = list(islice(shard_rows, 1))
-            ends += deque(shard_rows, maxlen=1) if samples > 1 else ends
+            ends = _ends(islice(rows, samples))
+        # Each is encoded as it comes: the next may be the same object, filled anew.
         prints = [fingerprint(encode(checked_row(row))) for row in ends]
         if prints != [done.first, done.last]:
             raise ConfigError(
@@ -151,6 +137,13 @@ def skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) 
     if isinstance(iterable, Sequence):
         return (checked_row(iterable[i]) for i in range(position, len(iterable)))
     return map(checked_row, rows)
+
+
+def _ends(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the first and the last of rows; the only one twice."""
+    for row in islice(rows, 1):
+        yield row
+        yield from deque(rows, maxlen=1) or (row,)
 
 
 def checked_row(row: Any) -> Row:

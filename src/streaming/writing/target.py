@@ -8,27 +8,32 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from io import FileIO
+from typing import Any
 
-from streaming.core.errors import AccessDeniedError, ConfigError, ObjectNotFoundError, StorageError, UploadError
+from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError, UploadError
+from streaming.format.compression import get_compression_extension, get_compressions
+from streaming.format.formats import formats
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
-from streaming.storage.url import check_root, redact, scheme_of
+from streaming.storage.url import redact
 from streaming.writing.claim import Claim
 from streaming.writing.entries import INDEX_NAME
+from streaming.writing.places import split_out
+from streaming.writing.stored import check_stored
 
-__all__ = ["WORK_NAME", "Target", "split_out"]
+__all__ = ["WORK_NAME", "Target", "open_new"]
 
 logger = logging.getLogger(__name__)
 
 #: Directory for what is in the making, in the local directory.
 WORK_NAME = ".streaming-write"
 
-_SHARD_FILE = re.compile(r"(shard\.\d{5,}\..+|index\.json)(\.part)?")
+_SHARD_FILE = re.compile(r"shard\.\d{5,}(\.[0-9a-f]{8})?\.(?P<format>\w+)(\.meta)?(\.(?P<zip>\w+))?(\.part)?")
 
 
 class Target:
@@ -42,10 +47,12 @@ class Target:
         append: Leave what is there, for more to be added to it. ``exist_ok`` is of no use then.
         yields: Whether a later writer of this process may take the directory over.
         storage_options: Settings of the store; see :func:`streaming.storage.registry.open_store`.
+        format: Of the shards.
 
     Raises:
-        ConfigError: ``out`` has another form.
-        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set; or another writer holds it.
+        ConfigError: ``out`` has another form, or is one directory twice.
+        FileExistsError: The local directory is not empty, or the store has a dataset, and ``exist_ok`` is not set; or
+            another writer holds the directory.
         StorageError: The store cannot be written to.
     """
 
@@ -58,12 +65,16 @@ class Target:
         append: bool = False,
         yields: bool = True,
         storage_options: StorageOptions | None = None,
+        format: str = "mds",
     ) -> None:
+        self._format = format
         local, self.remote = split_out(out)
         self.store: Store | None = None
         if self.remote is not None:
             self.store = open_store(self.remote, options_for(self.remote, storage_options))
             self.store.check_writable()
+        if not append:
+            self.clear_remote(exist_ok)
         self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
         self._retries = retries
         self.keep_local = keep_local or self.store is None
@@ -71,6 +82,10 @@ class Target:
         self._make_directory()
         self.claim = Claim(self.local, yields)
         try:
+            if os.path.islink(self.path(WORK_NAME)):
+                raise AccessDeniedError(
+                    f"{self.path(WORK_NAME)} is a link, through which nothing is written. Remove it."
+                )
             if not append:
                 self.clear(exist_ok)
         except BaseException:
@@ -103,10 +118,48 @@ class Target:
                 "it."
             )
         # The index goes first: from then on nobody takes what is left for a dataset.
-        for name in sorted((n for n in there if _SHARD_FILE.fullmatch(n)), key=_index_first):
+        for name in sorted(filter(self._is_own, there), key=_index_first):
             logger.warning("exist_ok: removing %s", os.path.join(self.local, name))
             os.unlink(os.path.join(self.local, name))
         shutil.rmtree(self.path(WORK_NAME), ignore_errors=True)
+
+    def _is_own(self, name: str) -> bool:
+        """Say whether a file in the local directory is named as those of a dataset are."""
+        if os.path.isdir(self.path(name)) and not os.path.islink(self.path(name)):
+            return False
+        shard = _SHARD_FILE.fullmatch(name)
+        if shard is None:
+            return name in (INDEX_NAME, f"{INDEX_NAME}.part")
+        known = shard["format"] in formats or shard["format"] == self._format
+        return known and (shard["zip"] is None or shard["zip"] in _extensions())
+
+    def clear_remote(self, exist_ok: bool) -> None:
+        """Begin a new dataset in the store: take the index of the one there away before its shards change.
+
+        Args:
+            exist_ok: Replace what is there.
+
+        Raises:
+            FileExistsError: There is a dataset, and ``exist_ok`` is not set.
+        """
+        store = self.store
+        if store is None:
+            return
+        try:
+            store.head(INDEX_NAME)
+        except ObjectNotFoundError:
+            return
+        if not exist_ok:
+            raise FileExistsError(
+                f"There is a dataset at {self!r}. Write to another place, or pass exist_ok=True to replace it or "
+                "append=True to add to it."
+            )
+        logger.warning("exist_ok: replacing the dataset at %r", self)
+        store.delete(INDEX_NAME)
+
+    def check_stored(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Check that the files of shards are where readers look for them; see :func:`stored.check_stored`."""
+        check_stored(self.store or open_store(self.local), entries)
 
     def path(self, name: str) -> str:
         """Local path of a file of the dataset."""
@@ -121,7 +174,7 @@ class Target:
         """
         self._written.add(name)
         part = self.path(name) + ".part"
-        with open(part, "wb", buffering=0) as file:
+        with open_new(part) as file:
             for group in groups:
                 written = os.writev(file.fileno(), group)
                 if written < sum(map(len, group)):
@@ -176,24 +229,16 @@ class Target:
         return redact(self.remote) if self.remote else self.local
 
 
+def open_new(path: str) -> FileIO:
+    """Open a file to be written from its begin. One that is there is removed, never written into: it may be a link."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return FileIO(path, "x")
+
+
+def _extensions() -> set[str]:
+    return {get_compression_extension(name) for name in get_compressions()}
+
+
 def _index_first(name: str) -> tuple[bool, str]:
     return (name != "index.json", name)
-
-
-def split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the local path and the URL of ``out``, ``None`` for the one that is not given.
-
-    Raises:
-        ConfigError: It is no path, no URL, and no pair of both.
-    """
-    if isinstance(out, (str, Path)):
-        text = os.fspath(out)
-        if scheme_of(check_root(text)):
-            return None, text
-        return os.path.expanduser(text), None
-    if len(out) != 2:
-        raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
-    local, remote = os.fspath(out[0]), os.fspath(out[1])
-    if scheme_of(local):
-        raise ConfigError(f"The first of out=(local, remote) must be a local path, got {redact(local)!r}.")
-    return os.path.expanduser(local), remote

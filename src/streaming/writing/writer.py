@@ -16,13 +16,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from streaming.core.errors import ConfigError, StreamingError, UploadError
+from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
 from streaming.format.compressors import drop_compressors
-from streaming.format.formats import make_shard_encoder
+from streaming.format.formats import column_names, make_shard_encoder
 from streaming.writing.base import Base
 from streaming.writing.build import build_shard
 from streaming.writing.checks import checked_compression, checked_hashes, checked_size_limit
+from streaming.writing.keys import KeyCheck
 from streaming.writing.options import checked_options, make_progress
+from streaming.writing.ownership import Unfinished, watch_forks
 from streaming.writing.target import Target
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ class Writer:
     Use it as a context manager: leaving the block finishes the dataset; leaving it by an exception publishes no index,
     so that nobody takes a part for the whole.
 
+    A sample is stored as it is when :meth:`write` is called. Several threads may write to one writer: every sample is
+    stored, in the order in which they come. A process that was forked may not use the writer of its parent.
+
     Args:
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
         keep_local: Keep local copies of what is uploaded. Purely local output is always kept.
@@ -51,7 +56,7 @@ class Writer:
             limit. A shard passes it only if a single sample does.
         kwargs: ``progress_bar`` (show one, default False), ``max_workers`` (background threads, default chosen by the
             number of cores), ``retry`` (further attempts after a failed upload, default 2), ``exist_ok`` (replace the
-            dataset in a directory that is not empty, default False), ``append`` (add shards to the dataset that is
+            dataset that is there, default False), ``append`` (add shards to the dataset that is
             there, or begin one, default False; see below), ``storage_options`` (settings of the store, as for
             :class:`streaming.Stream`).
 
@@ -61,7 +66,8 @@ class Writer:
 
     Raises:
         ConfigError: An argument is wrong, or what is to be appended to has other columns.
-        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        FileExistsError: The local directory is not empty, or there is a dataset at the URL, and neither ``exist_ok`` nor
+            ``append`` is set.
         StorageError: The target cannot be written to.
     """
 
@@ -98,6 +104,7 @@ class Writer:
             options["retry"],
             options["append"],
             storage_options=options["storage_options"],
+            format=self.format,
         )
         self._base = Base.open(self._target, self._encoder, options["append"])
         self.local = self._target.local
@@ -114,14 +121,20 @@ class Writer:
         self._failed: BaseException | None = None
         self._finished = False
         self._progress = make_progress(options["progress_bar"], str(self._target))
-        self.new_samples: list[bytes] = []
+        # Threads that write at once add one after the other; what takes long, encoding, they do side by side.
+        self._lock = threading.RLock()
+        self._unfinished = Unfinished(self, repr(self._target))
+        self.new_samples: list[bytes] = self._unfinished.new
         self._most_bytes = self.size_limit or _NO_LIMIT
         # Bytes that the present shard can still take.
         self._room = self._most_bytes - self.extra_bytes_per_shard
         # Whether there is something to look at before the next sample: a shard that is done, or that all is over.
         self._attention = False
         own = type(self).encode_sample is Writer.encode_sample
-        self._encode = self._encoder.encode_sample if own else self.encode_sample
+        self._encode = self._encoder.encode_sample if own else self._encode_by_subclass
+        self._keys = KeyCheck(column_names(self._encoder), repr(self._target))
+        self._keys.active = own  # a subclass may make its columns of other keys
+        watch_forks(self)
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -165,37 +178,52 @@ class Writer:
         """Add a sample.
 
         Args:
-            sample: Value of every column, by name. Other keys are ignored.
+            sample: Value of every column, by name. Other keys are not stored; the first sample that has some is warned of.
 
         Raises:
             SampleError: The sample does not fit the columns; nothing was added.
             UploadError: An earlier shard could not be uploaded; the text names it.
+            WorkerError: This process was forked from the one whose writer it is.
         """
         if self._attention:
             self._check_open()
         encoded = self._encode(sample)
+        keys = self._keys
+        if keys.active and len(sample) != keys.width:
+            keys.look(self._unfinished.in_shards + len(self.new_samples), sample)
         size = len(encoded) + self.extra_bytes_per_sample
-        if size > self._room and self.new_samples:
-            self.flush_shard()
-        self.new_samples.append(encoded)
-        self._room -= size
+        with self._lock:
+            if self._attention:
+                self._check_open()
+            if size > self._room and self.new_samples:
+                self.flush_shard()
+            self.new_samples.append(encoded)
+            self._room -= size
 
     def flush_shard(self) -> None:
         """End the present shard, if it holds samples, and hand it to the background."""
-        samples, self.new_samples = self.new_samples, []
+        with self._lock:
+            samples = self._take_samples()
+            if not samples:
+                return
+            stem = self._base.stem(len(self._shards) + len(self._entries))
+            self._building.acquire()
+            try:
+                future = self._executor.submit(self._make_shard, stem, samples)
+                self._shards.append(future)
+                future.add_done_callback(self._look_here)
+            except BaseException:
+                self._building.release()
+                raise
+            self._collect(wait=False)
+
+    def _take_samples(self) -> list[bytes]:
+        """Return the samples of the present shard, and begin another."""
+        samples = self.new_samples
+        self.new_samples = self._unfinished.new = []
+        self._unfinished.in_shards += len(samples)
         self._room = self._most_bytes - self.extra_bytes_per_shard
-        if not samples:
-            return
-        stem = self._base.stem(len(self._shards) + len(self._entries))
-        self._building.acquire()
-        try:
-            future = self._executor.submit(self._make_shard, stem, samples)
-            self._shards.append(future)
-            future.add_done_callback(self._look_here)
-        except BaseException:
-            self._building.release()
-            raise
-        self._collect(wait=False)
+        return samples
 
     def finish(self) -> None:
         """Write what is left, wait until every shard is confirmed, and publish the index.
@@ -203,38 +231,64 @@ class Writer:
         Raises:
             UploadError: A shard could not be uploaded; no index is published.
         """
-        if self._finished:
-            return
-        self._check_open()
-        try:
-            self.flush_shard()
-            self._collect(wait=True)
-            self._base.publish(self._target, self._entries)
-        except BaseException as error:
-            self._abort(error)
-            raise
-        self._finished = self._attention = True
-        self._close()
-        self._target.close()
+        with self._lock:
+            if self._finished:
+                return
+            self._check_open()
+            try:
+                self.flush_shard()
+                self._collect(wait=True)
+                self._base.publish(self._target, self._entries)
+            except BaseException as error:
+                self._abort(error)
+                raise
+            self._finished = self._attention = True
+            self._close()
+            self._target.close()
 
     def cancel_future_jobs(self) -> None:
         """Give up the shards that wait in the background."""
-        for future in self._shards:
-            if future.cancel():
-                self._building.release()
+        with self._lock:
+            for future in self._shards:
+                if future.cancel():
+                    self._building.release()
+
+    def leave_to_parent(self) -> None:
+        """Take note that this is a copy in a forked process: it cannot be used, and touches nothing."""
+        self._lock = threading.RLock()
+        self._failed = WorkerError(
+            f"This writer to {self._target!r} belongs to the process that made it, of which this one is a fork; what is "
+            "written here would not reach it. Let each process make a writer for a part of its own, and join the parts "
+            "by merge_index."
+        )
+        self._attention = True
+        self._unfinished.dismiss()
+
+    def __reduce__(self) -> Any:
+        """Refuse to be sent to another process."""
+        raise ConfigError(
+            f"A writer cannot be sent to another process ({self._target!r}). Let each process make a writer for a part of "
+            "its own, and join the parts by merge_index."
+        )
+
+    def _encode_by_subclass(self, sample: Mapping[str, Any]) -> bytes:
+        return bytes(self.encode_sample(sample))  # a copy, should it be a buffer that is filled again
 
     def _look_here(self, _: Any) -> None:
         self._attention = True
 
     def _check_open(self) -> None:
-        self._attention = self._finished or self._failed is not None
-        if self._finished:
-            raise ConfigError("This writer has finished its dataset; make another one.")
-        self._collect(wait=False)
-        if self._failed is not None:
-            raise UploadError(
-                f"Writing to {self._target!r} has failed and cannot go on: {self._failed}"
-            ) from self._failed
+        with self._lock:
+            self._attention = self._finished or self._failed is not None
+            if self._finished:
+                raise ConfigError("This writer has finished its dataset; make another one.")
+            if isinstance(self._failed, WorkerError):
+                raise self._failed
+            self._collect(wait=False)
+            if self._failed is not None:
+                raise UploadError(
+                    f"Writing to {self._target!r} has failed and cannot go on: {self._failed}"
+                ) from self._failed
 
     def _collect(self, wait: bool) -> None:
         """Take over the shards that are done, in order."""
@@ -271,16 +325,18 @@ class Writer:
         return entry
 
     def _abort(self, error: BaseException | None) -> None:
-        if self._failed is not None:
-            return
-        self._failed = error or UploadError("the writer was given up")
-        self._attention = True
-        self.new_samples = []
-        self.cancel_future_jobs()
-        self._close()
-        self._target.close()
+        with self._lock:
+            if self._failed is not None:
+                return
+            self._failed = error or UploadError("the writer was given up")
+            self._attention = True
+            self._take_samples()
+            self.cancel_future_jobs()
+            self._close()
+            self._target.close()
 
     def _close(self) -> None:
+        self._unfinished.dismiss()
         self._executor.shutdown(wait=True)
         drop_compressors()
         if self._progress is not None:

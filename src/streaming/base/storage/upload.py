@@ -22,6 +22,7 @@ from streaming.storage.registry import open_store, stores
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 from streaming.storage.url import check_path, join, redact, scheme_of
+from streaming.writing.places import check_apart
 
 __all__ = [
     "BOTOCORE_CLIENT_ERROR_CODES",
@@ -65,7 +66,7 @@ class CloudUploader:
         remote: The URL, or ``None``.
 
     Raises:
-        ConfigError: ``out`` has another form.
+        ConfigError: ``out`` has another form, or is one directory twice.
         FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
     """
 
@@ -140,7 +141,10 @@ def _split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
         return (None, path) if scheme_of(path) else (path, None)
     if len(out) != 2:
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
-    return os.fspath(out[0]), os.fspath(out[1])
+    local, remote = os.fspath(out[0]), os.fspath(out[1])
+    if remote:
+        check_apart(local, remote)
+    return local, remote
 
 
 class _StoreUploader(CloudUploader):

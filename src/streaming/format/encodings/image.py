@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Sequence
 from io import BytesIO
@@ -13,7 +12,7 @@ from streaming.core.errors import ColumnTypeError, ColumnValueError
 from streaming.core.imports import optional_import
 from streaming.format.encodings.base import Encoding
 
-__all__ = ["JPEG", "PIL", "PNG", "ImageList", "JPEGArray", "JPEGList", "PILList", "PNGList"]
+__all__ = ["JPEG", "PIL", "PNG", "ImageList", "JPEGArray", "JPEGList", "PILList", "PNGList", "jpeg_file_of"]
 
 
 def _image_module() -> Any:
@@ -79,17 +78,49 @@ class _File(Encoding):
 
 
 class JPEG(_File):
-    """An image as JPEG. One that was opened from a JPEG file keeps that file's bytes."""
+    """An image as JPEG. One that was opened from a JPEG file, and not changed since, keeps that file's bytes."""
 
     kind = "JPEG"
 
     def encode(self, obj: Any) -> bytes:
         """Return the JPEG file."""
-        filename = getattr(_check_image(obj), "filename", None)
-        if filename and getattr(obj, "format", None) == self.kind and os.path.exists(filename):
-            with open(filename, "rb") as file:
-                return file.read()
-        return super().encode(obj)
+        data = jpeg_file_of(_check_image(obj))
+        return super().encode(obj) if data is None else data
+
+
+def jpeg_file_of(image: Any) -> bytes | None:
+    """Return the JPEG file that an image was opened from by name, if both still show the same; else ``None``.
+
+    Drawing, pasting or thumbnails change an image in place, and others may write its file anew; neither can be told by
+    the image's attributes. So the pixels of an image that was loaded are compared with the file's. One that was not
+    loaded has no pixels of its own: its file is what it shows.
+    """
+    if getattr(image, "format", None) != "JPEG" or not getattr(image, "filename", None):
+        return None
+    try:
+        data = _bytes_of_file(image)
+        fresh = _image_module().open(BytesIO(data))
+        if (fresh.format, fresh.size, fresh.mode) != (image.format, image.size, image.mode):
+            return None
+        tile = getattr(image, "tile", None)
+        same = tile == fresh.tile if tile else fresh.tobytes() == image.tobytes()
+    except Exception:  # no file any more, or no whole one
+        return None
+    return data if same else None
+
+
+def _bytes_of_file(image: Any) -> bytes:
+    # The file that it has open is its own, even where another took the name since.
+    file = getattr(image, "fp", None)
+    if file is None or file.closed:
+        with open(image.filename, "rb") as named:
+            return named.read()
+    position = file.tell()
+    try:
+        file.seek(0)
+        return file.read()
+    finally:
+        file.seek(position)
 
 
 class PNG(_File):
