@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from streaming.core.errors import MissingColumnError, ShardTooLargeError
+from streaming.core.errors import ColumnTypeError, MissingColumnError, ShardTooLargeError
 from streaming.format.options import MAX_SHARD_BYTES
 
-__all__ = ["encode_offsets", "missing_column"]
+__all__ = ["encode_offsets", "missing_column", "null_value"]
 
 
 def missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
     """Return the error of a sample that lacks a column."""
     return MissingColumnError(f"The sample has no column {name!r}; it has {', '.join(map(repr, sample)) or 'none'}.")
+
+
+def null_value(name: str, encoding: str) -> ColumnTypeError:
+    """Return the error of a sample that has ``None`` in a column that takes none."""
+    return ColumnTypeError(
+        f"Column {name!r} ({encoding}): the value is None. Declare the column as {encoding + '?'!r} in `columns`: it then "
+        "takes None as well as values."
+    )
 
 
 def encode_offsets(samples: Sequence[bytes], first: int) -> bytes:

@@ -17,7 +17,7 @@ from streaming.writing.build import build_shard
 
 __all__ = ["Recipe", "encode_rows", "make_files", "pack_rows"]
 
-_JPEG = {"jpeg", "list[jpeg]"}
+_JPEG = {"jpeg", "list[jpeg]", "jpeg?", "list[jpeg]?"}
 
 Piece = tuple[bytes, list[int]]
 """Encoded samples one after the other, and the size of each."""
