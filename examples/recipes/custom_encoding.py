@@ -1,6 +1,8 @@
 """Store a type of your own: register an encoding under a name, and use the name as a column's type."""
 
+import argparse
 import sys
+import tempfile
 from datetime import date
 
 import numpy as np
@@ -41,11 +43,21 @@ class Sparse(Encoding):
 _encodings["date"] = Date
 _encodings["sparse"] = Sparse
 
-out = sys.argv[1]
-with MDSWriter(out=out, columns={"day": "date", "features": "sparse"}, size_limit=1 << 10) as writer:
-    for i in range(100):
-        writer.write({"day": date.fromordinal(730_000 + i), "features": {i: 0.5, 2 * i + 1: 1.5}})
 
-dataset = StreamingDataset(local=out, batch_size=1)
-print(dataset[3])
-print([sample["day"].isoformat() for sample in dataset][-3:])
+def main(out):
+    """Write such columns, and read them."""
+    with MDSWriter(out=out, columns={"day": "date", "features": "sparse"}, size_limit=1 << 10, exist_ok=True) as writer:
+        for i in range(100):
+            writer.write({"day": date.fromordinal(730_000 + i), "features": {i: 0.5, 2 * i + 1: 1.5}})
+
+    dataset = StreamingDataset(local=out, batch_size=1)
+    print(dataset[3])
+    print([sample["day"].isoformat() for sample in dataset][-3:])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", nargs="?", help="where to write (default: a new temporary directory)")
+    out = parser.parse_args().out or tempfile.mkdtemp(prefix="streaming-")
+    print(f"Files are written below {out}", file=sys.stderr)
+    main(out)

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["distinct"]
+__all__ = ["distinct", "is_tensor", "tensor_to_numpy"]
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether a value is a torch tensor, without importing torch: nobody has a tensor who has not."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
+
+
+def tensor_to_numpy(tensor: Any) -> NDArray[Any]:
+    """Return a tensor's values as an array, wherever it lies; those of one on the CPU are shared.
+
+    Raises:
+        TypeError: NumPy has no such dtype (``bfloat16``, 8-bit floats, quantised).
+    """
+    try:
+        return tensor.numpy(force=True)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"NumPy has no {tensor.dtype}; convert the tensor first, such as by .float()") from error
 
 
 def distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

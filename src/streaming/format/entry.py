@@ -8,7 +8,7 @@ from typing import Any, cast
 from streaming.core.errors import ConfigError
 from streaming.core.units import bytes_to_int
 from streaming.format.compression import is_compression
-from streaming.format.encodings import encodings, get_mds_encoded_size
+from streaming.format.encodings import base_name, encodings, get_mds_encoded_size
 from streaming.format.files import FileInfo
 from streaming.format.schema import FORMATS, SEPARATORS, SPLIT_FORMATS, Schema
 
@@ -109,7 +109,7 @@ def _sizes(value: Any, names: tuple[str, ...], column_encodings: tuple[str, ...]
         for size in cast("list[Any]", value)
     )
     for name, encoding, size in zip(names, column_encodings, sizes, strict=True):
-        if encoding.partition(":")[0] not in encodings:
+        if base_name(encoding) not in encodings:
             continue  # may be registered later, or its column never be read
         try:
             expected = get_mds_encoded_size(encoding)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from streaming.core.errors import ShardFormatError
-from streaming.format.layout import missing_column, not_a_sample
+from streaming.format.layout import missing_column, not_a_sample, null_value
 from streaming.format.lines import (
     VALUE_TYPES,
     LinesShardEncoder,
@@ -27,7 +27,7 @@ class JSONShardEncoder(LinesShardEncoder):
     """Turns samples into the bytes of JSON-lines shards.
 
     Args:
-        columns: ``'str'``, ``'int'`` or ``'float'`` for each column.
+        columns: ``'str'``, ``'int'`` or ``'float'`` for each column, followed by ``'?'`` if values may be ``None``.
         options: How shards are written.
         newline: What ends a line.
 
@@ -37,7 +37,7 @@ class JSONShardEncoder(LinesShardEncoder):
     """
 
     def __init__(self, columns: Mapping[str, str], options: WriteOptions, newline: str = "\n") -> None:
-        columns = check_columns(columns, is_line_encoding, list(VALUE_TYPES))
+        columns = check_columns(columns, _is_encoding, [*VALUE_TYPES, *(f"{name}?" for name in VALUE_TYPES)])
         super().__init__(
             {
                 "columns": columns,
@@ -64,9 +64,16 @@ class JSONShardEncoder(LinesShardEncoder):
                 raise missing_column(name, sample) from None
             except (TypeError, IndexError):
                 raise not_a_sample(sample) from None
-            check_type(name, encoding, value)
+            if value is not None:
+                check_type(name, encoding.removesuffix("?"), value)
+            elif not encoding.endswith("?"):
+                raise null_value(name, encoding)
             values[name] = value
         return encode_line(json.dumps(values) + self._newline)
+
+
+def _is_encoding(encoding: Any) -> bool:
+    return isinstance(encoding, str) and is_line_encoding(encoding.removesuffix("?"))
 
 
 def compile_decoder(_schema: Schema) -> SampleDecoder:

@@ -12,7 +12,7 @@ import numpy as np
 from streaming.core.errors import ColumnTypeError, MissingColumnError, ShardTooLargeError
 from streaming.format.options import MAX_SHARD_BYTES
 
-__all__ = ["encode_offsets", "missing_column", "not_a_sample"]
+__all__ = ["encode_offsets", "missing_column", "not_a_sample", "null_value"]
 
 
 def missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
@@ -30,6 +30,14 @@ def not_a_sample(sample: Any) -> ColumnTypeError:
     """Return the error of what is no sample."""
     return ColumnTypeError(
         f"A sample must be a mapping of column names to values, got {type(sample).__name__}: {sample!r:.60}"
+    )
+
+
+def null_value(name: str, encoding: str) -> ColumnTypeError:
+    """Return the error of a sample that has ``None`` in a column that takes none."""
+    return ColumnTypeError(
+        f"Column {name!r} ({encoding}): the value is None. Declare the column as {encoding + '?'!r} in `columns`: it then "
+        "takes None as well as values."
     )
 
 

@@ -19,7 +19,7 @@ from streaming.core.errors import (
     ShardTooLargeError,
 )
 from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
-from streaming.format.layout import encode_offsets, missing_column, not_a_sample
+from streaming.format.layout import encode_offsets, missing_column, not_a_sample, null_value
 from streaming.format.mds_encoder import compile_encoder
 from streaming.format.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
 
@@ -91,6 +91,8 @@ class MDSShardEncoder:
                 try:
                     data = encode(value)
                 except SampleError as error:
+                    if value is None:
+                        raise null_value(name, encoding) from None
                     raise type(error)(f"Column {name!r} ({encoding}): {error}") from error
             if size is None:
                 sizes.append(len(data))

@@ -19,7 +19,7 @@ from streaming.core.errors import ShardFormatError
 from streaming.format.encodings import get_encoding
 from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding, RowsEncoding, decodes_many, element_of
-from streaming.format.encodings.scalar import Int, number_of
+from streaming.format.encodings.scalar import Bool, Int, number_of
 from streaming.format.encodings.text import Bytes, Str
 from streaming.format.sample import (
     OFFSETS,
@@ -127,6 +127,8 @@ def _compile_columns(names: Sequence[str], coders: Sequence[Encoding], sizes: Se
 def _listed(name: str, coder: Encoding, size: int | None) -> ListedColumn | None:
     if type(coder) in (Bytes, Str):
         return ListedColumn(name)
+    if type(coder) is Bool and size == coder.size:
+        return ListedColumn(name, np.dtype(np.bool_))
     element = element_of(coder) if size is not None and size == coder.size else None
     if element is None:
         return None
@@ -226,7 +228,7 @@ class _Body:
 def _alike(coders: Sequence[Encoding], first: int) -> int:
     """Return how many columns from one on are numbers of the same NumPy type; 1 for others."""
     kind = type(coders[first])
-    if kind is Int:
+    if kind in (Bool, Int):
         return 1
     return next((i for i, coder in enumerate(coders[first:]) if type(coder) is not kind), len(coders) - first)
 

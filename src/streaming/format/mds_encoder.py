@@ -15,7 +15,7 @@ import numpy as np
 
 from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding
-from streaming.format.encodings.scalar import Int, number_of
+from streaming.format.encodings.scalar import Bool, Int, number_of
 from streaming.format.encodings.text import Bytes, Str
 
 __all__ = ["compile_encoder"]
@@ -76,6 +76,8 @@ def _usual(coder: Encoding, size: int | None, i: int, known: dict[str, Any]) -> 
         return f"type({value}) is not str", f"{value}.encode()"
     if type(coder) is Bytes:
         return f"type({value}) is not bytes", value
+    if type(coder) is Bool:
+        return f"type({value}) is not bool", f'(b"\\1" if {value} else b"\\0")'
     number = number_of(coder)
     if type(coder) is Int:
         known[f"pack{i}"] = Struct("<q").pack

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streaming.core.errors import ConfigError, SeparatorInValueError, ShardFormatError
+from streaming.core.errors import ColumnTypeError, ConfigError, SeparatorInValueError, ShardFormatError
 from streaming.format.layout import missing_column, not_a_sample
 from streaming.format.lines import (
     VALUE_TYPES,
@@ -86,6 +86,12 @@ class XSVShardEncoder(LinesShardEncoder):
                 raise missing_column(name, sample) from None
             except (TypeError, IndexError):
                 raise not_a_sample(sample) from None
+            if value is None:
+                raise ColumnTypeError(
+                    f"Column {name!r} ({encoding}): the value is None, which {self.format} cannot tell from text. Use "
+                    "MDSWriter or JSONWriter with the encoding "
+                    + f"{encoding + '?'!r}, or store a text that stands for it."
+                )
             check_type(name, encoding, value)
             # A bool is an int to Python, but its text could not be read back as one.
             text = str(int(value) if isinstance(value, bool) else value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
@@ -30,12 +30,73 @@ class StreamingDataLoader(DataLoader[Any]):
     With a :class:`StreamingDataset`, :meth:`state_dict` says where training is, and after :meth:`load_state_dict` the next
     iteration continues there.
 
+    Args:
+        dataset: Best a :class:`StreamingDataset`; for any other, this is a plain ``DataLoader``.
+        batch_size: Samples of a batch; the same as the dataset's.
+        shuffle: Not for a :class:`StreamingDataset`, which shuffles by itself (``StreamingDataset(shuffle=True)``).
+        sampler: Not for a :class:`StreamingDataset` either.
+        batch_sampler: The same.
+        num_workers: Processes that load batches; 0: this one.
+        collate_fn: Makes a batch of a list of samples.
+        pin_memory: Copy tensors to page-locked memory, for faster copies to a GPU.
+        drop_last: Leave out a last batch of fewer samples.
+        timeout: Seconds to wait for a batch of a worker; 0: without limit.
+        worker_init_fn: Called in each worker with its number.
+        multiprocessing_context: How workers are started: ``'fork'``, ``'spawn'``, ``'forkserver'``, or a context.
+        generator: Makes the workers' seeds.
+        prefetch_factor: Batches that each worker loads ahead; ``None``: 2.
+        persistent_workers: Keep workers from one epoch to the next.
+        pin_memory_device: The device to pin memory for.
+        in_order: Whether batches of several workers come in turn.
+
+    Raises:
+        ConfigError: The dataset has another ``batch_size``.
+        ValueError: PyTorch refuses an argument, or two together.
+
     Attributes:
         num_samples_yielded: Samples yielded in this iteration on this rank.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Sampler[Any] | Iterable[Any] | None = None,
+        batch_sampler: Sampler[list[Any]] | Iterable[list[Any]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_size,
+            shuffle,
+            sampler,
+            batch_sampler,
+            num_workers,
+            collate_fn,
+            pin_memory,
+            drop_last,
+            timeout,
+            worker_init_fn,
+            multiprocessing_context,
+            generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+            **({} if in_order else {"in_order": False}),  # PyTorch has it from 2.6 on
+        )
         self.num_samples_yielded = 0
         dataset = self.dataset
         # Accelerate leaves what is marked so as it is: the dataset is split over ranks already.

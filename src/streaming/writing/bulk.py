@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
+from operator import length_hint
 from typing import Any
 
 from streaming.core.errors import AccessDeniedError, ConfigError
@@ -18,6 +19,7 @@ from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
 from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.writing.infer import infer_columns
+from streaming.writing.inputs import taken
 from streaming.writing.journal import JOURNAL_NAME, Finished
 from streaming.writing.keys import KeyCheck
 from streaming.writing.pipeline import Pipeline
@@ -65,7 +67,9 @@ def write(
     index; any other iterable is read from its begin.
 
     Args:
-        iterable: Samples: mappings with a value for each column. It is consumed in this process.
+        iterable: Samples: mappings with a value for each column. Also a table or frame of pandas, Polars or Arrow, a
+            dataset of Hugging Face (its images stay the files that they are) or of Ray Data, or a map-style dataset. It is
+            consumed in this process; torch tensors become arrays.
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
         columns: Encoding of each column, by name; ``None``: inferred from the first rows (see
             :func:`streaming.writing.infer.infer_columns`).
@@ -101,7 +105,8 @@ def write(
     if append and exist_ok:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     checked_retry(retry)
-    total = len(iterable) if hasattr(iterable, "__len__") else None  # pyright: ignore[reportArgumentType]
+    iterable, columns = taken(iterable, columns)
+    total = length_hint(iterable) or None
     inferred = columns is None
     if columns is None:
         iterable, columns = _inferred(iterable)

@@ -58,7 +58,7 @@ def merge_index(
 ) -> None: ...
 
 
-def merge_index(*args: Any, **kwargs: Any) -> None:
+def merge_index(*args: Any, **kwargs: Any) -> None:  # noqa: D417 (the names are those of the forms)
     """Write one ``index.json`` for the shards of several datasets below one root.
 
     Shards are not touched: the merged index names each by its path below the root. There are two forms::
@@ -71,13 +71,13 @@ def merge_index(*args: Any, **kwargs: Any) -> None:
     replaces the merged index. A shard that two of the indexes list is listed once.
 
     Args:
-        args: ``index_file_urls`` (a list) and ``out``, or ``out`` alone.
-        kwargs: The arguments by name: ``index_file_urls``, paths or URLs of the partitions or of their index files, or
-            pairs ``(local, remote)`` whose local file is read where it exists; ``out``, the root: a directory, a URL,
-            or a pair of both; ``keep_local``, whether to write the merged index into the local directory of a pair
-            too, besides uploading it (nothing else local is ever changed); ``download_timeout``, the longest time in
-            seconds without a byte while an index is fetched; ``storage_options`` of the stores (see
-            :func:`streaming.storage.registry.open_store`).
+        index_file_urls: Paths or URLs of the partitions or of their index files, or pairs ``(local, remote)`` whose local
+            file is read where it exists. A list.
+        out: The root: a directory, a URL, or a pair ``(local, remote)``.
+        keep_local: Whether to write the merged index into the local directory of a pair too, besides uploading it. Nothing
+            else local is ever changed.
+        download_timeout: Longest time in seconds without a byte while an index is fetched.
+        storage_options: Settings of the stores, as for :class:`streaming.Stream`.
 
     Raises:
         ConfigError: The arguments fit neither form, or two partitions would get the same place below ``out``.
@@ -115,6 +115,10 @@ def _merge_list(
         return
     partitions = list(dict.fromkeys(parse_partition(given) for given in index_file_urls))
     _merge(partitions, parse_place(out), keep_local, download_timeout, storage_options)
+
+
+# What an editor or `help` shows, which see but the function that takes both forms.
+merge_index.__dict__["__signature__"] = inspect.signature(_merge_list)
 
 
 def _merge_root(

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.writing.checks import checked_retry
 
-__all__ = ["checked_options", "make_progress"]
-
-_DEFAULTS: dict[str, Any] = {
-    "progress_bar": False,
-    "max_workers": None,
-    "retry": 2,
-    "exist_ok": False,
-    "append": False,
-    "storage_options": None,
-}
+__all__ = ["check_options", "make_progress"]
 
 
-def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the further options of a writer, with defaults for those that are not given.
+def check_options(max_workers: int | None, retry: int, exist_ok: bool, append: bool) -> None:
+    """Check the options of a writer that are about how it works, not about what it writes.
 
     Raises:
-        ConfigError: There is no such option, or it cannot have this value.
+        ConfigError: One cannot have this value, or two contradict each other.
     """
-    unknown = sorted(set(given) - set(_DEFAULTS))
-    if unknown:
-        raise ConfigError(
-            f"Unknown argument{'s' * (len(unknown) > 1)} {', '.join(unknown)}. Besides the named ones, a writer takes "
-            f"{', '.join(_DEFAULTS)}."
-        )
-    options = {**_DEFAULTS, **given}
-    workers = options["max_workers"]
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ConfigError(f"max_workers must be a positive integer or None, got {workers!r}.")
-    checked_retry(options["retry"])
-    if options["append"] and options["exist_ok"]:
+    if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"max_workers must be a positive integer or None, got {max_workers!r}.")
+    checked_retry(retry)
+    if append and exist_ok:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
-    return options
 
 
 def make_progress(wanted: bool, what: str) -> Any:

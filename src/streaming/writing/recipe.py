@@ -18,7 +18,7 @@ from streaming.writing.build import build_shard
 
 __all__ = ["Piece", "Recipe", "encode_row", "encode_rows", "freeze_row", "join_samples", "make_files"]
 
-_JPEG = {"jpeg", "list[jpeg]"}
+_JPEG = {"jpeg", "list[jpeg]", "jpeg?", "list[jpeg]?"}
 
 Piece = tuple[bytes, list[int]]
 """Encoded samples one after the other, and the size of each."""

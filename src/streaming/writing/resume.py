@@ -153,5 +153,8 @@ def checked_row(row: Any) -> Row:
         ConfigError: It is no mapping.
     """
     if not isinstance(row, Mapping):
-        raise ConfigError(f"A sample must be a mapping of column names to values, got {type(row).__name__}.")
+        raise ConfigError(
+            f"A sample must be a mapping of column names to values, got {type(row).__name__}. Name what it holds, such as "
+            "{'text': value}."
+        )
     return row  # pyright: ignore[reportUnknownVariableType]

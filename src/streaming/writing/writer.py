@@ -16,14 +16,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from streaming.core.arguments import named_arguments
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
 from streaming.format.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
+from streaming.storage.options import StorageOptions
 from streaming.writing.base import Base
 from streaming.writing.build import build_shard
 from streaming.writing.checks import checked_compression, checked_hashes, checked_size_limit
 from streaming.writing.keys import KeyCheck
-from streaming.writing.options import checked_options, make_progress
+from streaming.writing.options import check_options, make_progress
 from streaming.writing.ownership import Unfinished, watch_forks
 from streaming.writing.target import Target
 
@@ -54,11 +56,12 @@ class Writer:
         hashes: Hash algorithms to record for every file, in ascending order.
         size_limit: Largest raw size of a shard in bytes, as a number or text such as ``'64mb'``; ``None`` or 0 for no
             limit. A shard passes it only if a single sample does.
-        kwargs: ``progress_bar`` (show one, default False), ``max_workers`` (background threads, default chosen by the
-            number of cores), ``retry`` (further attempts after a failed upload, default 2), ``exist_ok`` (replace the
-            dataset that is there, default False), ``append`` (add shards to the dataset that is
-            there, or begin one, default False; see below), ``storage_options`` (settings of the store, as for
-            :class:`streaming.Stream`).
+        progress_bar: Show a bar of the bytes that are written.
+        max_workers: Number of background threads; ``None``: chosen by the number of cores.
+        retry: Further attempts after a failed upload.
+        exist_ok: Replace the dataset in a directory that is not empty.
+        append: Add shards to the dataset that is there, or begin one; see below.
+        storage_options: Settings of the store, as for :class:`streaming.Stream`.
 
     Appending leaves the shards that are there as they are, numbers the new ones after them, and at the end replaces the
     index in one step. Whoever began to read before keeps the dataset as it was; whoever begins after has all of it.
@@ -75,6 +78,7 @@ class Writer:
     extra_bytes_per_shard = 0
     extra_bytes_per_sample = 0
 
+    @named_arguments
     def __init__(
         self,
         *,
@@ -84,9 +88,14 @@ class Writer:
         compression: str | None = None,
         hashes: Sequence[str] | None = None,
         size_limit: int | str | None = 1 << 26,
-        **kwargs: Any,
+        progress_bar: bool = False,
+        max_workers: int | None = None,
+        retry: int = 2,
+        exist_ok: bool = False,
+        append: bool = False,
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        options = checked_options(kwargs)
+        check_options(max_workers, retry, exist_ok, append)
         self.compression = checked_compression(compression)
         self.hashes = checked_hashes(hashes)
         self.size_limit = checked_size_limit(size_limit)
@@ -100,19 +109,19 @@ class Writer:
         self._target = Target(
             out,
             keep_local,
-            options["exist_ok"],
-            options["retry"],
-            options["append"],
-            storage_options=options["storage_options"],
+            exist_ok,
+            retry,
+            append,
+            storage_options=storage_options,
             format=self.format,
         )
-        self._base = Base.open(self._target, self._encoder, options["append"])
+        self._base = Base.open(self._target, self._encoder, append)
         self.local = self._target.local
         self.remote = self._target.remote
         self.keep_local = self._target.keep_local
         self.extra_bytes_per_shard = self._encoder.base_bytes
         self.extra_bytes_per_sample = self._encoder.extra_bytes_per_sample
-        workers = options["max_workers"] or min(32, (os.cpu_count() or 1) + 4)
+        workers = max_workers or min(32, (os.cpu_count() or 1) + 4)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="streaming-write")
         # A shard's bytes are in memory until its files are written, so few shards are built at once.
         self._building = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
@@ -120,7 +129,7 @@ class Writer:
         self._entries: list[dict[str, Any]] = []
         self._failed: BaseException | None = None
         self._finished = False
-        self._progress = make_progress(options["progress_bar"], str(self._target))
+        self._progress = make_progress(progress_bar, str(self._target))
         # Threads that write at once add one after the other; what takes long, encoding, they do side by side.
         self._lock = threading.RLock()
         self._unfinished = Unfinished(self, repr(self._target))

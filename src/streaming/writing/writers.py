@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from streaming.core.arguments import named_arguments
+from streaming.storage.options import StorageOptions
 from streaming.writing.writer import Writer
 
 __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
@@ -16,11 +17,26 @@ class MDSWriter(Writer):
     Args:
         columns: Encoding of each column, by name: ``{'tokens': 'ndarray:uint16', 'label': 'int'}``. Columns are stored in
             the order of their names.
-        kwargs: See :class:`Writer`.
+        out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
+        keep_local: Keep local copies of what is uploaded. Purely local output is always kept.
+        compression: ``'br'``, ``'bz2'``, ``'gz'``, ``'snappy'`` or ``'zstd'``, with ``':level'`` where the algorithm has
+            levels; ``None`` for none.
+        hashes: Hash algorithms to record for every file, such as ``['xxh64']``, in ascending order.
+        size_limit: Largest raw size of a shard in bytes, as a number or text such as ``'64mb'``; ``None``: no limit.
+        progress_bar: Show a bar of the bytes that are written.
+        max_workers: Number of background threads; ``None``: chosen by the number of cores.
+        retry: Further attempts after a failed upload.
+        exist_ok: Replace the dataset in a directory that is not empty.
+        append: Add shards to the dataset that is there, or begin one; see :class:`Writer`.
+        storage_options: Settings of the store, as for :class:`streaming.Stream`.
+
+    An encoding followed by ``'?'``, such as ``'int32?'``, takes ``None`` as well.
 
     Raises:
-        ColumnTypeError: (a ``TypeError``) An encoding is not known.
+        UnknownEncodingError: (a ``TypeError``) An encoding is not known.
         ConfigError: Another argument is wrong.
+        FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+        StorageError: The target cannot be written to.
 
     Example:
         >>> with MDSWriter(columns={'text': 'str'}, out='s3://bucket/data', compression='zstd') as out:
@@ -30,6 +46,7 @@ class MDSWriter(Writer):
 
     format = "mds"
 
+    @named_arguments
     def __init__(
         self,
         *,
@@ -39,7 +56,12 @@ class MDSWriter(Writer):
         compression: str | None = None,
         hashes: Sequence[str] | None = None,
         size_limit: int | str | None = 1 << 26,
-        **kwargs: Any,
+        progress_bar: bool = False,
+        max_workers: int | None = None,
+        retry: int = 2,
+        exist_ok: bool = False,
+        append: bool = False,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns},
@@ -48,7 +70,12 @@ class MDSWriter(Writer):
             compression=compression,
             hashes=hashes,
             size_limit=size_limit,
-            **kwargs,
+            progress_bar=progress_bar,
+            max_workers=max_workers,
+            retry=retry,
+            exist_ok=exist_ok,
+            append=append,
+            storage_options=storage_options,
         )
         self.columns = dict(columns)
         fields = self._encoder.index_fields()
@@ -64,11 +91,12 @@ class JSONWriter(Writer):
     Args:
         columns: ``'str'``, ``'int'`` or ``'float'`` of each column, by name.
         newline: What ends a line.
-        kwargs: See :class:`Writer`.
+        out: As for :class:`MDSWriter`, like all that follow.
     """
 
     format = "json"
 
+    @named_arguments
     def __init__(
         self,
         *,
@@ -79,7 +107,12 @@ class JSONWriter(Writer):
         compression: str | None = None,
         hashes: Sequence[str] | None = None,
         size_limit: int | str | None = 1 << 26,
-        **kwargs: Any,
+        progress_bar: bool = False,
+        max_workers: int | None = None,
+        retry: int = 2,
+        exist_ok: bool = False,
+        append: bool = False,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline},
@@ -88,7 +121,12 @@ class JSONWriter(Writer):
             compression=compression,
             hashes=hashes,
             size_limit=size_limit,
-            **kwargs,
+            progress_bar=progress_bar,
+            max_workers=max_workers,
+            retry=retry,
+            exist_ok=exist_ok,
+            append=append,
+            storage_options=storage_options,
         )
         self.columns = dict(columns)
         self.newline = newline
@@ -101,11 +139,12 @@ class XSVWriter(Writer):
         columns: ``'str'``, ``'int'`` or ``'float'`` of each column, by name.
         separator: What stands between the fields of a line.
         newline: What ends a line.
-        kwargs: See :class:`Writer`.
+        out: As for :class:`MDSWriter`, like all that follow.
     """
 
     format = "xsv"
 
+    @named_arguments
     def __init__(
         self,
         *,
@@ -117,7 +156,12 @@ class XSVWriter(Writer):
         compression: str | None = None,
         hashes: Sequence[str] | None = None,
         size_limit: int | str | None = 1 << 26,
-        **kwargs: Any,
+        progress_bar: bool = False,
+        max_workers: int | None = None,
+        retry: int = 2,
+        exist_ok: bool = False,
+        append: bool = False,
+        storage_options: StorageOptions | None = None,
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline, "separator": separator},
@@ -126,7 +170,12 @@ class XSVWriter(Writer):
             compression=compression,
             hashes=hashes,
             size_limit=size_limit,
-            **kwargs,
+            progress_bar=progress_bar,
+            max_workers=max_workers,
+            retry=retry,
+            exist_ok=exist_ok,
+            append=append,
+            storage_options=storage_options,
         )
         self.columns = dict(columns)
         self.separator = separator
@@ -138,8 +187,40 @@ class CSVWriter(XSVWriter):
 
     format = "csv"
 
-    def __init__(self, *, columns: Mapping[str, str], newline: str = "\n", **kwargs: Any) -> None:
-        super().__init__(columns=columns, separator=",", newline=newline, **kwargs)
+    @named_arguments
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, str],
+        newline: str = "\n",
+        out: str | Sequence[str],
+        keep_local: bool = False,
+        compression: str | None = None,
+        hashes: Sequence[str] | None = None,
+        size_limit: int | str | None = 1 << 26,
+        progress_bar: bool = False,
+        max_workers: int | None = None,
+        retry: int = 2,
+        exist_ok: bool = False,
+        append: bool = False,
+        storage_options: StorageOptions | None = None,
+    ) -> None:
+        super().__init__(
+            columns=columns,
+            separator=",",
+            newline=newline,
+            out=out,
+            keep_local=keep_local,
+            compression=compression,
+            hashes=hashes,
+            size_limit=size_limit,
+            progress_bar=progress_bar,
+            max_workers=max_workers,
+            retry=retry,
+            exist_ok=exist_ok,
+            append=append,
+            storage_options=storage_options,
+        )
 
 
 class TSVWriter(XSVWriter):
@@ -147,5 +228,37 @@ class TSVWriter(XSVWriter):
 
     format = "tsv"
 
-    def __init__(self, *, columns: Mapping[str, str], newline: str = "\n", **kwargs: Any) -> None:
-        super().__init__(columns=columns, separator="\t", newline=newline, **kwargs)
+    @named_arguments
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, str],
+        newline: str = "\n",
+        out: str | Sequence[str],
+        keep_local: bool = False,
+        compression: str | None = None,
+        hashes: Sequence[str] | None = None,
+        size_limit: int | str | None = 1 << 26,
+        progress_bar: bool = False,
+        max_workers: int | None = None,
+        retry: int = 2,
+        exist_ok: bool = False,
+        append: bool = False,
+        storage_options: StorageOptions | None = None,
+    ) -> None:
+        super().__init__(
+            columns=columns,
+            separator="\t",
+            newline=newline,
+            out=out,
+            keep_local=keep_local,
+            compression=compression,
+            hashes=hashes,
+            size_limit=size_limit,
+            progress_bar=progress_bar,
+            max_workers=max_workers,
+            retry=retry,
+            exist_ok=exist_ok,
+            append=append,
+            storage_options=storage_options,
+        )

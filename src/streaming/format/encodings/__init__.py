@@ -11,11 +11,14 @@ from typing import Any, cast
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.registry import Registry
 from streaming.format.encodings.base import ColumnOverflowError, Encoding
+from streaming.format.encodings.nullable import Nullable
 
 __all__ = [
     "ColumnOverflowError",
     "Encoding",
     "EncodingRegistry",
+    "Nullable",
+    "base_name",
     "encodings",
     "get_encoding",
     "get_mds_encoded_size",
@@ -71,6 +74,7 @@ encodings = EncodingRegistry(
         "float16": f"{_SCALAR}:Float16",
         "float32": f"{_SCALAR}:Float32",
         "float64": f"{_SCALAR}:Float64",
+        "bool": f"{_SCALAR}:Bool",
         "ndarray": "streaming.format.encodings.array:NDArrayEncoding",
         "str_int": f"{_TEXT}:StrInt",
         "str_float": f"{_TEXT}:StrFloat",
@@ -94,7 +98,7 @@ def get_encoding(encoding: str) -> Encoding:
     """Return the implementation of an encoding.
 
     Args:
-        encoding: ``'name'`` or ``'name:config'``.
+        encoding: ``'name'`` or ``'name:config'``; either followed by ``'?'`` for values that may be ``None``.
 
     Returns:
         An object with ``encode`` and ``decode``.
@@ -110,6 +114,8 @@ def get_encoding(encoding: str) -> Encoding:
 
 @lru_cache(maxsize=1024)
 def _get_encoding(encoding: str, _generation: int) -> Encoding:
+    if encoding.endswith("?"):
+        return Nullable(_get_encoding(encoding[:-1], _generation), encoding[:-1])
     name, colon, config = encoding.partition(":")
     entry: Any = encodings[name]
     if not isinstance(entry, type):
@@ -184,10 +190,15 @@ def is_mds_encoding(encoding: Any) -> bool:
 
 def is_mds_encoding_safe(encoding: str) -> bool:
     """Tell whether decoding cannot run code that the data brings."""
-    name = encoding.partition(":")[0]
+    name = base_name(encoding)
     if name == "pkl":
         return False
     return getattr(encodings[name], "safe", True) if name in encodings else True
+
+
+def base_name(encoding: str) -> str:
+    """Return the name in the registry of an encoding that may have a configuration, or be nullable."""
+    return encoding.partition(":")[0].rstrip("?")
 
 
 def get_mds_encodings() -> set[str]:

@@ -15,12 +15,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
 from streaming.format.encodings.base import Encoding
 
 __all__ = ["NDArrayEncoding"]
 
 _DTYPE_CODES = {
+    "bool": 7,  # not known to the original library
     "uint8": 8,
     "int8": 9,
     "uint16": 16,
@@ -93,14 +95,16 @@ class NDArrayEncoding(Encoding):
             ) from None
         return cls(dtype, shape)
 
-    def encode(self, obj: NDArray[Any]) -> bytes:
-        """Return the array's bytes.
+    def encode(self, obj: Any) -> bytes:
+        """Return the bytes of an array, or of a torch tensor as an array.
 
         Raises:
             ColumnTypeError: It is not an array.
             ColumnValueError: Its dtype or shape is not that of the column, or cannot be stored.
         """
-        if not isinstance(obj, (np.ndarray, np.generic)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(obj, (np.ndarray, np.generic)):
+            obj = _from_tensor(obj)
+        if not isinstance(obj, (np.ndarray, np.generic)):
             raise ColumnTypeError(f"expected ndarray, got {type(obj).__name__}")
         dtype = _CANONICAL.get(obj.dtype)
         if dtype is None:
@@ -150,6 +154,15 @@ class NDArrayEncoding(Encoding):
         values = cast("Any", rows).view(dtype).reshape(len(rows), *shape)
         values.flags.writeable = False
         return list(values)
+
+
+def _from_tensor(obj: Any) -> Any:
+    if not is_tensor(obj):
+        return obj
+    try:
+        return tensor_to_numpy(obj)
+    except TypeError as error:
+        raise ColumnTypeError(str(error)) from error
 
 
 def _encode_shape(shape: tuple[int, ...]) -> bytes:

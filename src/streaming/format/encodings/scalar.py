@@ -13,6 +13,7 @@ from streaming.core.errors import ColumnTypeError, ColumnValueError
 from streaming.format.encodings.base import ColumnOverflowError, Encoding
 
 __all__ = [
+    "Bool",
     "Float16",
     "Float32",
     "Float64",
@@ -33,9 +34,11 @@ _INT64 = Struct("<q")
 
 
 def number_of(coder: Encoding) -> tuple[str, Callable[[Any], Any]] | None:
-    """Return the ``struct`` code of every value of ``coder`` and the type that it is given, if it is a plain number."""
+    """Return the ``struct`` code of every value of ``coder`` and the type that it is given, if it is a number or a truth."""
     if type(coder) is Int:
         return "q", int
+    if type(coder) is Bool:
+        return "B", bool
     if type(coder) in (Float16, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64):
         return _STRUCT_CODES[coder.dtype], np.dtype(coder.dtype).type  # pyright: ignore[reportAttributeAccessIssue]
     return None
@@ -68,6 +71,30 @@ class Int(Encoding):
         return cast("Any", rows).view("<i8")[:, 0].tolist()
 
 
+class Bool(Encoding):
+    """``bool``, as one byte."""
+
+    size = 1
+
+    def encode(self, obj: bool | np.bool_) -> bytes:
+        """Return the byte 0 or 1."""
+        self._validate(obj, (bool, np.bool_))
+        return b"\1" if obj else b"\0"
+
+    def decode(self, data: bytes) -> bool:
+        """Return a Python ``bool``."""
+        return data[0] != 0
+
+    @property
+    def element(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Dtype and shape of a value's byte, which is no more than that: any but 0 is true."""
+        return np.dtype("u1"), ()
+
+    def decode_many(self, rows: NDArray[np.uint8]) -> list[bool]:
+        """Return the Python ``bool`` of each row."""
+        return (rows[:, 0] != 0).tolist()
+
+
 class Scalar(Encoding):
     """A NumPy scalar. Values are converted: fractions are cut off and numeric text is read."""
 
@@ -94,6 +121,8 @@ class Scalar(Encoding):
             ColumnTypeError: It is not a number.
             ColumnValueError: It cannot be converted, or is out of range.
         """
+        if obj is None:  # NumPy would make it a number that is not one
+            raise ColumnTypeError(f"expected a number for {self._name}, got None")
         if isinstance(obj, np.ndarray):
             obj = cast("NDArray[Any]", obj)
             obj = obj.item() if obj.size == 1 else obj.tolist()
