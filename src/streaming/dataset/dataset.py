@@ -31,6 +31,7 @@ from streaming.dataset.progress import Progress
 from streaming.dataset.registry import make_stream
 from streaming.dataset.resumption import Resumable
 from streaming.dataset.shards import ShardTable
+from streaming.dataset.state import drawn_of_worker
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import refuse_double_sharding
@@ -282,6 +283,8 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         start = self._epochs.begin()
         self._log_layout(world, start.epoch)
         progress = self._progress.own()
+        if start.workers:
+            progress.restore(drawn_of_worker(start.workers, world.worker_of_rank, world.workers_per_rank))
         ids = progress.begin(start, self._ordering.worker_ids(start, world))
         return start, self._plan(start, world, ids, progress.yielded)
 
