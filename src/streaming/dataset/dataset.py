@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from torch.utils.data import IterableDataset
@@ -34,7 +36,12 @@ from streaming.dataset.shards import ShardTable
 from streaming.dataset.state import drawn_of_worker
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.substitutes import Substitutes, check_on_error
-from streaming.dataset.wrappers import refuse_double_sharding
+from streaming.dataset.wrappers import (
+    refuse_double_sharding,
+    refuse_share_as_size,
+    what_a_subset_repeats,
+    what_is_uneven,
+)
 from streaming.order.plan import WorkerIds
 from streaming.storage.options import StorageOptions
 from streaming.storage.runtime import declare_worker
@@ -213,6 +220,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         self._cache = ShardCache(directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened))
         self._epochs = Epochs()
         self._progress = Progress()
+        self._is_subset_seen = False
         self._ranks_of_parent: Ranks | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -237,8 +245,22 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         return -(-self.epoch_size // self.num_data_ranks)
 
     def __len__(self) -> int:
-        """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up."""
+        """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up.
+
+        Raises:
+            ConfigError: PyTorch's ``random_split``, or a sampler, asks on one of several ranks: indexes go over ``size``.
+        """
+        refuse_share_as_size(self.num_data_ranks)
         return self.length
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Return the samples at a list of indexes; see :meth:`RandomAccess.__getitems__`."""
+        if not self._is_subset_seen:
+            self._is_subset_seen = True
+            text = what_a_subset_repeats(self.num_data_ranks)
+            if text is not None:
+                self.warn_once("subset", text)
+        return super().__getitems__(indices)
 
     def __getattr__(self, name: str) -> Any:
         """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""
@@ -261,7 +283,8 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
             seed = start.settings.get("shuffle_seed", self.shuffle_seed)
             substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
             read, planned = substitutes.read, replace(planned, tolerate=substitutes.tolerate)
-        return iterate(self._cache, self._table, planned, self._progress, read)
+        begun = partial(self._look_around, start, planned)
+        return iterate(self._cache, self._table, planned, self._progress, read, begun)
 
     def iterate_batches(self, collator: Collator[T]) -> Iterator[T]:
         """Yield this worker's batches of the next epoch, or of the rest of the one that is resumed.
@@ -303,6 +326,24 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
             self.predownload or 0,
             following,
         )
+
+    def _look_around(self, start: Start, planned: Planned) -> None:
+        """Warn, once and from one process, of a ``DataLoader`` that does not go with the dataset."""
+        world = self._parallel_world().detect_workers()
+        if world.worker:
+            return
+        is_own = type(self).__iter__ is not StreamingDataset.__iter__
+        samples = planned.batch_size
+        if not start.sample_in_epoch and len(planned.ids) <= samples:  # else what is left may be little
+            samples = int((planned.ids.ids(0, len(planned.ids)) >= 0).sum())
+        found = what_is_uneven(self, planned.batch_size, samples, world.workers_per_rank, is_own)
+        if found is not None:
+            self.warn_once(*found)
+
+    def warn_once(self, matter: str, text: str) -> None:
+        """Warn, unless this dataset has warned of the same matter, here or in another process that shares it."""
+        if self._epochs.is_first(matter):
+            warnings.warn(text, stacklevel=3)
 
     def _log_layout(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:

@@ -44,7 +44,7 @@ class Epochs:
     """The epoch counter of one dataset object, shared with its workers."""
 
     def __init__(self) -> None:
-        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}})
+        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []})
         self._rounds = 0
         self._round_pid = os.getpid()
 
@@ -110,6 +110,14 @@ class Epochs:
         resume = doc["resume"]
         sample = int(resume[1]) if resume is not None and resume[0] == epoch else 0
         return _make_start(doc, epoch, sample)
+
+    def is_first(self, what: str) -> bool:
+        """Say whether this is asked for the first time, by any process that shares the dataset."""
+        with self._board.change() as doc:
+            is_first = what not in doc["said"]
+            if is_first:
+                doc["said"] = [*doc["said"], what]
+        return is_first
 
     def _key(self, info: Any, round_: int) -> list[int]:
         return [info.seed - info.id, round_, info.num_workers]

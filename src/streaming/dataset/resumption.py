@@ -108,9 +108,9 @@ class Resumable:
             **({"skip": start.skips} if start.skips else {}),
         }
 
-    def drawn_before(self) -> tuple[int, ...]:
-        """Return what each worker of this rank had drawn when the present epoch was continued, if a checkpoint said so."""
-        return self._epochs.current().workers
+    def present_start(self) -> Start:
+        """Return where the present iteration started in its epoch, or, before any, the coming one will."""
+        return self._epochs.current()
 
     def drawn_here(self) -> tuple[Start | None, int]:
         """Return where the present iteration of this very process started, and how many samples it has given since."""

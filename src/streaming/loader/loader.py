@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.dataset.dataset import StreamingDataset
-from streaming.dataset.wrappers import is_read_ahead
+from streaming.dataset.wrappers import is_read_ahead, no_batch
 from streaming.loader.batched import BatchIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
@@ -71,13 +71,24 @@ class StreamingDataLoader(DataLoader[Any]):
             self.num_samples_yielded, self._consumed = count, consumed
             if not late:
                 yield batch
+        if consumed is None:
+            self._warn_of_no_batches()
+
+    def _warn_of_no_batches(self) -> None:
+        """Say that an epoch that began at its beginning gave nothing."""
+        dataset = self.dataset
+        if not isinstance(dataset, StreamingDataset):
+            return
+        start = dataset.present_start()
+        if not start.sample_in_epoch and not start.workers:
+            dataset.warn_once("no batch", no_batch(dataset.length, dataset.batch_size if self.drop_last else None))
 
     def _begin_counting(self) -> Consumed:
         data = self.dataset
         if not isinstance(data, StreamingDataset):
             return Consumed(max(1, self.num_workers), self.batch_size, True)
         is_regular = self.batch_size == data.batch_size and getattr(self, "in_order", True)
-        return Consumed(max(1, self.num_workers), data.batch_size, is_regular, data.drawn_before())
+        return Consumed(max(1, self.num_workers), data.batch_size, is_regular, data.present_start().workers)
 
     def _brings_batch_size(self) -> bool:
         kind = type(self)._get_batch_size
