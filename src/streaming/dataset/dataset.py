@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from torch.utils.data import IterableDataset
 
 from streaming.cache.cache import ShardCache
+from streaming.core.arguments import as_flag, as_integer, optional_integers
 from streaming.core.errors import ConfigError
 from streaming.core.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
@@ -150,20 +151,32 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         on_error: str = "raise",
         storage_options: StorageOptions | None = None,
     ) -> None:
+        predownload, batch_size, num_canonical_nodes, shuffle_block_size, replication = optional_integers(
+            predownload=(predownload, 0),
+            batch_size=(batch_size, 1),
+            num_canonical_nodes=(num_canonical_nodes, 1),
+            shuffle_block_size=(shuffle_block_size, 1),
+            replication=(replication, 1),
+        )
+        data_parallel_rank, data_parallel_size = optional_integers(
+            data_parallel_rank=(data_parallel_rank, 0), data_parallel_size=(data_parallel_size, 1)
+        )
+        sampling_granularity = as_integer("sampling_granularity", sampling_granularity, 1)
+        shuffle_seed = as_integer("shuffle_seed", shuffle_seed, 0)
         self.on_error = check_on_error(on_error)
         self.predownload = predownload
         self.cache_limit = parse_cache_limit(cache_limit)
         self.sampling_method = sampling_method
         self.sampling_granularity = sampling_granularity
         self.partition_algo = partition_algo
-        self.num_canonical_nodes = num_canonical_nodes or None
+        self.num_canonical_nodes = num_canonical_nodes
         self.batch_size = batch_size
-        self.shuffle = bool(shuffle)
+        self.shuffle = as_flag("shuffle", shuffle)
         self.shuffle_algo = shuffle_algo
         self.shuffle_seed = shuffle_seed
         self.shuffle_block_size = shuffle_block_size
         self.batching_method = batching_method
-        self.allow_unsafe_types = allow_unsafe_types
+        self.allow_unsafe_types = as_flag("allow_unsafe_types", allow_unsafe_types)
         self.replication = replication
         args = OrderArgs(
             parse_epoch_size(epoch_size),
@@ -193,11 +206,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         )
         if replication is not None:
             World.detect().replicate(replication)
-        if bool(streams) == bool(remote or local):
-            raise ConfigError(
-                "Give either `streams`, or `remote` and/or `local`; "
-                + ("both were given." if streams else "neither was given.")
-            )
+        streams = _check_streams(streams, bool(remote or local))
         defaults: dict[str, Any] = {
             "split": split,
             "download_retry": download_retry,
@@ -381,6 +390,29 @@ _TABLE_NAMES = frozenset(
         "sample_offset_per_stream",
     )
 )
+
+
+def _check_streams(streams: Sequence[Stream] | None, is_one: bool) -> list[Stream]:
+    """Return streams as a list: none where ``remote`` or ``local`` says where one lies.
+
+    Raises:
+        ConfigError: They are something else, or both or neither are given.
+    """
+    if bool(streams) == is_one:
+        raise ConfigError(
+            "Give either `streams`, or `remote` and/or `local`; "
+            + ("both were given." if is_one else "neither was given.")
+        )
+    given: Any = [] if streams is None else streams
+    wrong = given
+    if not isinstance(given, (Stream, str, bytes, Mapping)) and hasattr(given, "__iter__"):
+        listed: list[Any] = list(given)
+        if all(isinstance(stream, Stream) for stream in listed):
+            return listed
+        wrong = next(stream for stream in listed if not isinstance(stream, Stream))
+    raise ConfigError(
+        f"streams must be a list of Stream objects, got {wrong!r}. Pass streams=[Stream(remote=...), ...]."
+    )
 
 
 def _check_local_directories(streams: Sequence[Stream]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from streaming.core.arguments import as_integer
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World, in_worker, worker_of_process
 from streaming.dataset.state import drawn_by_workers, restored_samples
@@ -52,9 +53,7 @@ class Resumable:
         Raises:
             ConfigError: The epoch is negative.
         """
-        if epoch < 0:
-            raise ConfigError(f"epoch must not be negative, got {epoch}.")
-        self._epochs.set_epoch(epoch)
+        self._epochs.set_epoch(as_integer("epoch", epoch, 0))
 
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Return a checkpoint.

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.wrappers import is_read_ahead, no_batch
+from streaming.loader.arguments import check_arguments
 from streaming.loader.batched import BatchIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
@@ -36,7 +37,7 @@ class StreamingDataLoader(DataLoader[Any]):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**check_arguments(*args, **kwargs))
         self.num_samples_yielded = 0
         self._consumed: Consumed | None = None
         self._served: tuple[Any, int] = None, 0
