@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streaming.core.arguments import as_integer, as_number
 from streaming.core.errors import ConfigError
 
 __all__ = ["FetchConfig"]
@@ -33,7 +34,7 @@ class FetchConfig:
         Raises:
             ConfigError: A value is out of range.
         """
-        if self.download_retry < 0:
-            raise ConfigError(f"download_retry must not be negative, got {self.download_retry}.")
+        as_integer("download_retry", self.download_retry, 0)
+        as_number("download_timeout", self.download_timeout)
         if not self.download_timeout > 0:
             raise ConfigError(f"download_timeout must be a positive number of seconds, got {self.download_timeout}.")

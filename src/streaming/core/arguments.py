@@ -1,47 +1,120 @@
-"""Errors of calls with an argument that does not exist."""
+"""Arguments by their types: what every public callable asks of a count, a number, a switch, a name or a path.
+
+NumPy's numbers are numbers; a ``bool`` is no count, and text is no number, however it reads.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from difflib import get_close_matches
-from functools import wraps
-from typing import Any, TypeVar
+import math
+import os
+from numbers import Integral, Real
+from typing import Any
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["UnknownArgumentError", "named_arguments"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["as_flag", "as_integer", "as_number", "as_path", "as_text", "optional_integer", "optional_integers"]
 
 
-class UnknownArgumentError(ConfigError, TypeError):
-    """A call has an argument by a name that nothing has."""
+def as_integer(name: str, value: Any, least: int | None = None) -> int:
+    """Return a count or a seed as an ``int``.
 
-
-def named_arguments(function: F) -> F:
-    """Have a function with named parameters say what it takes, where it is called by another name.
+    Args:
+        name: The argument's, for the error.
+        value: What was given: an ``int`` or a NumPy integer.
+        least: The smallest that is allowed.
 
     Raises:
-        UnknownArgumentError: It is; the text says which name may have been meant.
+        ConfigError: It is none, or too small.
+
+    Example:
+        >>> as_integer('batch_size', np.int64(4), 1)
+        4
     """
-    known = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-
-    @wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        unknown = kwargs.keys() - set(known)
-        if unknown:
-            raise _unknown_argument(type(args[0]).__name__, min(unknown), known)
-        return function(*args, **kwargs)
-
-    return checked  # pyright: ignore[reportReturnType]
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise _wrong(name, "an integer", value)
+    number = int(value)
+    if least is not None and number < least:
+        raise ConfigError(f"{name} must be at least {least}, got {number}.")
+    return number
 
 
-def _unknown_argument(owner: str, name: str, known: list[str]) -> UnknownArgumentError:
-    close = get_close_matches(name, known, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(known)}."
-    return UnknownArgumentError(f"{owner} has no argument {name!r}. {hint}")
+def optional_integer(name: str, value: Any, least: int | None = None) -> int | None:
+    """Return ``None``, or a count or a seed as an ``int``; see :func:`as_integer`."""
+    return None if value is None else as_integer(name, value, least)
+
+
+def optional_integers(**values: tuple[Any, int]) -> list[int | None]:
+    """Return several of what :func:`optional_integer` returns.
+
+    Args:
+        values: What was given and the smallest that is allowed, by the arguments' names.
+    """
+    return [optional_integer(name, value, least) for name, (value, least) in values.items()]
+
+
+def as_number(name: str, value: Any, least: float | None = None) -> float:
+    """Return a number as a ``float``, or as an ``int`` if it is an integer.
+
+    Args:
+        name: The argument's, for the error.
+        value: What was given: a Python or NumPy number.
+        least: The smallest that is allowed.
+
+    Raises:
+        ConfigError: It is none, is not finite, or is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise _wrong(name, "a number", value)
+    if least is not None and value < least:
+        raise ConfigError(f"{name} must be at least {least:g}, got {value}.")
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """Return a switch as a ``bool``: True, False, 1, 0, or NumPy's of these.
+
+    Raises:
+        ConfigError: It is anything else; the text ``'False'`` would be true.
+    """
+    is_one = isinstance(value, (bool, Integral)) or type(value).__name__ in ("bool", "bool_")  # NumPy's
+    if is_one and value in (0, 1):
+        return bool(value)
+    raise _wrong(name, "True or False", value)
+
+
+def as_text(name: str, value: Any) -> str:
+    """Return a name as a ``str``.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(value, str):
+        raise _wrong(name, "text", value)
+    return value
+
+
+def as_path(name: str, value: Any) -> str:
+    """Return a path or URL as a ``str``: text, or an object such as ``pathlib.Path``.
+
+    Raises:
+        ConfigError: It is none, or made of bytes.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise _wrong(name, "a path or a URL", value)
+    text: Any = os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return as_text(name, text)
+
+
+def _wrong(name: str, expected: str, value: Any) -> ConfigError:
+    return ConfigError(f"{name} must be {expected}, got {value!r} ({type(value).__name__}).{_advice(name, value)}")
+
+
+def _advice(name: str, value: Any) -> str:
+    """Return how a number would be given that was given as text, or as a whole fraction."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if isinstance(value, bool) or not math.isfinite(number):
+        return ""
+    return f" Pass {name}={int(number) if number.is_integer() else number}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
+from typing import Any
 
 from streaming.core.errors import ConfigError
 
@@ -46,9 +48,12 @@ def number_abbrev_to_int(abbrev_str: int | float | str) -> int:
     return _parse(abbrev_str, _COUNT_UNITS, "a count such as 100000, '100k' or '1.5b'")
 
 
-def _parse(value: int | float | str, units: dict[str, int], expected: str) -> int:
-    if isinstance(value, (int, float)):
-        return int(value)
+def _parse(value: Any, units: dict[str, int], expected: str) -> int:
+    if not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value):
+        number: Any = value
+        return int(number)
+    if not isinstance(value, str):
+        raise ConfigError(f"{value!r} is not {expected}")
     match = _NUMBER.fullmatch(value.strip().lower())
     if match:
         number, unit = match.groups()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from streaming.core.arguments import as_integer, as_text, optional_integer
 from streaming.core.errors import ConfigError
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
@@ -53,22 +54,20 @@ class OrderArgs:
             ConfigError: A value is out of range.
             UnknownNameError: No such algorithm or method.
         """
+        for name in ("sampling_method", "partition_algo", "batching_method"):
+            as_text(name, getattr(self, name))
         if self.sampling_method not in SAMPLING_METHODS:
             raise ConfigError(
                 f"sampling_method must be one of {', '.join(SAMPLING_METHODS)}, got {self.sampling_method!r}."
             )
         if self.shuffle_algo is not None:
-            shuffle_algos[self.shuffle_algo]
+            shuffle_algos[as_text("shuffle_algo", self.shuffle_algo)]
         partition_algos[self.partition_algo]
         batching_methods[self.batching_method]
-        _at_least("sampling_granularity", self.sampling_granularity, 1)
-        _at_least("shuffle_seed", self.shuffle_seed, 0)
-        for name in ("num_canonical_nodes", "batch_size", "shuffle_block_size", "replication"):
-            value = getattr(self, name)
-            if value is not None:
-                _at_least(name, value, 1)
-        if self.epoch_size is not None:
-            _at_least("epoch_size", self.epoch_size, 1)
+        as_integer("sampling_granularity", self.sampling_granularity, 1)
+        as_integer("shuffle_seed", self.shuffle_seed, 0)
+        for name in ("num_canonical_nodes", "batch_size", "shuffle_block_size", "replication", "epoch_size"):
+            optional_integer(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,8 @@ class CacheArgs:
         Raises:
             ConfigError: A value is out of range.
         """
-        _at_least("predownload", self.predownload, 0)
-        if self.limit is not None:
-            _at_least("cache_limit", self.limit, 1)
+        as_integer("predownload", self.predownload, 0)
+        optional_integer("cache_limit", self.limit, 1)
 
 
 def parse_epoch_size(value: int | float | str | None) -> int | None:
@@ -100,12 +98,7 @@ def parse_epoch_size(value: int | float | str | None) -> int | None:
     Raises:
         ConfigError: It is negative or not a count.
     """
-    if not value:
-        return None
-    size = number_abbrev_to_int(value)
-    if size < 0:
-        raise ConfigError(f"epoch_size must not be negative, got {value!r}.")
-    return size or None
+    return _parse("epoch_size", value, number_abbrev_to_int)
 
 
 def parse_cache_limit(value: int | float | str | None) -> int | None:
@@ -114,13 +107,14 @@ def parse_cache_limit(value: int | float | str | None) -> int | None:
     Raises:
         ConfigError: It is negative or not a byte count.
     """
-    if not value:
+    return _parse("cache_limit", value, bytes_to_int)
+
+
+def _parse(name: str, value: int | float | str | None, parse: Callable[[int | float | str], int]) -> int | None:
+    if value is None or value == "" or (value == 0 and value is not False):
         return None
-    return bytes_to_int(value) or None
-
-
-def _at_least(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{name} must be an integer, got {value!r}.")
-    if value < least:
-        raise ConfigError(f"{name} must be at least {least}, got {value}.")
+    try:
+        number = parse(value)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    return as_integer(name, number, 0 if isinstance(value, str) else 1) or None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from torch.utils.data import IterableDataset
 
 from streaming.cache.cache import ShardCache
+from streaming.core.arguments import as_flag, as_integer, optional_integers
 from streaming.core.errors import ConfigError
 from streaming.core.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
@@ -31,9 +34,15 @@ from streaming.dataset.progress import Progress
 from streaming.dataset.registry import make_stream
 from streaming.dataset.resumption import Resumable
 from streaming.dataset.shards import ShardTable
+from streaming.dataset.state import drawn_of_worker
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.substitutes import Substitutes, check_on_error
-from streaming.dataset.wrappers import refuse_double_sharding
+from streaming.dataset.wrappers import (
+    refuse_double_sharding,
+    refuse_share_as_size,
+    what_a_subset_repeats,
+    what_is_uneven,
+)
 from streaming.order.plan import WorkerIds
 from streaming.storage.options import StorageOptions
 from streaming.storage.runtime import declare_worker
@@ -142,20 +151,32 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         on_error: str = "raise",
         storage_options: StorageOptions | None = None,
     ) -> None:
+        predownload, batch_size, num_canonical_nodes, shuffle_block_size, replication = optional_integers(
+            predownload=(predownload, 0),
+            batch_size=(batch_size, 1),
+            num_canonical_nodes=(num_canonical_nodes, 1),
+            shuffle_block_size=(shuffle_block_size, 1),
+            replication=(replication, 1),
+        )
+        data_parallel_rank, data_parallel_size = optional_integers(
+            data_parallel_rank=(data_parallel_rank, 0), data_parallel_size=(data_parallel_size, 1)
+        )
+        sampling_granularity = as_integer("sampling_granularity", sampling_granularity, 1)
+        shuffle_seed = as_integer("shuffle_seed", shuffle_seed, 0)
         self.on_error = check_on_error(on_error)
         self.predownload = predownload
         self.cache_limit = parse_cache_limit(cache_limit)
         self.sampling_method = sampling_method
         self.sampling_granularity = sampling_granularity
         self.partition_algo = partition_algo
-        self.num_canonical_nodes = num_canonical_nodes or None
+        self.num_canonical_nodes = num_canonical_nodes
         self.batch_size = batch_size
-        self.shuffle = bool(shuffle)
+        self.shuffle = as_flag("shuffle", shuffle)
         self.shuffle_algo = shuffle_algo
         self.shuffle_seed = shuffle_seed
         self.shuffle_block_size = shuffle_block_size
         self.batching_method = batching_method
-        self.allow_unsafe_types = allow_unsafe_types
+        self.allow_unsafe_types = as_flag("allow_unsafe_types", allow_unsafe_types)
         self.replication = replication
         args = OrderArgs(
             parse_epoch_size(epoch_size),
@@ -185,11 +206,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         )
         if replication is not None:
             World.detect().replicate(replication)
-        if bool(streams) == bool(remote or local):
-            raise ConfigError(
-                "Give either `streams`, or `remote` and/or `local`; "
-                + ("both were given." if streams else "neither was given.")
-            )
+        streams = _check_streams(streams, bool(remote or local))
         defaults: dict[str, Any] = {
             "split": split,
             "download_retry": download_retry,
@@ -212,6 +229,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         self._cache = ShardCache(directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened))
         self._epochs = Epochs()
         self._progress = Progress()
+        self._is_subset_seen = False
         self._ranks_of_parent: Ranks | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -236,8 +254,22 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         return -(-self.epoch_size // self.num_data_ranks)
 
     def __len__(self) -> int:
-        """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up."""
+        """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up.
+
+        Raises:
+            ConfigError: PyTorch's ``random_split``, or a sampler, asks on one of several ranks: indexes go over ``size``.
+        """
+        refuse_share_as_size(self.num_data_ranks)
         return self.length
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Return the samples at a list of indexes; see :meth:`RandomAccess.__getitems__`."""
+        if not self._is_subset_seen:
+            self._is_subset_seen = True
+            text = what_a_subset_repeats(self.num_data_ranks)
+            if text is not None:
+                self.warn_once("subset", text)
+        return super().__getitems__(indices)
 
     def __getattr__(self, name: str) -> Any:
         """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""
@@ -260,7 +292,8 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
             seed = start.settings.get("shuffle_seed", self.shuffle_seed)
             substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
             read, planned = substitutes.read, replace(planned, tolerate=substitutes.tolerate)
-        return iterate(self._cache, self._table, planned, self._progress, read)
+        begun = partial(self._look_around, start, planned)
+        return iterate(self._cache, self._table, planned, self._progress, read, begun)
 
     def iterate_batches(self, collator: Collator[T]) -> Iterator[T]:
         """Yield this worker's batches of the next epoch, or of the rest of the one that is resumed.
@@ -282,6 +315,8 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         start = self._epochs.begin()
         self._log_layout(world, start.epoch)
         progress = self._progress.own()
+        if start.workers:
+            progress.restore(drawn_of_worker(start.workers, world.worker_of_rank, world.workers_per_rank))
         ids = progress.begin(start, self._ordering.worker_ids(start, world))
         return start, self._plan(start, world, ids, progress.yielded)
 
@@ -300,6 +335,24 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
             self.predownload or 0,
             following,
         )
+
+    def _look_around(self, start: Start, planned: Planned) -> None:
+        """Warn, once and from one process, of a ``DataLoader`` that does not go with the dataset."""
+        world = self._parallel_world().detect_workers()
+        if world.worker:
+            return
+        is_own = type(self).__iter__ is not StreamingDataset.__iter__
+        samples = planned.batch_size
+        if not start.sample_in_epoch and len(planned.ids) <= samples:  # else what is left may be little
+            samples = int((planned.ids.ids(0, len(planned.ids)) >= 0).sum())
+        found = what_is_uneven(self, planned.batch_size, samples, world.workers_per_rank, is_own)
+        if found is not None:
+            self.warn_once(*found)
+
+    def warn_once(self, matter: str, text: str) -> None:
+        """Warn, unless this dataset has warned of the same matter, here or in another process that shares it."""
+        if self._epochs.is_first(matter):
+            warnings.warn(text, stacklevel=3)
 
     def _log_layout(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:
@@ -337,6 +390,29 @@ _TABLE_NAMES = frozenset(
         "sample_offset_per_stream",
     )
 )
+
+
+def _check_streams(streams: Sequence[Stream] | None, is_one: bool) -> list[Stream]:
+    """Return streams as a list: none where ``remote`` or ``local`` says where one lies.
+
+    Raises:
+        ConfigError: They are something else, or both or neither are given.
+    """
+    if bool(streams) == is_one:
+        raise ConfigError(
+            "Give either `streams`, or `remote` and/or `local`; "
+            + ("both were given." if is_one else "neither was given.")
+        )
+    given: Any = [] if streams is None else streams
+    wrong = given
+    if not isinstance(given, (Stream, str, bytes, Mapping)) and hasattr(given, "__iter__"):
+        listed: list[Any] = list(given)
+        if all(isinstance(stream, Stream) for stream in listed):
+            return listed
+        wrong = next(stream for stream in listed if not isinstance(stream, Stream))
+    raise ConfigError(
+        f"streams must be a list of Stream objects, got {wrong!r}. Pass streams=[Stream(remote=...), ...]."
+    )
 
 
 def _check_local_directories(streams: Sequence[Stream]) -> None:

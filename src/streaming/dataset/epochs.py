@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,19 +30,21 @@ class Start:
         sample_in_epoch: Samples of it that are already consumed, over all ranks.
         settings: Settings that a loaded checkpoint brought, which hold for later epochs too.
         skips: Ranges of samples of the epoch that are not served.
+        workers: Samples after those that each worker of this rank has drawn already, where a checkpoint says so.
     """
 
     epoch: int
     sample_in_epoch: int
     settings: dict[str, Any]
     skips: list[list[int]]
+    workers: tuple[int, ...] = ()
 
 
 class Epochs:
     """The epoch counter of one dataset object, shared with its workers."""
 
     def __init__(self) -> None:
-        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}})
+        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []})
         self._rounds = 0
         self._round_pid = os.getpid()
 
@@ -108,13 +111,34 @@ class Epochs:
         sample = int(resume[1]) if resume is not None and resume[0] == epoch else 0
         return _make_start(doc, epoch, sample)
 
+    def is_first(self, what: str) -> bool:
+        """Say whether this is asked for the first time, by any process that shares the dataset."""
+        with self._board.change() as doc:
+            is_first = what not in doc["said"]
+            if is_first:
+                doc["said"] = [*doc["said"], what]
+        return is_first
+
     def _key(self, info: Any, round_: int) -> list[int]:
         return [info.seed - info.id, round_, info.num_workers]
 
     def resume(
-        self, epoch: int, sample_in_epoch: int, settings: dict[str, Any], skips: list[list[int]] | None = None
+        self,
+        epoch: int,
+        sample_in_epoch: int,
+        settings: dict[str, Any],
+        skips: list[list[int]] | None = None,
+        workers: Sequence[int] = (),
     ) -> None:
-        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples that were served."""
+        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples that were served.
+
+        Args:
+            epoch: The epoch.
+            sample_in_epoch: Samples of it, over all ranks.
+            settings: What the checkpoint sets in place of the arguments.
+            skips: Ranges of samples that are left out.
+            workers: Samples after those that each worker of this rank has drawn, if that is more than none.
+        """
         info = _worker_info()
         rounds = self._rounds if self._round_pid == os.getpid() else 0
         with self._board.change() as doc:
@@ -124,7 +148,7 @@ class Epochs:
                 if claim is not None and claim["start"] == [epoch, sample_in_epoch]:
                     return
             doc["skips"] = {str(epoch): skips} if skips else {}
-            doc["resume"] = [epoch, sample_in_epoch]
+            doc["resume"] = [epoch, sample_in_epoch, *workers]
             doc["settings"] = settings
             if epoch >= 0:
                 doc["next"] = epoch
@@ -148,7 +172,9 @@ def _start(doc: dict[str, Any], epoch: int) -> Start:
 
 
 def _make_start(doc: dict[str, Any], epoch: int, sample: int) -> Start:
-    return Start(epoch, sample, dict(doc["settings"]), doc["skips"].get(str(epoch), []))
+    resume = doc["resume"]
+    workers = tuple(resume[2:]) if resume is not None and resume[:2] == [epoch, sample] else ()
+    return Start(epoch, sample, dict(doc["settings"]), doc["skips"].get(str(epoch), []), workers)
 
 
 def _find_claim(claims: list[dict[str, Any]], key: list[int], worker: int) -> dict[str, Any] | None:

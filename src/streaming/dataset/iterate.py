@@ -124,6 +124,7 @@ def iterate(
     planned: Planned,
     progress: Progress,
     read: Callable[[int], Any] | None = None,
+    begun: Callable[[], None] | None = None,
 ) -> Iterator[Any]:
     """Yield the samples of one worker in order, each counted before it is handed out.
 
@@ -133,10 +134,13 @@ def iterate(
         planned: What the worker reads in this epoch.
         progress: Where samples are counted.
         read: Returns a sample by its id, where that is more than reading it from its shard.
+        begun: Called when the first sample is asked for.
 
     Raises:
         StreamingError: A shard could not be fetched or read.
     """
+    if begun is not None:
+        begun()
     start, count = progress.start, progress.yielded
     size = max(_LEAST_STEP, min(_STEP, planned.predownload))
     for step in steps(cache, table, planned, size, by_id=read is not None):

@@ -11,10 +11,13 @@ from streaming.cache.cache import ShardCache
 from streaming.cache.config import FetchConfig
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
+from streaming.core.arguments import as_path
+from streaming.core.errors import ConfigError
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.spanner import Spanner
 from streaming.dataset.stream import check_safe
+from streaming.storage.url import redact
 
 if TYPE_CHECKING:
     from streaming.format.reader import Reader
@@ -37,8 +40,13 @@ class LocalDataset(RandomAccess, Dataset[Any]):
     """
 
     def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
-        self.local = os.fspath(local)
-        self.split = split or ""
+        self.local = as_path("local", local)
+        self.split = as_path("split", split or "")
+        if "://" in self.local:
+            raise ConfigError(
+                f"LocalDataset reads a directory, and local={redact(self.local)!r} is a URL. Use "
+                "StreamingDataset(remote=...), which can be indexed too."
+            )
         directory = os.path.join(os.path.expanduser(self.local), self.split)
         index, index_bytes = load_index(directory, None, 0)
         if not allow_unsafe_types:

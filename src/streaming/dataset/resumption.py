@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streaming.core.errors import ConfigError
+from streaming.core.arguments import as_integer
+from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World, in_worker, worker_of_process
-from streaming.dataset.state import restored_samples
+from streaming.dataset.state import drawn_by_workers, restored_samples
 from streaming.order.skips import Skips
 
 if TYPE_CHECKING:
-    from streaming.dataset.epochs import Epochs
+    from streaming.dataset.epochs import Epochs, Start
     from streaming.dataset.ordering import Ordering
     from streaming.dataset.progress import Progress
     from streaming.order.inspect import EpochInspector
@@ -52,9 +53,7 @@ class Resumable:
         Raises:
             ConfigError: The epoch is negative.
         """
-        if epoch < 0:
-            raise ConfigError(f"epoch must not be negative, got {epoch}.")
-        self._epochs.set_epoch(epoch)
+        self._epochs.set_epoch(as_integer("epoch", epoch, 0))
 
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Return a checkpoint.
@@ -74,13 +73,48 @@ class Resumable:
         if num_samples is None:
             return self._own_state()
         start = self._epochs.current()
-        offset = 0 if from_beginning else start.sample_in_epoch
+        if start.workers and not from_beginning:
+            if num_samples:
+                raise CheckpointError(
+                    "This epoch continues a checkpoint that counts what each worker has drawn, so that a number of samples "
+                    "does not say where training is. Take the checkpoint from StreamingDataLoader.state_dict()."
+                )
+            return self.state_of_workers(start.workers)
+        return self._state_at(start, int(num_samples) + (0 if from_beginning else start.sample_in_epoch))
+
+    def state_of_workers(self, drawn: Sequence[int], position: int | None = None) -> dict[str, Any]:
+        """Return a checkpoint by what each ``DataLoader`` worker of this rank has drawn.
+
+        Args:
+            drawn: Samples that each has drawn of its own, counted from where the iteration began that now is, or began that
+                a loaded checkpoint of this kind was taken in.
+            position: How many samples of this rank that are, if they are the first of its order and every rank is as far:
+                the checkpoint is then one of every rank, for any number of ranks and workers. ``None``: it is this rank's
+                own, for as many workers.
+        """
+        start = self._epochs.current()
+        if position is not None:
+            return self._state_at(start, start.sample_in_epoch + position * self.num_data_ranks)
+        world = self._parallel_world()
+        own = {"rank": [world.rank, world.num_ranks], "drawn": list(drawn)}
+        return {**self._state_at(start, start.sample_in_epoch), "workers": own}
+
+    def _state_at(self, start: Start, sample_in_epoch: int) -> dict[str, Any]:
         return {
             "epoch": start.epoch,
-            "sample_in_epoch": int(num_samples) + offset,
+            "sample_in_epoch": sample_in_epoch,
             **self._ordering.state(start.settings, self._parallel_world()),
             **({"skip": start.skips} if start.skips else {}),
         }
+
+    def present_start(self) -> Start:
+        """Return where the present iteration started in its epoch, or, before any, the coming one will."""
+        return self._epochs.current()
+
+    def drawn_here(self) -> tuple[Start | None, int]:
+        """Return where the present iteration of this very process started, and how many samples it has given since."""
+        progress = self._progress.own()
+        return progress.start, progress.yielded
 
     def _own_state(self) -> dict[str, Any]:
         """Return a checkpoint by what this process has yielded."""
@@ -100,6 +134,8 @@ class Resumable:
             }
         if progress.start.epoch != start.epoch:
             return self.state_dict(0)
+        if start.workers:
+            return self.state_of_workers([progress.yielded])
         return self.state_dict(progress.yielded * self.num_data_ranks)
 
     def load_state_dict(self, obj: Mapping[str, Any]) -> None:
@@ -114,10 +150,12 @@ class Resumable:
         Raises:
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
         """
-        settings = self._ordering.check_state(obj, self._parallel_world())
+        world = self._parallel_world()
+        settings = self._ordering.check_state(obj, world)
+        workers = drawn_by_workers(obj.get("workers"), world.rank, world.num_ranks)
         self._progress.own().restore(restored_samples(obj.get("worker"), in_worker()))
         skips = Skips(obj.get("skip") or ()).ranges
-        self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings, skips)
+        self._epochs.resume(int(obj["epoch"]), int(obj["sample_in_epoch"]), settings, skips, workers)
 
     def skip_batches(self, batches: Sequence[tuple[int, int]], epoch: int | None = None) -> None:
         """Leave ranges of global batches of an epoch out, on every rank: the data behind a loss spike, say.

@@ -8,7 +8,7 @@ from typing import Any
 from streaming.core.errors import CheckpointError
 from streaming.core.world import worker_of_process
 
-__all__ = ["check_state", "restored_samples", "settings_of"]
+__all__ = ["check_state", "drawn_by_workers", "drawn_of_worker", "restored_samples", "settings_of"]
 
 #: Keys that the original library writes, all of which it needs.
 CLASSIC_KEYS = ("epoch", "sample_in_epoch", "num_canonical_nodes", "shuffle_seed", "initial_physical_nodes")
@@ -84,3 +84,47 @@ def restored_samples(worker: Any, in_worker: bool) -> int:
             "any number of workers."
         )
     return samples
+
+
+def drawn_by_workers(own: Any, rank: int, num_ranks: int) -> tuple[int, ...]:
+    """Return how many samples of its own each worker of this rank has drawn, by the checkpoint that this rank made.
+
+    Args:
+        own: The checkpoint's ``workers``: rank and number of ranks, samples by worker; ``None`` in others.
+        rank: This rank, among those that get different samples.
+        num_ranks: Number of those.
+
+    Raises:
+        CheckpointError: The checkpoint is another rank's, or not one.
+    """
+    if own is None:
+        return ()
+    try:
+        made_by = tuple(int(value) for value in own["rank"])
+        drawn = tuple(int(value) for value in own["drawn"])
+    except (TypeError, KeyError, ValueError):
+        made_by, drawn = (), ()
+    if len(made_by) != 2 or not drawn or min(drawn) < 0:
+        raise CheckpointError(f"The checkpoint has workers={own!r}. It was not written by state_dict().")
+    if made_by != (rank, num_ranks):
+        raise CheckpointError(
+            f"This checkpoint was made by rank {made_by[0]} of {made_by[1]} for itself, and this is rank {rank} of "
+            f"{num_ranks}: the dataset's own __iter__ (or its batches) draws another number of samples on each rank. Save "
+            "and load the state of every rank, with the same number of ranks."
+        )
+    return drawn
+
+
+def drawn_of_worker(drawn: tuple[int, ...], worker: int, num_workers: int) -> int:
+    """Return how many samples a worker has drawn before the checkpoint.
+
+    Raises:
+        CheckpointError: The checkpoint is of another number of workers.
+    """
+    if len(drawn) != num_workers:
+        raise CheckpointError(
+            f"This checkpoint counts what each of {len(drawn)} worker(s) has drawn, and the DataLoader has {num_workers}. "
+            "Continue with as many as before: what was drawn is not the beginning of the epoch's order, from which any "
+            "number could go on."
+        )
+    return drawn[worker]

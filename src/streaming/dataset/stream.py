@@ -13,6 +13,7 @@ from typing import Any
 from streaming.cache.config import FetchConfig
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
+from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 from streaming.core.errors import ConfigError, EmptyDatasetError, UnsafeTypeError
 from streaming.dataset.stream_compat import StreamDetails
 from streaming.format.hashing import get_hashes, is_hash
@@ -75,23 +76,22 @@ class Stream(StreamDetails):
         if len(given) > 1:
             raise ConfigError(f"Give at most one of proportion, repeat and choose, not {given}.")
         for name, value in given.items():
-            if value < 0:
-                raise ConfigError(f"{name} must not be negative, got {value}.")
+            as_number(name, value, 0)
         if validate_hash and not is_hash(validate_hash):
             raise ConfigError(
                 f"validate_hash={validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
             )
-        self.remote = _path_text(remote)
-        self._local = _path_text(local)
+        self.remote = _path_text("remote", remote)
+        self._local = _path_text("local", local)
         self.local = self._local
-        self.split = split or ""
+        self.split = _path_text("split", split) or ""
         self.proportion = proportion
         self.repeat = repeat
-        self.choose = choose
+        self.choose = None if choose is None else as_integer("choose", _whole(choose))
         self.download_retry = download_retry
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
-        self.keep_zip = keep_zip
+        self.keep_zip = None if keep_zip is None else as_flag("keep_zip", keep_zip)
         self._storage_options = None if storage_options is None else seal(storage_options)
         self._check()
         if self.local is None and self.remote is not None:
@@ -228,5 +228,9 @@ def default_local(remote: str) -> str:
     return os.path.join(tempfile.gettempdir(), name)
 
 
-def _path_text(path: Any) -> str | None:
-    return None if path is None or path == "" else os.fspath(path)
+def _path_text(name: str, path: Any) -> str | None:
+    return None if path is None or path == "" else as_path(name, path)
+
+
+def _whole(count: Any) -> Any:
+    return int(count) if isinstance(count, float) and count.is_integer() else count  # such as 1e6

@@ -14,8 +14,9 @@ from torch.utils.data import default_collate
 from streaming.cache.cache import ShardCache
 from streaming.cache.gather import get_columns, get_many
 from streaming.cache.rows import FoundRows
-from streaming.core.world import in_worker
+from streaming.core.world import in_worker, worker_of_process
 from streaming.format.sample import FixedColumn, ListedColumn, SampleDecoder
+from streaming.loader.counting import Counted
 from streaming.loader.handover import Handover
 from streaming.loader.packing import Packer
 
@@ -57,8 +58,15 @@ class DefaultCollator:
         """Pickle the settings."""
         return {**self.__dict__, "_known": None, "_known_listed": None}
 
-    def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
+    def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Counted:
         """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
+        return Counted(self._of_shards(cache, shards, indexes), len(shards), worker_of_process()[0])
+
+    def of_samples(self, samples: list[Any]) -> Counted:
+        """Return the batch of samples."""
+        return Counted(self._of_samples(samples), len(samples), worker_of_process()[0])
+
+    def _of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
         rows = cache.find_rows(shards)
         targets = None if rows is None else self._targets(rows.decoder)
         if rows is not None and targets is not None:
@@ -67,10 +75,9 @@ class DefaultCollator:
         dtypes = None if found is None else self._dtypes(found[0])
         if found is not None and dtypes is not None:
             return self._of_columns(*found, dtypes)
-        return self.of_samples(get_many(cache, shards, indexes))
+        return self._of_samples(get_many(cache, shards, indexes))
 
-    def of_samples(self, samples: list[Any]) -> Any:
-        """Return the batch of samples."""
+    def _of_samples(self, samples: list[Any]) -> Any:
         batch: dict[str, Any] = {}
         for name, value in samples[0].items():
             values = [sample[name] for sample in samples]

@@ -9,11 +9,13 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from streaming.core.errors import ConfigError
+from streaming.core.errors import CheckpointError, ConfigError
 from streaming.dataset.dataset import StreamingDataset
-from streaming.dataset.wrappers import is_read_ahead
+from streaming.dataset.wrappers import is_read_ahead, no_batch
+from streaming.loader.arguments import check_arguments
 from streaming.loader.batched import BatchIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
+from streaming.loader.counting import Consumed, CountingCollate
 from streaming.loader.handover import Handover
 from streaming.loader.packing import unpack
 
@@ -78,7 +80,7 @@ class StreamingDataLoader(DataLoader[Any]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        super().__init__(
+        given = check_arguments(
             dataset,
             batch_size,
             shuffle,
@@ -97,7 +99,10 @@ class StreamingDataLoader(DataLoader[Any]):
             pin_memory_device=pin_memory_device,
             **({} if in_order else {"in_order": False}),  # PyTorch has it from 2.6 on
         )
+        super().__init__(**given)
         self.num_samples_yielded = 0
+        self._consumed: Consumed | None = None
+        self._served: tuple[Any, int] = None, 0
         dataset = self.dataset
         # Accelerate leaves what is marked so as it is: the dataset is split over ranks already.
         self._is_accelerate_prepared = isinstance(dataset, StreamingDataset)
@@ -115,15 +120,57 @@ class StreamingDataLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
         self.num_samples_yielded = count = 0
+        self._consumed = consumed = None
+        has_hook = self._brings_batch_size()
         late = is_read_ahead()
-        for packed in super().__iter__():
-            batch = unpack(packed)
-            count += batch_length(batch)
+        for counted in super().__iter__():
+            if consumed is None:
+                consumed = self._begin_counting()
+            batch = unpack(counted.batch)
             if late:
                 yield batch
-            self.num_samples_yielded = count
+            samples = consumed.add(counted)
+            count += self._ask_hook(batch, samples) if has_hook else samples
+            self.num_samples_yielded, self._consumed = count, consumed
             if not late:
                 yield batch
+        if consumed is None:
+            self._warn_of_no_batches()
+
+    def _warn_of_no_batches(self) -> None:
+        """Say that an epoch that began at its beginning gave nothing."""
+        dataset = self.dataset
+        if not isinstance(dataset, StreamingDataset):
+            return
+        start = dataset.present_start()
+        if not start.sample_in_epoch and not start.workers:
+            dataset.warn_once("no batch", no_batch(dataset.length, dataset.batch_size if self.drop_last else None))
+
+    def _begin_counting(self) -> Consumed:
+        data = self.dataset
+        if not isinstance(data, StreamingDataset):
+            return Consumed(max(1, self.num_workers), self.batch_size, True)
+        is_regular = self.batch_size == data.batch_size and getattr(self, "in_order", True)
+        return Consumed(max(1, self.num_workers), data.batch_size, is_regular, data.present_start().workers)
+
+    def _brings_batch_size(self) -> bool:
+        kind = type(self)._get_batch_size
+        return kind is not StreamingDataLoader._get_batch_size or "_get_batch_size" in self.__dict__
+
+    def _ask_hook(self, batch: Any, samples: int) -> int:
+        self._served = batch, samples
+        try:
+            return self._get_batch_size(batch)
+        finally:
+            self._served = None, 0  # the batch's memory is the caller's
+
+    def _get_batch_size(self, batch: Any) -> int:
+        """Return the number of samples that were drawn for a batch.
+
+        A subclass may bring its own, which is then believed: what it returns for every batch is what a checkpoint counts.
+        """
+        served, samples = self._served
+        return samples if batch is served else batch_length(batch)
 
     def _get_iterator(self) -> Any:
         """Begin an iteration: of batches, if the samples are as they are stored and collated as by default."""
@@ -135,7 +182,10 @@ class StreamingDataLoader(DataLoader[Any]):
             or dataset.batch_size != self.batch_size
             or self.collate_fn is not default_collate
         ):
-            return super()._get_iterator()
+            counting = copy(self)
+            is_batched = self._auto_collation
+            counting.__dict__.update(collate_fn=CountingCollate(self.collate_fn, dataset, is_batched))
+            return super(StreamingDataLoader, counting)._get_iterator()
         if self.num_workers:
             # PyTorch seeds it in each worker: imported here, it takes its time and memory once.
             import numpy.random  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -158,12 +208,28 @@ class StreamingDataLoader(DataLoader[Any]):
     def state_dict(self) -> dict[str, Any] | None:
         """Return a checkpoint of the dataset at the batch that was yielded last, or ``None`` for other datasets.
 
-        Samples of every rank are counted: the same dict on every rank.
+        What counts is what was drawn for the batches, whatever they look like. The dict is the same on every rank, and any
+        number of ranks and workers may continue it. An exception is a dataset with an ``__iter__`` of its own that leaves
+        samples out or multiplies them, or ``batch_size=None`` with several workers: where what was drawn is not the
+        beginning of the epoch's order, the dict has ``workers``, and is for this rank alone, with as many workers. A sample
+        of which a part was yielded, or that such an ``__iter__`` holds back, counts as drawn.
+
+        Raises:
+            CheckpointError: The dataset's own ``__iter__`` does not iterate ``super().__iter__()`` once.
         """
-        dataset = self.dataset
+        dataset, consumed = self.dataset, self._consumed
         if not isinstance(dataset, StreamingDataset):
             return None
-        return dataset.state_dict(self.num_samples_yielded * dataset.num_data_ranks, False)
+        if consumed is None or self._brings_batch_size():
+            return dataset.state_dict(self.num_samples_yielded * dataset.num_data_ranks, False)
+        if not consumed.is_known:
+            raise CheckpointError(
+                f"{type(dataset).__name__}.__iter__ does not take its samples from one StreamingDataset.__iter__ an epoch, "
+                "so that what training has consumed cannot be counted. Iterate `super().__iter__()` once, or override "
+                "`__getitem__` or `get_item` instead."
+            )
+        position = consumed.position() if consumed.is_even or dataset.num_data_ranks == 1 else None
+        return dataset.state_of_workers(consumed.workers, position)
 
     def load_state_dict(self, obj: Mapping[str, Any] | None) -> None:
         """Have the next iteration continue where :meth:`state_dict` was taken.
@@ -183,7 +249,7 @@ class StreamingDataLoader(DataLoader[Any]):
 
 
 def batch_length(batch: Any) -> int:
-    """Return the number of samples of a collated batch.
+    """Guess the number of samples of a collated batch: for those who ask of one that no loader has just served.
 
     Args:
         batch: A tensor, a mapping of columns, or a sequence of columns.
@@ -191,13 +257,9 @@ def batch_length(batch: Any) -> int:
     Raises:
         ConfigError: A mapping without columns.
     """
-    if type(batch) is dict and type(column := next(iter(batch.values()), None)) is Tensor:
-        return column.shape[0]
     # transformers' BatchEncoding and BatchFeature are UserDicts, which are mappings too.
     if isinstance(batch, Mapping):
         for column in batch.values():
             return len(column)
         raise ConfigError("The batch is a dict without columns, so its samples cannot be counted.")
-    if isinstance(batch, Tensor):
-        return len(batch)
-    return len(batch[0])
+    return len(batch) if isinstance(batch, Tensor) else len(batch[0])

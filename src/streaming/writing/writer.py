@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from streaming.core.arguments import named_arguments
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
+from streaming.core.unknown_arguments import named_arguments
 from streaming.format.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
 from streaming.storage.options import StorageOptions

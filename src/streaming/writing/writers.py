@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streaming.core.arguments import named_arguments
+from streaming.core.unknown_arguments import named_arguments
 from streaming.storage.options import StorageOptions
 from streaming.writing.writer import Writer
 

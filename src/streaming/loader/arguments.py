@@ -1,0 +1,41 @@
+"""The arguments of a loader, checked before PyTorch sees them."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from streaming.core.arguments import as_integer, optional_integer
+from streaming.core.errors import ConfigError
+from streaming.dataset.dataset import StreamingDataset
+
+__all__ = ["check_arguments"]
+
+_INSTEAD = {
+    "shuffle": "pass shuffle=True to the StreamingDataset",
+    "sampler": "it has an order of its own; pass shuffle=True to the StreamingDataset, or sample a LocalDataset",
+    "batch_sampler": "its batches come in an order of their own; pass batch_size, or sample a LocalDataset",
+}
+
+
+def check_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return a ``DataLoader``'s arguments by their names, NumPy's integers as integers.
+
+    Raises:
+        ConfigError: One is of a wrong type, or does not go with a :class:`StreamingDataset`.
+        TypeError: There is no such argument.
+    """
+    given: dict[str, Any] = signature(DataLoader).bind(*args, **kwargs).arguments
+    for name, least in {"num_workers": 0, "prefetch_factor": 1}.items():
+        if given.get(name) is not None:
+            given[name] = as_integer(name, given[name], least)
+    if "batch_size" in given:
+        given["batch_size"] = optional_integer("batch_size", given["batch_size"], 1)
+    if isinstance(given["dataset"], StreamingDataset):
+        for name, instead in _INSTEAD.items():
+            value = given.get(name)
+            if value is not None and value is not False:
+                raise ConfigError(f"A StreamingDataset takes no {name} of the loader's: {instead}.")
+    return given

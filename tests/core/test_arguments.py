@@ -1,0 +1,154 @@
+"""Arguments of every public callable, of the right types and of wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from streaming import LocalDataset, Stream, StreamingDataLoader, StreamingDataset
+from streaming.core.arguments import as_flag, as_integer, as_number, as_path
+
+Make = Callable[..., str]
+
+COUNTS = [
+    "predownload",
+    "num_canonical_nodes",
+    "batch_size",
+    "shuffle_block_size",
+    "shuffle_seed",
+    "sampling_granularity",
+    "replication",
+    "download_retry",
+]
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("name", [*COUNTS, "epoch_size", "download_timeout"])
+def test_numpy_integers(make_dataset: Make, name: str, kind: Any) -> None:
+    given = {"batch_size": 4, name: kind(1 if name == "replication" else 100)}
+    data = StreamingDataset(local=make_dataset(20), **given)
+    assert type(getattr(data, name, 0)) is int
+    if name != "epoch_size":
+        assert len(list(data)) == 20
+
+
+def test_numpy_bytes(make_dataset: Make) -> None:
+    data = StreamingDataset(local=make_dataset(20), cache_limit=np.int64(1 << 20), batch_size=4)
+    assert data.cache_limit == 1 << 20
+
+
+def test_numpy_weights_and_indexes(make_dataset: Make) -> None:
+    remote = make_dataset(20)
+    for weight, size in [
+        ({"choose": np.int64(12)}, 12),
+        ({"repeat": np.float32(2)}, 40),
+        ({"repeat": np.int8(1)}, 20),
+        ({"proportion": np.float64(0.5)}, 20),
+        ({"choose": 1e1}, 10),
+    ]:
+        data = StreamingDataset(streams=[Stream(local=remote, **weight)], batch_size=4)
+        assert data.epoch_size == size
+    data.set_epoch(np.int64(3))
+    assert data.next_epoch == 3
+    assert data[np.uint8(3)] == data[3]
+
+
+def test_numpy_in_a_loader_and_a_checkpoint(make_dataset: Make) -> None:
+    import json
+
+    data = StreamingDataset(local=make_dataset(20), batch_size=np.int64(4), shuffle_seed=np.int32(3), shuffle=np.True_)
+    loader = StreamingDataLoader(data, batch_size=np.int64(4), num_workers=np.uint8(0))
+    assert len(list(loader)) == 5
+    assert json.loads(json.dumps(loader.state_dict()))["shuffle_seed"] == 3
+
+
+@pytest.mark.parametrize("value", ["8", 8.5, True, [8], b"8"])
+@pytest.mark.parametrize("name", COUNTS)
+def test_no_counts(make_dataset: Make, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be an integer, got"):
+        StreamingDataset(**{"local": make_dataset(20), "batch_size": 4, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("predownload", "8", "Pass predownload=8"),
+        ("batch_size", 4.0, "Pass batch_size=4"),
+        ("num_canonical_nodes", 0, "num_canonical_nodes must be at least 1"),
+        ("shuffle", "False", "shuffle must be True or False, got 'False'"),
+        ("allow_unsafe_types", "no", "allow_unsafe_types must be True or False"),
+        ("keep_zip", "no", "keep_zip must be True or False"),
+        ("epoch_size", "10 million", "epoch_size: '10 million' is not a count"),
+        ("epoch_size", [3], r"epoch_size: \[3\] is not a count"),
+        ("epoch_size", True, "epoch_size: True is not a count"),
+        ("epoch_size", float("nan"), "epoch_size: nan is not a count"),
+        ("epoch_size", 0.5, "epoch_size must be at least 1"),
+        ("cache_limit", {"gb": 3}, "cache_limit: .* is not a byte count"),
+        ("download_timeout", "60", "download_timeout must be a number, got '60'"),
+        ("shuffle_algo", 3, "shuffle_algo must be text"),
+        ("batching_method", ["random"], "batching_method must be text"),
+        ("split", 3, "split must be a path"),
+        ("local", 3, "local must be a path"),
+        ("local", b"x", "local must be a path"),
+    ],
+)
+def test_what_an_error_says(make_dataset: Make, name: str, value: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        StreamingDataset(**{"local": make_dataset(20), "batch_size": 4, name: value})
+
+
+@pytest.mark.parametrize("streams", ["s3://b/a", {"remote": "x"}, [{"remote": "x"}], Stream(local="x"), ["x"], 3])
+def test_no_streams(streams: Any) -> None:
+    with pytest.raises(ValueError, match="streams must be a list of Stream objects"):
+        StreamingDataset(streams=streams, batch_size=4)
+
+
+@pytest.mark.parametrize("name", ["proportion", "repeat", "choose"])
+@pytest.mark.parametrize("value", ["2", True, float("inf"), -1])
+def test_no_weights(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        Stream(local="x", **{name: value})
+
+
+def test_paths(make_dataset: Make) -> None:
+    remote = Path(make_dataset(20))
+    assert len(LocalDataset(remote)) == 20
+    assert len(LocalDataset(remote.parent, split=Path(remote.name))) == 20
+    assert StreamingDataset(local=remote.parent, split=Path(remote.name), batch_size=4).size == 20
+    for wrong in (3, None, b"x"):
+        with pytest.raises(ValueError, match="local must be a path"):
+            LocalDataset(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="is a URL"):
+        LocalDataset("s3://bucket/data")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"batch_size": "4"}, "batch_size must be an integer, got '4'"),
+        ({"num_workers": 1.0}, "num_workers must be an integer"),
+        ({"num_workers": -1}, "num_workers must be at least 0"),
+        ({"shuffle": True}, "pass shuffle=True to the StreamingDataset"),
+        ({"sampler": [1, 2]}, "takes no sampler"),
+        ({"batch_sampler": [[1, 2]]}, "takes no batch_sampler"),
+    ],
+)
+def test_a_loaders_arguments(make_dataset: Make, given: Any, text: str) -> None:
+    data = StreamingDataset(local=make_dataset(20), batch_size=4)
+    with pytest.raises(ValueError, match=text):
+        StreamingDataLoader(data, **given)
+
+
+def test_checks_alone() -> None:
+    assert as_number("x", np.float32(0.5)) == 0.5
+    assert type(as_number("x", np.int8(3))) is int
+    assert as_flag("x", np.False_) is False
+    assert as_path("x", Path("a/b")) == "a/b"
+    for wrong in (np.True_, torch.tensor(3), 3 + 0j):
+        with pytest.raises(ValueError, match="x must be an integer"):
+            as_integer("x", wrong)
