@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
-from weakref import ref
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -119,7 +118,7 @@ class Borrowed:
     def __init__(self, give_back: Callable[[int], None]) -> None:
         self._give_back = give_back
         self._mapped: dict[int, Bytes] = {}
-        self._uses: dict[int, ref[Bytes]] = {}
+        self._uses: dict[int, finalize[..., Bytes]] = {}
 
     def add(self, number: int, data: Bytes) -> None:
         """Note where a block is in this process."""
@@ -130,16 +129,20 @@ class Borrowed:
         array = self._mapped[number][:size]
         process, give_back = (os.getpid(), _Forks.number), self._give_back
 
-        def ended(_: Any) -> None:
+        def ended() -> None:
             # Not if a process that was forked meanwhile may have the array still.
             if process == (os.getpid(), _Forks.number):
                 give_back(number)
 
-        self._uses[number] = ref(array, ended)
+        # Not when the interpreter ends, as what it calls may be gone by then.
+        self._uses[number] = finalize(array, ended)
+        self._uses[number].atexit = False
         return array
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Let go of blocks that will not come again."""
         for number in numbers:
             self._mapped.pop(number, None)
-            self._uses.pop(number, None)
+            use = self._uses.pop(number, None)
+            if use is not None:
+                use.detach()
