@@ -41,7 +41,7 @@ class AnonymousFile:
 
     Pickled for a process that is being spawned (a ``DataLoader`` worker, say), or that has a ``multiprocessing`` queue to
     this one, it is the same file there, or an error. Copied within a process, it is the same file. Other pickles, which may
-    be read on another machine or after this process has ended, are the same file where that can be opened, and else a new one.
+    be read on another machine or after this process has ended, are the same file where that can be opened, else a new one.
 
     Args:
         size: Bytes it begins with, all zero. A writer may make it longer.

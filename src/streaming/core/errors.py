@@ -28,6 +28,7 @@ Each class also inherits the builtin that users of the original library already 
     ├── ShardUnavailableError (RuntimeError)    a shard could not be made present
     ├── UploadError (RuntimeError)              a shard could not be uploaded
     ├── CheckpointError (ValueError)            a checkpoint does not fit
+    ├── LockedError (TimeoutError)              another process keeps what this one needs to itself
     └── WorkerError (RuntimeError)              a background part failed
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "EmptyDatasetError",
     "IndexFormatError",
     "IndexNotJSONError",
+    "LockedError",
     "MissingColumnError",
     "MissingDependencyError",
     "ObjectNotFoundError",
@@ -184,6 +186,10 @@ class UploadError(StreamingError, RuntimeError):
 
 class CheckpointError(StreamingError, ValueError):
     """A checkpoint does not fit the dataset or its arguments."""
+
+
+class LockedError(StreamingError, TimeoutError):
+    """Another process, which makes no progress, keeps what this one needs to itself."""
 
 
 class WorkerError(StreamingError, RuntimeError):
