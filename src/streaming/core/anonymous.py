@@ -15,6 +15,7 @@ from multiprocessing.context import get_spawning_popen
 from typing import Any
 
 from streaming.core.allocate import allocate
+from streaming.core.errors import SharedMemoryError
 
 __all__ = ["AnonymousFile"]
 
@@ -52,7 +53,7 @@ class AnonymousFile:
         is_new: Whether this process made it, because it was asked to or because the original is out of reach.
 
     Raises:
-        OSError: There is no memory for it.
+        SharedMemoryError: There is no room for it.
     """
 
     #: Where the content begins.
@@ -66,7 +67,12 @@ class AnonymousFile:
 
     def _create(self) -> None:
         self._use(_Descriptor(_nameless(self._purpose)), True)
-        allocate(self.fd, _TOKEN + self._size)
+        try:
+            allocate(self.fd, _TOKEN + self._size)
+        except OSError as error:
+            raise SharedMemoryError(
+                f"There is no room for {self._size} bytes ({self._purpose}) that a dataset shares with its workers: {error}."
+            ) from error
         os.pwrite(self.fd, self._token, 0)
 
     def _use(self, descriptor: _Descriptor, is_new: bool) -> None:
@@ -104,7 +110,7 @@ class AnonymousFile:
         # A copy: the descriptor itself may come again, in another part of what the process is given.
         found = _Descriptor(os.dup(handle.detach()))
         if os.pread(found.fd, _TOKEN, 0) != self._token:
-            raise OSError(
+            raise SharedMemoryError(
                 f"The memory for {self._purpose} that a dataset shares with the processes it is sent to did not arrive in "
                 f"process {os.getpid()}. Send the dataset when the process is started, as DataLoader does."
             )

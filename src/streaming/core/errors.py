@@ -29,6 +29,7 @@ Each class also inherits the builtin that users of the original library already 
     ├── UploadError (RuntimeError)              a shard could not be uploaded
     ├── CheckpointError (ValueError)            a checkpoint does not fit
     ├── LockedError (TimeoutError)              another process keeps what this one needs to itself
+    ├── SharedMemoryError (OSError)             no room for what processes share
     └── WorkerError (RuntimeError)              a background part failed
 """
 
@@ -56,6 +57,7 @@ __all__ = [
     "ShardFormatError",
     "ShardTooLargeError",
     "ShardUnavailableError",
+    "SharedMemoryError",
     "StalledError",
     "StorageError",
     "StreamingError",
@@ -190,6 +192,10 @@ class CheckpointError(StreamingError, ValueError):
 
 class LockedError(StreamingError, TimeoutError):
     """Another process, which makes no progress, keeps what this one needs to itself."""
+
+
+class SharedMemoryError(StreamingError, OSError):
+    """The system has no room for memory that processes share."""
 
 
 class WorkerError(StreamingError, RuntimeError):

@@ -15,6 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streaming.core.allocate import allocate
+from streaming.core.errors import SharedMemoryError
+
 __all__ = ["Block", "Blocks", "Borrowed"]
 
 Bytes = NDArray[np.uint8]
@@ -43,10 +46,21 @@ class Block:
     Args:
         number: Tells it from the worker's other blocks, the ones before too.
         size: Its bytes.
+
+    Raises:
+        SharedMemoryError: The system has no room for it.
     """
 
     def __init__(self, number: int, size: int) -> None:
-        storage = torch.UntypedStorage._new_using_fd_cpu(size)  # pyright: ignore
+        try:
+            storage = torch.UntypedStorage._new_using_fd_cpu(size)  # pyright: ignore
+            # Its pages may be taken at the first access only, which is a signal then if there are none.
+            allocate(storage._share_fd_cpu_()[0], size)  # pyright: ignore
+        except (OSError, RuntimeError) as error:
+            raise SharedMemoryError(
+                f"There is no shared memory for a batch of {size} bytes: {error}. Give the machine or the container more "
+                "(/dev/shm; `docker run --shm-size`), or pass a smaller batch_size, num_workers or prefetch_factor."
+            ) from error
         self.number = number
         self.data: Tensor = torch.empty(0, dtype=torch.uint8).set_(storage)
         self.is_known = False
