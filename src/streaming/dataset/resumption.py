@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from streaming.core.errors import ConfigError
 from streaming.core.world import World, in_worker, worker_of_process
 from streaming.dataset.state import restored_samples
+from streaming.dataset.values import check_values
 from streaming.order.skips import Skips
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Resumable:
         Raises:
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
         """
+        obj = check_values(obj, self._ordering.epoch_size)
         settings = self._ordering.check_state(obj, self._parallel_world())
         self._progress.own().restore(restored_samples(obj.get("worker"), in_worker()))
         skips = Skips(obj.get("skip") or ()).ranges
