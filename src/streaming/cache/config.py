@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from streaming.core.arguments import as_integer, as_number
 from streaming.core.errors import ConfigError
 
-__all__ = ["FetchConfig"]
+__all__ = ["THROTTLE_PATIENCE", "FetchConfig"]
+
+#: How many times the stall limit a store may keep asking to slow down before that counts as failure.
+THROTTLE_PATIENCE = 5
+#: What a process takes between two requests, and the slowest that it hashes and decompresses, in bytes a second.
+_BETWEEN_S, _BYTES_PER_S = 15.0, 10e6
 
 
 @dataclass(frozen=True)
@@ -38,3 +43,14 @@ class FetchConfig:
         as_number("download_timeout", self.download_timeout)
         if not self.download_timeout > 0:
             raise ConfigError(f"download_timeout must be a positive number of seconds, got {self.download_timeout}.")
+
+    def lock_timeout_s(self, size: int) -> float:
+        """Return how long another process may fetch a file, in seconds, without writing a byte of it.
+
+        That is as long as this process may be without a byte, all attempts together.
+
+        Args:
+            size: Bytes of the file.
+        """
+        attempts = self.download_retry + 1 + THROTTLE_PATIENCE
+        return attempts * self.download_timeout + _BETWEEN_S + size / _BYTES_PER_S

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from streaming.cache.lock import locked_record
 from streaming.core.anonymous import AnonymousFile
 
 __all__ = ["PHASES", "Counters", "Phases"]
@@ -95,15 +95,12 @@ class Counters:
         return {name: sums[column] for name, column in _COLUMN.items()}
 
     def _claim(self) -> Any:
-        fcntl.lockf(self._file.fd, fcntl.LOCK_EX)
-        try:
+        with locked_record(self._file.fd, "the counters that a dataset shares with its workers"):
             for row in self._table:
                 if row[0] == os.getpid() or not _is_running(int(row[0])):
                     row[0] = os.getpid()
                     return row
             return self._table[-1]
-        finally:
-            fcntl.lockf(self._file.fd, fcntl.LOCK_UN)
 
 
 class Phases:

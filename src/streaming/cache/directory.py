@@ -71,7 +71,7 @@ class ShardDirectory:
         """The bookkeeping of this directory, or ``None`` for a dataset that is only local."""
         if self._table is None and self.store is not None:
             os.makedirs(self.directory, exist_ok=True)
-            self._table = CacheTable(self.directory, self.index.num_shards, self._fingerprint)
+            self._table = CacheTable(self.directory, self.index.num_shards, self._fingerprint, self.has_files)
         return self._table
 
     def open(self, shard: int) -> Shard | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from streaming.cache.config import FetchConfig
+from streaming.cache.config import THROTTLE_PATIENCE, FetchConfig
 from streaming.cache.counters import Phases
 from streaming.cache.lock import locked_part
 from streaming.cache.parts import PART_BYTES, download_in_parts
@@ -16,6 +16,7 @@ from streaming.core.errors import (
     AccessDeniedError,
     ChecksumError,
     ConfigError,
+    LockedError,
     ObjectNotFoundError,
     ShardFormatError,
     ShardUnavailableError,
@@ -33,8 +34,6 @@ __all__ = ["FetchStats", "FileJob", "cheapest_hash", "file_matches", "fetch_file
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-#: How many times the stall limit a store may keep asking to slow down before that counts as failure.
-_THROTTLE_PATIENCE = 5
 # Fastest first; sha1 and md5 are what old datasets have.
 _BY_SPEED = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256", "blake2b", "md5")
 
@@ -160,6 +159,8 @@ def fetch_file(
         _fetch_file(job, store, config, is_done, sleep, stats, connections, on_begin)
     except StorageError:
         raise
+    except LockedError as error:
+        raise ShardUnavailableError(f"Could not fetch {job.path(job.raw)}. {error}") from error
     except OSError as error:
         hint = f"Check free space and permissions of {job.directory}."
         if store is None:
@@ -181,7 +182,7 @@ def _fetch_file(
     final = job.path(job.raw)
     os.makedirs(os.path.dirname(final), exist_ok=True)
     stats.phases.enter("other_process")
-    with locked_part(job.path(job.wire) + ".part") as part:
+    with locked_part(job.path(job.wire) + ".part", config.lock_timeout_s(job.raw.bytes)) as part:
         stats.phases.enter("download")
         if is_done():
             _truncate(part)  # of somebody who was killed once the file was in its place
@@ -222,7 +223,7 @@ def _attempts(
 ) -> None:
     policy = RetryPolicy(attempts=config.download_retry + 1, initial_backoff_s=0.5)
     failures = throttled = 0
-    patience_s = _THROTTLE_PATIENCE * config.download_timeout
+    patience_s = THROTTLE_PATIENCE * config.download_timeout
     while True:
         try:
             # What failed is tried again in the simplest way.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
@@ -73,6 +74,8 @@ class LookAhead:
         self._times: dict[int, int] = {}
         self._known = cache.in_place.copy()
         self._num_unknown = int((~self._known).sum())
+        # Also when the program ends with an iteration left half-way, while what this calls is still there.
+        self._leave = weakref.finalize(self, cache.leave)
 
     def advance(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Move the reader to positions ``[begin, end)``, which it reads next.
@@ -167,7 +170,7 @@ class LookAhead:
         """Forget what was asked for; fetches that run end by themselves."""
         self._closed = True
         self._asked.clear()
-        self._cache.leave()
+        self._leave()
 
 
 def _put_off() -> Future[bool]:

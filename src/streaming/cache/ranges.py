@@ -8,6 +8,7 @@ comes from a complete, verified shard.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class FirstSamples:
         if not sources:
             return
         self._pool = ThreadPoolExecutor(_REQUESTS, "streaming-first")
+        self._stop = weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
         for shard, source in sources.items():
             self._tables[shard] = self._pool.submit(source.offsets)
         for shard, index in zip(shards.tolist(), indexes.tolist(), strict=True):
@@ -115,7 +117,7 @@ class FirstSamples:
         """Ask for no more."""
         self._samples.clear()
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._stop()
             self._pool = None
 
     def _source(self, shard_id: int, wanted: int) -> _Source | None:

@@ -28,6 +28,8 @@ Each class also inherits the builtin that users of the original library already 
     ├── ShardUnavailableError (RuntimeError)    a shard could not be made present
     ├── UploadError (RuntimeError)              a shard could not be uploaded
     ├── CheckpointError (ValueError)            a checkpoint does not fit
+    ├── LockedError (TimeoutError)              another process keeps what this one needs to itself
+    ├── SharedMemoryError (OSError)             no room for what processes share
     └── WorkerError (RuntimeError)              a background part failed
 """
 
@@ -46,6 +48,7 @@ __all__ = [
     "EmptyDatasetError",
     "IndexFormatError",
     "IndexNotJSONError",
+    "LockedError",
     "MissingColumnError",
     "MissingDependencyError",
     "ObjectNotFoundError",
@@ -54,6 +57,7 @@ __all__ = [
     "ShardFormatError",
     "ShardTooLargeError",
     "ShardUnavailableError",
+    "SharedMemoryError",
     "StalledError",
     "StorageError",
     "StreamingError",
@@ -184,6 +188,14 @@ class UploadError(StreamingError, RuntimeError):
 
 class CheckpointError(StreamingError, ValueError):
     """A checkpoint does not fit the dataset or its arguments."""
+
+
+class LockedError(StreamingError, TimeoutError):
+    """Another process, which makes no progress, keeps what this one needs to itself."""
+
+
+class SharedMemoryError(StreamingError, OSError):
+    """The system has no room for memory that processes share."""
 
 
 class WorkerError(StreamingError, RuntimeError):

@@ -5,7 +5,6 @@ Every change is a read-modify-write of the whole document under a lock.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from streaming.cache.lock import locked_record
 from streaming.core.anonymous import AnonymousFile
 
 __all__ = ["Board"]
@@ -52,19 +52,14 @@ class Board:
         """Read the document, let the caller change it, and write it back, with everybody else kept out."""
         if self._lock_pid != os.getpid():  # forked: the parent's threads do not exist here
             self._reset_lock()
-        fd = self._file.fd
-        with self._thread_lock:
-            # A record lock belongs to the process, so that parent and forked child keep each other out.
-            fcntl.lockf(fd, fcntl.LOCK_EX)
-            try:
-                before = self._read()
-                document = json.loads(before)
-                yield document
-                after = json.dumps(document)
-                if after != before:
-                    self._write_text(after)
-            finally:
-                fcntl.lockf(fd, fcntl.LOCK_UN)
+        # A record lock belongs to the process, so that parent and forked child keep each other out.
+        with self._thread_lock, locked_record(self._file.fd, "the epoch that a dataset shares with its workers"):
+            before = self._read()
+            document = json.loads(before)
+            yield document
+            after = json.dumps(document)
+            if after != before:
+                self._write_text(after)
 
     def read(self) -> dict[str, Any]:
         """Return the document as it is now."""

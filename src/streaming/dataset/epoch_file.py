@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.lock import locked_part, remove_part
+from streaming.core.errors import LockedError
 from streaming.order.spec import OrderSpec
 
 __all__ = ["epoch_key", "shared_ids"]
@@ -29,6 +30,8 @@ Ints = NDArray[np.int64]
 
 #: Below this many samples computing is cheaper than sharing.
 SHARE_FROM = 1 << 20
+#: How long another process may take to compute: a moment, and an identifier at a time.
+_PATIENCE_S, _IDS_PER_S = 30.0, 200_000
 _PREFIX = ".streaming-epoch-"
 _KEPT = 2
 
@@ -64,28 +67,36 @@ def shared_ids(directory: str | None, spec: OrderSpec, epoch: int, compute: Call
     found = _map(path, spec.epoch_size)
     if found is not None:
         return found
-    with locked_part(path + ".part") as part:
-        found = _map(path, spec.epoch_size)
-        if found is not None:
-            return found
-        ids = compute()
-        if ids is None:
-            return None
-        try:
-            with open(part, "wb") as file:
-                np.save(file, ids)
-            os.replace(part, path)
-        except OSError as error:
-            logger.warning("cannot share the order of epoch %d through %s: %s", epoch, path, error)
-            if os.path.exists(part):
-                os.truncate(part, 0)
-            return ids
+    try:
+        with locked_part(path + ".part", _PATIENCE_S + spec.epoch_size / _IDS_PER_S) as part:
+            found = _map(path, spec.epoch_size)
+            if found is not None:
+                return found
+            ids = compute()
+            if ids is None or not _save(part, path, ids):
+                return ids
+    except LockedError as error:
+        logger.warning("computing the order of epoch %d in this process: %s", epoch, error)
+        return compute()
     names = os.path.join(glob.escape(directory), f"{_PREFIX}*.npy")
     for other in sorted(glob.glob(names), key=_age)[:-_KEPT]:
         _remove(other)
     for unfinished in glob.glob(names + ".part"):  # of a process that ended meanwhile
         remove_part(unfinished)
     return _map(path, spec.epoch_size)
+
+
+def _save(part: str, path: str, ids: Ints) -> bool:
+    try:
+        with open(part, "wb") as file:
+            np.save(file, ids)
+        os.replace(part, path)
+    except OSError as error:
+        logger.warning("cannot share the order of an epoch through %s: %s", path, error)
+        if os.path.exists(part):
+            os.truncate(part, 0)
+        return False
+    return True
 
 
 def _map(path: str, size: int) -> Ints | None:

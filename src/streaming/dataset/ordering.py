@@ -173,7 +173,7 @@ class Ordering:
         }
 
     def check_state(self, state: Mapping[str, Any], world: World) -> dict[str, Any]:
-        """Check that a checkpoint can be resumed, and return the settings it brings.
+        """Check that a checkpoint whose values are right can be resumed, and return the settings it brings.
 
         Raises:
             CheckpointError: It cannot.

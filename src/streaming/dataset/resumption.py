@@ -9,6 +9,7 @@ from streaming.core.arguments import as_integer
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World, in_worker, worker_of_process
 from streaming.dataset.state import drawn_by_workers, restored_samples
+from streaming.dataset.values import check_values
 from streaming.order.skips import Skips
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class Resumable:
         Raises:
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
         """
+        obj = check_values(obj, self._ordering.epoch_size)
         world = self._parallel_world()
         settings = self._ordering.check_state(obj, world)
         workers = drawn_by_workers(obj.get("workers"), world.rank, world.num_ranks)

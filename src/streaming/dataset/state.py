@@ -37,12 +37,6 @@ def check_state(state: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: It cannot; the text says what differs, key by key, and how to go on.
     """
-    for key in ("epoch", "sample_in_epoch"):
-        value = state.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < -1:
-            raise CheckpointError(
-                f"The checkpoint has {key}={value!r}; a count was expected. It was not written by state_dict()."
-            )
     differences = [
         f"  {key}: checkpoint {state[key]!r}, now {present[key]!r} - {advice}"
         for key, advice in _COMPARED.items()

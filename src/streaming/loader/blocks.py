@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
-from weakref import ref
+from weakref import finalize
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from streaming.core.allocate import allocate
+from streaming.core.errors import SharedMemoryError
 
 __all__ = ["Block", "Blocks", "Borrowed"]
 
@@ -44,10 +46,21 @@ class Block:
     Args:
         number: Tells it from the worker's other blocks, the ones before too.
         size: Its bytes.
+
+    Raises:
+        SharedMemoryError: The system has no room for it.
     """
 
     def __init__(self, number: int, size: int) -> None:
-        storage = torch.UntypedStorage._new_using_fd_cpu(size)  # pyright: ignore
+        try:
+            storage = torch.UntypedStorage._new_using_fd_cpu(size)  # pyright: ignore
+            # Its pages may be taken at the first access only, which is a signal then if there are none.
+            allocate(storage._share_fd_cpu_()[0], size)  # pyright: ignore
+        except (OSError, RuntimeError) as error:
+            raise SharedMemoryError(
+                f"There is no shared memory for a batch of {size} bytes: {error}. Give the machine or the container more "
+                "(/dev/shm; `docker run --shm-size`), or pass a smaller batch_size, num_workers or prefetch_factor."
+            ) from error
         self.number = number
         self.data: Tensor = torch.empty(0, dtype=torch.uint8).set_(storage)
         self.is_known = False
@@ -119,7 +132,7 @@ class Borrowed:
     def __init__(self, give_back: Callable[[int], None]) -> None:
         self._give_back = give_back
         self._mapped: dict[int, Bytes] = {}
-        self._uses: dict[int, ref[Bytes]] = {}
+        self._uses: dict[int, finalize[..., Bytes]] = {}
 
     def add(self, number: int, data: Bytes) -> None:
         """Note where a block is in this process."""
@@ -130,16 +143,20 @@ class Borrowed:
         array = self._mapped[number][:size]
         process, give_back = (os.getpid(), _Forks.number), self._give_back
 
-        def ended(_: Any) -> None:
+        def ended() -> None:
             # Not if a process that was forked meanwhile may have the array still.
             if process == (os.getpid(), _Forks.number):
                 give_back(number)
 
-        self._uses[number] = ref(array, ended)
+        # Not when the interpreter ends, as what it calls may be gone by then.
+        self._uses[number] = finalize(array, ended)
+        self._uses[number].atexit = False
         return array
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Let go of blocks that will not come again."""
         for number in numbers:
             self._mapped.pop(number, None)
-            self._uses.pop(number, None)
+            use = self._uses.pop(number, None)
+            if use is not None:
+                use.detach()

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from streaming.cache.lock import locked_part
+from streaming.cache.lock import MOMENT_S, locked_part
 from streaming.core.errors import ConfigError
 from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
 from streaming.dataset.dataset import StreamingDataset
@@ -58,7 +58,7 @@ class StreamingOutsideGIWebVid(ConvenienceDataset):
         path = os.path.join(local, name)
         if not os.path.exists(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with locked_part(f"{path}.part") as part:
+            with locked_part(f"{path}.part", self._policy.attempts * self._timeout_s + MOMENT_S) as part:
                 if not os.path.exists(path):
                     store = open_store(remote)
                     call_with_retries(

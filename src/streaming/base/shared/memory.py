@@ -14,7 +14,8 @@ import time
 from contextlib import suppress
 
 from streaming.base.constant import TICK
-from streaming.core.errors import ConfigError, WorkerError
+from streaming.core.allocate import allocate
+from streaming.core.errors import ConfigError, SharedMemoryError, WorkerError
 
 __all__ = ["SharedMemory", "list_names"]
 
@@ -37,6 +38,7 @@ class SharedMemory:
         FileExistsError: It was to be made, and is there.
         FileNotFoundError: It was to be found, and is not there.
         ConfigError: It was to be made without a size.
+        SharedMemoryError: There is no room for it.
     """
 
     def __init__(
@@ -96,9 +98,15 @@ class SharedMemory:
             except FileNotFoundError:
                 continue  # another process has just removed the directory, which was empty
         try:
-            os.ftruncate(fd, size)
+            allocate(fd, size)
             self.created = True
             return mmap.mmap(fd, size)
+        except OSError as error:
+            os.unlink(self._path)
+            raise SharedMemoryError(
+                f"There is no room for {size} bytes of shared memory in {os.path.dirname(self._path)}: {error}. Make room "
+                "there, or give the machine or the container more (`docker run --shm-size`)."
+            ) from error
         finally:
             os.close(fd)
 

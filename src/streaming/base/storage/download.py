@@ -112,7 +112,7 @@ class _StoreDownloader(CloudDownloader):
     def _download_file_impl(self, remote: str, local: str, timeout: float) -> None:
         root, name = split_file(remote)
         store = open_store(root)
-        with locked_part(f"{local}.part") as part:
+        with locked_part(f"{local}.part", 2 * timeout) as part:
             if not os.path.exists(local):
                 store.download(name, part, stall_timeout=timeout)
                 os.replace(part, local)
