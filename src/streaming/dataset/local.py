@@ -39,13 +39,14 @@ class LocalDataset(RandomAccess, Dataset[Any]):
     def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = os.fspath(local)
         self.split = split or ""
-        directory = os.path.join(os.path.expanduser(self.local), self.split)
-        index, index_bytes = load_index(directory, None, 0)
+        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self.split)
+        loaded = load_index(directory, None, 0)
+        index = loaded.index
         if not allow_unsafe_types:
             check_safe(index, directory)
-        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory)
+        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
         self._table = ShardTable([index])
-        self._cache = ShardCache([files], None, index_bytes)
+        self._cache = ShardCache([files], None, loaded.bytes)
 
     @property
     def shards(self) -> list[Reader]:

@@ -66,6 +66,11 @@ class HfStore(RangedStore):
         self._revision = revision
         self._directory = "/".join(parts[2:])
 
+    @property
+    def origin(self) -> str:
+        """Where the files are: the URL, the hub, and the revision."""
+        return f"{self!r} {redact(self._endpoint())} {self._revision_of()}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.url, self._options)
 

@@ -55,7 +55,7 @@ class LocalStore:
         root: The directory; it need not exist yet. A relative one is meant from where the process is now.
     """
 
-    takes_versions = True
+    takes_versions = reads_in_one = True
     #: Whether asking for an object's version costs next to nothing.
     heads_are_cheap = True
 
@@ -67,6 +67,16 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return self.root
+
+    @property
+    def origin(self) -> str:
+        """The directory, by whatever name it was given."""
+        return f"file://{os.path.realpath(self._directory)}"
+
+    @property
+    def directory(self) -> str:
+        """The directory's absolute path."""
+        return self._directory
 
     def _path(self, path: str) -> str:
         return os.path.join(self._directory, check_path(path))

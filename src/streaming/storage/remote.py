@@ -64,9 +64,19 @@ class RemoteStore:
     #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
     takes_ranges = True
     takes_versions = True
+    #: Whether ``read`` of a whole object takes one request.
+    reads_in_one = True
 
     def __repr__(self) -> str:
         return redact(self.url)
+
+    @property
+    def origin(self) -> str:
+        """Where the objects are, without secrets: the URL, and the server and account that it is looked up at."""
+        spec = self._found_spec = self._found_spec or self._find_spec()
+        settings = {**spec.settings, **spec.settings.get("config", {})}
+        known = (str(settings[name]) for name in ("endpoint", "account_name") if settings.get(name))
+        return " ".join([redact(self.url), *map(redact, known)])
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Credentials are looked up anew in each process, so only what the user gave travels, sealed.

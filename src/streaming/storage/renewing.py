@@ -25,7 +25,7 @@ class RenewingStore:
         open_with: Opens a store of a URL and options; a module-level function, so that the store can be pickled.
     """
 
-    takes_versions = True
+    takes_versions = reads_in_one = True
 
     def __init__(self, url: str, source: Sealed, open_with: Callable[[str, Any], Store]) -> None:
         self.url = url

@@ -34,7 +34,7 @@ def open_ported(url: str, options: Mapping[str, Any]) -> PortedStore:
 class PortedStore:
     """Objects below a URL, fetched whole and put whole by a user's classes."""
 
-    takes_versions = True
+    takes_versions = reads_in_one = True
 
     def __init__(self, url: str) -> None:
         self.url = url
