@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from streaming import MDSWriter
 
-__all__ = ["COLUMNS", "sample", "write_dataset"]
+__all__ = ["COLUMNS", "part_of", "sample", "write_dataset"]
 
 
 def sample(i: int) -> dict[str, Any]:
@@ -23,3 +24,10 @@ def write_dataset(out: Any, num_samples: int, **kwargs: Any) -> None:
     with MDSWriter(columns=COLUMNS, out=out, **arguments) as writer:
         for i in range(num_samples):
             writer.write(sample(i))
+
+
+def part_of(dataset: Any, shard: int = 0) -> Path:
+    """Where a dataset's cache has the beginning of a shard until all of it is there."""
+    directory, local = dataset._cache.locate(shard)
+    job = directory._keepers(local)[-1].job
+    return Path(job.part(job.wire))

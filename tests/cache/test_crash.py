@@ -199,7 +199,7 @@ def sizes_of_parts(local: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in local.glob("shard*.part"):
         with suppress(FileNotFoundError):  # a worker of a killed rank is about to end
-            found[path.name.removesuffix(".part")] = path.stat().st_size
+            found[path.name.rpartition(".")[0].rpartition(".")[0]] = path.stat().st_size
     return found
 
 

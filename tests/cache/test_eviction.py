@@ -22,6 +22,8 @@ from streaming.cache.lock import locked_part, remove_part
 from streaming.cache.needs import NEVER, Needs
 from streaming.cache.table import CacheTable
 
+from sample_data import part_of
+
 SHARDS, PER_SHARD = 120, 16
 
 
@@ -181,13 +183,14 @@ def test_a_shard_left_half_fetched_makes_room(remote: str, tmp_path: Path) -> No
     """A process killed while it fetched leaves bytes that are counted, continued, or evicted."""
     dataset = open_limited(remote, tmp_path, 0.1)
     data = (Path(remote) / "shard.00007.mds").read_bytes()
-    (tmp_path / "shard.00007.mds.part").write_bytes(data[:100])
+    part = part_of(dataset, 7)
+    part.write_bytes(data[:100])
     table = dataset._cache.directories[0].table  # pyright: ignore[reportPrivateUsage]
     assert table is not None
     table.owned[7] = len(data)
     for shard in range(20, 40):
         assert dataset[shard * PER_SHARD]["id"] == shard * PER_SHARD
-    assert not (tmp_path / "shard.00007.mds.part").exists()
+    assert not part.exists()
     assert dataset.cache_usage <= (dataset.cache_limit or 0)
     assert dataset[7 * PER_SHARD]["id"] == 7 * PER_SHARD
 

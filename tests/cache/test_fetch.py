@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming import StreamingDataset
+from streaming import LocalDataset, StreamingDataset
 
-from sample_data import sample
+from sample_data import part_of, sample
 
 Make = Callable[..., str]
 
@@ -43,9 +43,8 @@ def test_a_partial_download_is_continued(
     remote = make_dataset(50, compression=compression)
     whole = first_shard(remote)
     cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / f"{whole.name}.part").write_bytes(whole.read_bytes()[:kept])
     dataset = StreamingDataset(remote=remote, local=str(cache))
+    part_of(dataset).write_bytes(whole.read_bytes()[:kept])
     assert dataset[0] == sample(0)
     assert dataset.stats()["bytes_fetched"] == whole.stat().st_size - kept
     assert not list(cache.glob("*.part"))
@@ -57,10 +56,9 @@ def test_what_a_shard_was_made_of_is_removed(make_dataset: Make, tmp_path: Path,
     remote = make_dataset(50, compression=compression)
     whole, cache = first_shard(remote), tmp_path / "cache"
     StreamingDataset(remote=remote, local=str(tmp_path / "other"))[0]
-    cache.mkdir()
-    shutil.copy(tmp_path / "other/shard.00000.mds", cache)
-    shutil.copy(whole, cache / f"{whole.name}.part")
     dataset = StreamingDataset(remote=remote, local=str(cache))
+    shutil.copy(tmp_path / "other/shard.00000.mds", cache)
+    shutil.copy(whole, part_of(dataset))
     assert dataset[0] == sample(0)
     assert dataset.stats()["files_fetched"] == 0
     assert not list(cache.glob("*.part"))
@@ -69,9 +67,9 @@ def test_what_a_shard_was_made_of_is_removed(make_dataset: Make, tmp_path: Path,
 def test_a_partial_download_of_something_else_is_begun_again(make_dataset: Make, tmp_path: Path) -> None:
     remote = make_dataset(50)
     cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / f"{first_shard(remote).name}.part").write_bytes(b"something else")
-    assert StreamingDataset(remote=remote, local=str(cache))[0] == sample(0)
+    dataset = StreamingDataset(remote=remote, local=str(cache))
+    part_of(dataset).write_bytes(b"something else")
+    assert dataset[0] == sample(0)
 
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
@@ -133,13 +131,35 @@ def test_an_index_cannot_name_files_outside(make_dataset: Make, tmp_path: Path, 
         StreamingDataset(remote=remote, local=str(tmp_path / "cache"))
 
 
-def test_a_link_out_of_the_directory_is_refused(make_dataset: Make, tmp_path: Path) -> None:
-    local = make_dataset(50)
-    shard = first_shard(local)
-    shard.rename(tmp_path / "elsewhere.mds")
-    os.symlink(tmp_path / "elsewhere.mds", shard)
-    with pytest.raises(ValueError, match=r"shard\.00000\.mds"):
-        _ = StreamingDataset(local=local)[0]
+@pytest.mark.parametrize("is_link_to_link", [False, True])
+def test_files_that_are_links_are_read(make_dataset: Make, tmp_path: Path, is_link_to_link: bool) -> None:
+    """That is how DVC, git-annex and the caches of hubs keep what they have."""
+    local, blobs = Path(make_dataset(50)), tmp_path / "blobs"
+    blobs.mkdir()
+    for path in local.iterdir():
+        target = blobs / f"b-{path.name}"
+        path.rename(target)
+        if is_link_to_link:
+            (blobs / f"l-{path.name}").symlink_to(target)
+            target = blobs / f"l-{path.name}"
+        path.symlink_to(os.path.relpath(target, local))
+    expected = [sample(i) for i in range(50)]
+    assert StreamingDataset(local=str(local))[:] == expected
+    assert LocalDataset(str(local))[:] == expected
+    assert StreamingDataset(remote=str(local), local=str(tmp_path / "cache"))[:] == expected
+
+
+def test_a_directory_that_is_a_link_is_no_part_of_a_dataset(make_dataset: Make, tmp_path: Path) -> None:
+    """An index can name what is below it, and so must not lead out."""
+    local = Path(make_dataset(50))
+    (tmp_path / "elsewhere").mkdir()
+    first_shard(local).rename(tmp_path / "elsewhere" / "x.mds")
+    (local / "sub").symlink_to(tmp_path / "elsewhere")
+    index = json.loads((local / "index.json").read_text())
+    index["shards"][0]["raw_data"]["basename"] = "sub/x.mds"
+    (local / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"sub/x\.mds leads out"):
+        _ = StreamingDataset(local=str(local))[0]
 
 
 def test_compressed_local_only(make_dataset: Make, tmp_path: Path) -> None:

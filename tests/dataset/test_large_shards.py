@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
+from streaming.cache.witness import version_number
 
+from sample_data import part_of
 from servers import S3Server, s3_server
 
 N, ROW, BATCH = 420, 50_000, 8
@@ -66,14 +68,25 @@ def test_first_batch_and_the_rest(bucket: str, tmp_path: Path, fixed: bool, hash
     assert (extra == 0) if hashes else BATCH * (ROW - 7) <= extra <= max(1, workers) * BATCH * (ROW + 100)
 
 
-def test_parts_continue_what_is_there(bucket: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("known", ["by hash", "by version", "of another version", "not"])
+def test_parts_continue_what_is_there(bucket: str, tmp_path: Path, known: str) -> None:
+    """With hashes whatever is there; without, only what is known to be the beginning of what the store has."""
     source, cache = tmp_path / "source", tmp_path / "cache"
-    write(str(source), False, [])
-    write(bucket, False, [])
+    hashes = ["xxh64"] if known == "by hash" else []
+    write(str(source), False, hashes)
+    write(bucket, False, hashes)
     data = (source / "shard.00000.mds").read_bytes()
-    cache.mkdir()
-    (cache / "shard.00000.mds.part").write_bytes(data[:1_000_001])
     dataset = StreamingDataset(remote=bucket, local=str(cache))
+    directory = dataset._cache.directories[0]  # pyright: ignore[reportPrivateUsage]
+    assert directory.store is not None
+    assert directory.table is not None
+    begun = 1_000_001
+    part_of(dataset).write_bytes(data[:begun] if known.startswith("by") else bytes(begun))
+    info = directory.store.head("shard.00000.mds")
+    if known == "by version":
+        directory.table.versions[0, 0] = version_number(info)
+    elif known == "of another version":
+        directory.table.versions[0, 0] = version_number(info._replace(etag='"another"'))
     assert dataset[0]["x"] == value(0)
     assert (cache / "shard.00000.mds").read_bytes() == data
-    assert dataset.stats()["bytes_fetched"] == len(data) - 1_000_001
+    assert dataset.stats()["bytes_fetched"] == len(data) - begun * known.startswith("by")

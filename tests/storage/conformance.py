@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.core.errors import ConfigError, ObjectChangedError, ObjectNotFoundError
+from streaming.storage import versions
 from streaming.storage.registry import open_store
 from streaming.storage.runtime import declare_worker
 from streaming.storage.store import ObjectInfo, Store
@@ -181,6 +182,35 @@ def download_needs_the_bytes_before(store: Store, scratch: str) -> None:
     store.put("a", b"12345")
     with pytest.raises(ConfigError, match="it has 0 bytes"):
         store.download("a", os.path.join(scratch, "t"), offset=3, stall_timeout=30)
+
+
+@check
+def versions_are_told(store: Store, scratch: str) -> None:
+    """Reading says which version was read, and refuses another one than is asked for."""
+    first, second = _bytes(150_000, 1), _bytes(150_001, 2)
+    store.put("v", first)
+    seen: list[ObjectInfo] = []
+    target = os.path.join(scratch, "t")
+    versions.download(store, "v", target, on_info=seen.append, stall_timeout=30)
+    etag = seen[0].etag
+    assert seen[0].bytes == len(first)
+    assert etag == store.head("v").etag == versions.read(store, "v", 5, 10)[1].etag
+    assert versions.read(store, "v", version=etag) == (first, seen[0])
+    assert versions.read(store, "v", 5, 10, version=etag)[0] == first[5:10]
+    assert versions.download(store, "v", target, offset=7, version=etag, stall_timeout=30) == len(first)
+    assert _read(target) == first
+    store.put("v", second)
+    if etag is None:
+        return  # a store of somebody's own that knows none
+    calls: list[Callable[[], object]] = [
+        lambda: versions.read(store, "v", version=etag),
+        lambda: versions.read(store, "v", 5, 10, version=etag),
+        lambda: versions.download(store, "v", target, offset=7, version=etag, stall_timeout=30),
+    ]
+    for call in calls:
+        with pytest.raises(ObjectChangedError):
+            call()
+    assert versions.read(store, "v")[0] == second
 
 
 @check

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.config import FetchConfig
-from streaming.cache.fetch import FetchStats, FileJob, cheapest_hash, fetch_file, file_matches
+from streaming.cache.fetch import FetchStats, fetch_file
+from streaming.cache.identity import Identity, tag_of
+from streaming.cache.keeper import FileJob, Keeper, cheapest_hash, has_hash
 from streaming.cache.lock import remove_part
-from streaming.cache.table import CacheTable
+from streaming.cache.ownership import check_plain, open_table
+from streaming.cache.table import VERIFIED, CacheTable, stamp_of
+from streaming.cache.witness import Witness
 from streaming.core.errors import ChecksumError, ShardFormatError
 from streaming.format.index import Index
 from streaming.format.shard import Shard, open_shard
-from streaming.storage.store import Store
+from streaming.storage.retry import RetryPolicy, call_with_retries
+from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["ShardDirectory"]
 
@@ -36,26 +39,29 @@ class ShardDirectory:
         store: Where missing shards come from; ``None`` for a dataset that is only local, whose files are opened in
             place and never removed.
         config: How to fetch.
-        origin: Text that identifies where the data comes from (the remote's URL).
+        origin: Where the data comes from (the remote's URL), for error texts.
+        identity: The dataset, as it was opened.
     """
 
-    def __init__(self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str) -> None:
+    def __init__(
+        self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str, identity: Identity
+    ) -> None:
         self.directory = directory
         self._prefix = os.path.join(directory, "")
         self.index = index
         self.store = store
         self.config = config
         self.origin = origin
-        self._fingerprint = blake2b(
-            b"\0".join((origin.encode(), index.samples.tobytes(), index.raw_bytes.tobytes())),
-            digest_size=16,
-        ).digest()
+        self.identity = identity
+        self.witness = Witness(store, identity, origin)
+        self._tag = tag_of(identity.facts)
         self._table: CacheTable | None = None
-        self._unrecorded: dict[int, int] = {}
+        self._unrecorded: dict[int, list[int]] = {}
+        self._current: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the table is mapped again where it is needed."""
-        return {**self.__dict__, "_table": None, "_unrecorded": {}}
+        return {**self.__dict__, "_table": None, "_unrecorded": {}, "_current": set()}
 
     @property
     def in_place(self) -> NDArray[np.bool_]:
@@ -71,7 +77,7 @@ class ShardDirectory:
         """The bookkeeping of this directory, or ``None`` for a dataset that is only local."""
         if self._table is None and self.store is not None:
             os.makedirs(self.directory, exist_ok=True)
-            self._table = CacheTable(self.directory, self.index.num_shards, self._fingerprint, self.has_files)
+            self._table = open_table(self.directory, self.index, self.identity, self.has_files)
         return self._table
 
     def open(self, shard: int) -> Shard | None:
@@ -89,36 +95,64 @@ class ShardDirectory:
         """
         if not self.is_present(shard):
             return None
+        statuses: list[os.stat_result] = []
         try:
-            opened = open_shard(self.index.shard(shard), self.directory)
+            opened = open_shard(self.index.shard(shard), self.directory, statuses)
         except FileNotFoundError:  # evicted by another process just now
             return None
+        if self.store is not None and not self._is_noted(shard, statuses):
+            return None  # another dataset's took its place just now
         if self._table is not None:
             self._table.touch(shard)
         return opened
 
     def is_present(self, shard: int) -> bool:
-        """Say whether a shard is present and verified: its raw files are those of the index. Verifies once and remembers."""
+        """Say whether a shard is present and proved to be the index's. Verifies once and remembers.
+
+        Raises:
+            ShardFormatError: Something that is no file is in its place, or a local-only shard contradicts the index.
+            ChecksumError: A local-only shard does not have the hash that ``validate_hash`` asks for.
+            ObjectChangedError: A local-only shard was changed after the dataset was opened.
+        """
         try:
-            stamp = self._stamp(shard)
+            statuses = [os.stat(self._prefix + name) for name in self.index.raw_names(shard)]
         except FileNotFoundError:
             return False
-        table = self.table
-        known = int(table.verified[shard]) if table is not None else self._unrecorded.get(shard, 0)
-        if known == stamp:
-            return True
-        jobs = self._jobs(shard)
+        if self._is_noted(shard, statuses):
+            return self._is_current(shard)
         if self.store is None:
-            self._verify_in_place(jobs)
-        elif not all(self._matches(job) for job in jobs):
+            self._verify_in_place(shard, statuses)
+            self._unrecorded[shard] = list(map(stamp_of, statuses))
+            return True
+        keepers = self._keepers(shard)
+        if not all(keeper.is_done() for keeper in keepers):
             return False
-        else:  # who placed a file may have been killed before it removed what it was made from
-            for job in jobs:
-                remove_part(job.path(job.wire) + ".part")
-        if table is not None:
-            table.verified[shard] = stamp
-        else:
-            self._unrecorded[shard] = stamp
+        for keeper in keepers:  # who placed a file may have been killed before it removed what it was made from
+            remove_part(keeper.job.part(keeper.job.wire))
+        return True
+
+    def _is_noted(self, shard: int, statuses: list[os.stat_result]) -> bool:
+        """Say whether a shard's raw files are those that were proved before."""
+        table = self.table
+        if table is None:
+            return self._unrecorded.get(shard) == list(map(stamp_of, statuses))
+        # The data file's stamp comes first in the table, and last here.
+        for status, noted in zip(reversed(statuses), table.stamps[:, shard].tolist(), strict=False):
+            if not noted & VERIFIED or noted & ~3 != stamp_of(status):
+                return False
+        return True
+
+    def _is_current(self, shard: int) -> bool:
+        """Ask the store once for the shard's version, where the dataset's version does not tell it."""
+        table, store = self._table, self.store
+        if table is None or store is None or not table.is_racy or shard in self._current or not self.identity.is_seen:
+            return True
+        for keeper in self._keepers(shard):
+            policy = RetryPolicy(attempts=self.config.download_retry + 1)
+            if not keeper.is_proved and not call_with_retries(lambda k=keeper: k.is_current(store), policy, time.sleep):
+                keeper.doubt()
+                return False
+        self._current.add(shard)
         return True
 
     def fetch(
@@ -143,7 +177,7 @@ class ShardDirectory:
             ShardUnavailableError: It could not be fetched.
             ChecksumError: Its bytes in the store do not fit the index.
         """
-        jobs = self._jobs(shard)
+        keepers = self._keepers(shard)
         table = self.table
         if find_room is None:
             self.reserve(shard, self.max_bytes(shard))
@@ -155,34 +189,21 @@ class ShardDirectory:
                 self.reserve(shard, self.max_bytes(shard))
 
         try:
-            for job in jobs:
-                fetch_file(
-                    job,
-                    self.store,
-                    self.config,
-                    lambda job=job: self._file_verified(shard, job),
-                    sleep,
-                    stats,
-                    connections,
-                    on_begin,
-                )
+            for keeper in keepers:
+                fetch_file(keeper, self.store, self.config, sleep, stats, connections, on_begin)
         except BaseException:
             if table is not None and table.owned[shard]:
-                table.owned[shard] = self.bytes_on_disk(shard)
+                table.owned[shard] = _owned_bytes(keepers)
             raise
-        try:
-            stamp = self._stamp(shard)
-        except FileNotFoundError:
+        if not self.has_files(shard):
             return  # another process evicted it just now; whoever reads it next asks again
         if table is not None:
             if stats.files_fetched:
-                table.owned[shard] = self.bytes_on_disk(shard)
-            table.verified[shard] = stamp
+                table.owned[shard] = _owned_bytes(keepers)
+                self._current.add(shard)
             table.touch(shard)
             if not self.has_files(shard):  # evicted by another process while this one noted that it is there
-                table.owned[shard] = table.verified[shard] = 0
-        else:
-            self._unrecorded[shard] = stamp
+                table.owned[shard] = table.stamps[:, shard] = 0
 
     def reserve(self, shard: int, size: int) -> None:
         """Count a shard that is not there yet as so many bytes, until the real number is known."""
@@ -200,16 +221,13 @@ class ShardDirectory:
         table = self.table
         if table is None or not table.owned[shard]:
             return 0
-        jobs = self._jobs(shard)
+        keepers = self._keepers(shard)
         if not self.has_files(shard) and table.access[shard] > time.time_ns() - _BEGINS_NS:
             return 0  # reserved by somebody who is about to fetch it
-        if not all(remove_part(job.path(job.wire) + ".part") for job in jobs):
+        if not all(remove_part(keeper.job.part(keeper.job.wire)) for keeper in keepers):
             return 0
-        table.verified[shard] = 0
-        for job in jobs:
-            for info in (job.raw, job.zip):
-                if info is not None:
-                    _remove(job.path(info))
+        for keeper in keepers:
+            keeper.remove()
         freed = int(table.owned[shard])
         table.owned[shard] = 0
         table.count_eviction()
@@ -218,68 +236,54 @@ class ShardDirectory:
     def bytes_on_disk(self, shard: int) -> int:
         """Bytes that a shard's files take now, unfinished ones too."""
         total = 0
-        for job in self._jobs(shard):
-            for info in (job.raw, job.zip):
+        for keeper in self._keepers(shard):
+            for info in (keeper.job.raw, keeper.job.zip):
                 if info is not None:
-                    total += _size(job.path(info)) + _size(job.path(info) + ".part")
+                    total += _size(keeper.job.path(info)) + _size(keeper.job.part(info))
         return total
 
     def max_bytes(self, shard: int) -> int:
         """Bytes that a shard takes at most: raw and compressed together."""
         return int(self.index.raw_bytes[shard] + self.index.zip_bytes[shard])
 
-    def _jobs(self, shard: int) -> list[FileJob]:
+    def _keepers(self, shard: int) -> list[Keeper]:
         info = self.index.shard(shard)
         zips = info.zip or (None,) * len(info.raw)
+        table, last = self.table, len(info.raw) - 1
         return [
-            FileJob(self.directory, raw, zipped, info.schema.compression)
-            for raw, zipped in zip(info.raw, zips, strict=True)
+            Keeper(
+                FileJob(self.directory, raw, zipped, info.schema.compression, self._tag),
+                shard,
+                i < last,
+                table,
+                self.witness,
+            )
+            for i, (raw, zipped) in enumerate(zip(info.raw, zips, strict=True))
         ]
 
     def has_files(self, shard: int) -> bool:
         """Say whether any of a shard's raw files is there, whatever is in it."""
         return any(os.path.exists(self._prefix + name) for name in self.index.raw_names(shard))
 
-    def _stamp(self, shard: int) -> int:
-        """Identify the present raw files by size and time; never 0.
-
-        Raises:
-            FileNotFoundError: One is not there.
-        """
-        stamp = 1
-        for name in self.index.raw_names(shard):
-            status = os.stat(self._prefix + name)
-            stamp = (stamp * 1000003 ^ status.st_mtime_ns ^ status.st_size ^ status.st_ino << 20) & (2**62 - 1)
-        return stamp or 1
-
-    def _verify_in_place(self, jobs: list[FileJob]) -> None:
-        """Check the user's own files: their sizes, and their hashes if asked for."""
-        for job in jobs:
+    def _verify_in_place(self, shard: int, statuses: list[os.stat_result]) -> None:
+        """Check the user's own files: their sizes, their hashes if asked for, and that they are those that were opened."""
+        for keeper, status in zip(self._keepers(shard), statuses, strict=True):
+            info, path = keeper.job.raw, keeper.job.path(keeper.job.raw)
+            check_plain(path, status)
             algo = self.config.validate_hash
-            if algo is not None:
-                algo = cheapest_hash(job.raw, algo)
-            path = job.path(job.raw)
-            if os.path.getsize(path) != job.raw.bytes:
+            if status.st_size != info.bytes:
                 raise ShardFormatError(
-                    f"{path} has {os.path.getsize(path)} bytes; the index records {job.raw.bytes}. The file is "
-                    "truncated or of another version of the dataset."
+                    f"{path} has {status.st_size} bytes; the index records {info.bytes}. The file is truncated or of "
+                    "another version of the dataset."
                 )
-            if algo is not None and not file_matches(path, job.raw, algo):
+            if algo is not None and not has_hash(path, info, cheapest_hash(info, algo) or algo):
                 raise ChecksumError(f"Checksum failure: {path} does not have the recorded {algo}.")
+            if algo is None and keeper.job.zip is None:
+                self.witness.see(ObjectInfo(path, status.st_size, None, status.st_mtime_ns / 1e9))
 
-    def _file_verified(self, shard: int, job: FileJob) -> bool:
-        table = self.table
-        if table is not None and table.verified[shard]:
-            try:
-                if int(table.verified[shard]) == self._stamp(shard):
-                    return True
-            except FileNotFoundError:
-                pass
-        return self._matches(job)
 
-    def _matches(self, job: FileJob) -> bool:
-        algo = cheapest_hash(job.raw, None) if job.raw.hashes else None
-        return file_matches(job.path(job.raw), job.raw, algo)
+def _owned_bytes(keepers: list[Keeper]) -> int:
+    return sum(keeper.owned_bytes() for keeper in keepers)
 
 
 def _size(path: str) -> int:
@@ -287,8 +291,3 @@ def _size(path: str) -> int:
         return os.path.getsize(path)
     except OSError:
         return 0
-
-
-def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)

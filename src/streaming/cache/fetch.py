@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from streaming.cache.config import THROTTLE_PATIENCE, FetchConfig
 from streaming.cache.counters import Phases
+from streaming.cache.keeper import FileJob, Keeper, cheapest_hash
 from streaming.cache.lock import locked_part
 from streaming.cache.parts import PART_BYTES, download_in_parts
 from streaming.core.errors import (
     AccessDeniedError,
     ChecksumError,
-    ConfigError,
     LockedError,
+    ObjectChangedError,
     ObjectNotFoundError,
     ShardFormatError,
     ShardUnavailableError,
@@ -24,18 +26,16 @@ from streaming.core.errors import (
     ThrottledError,
 )
 from streaming.format.compression import stream_decompressor
-from streaming.format.hashing import is_hash, new_hash
-from streaming.format.index import FileInfo
+from streaming.format.hashing import new_hash
+from streaming.storage import versions
 from streaming.storage.retry import RetryPolicy, backoff_s
 from streaming.storage.store import Store
 
-__all__ = ["FetchStats", "FileJob", "cheapest_hash", "file_matches", "fetch_file"]
+__all__ = ["FetchStats", "fetch_file"]
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-# Fastest first; sha1 and md5 are what old datasets have.
-_BY_SPEED = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256", "blake2b", "md5")
 
 
 @dataclass
@@ -59,78 +59,10 @@ class FetchStats:
     phases: Phases = field(default_factory=Phases)
 
 
-@dataclass(frozen=True)
-class FileJob:
-    """One file to make present.
-
-    Attributes:
-        directory: Local directory of the dataset.
-        raw: The file that readers open.
-        zip: The compressed file that the store holds instead, if any.
-        compression: Its algorithm.
-    """
-
-    directory: str
-    raw: FileInfo
-    zip: FileInfo | None
-    compression: str | None
-
-    @property
-    def wire(self) -> FileInfo:
-        """The file that the store holds."""
-        return self.zip or self.raw
-
-    def path(self, info: FileInfo) -> str:
-        """Local path of one of the two files."""
-        return os.path.join(self.directory, info.basename)
-
-
-def cheapest_hash(info: FileInfo, wanted: str | None) -> str | None:
-    """Choose the hash to verify a file by.
-
-    Args:
-        info: The file.
-        wanted: The algorithm the user asked for, or ``None`` for the fastest of those recorded.
-
-    Returns:
-        The algorithm's name, or ``None`` when none is recorded.
-
-    Raises:
-        ConfigError: The wanted algorithm is not recorded for this file.
-    """
-    if wanted:
-        if wanted not in info.hashes:
-            recorded = ", ".join(info.hashes) or "none"
-            raise ConfigError(
-                f"validate_hash={wanted!r}, but {info.basename} has no such hash recorded (recorded: {recorded}). "
-                "Pass one that was written, or None to check with whatever was."
-            )
-        return wanted
-    known = [name for name in info.hashes if is_hash(name)]
-    return min(known, key=lambda n: _BY_SPEED.index(n) if n in _BY_SPEED else 99, default=None)
-
-
-def file_matches(path: str, info: FileInfo, algo: str | None) -> bool:
-    """Say whether a local file has the recorded size and, with ``algo``, the recorded hash."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != info.bytes:
-                return False
-            if algo is None:
-                return True
-            hasher = new_hash(algo)
-            while chunk := file.read(_CHUNK):
-                hasher.update(chunk)
-            return hasher.hexdigest() == info.hashes[algo]
-    except FileNotFoundError:
-        return False
-
-
 def fetch_file(
-    job: FileJob,
+    keeper: Keeper,
     store: Store | None,
     config: FetchConfig,
-    is_done: Callable[[], bool],
     sleep: Callable[[float], Any],
     stats: FetchStats,
     connections: Callable[[], int] | None = None,
@@ -142,10 +74,9 @@ def fetch_file(
     attempt continues at the bytes that are already there, whoever fetched them.
 
     Args:
-        job: The file.
+        keeper: The file.
         store: Where the bytes are; ``None`` when only a local compressed file can serve.
         config: How to fetch.
-        is_done: Whether the file is present and verified, asked again under the lock.
         sleep: Waits between attempts, in seconds.
         stats: Counts what happened.
         connections: Returns how many requests at a time a large file may take, asked again as it comes; ``None``: one.
@@ -156,38 +87,39 @@ def fetch_file(
         ChecksumError: The store's bytes do not fit the index, even when fetched again.
     """
     try:
-        _fetch_file(job, store, config, is_done, sleep, stats, connections, on_begin)
+        _fetch_file(keeper, store, config, sleep, stats, connections, on_begin)
     except StorageError:
         raise
     except LockedError as error:
-        raise ShardUnavailableError(f"Could not fetch {job.path(job.raw)}. {error}") from error
+        raise ShardUnavailableError(f"Could not fetch {keeper.job.path(keeper.job.raw)}. {error}") from error
     except OSError as error:
-        hint = f"Check free space and permissions of {job.directory}."
+        hint = f"Check free space and permissions of {keeper.job.directory}."
         if store is None:
             hint += " Compressed shards are decompressed beside themselves; to do so elsewhere, pass this directory as "
             hint += "remote, and as local one that can be written."
-        raise ShardUnavailableError(f"Could not write {job.path(job.raw)}: {error}. {hint}") from error
+        raise ShardUnavailableError(f"Could not write {keeper.job.path(keeper.job.raw)}: {error}. {hint}") from error
 
 
 def _fetch_file(
-    job: FileJob,
+    keeper: Keeper,
     store: Store | None,
     config: FetchConfig,
-    is_done: Callable[[], bool],
     sleep: Callable[[float], Any],
     stats: FetchStats,
     connections: Callable[[], int] | None,
     on_begin: Callable[[], Any] | None,
 ) -> None:
+    job = keeper.job
     final = job.path(job.raw)
     os.makedirs(os.path.dirname(final), exist_ok=True)
     stats.phases.enter("other_process")
-    with locked_part(job.path(job.wire) + ".part", config.lock_timeout_s(job.raw.bytes)) as part:
+    with locked_part(job.part(job.wire), config.lock_timeout_s(job.raw.bytes)) as part:
         stats.phases.enter("download")
-        if is_done():
+        if keeper.is_done():
             _truncate(part)  # of somebody who was killed once the file was in its place
             return
-        if job.zip is not None and _from_local_zip(job, config, keep=config.keep_zip or store is None):
+        if keeper.has_zip():
+            _from_local_zip(keeper, config, keep=config.keep_zip or store is None)
             return
         if store is None:
             raise ShardUnavailableError(
@@ -195,25 +127,21 @@ def _fetch_file(
             )
         if on_begin is not None:
             on_begin()
-        _attempts(job, store, config, part, sleep, stats, connections)
+        _attempts(keeper, store, config, part, sleep, stats, connections)
         stats.files_fetched += 1
 
 
-def _from_local_zip(job: FileJob, config: FetchConfig, keep: bool) -> bool:
-    zipped = job.wire
-    path = job.path(zipped)
-    if not file_matches(path, zipped, cheapest_hash(zipped, config.validate_hash)):
-        return False
-    with _Sinks(job, zipped, config) as sinks:
-        sinks.feed_file(path)
+def _from_local_zip(keeper: Keeper, config: FetchConfig, keep: bool) -> None:
+    job = keeper.job
+    with _Sinks(keeper, config) as sinks:
+        sinks.feed_file(job.path(job.wire))
         sinks.finish()
     if not keep:
-        os.unlink(path)
-    return True
+        keeper.drop_zip()
 
 
 def _attempts(
-    job: FileJob,
+    keeper: Keeper,
     store: Store,
     config: FetchConfig,
     part: str,
@@ -221,16 +149,24 @@ def _attempts(
     stats: FetchStats,
     connections: Callable[[], int] | None,
 ) -> None:
+    job = keeper.job
     policy = RetryPolicy(attempts=config.download_retry + 1, initial_backoff_s=0.5)
     failures = throttled = 0
+    cause: Exception
     patience_s = THROTTLE_PATIENCE * config.download_timeout
     while True:
         try:
             # What failed is tried again in the simplest way.
-            _attempt(job, store, config, part, stats, connections if failures + throttled == 0 else None)
+            _attempt(keeper, store, config, part, stats, connections if failures + throttled == 0 else None)
             return
         except (ObjectNotFoundError, AccessDeniedError) as error:
             raise _unavailable(job, store, error, failures + 1) from error
+        except ObjectChangedError as error:
+            _truncate(part)
+            failures += 1
+            if not keeper.is_proved or failures >= max(2, policy.attempts):
+                raise _unavailable(job, store, error, failures) from error
+            wait, cause = 0.0, error
         except ThrottledError as error:
             # Being asked to slow down is not a failure of the data: it has a budget of its own.
             throttled += 1
@@ -239,7 +175,7 @@ def _attempts(
             patience_s -= wait
             if patience_s < 0:
                 raise _unavailable(job, store, error, failures + throttled) from error
-            cause: Exception = error
+            cause = error
         except (ChecksumError, ShardFormatError) as error:
             stats.corrupt += 1
             failures += 1
@@ -268,19 +204,16 @@ def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> Sh
 
 
 def _attempt(
-    job: FileJob,
+    keeper: Keeper,
     store: Store,
     config: FetchConfig,
     part: str,
     stats: FetchStats,
     connections: Callable[[], int] | None,
 ) -> None:
-    wire = job.wire
-    offset = os.path.getsize(part) if os.path.exists(part) else 0
-    if offset > wire.bytes:
-        _truncate(part)
-        offset = 0
-    with _Sinks(job, wire, config) as sinks:
+    job, wire = keeper.job, keeper.job.wire
+    offset, version = _begin(keeper, store, part)
+    with _Sinks(keeper, config) as sinks:
         sinks.feed_file(part, offset)
         if offset < wire.bytes:
 
@@ -288,23 +221,49 @@ def _attempt(
                 stats.bytes_fetched += len(chunk)
                 sinks.feed(chunk)
 
+            on_info = None if keeper.is_proved else keeper.see
             is_large = wire.bytes - offset >= 2 * PART_BYTES and getattr(store, "takes_ranges", False)
             if is_large and connections is not None and connections() > 1:
-                download_in_parts(store, wire.basename, part, offset, wire.bytes, sink, connections)
+                download_in_parts(
+                    store, wire.basename, part, offset, wire.bytes, sink, connections, version=version, on_info=on_info
+                )
             else:
-                store.download(
+                versions.download(
+                    store,
                     wire.basename,
                     part,
                     offset=offset,
                     sink=sink,
+                    version=version,
+                    on_info=on_info,
                     stall_timeout=config.download_timeout,
                     total_timeout=None,
                 )
+        keeper.confirm()
         sinks.finish()
     if job.zip is None or config.keep_zip:
-        os.replace(part, job.path(wire))
+        keeper.place(part, wire)
     else:
         os.unlink(part)
+
+
+def _begin(keeper: Keeper, store: Store, part: str) -> tuple[int, str | None]:
+    """Return where to go on, and of which version that must be; an unfinished file of another one is emptied."""
+    offset = os.path.getsize(part) if os.path.exists(part) else 0
+    version = None
+    if not keeper.is_proved:
+        keeper.witness.before()
+        version = keeper.witness.version_of(keeper.job.wire.basename)
+        if offset:
+            known = keeper.version_of_part(store)
+            if known is None:
+                offset = 0
+            else:
+                version = known
+    if not offset or offset > keeper.job.wire.bytes:
+        _truncate(part)
+        offset = 0
+    return offset, version
 
 
 def _truncate(path: str) -> None:
@@ -315,7 +274,10 @@ def _truncate(path: str) -> None:
 class _Sinks:
     """Where the bytes of one attempt go: size, hash, and the decompressed file."""
 
-    def __init__(self, job: FileJob, wire: FileInfo, config: FetchConfig) -> None:
+    def __init__(self, keeper: Keeper, config: FetchConfig) -> None:
+        job = keeper.job
+        wire = job.wire
+        self._keeper = keeper
         self._job = job
         self._wire = wire
         self._algo = cheapest_hash(wire, config.validate_hash)
@@ -325,9 +287,9 @@ class _Sinks:
         self._raw_file: IO[bytes] | None = None
         self._decompressor: Any = None
         if job.zip is not None and job.compression is not None:
-            self._raw_path = job.path(job.raw) + ".part"
+            self._raw_path = job.part(job.raw)
             self._decompressor = stream_decompressor(job.compression, job.raw.bytes)
-            self._raw_file = open(self._raw_path, "wb", buffering=0)  # noqa: SIM115
+            self._raw_file = _create(self._raw_path)
 
     def __enter__(self) -> _Sinks:
         return self
@@ -373,13 +335,20 @@ class _Sinks:
             written = self._raw_file.tell()
             if written != self._job.raw.bytes:
                 raise self._mismatch(f"{written} bytes once decompressed; the index records {self._job.raw.bytes}")
-            os.replace(self._raw_path, self._job.path(self._job.raw))
+            self._keeper.place(self._raw_path, self._job.raw)
 
     def _mismatch(self, what: str) -> ChecksumError:
         return ChecksumError(
             f"Checksum failure: {self._wire.basename} has {what}. The file in the store is damaged, or index.json is "
             "of another version of the dataset."
         )
+
+
+def _create(path: str) -> IO[bytes]:
+    """Create a file, in the place of what somebody who was killed, or a stranger, has left there."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb", buffering=0)
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:

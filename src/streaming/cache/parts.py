@@ -7,8 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from streaming.core.errors import UnavailableError
-from streaming.storage.store import Store
+from streaming.core.errors import ObjectChangedError, UnavailableError
+from streaming.storage import versions
+from streaming.storage.store import ObjectInfo, OnInfo, Store
 
 __all__ = ["PART_BYTES", "download_in_parts"]
 
@@ -25,6 +26,8 @@ def download_in_parts(
     size: int,
     sink: Callable[[bytes], Any],
     connections: Callable[[], int],
+    version: str | None = None,
+    on_info: OnInfo | None = None,
 ) -> None:
     """Append bytes ``[offset, size)`` of an object to a local file.
 
@@ -36,13 +39,24 @@ def download_in_parts(
         size: Where to end.
         sink: Called with each piece, in order, once it is written.
         connections: Returns how many requests there may be at a time; asked before each.
+        version: Of which version all of it must be, if that is known.
+        on_info: Told of which version it is, before anything is written; all of it then is of that one. ``None`` does not
+            ask: something else proves that it belongs together.
 
     Raises:
+        ObjectChangedError: Not all of it is of one version.
         StorageError: A request failed; what came before is in the file.
         OSError: The file could not be written.
     """
     begins = iter(range(offset, size, PART_BYTES))
-    waiting: deque[tuple[int, Future[bytes]]] = deque()
+    waiting: deque[tuple[int, Future[tuple[bytes, ObjectInfo | None]]]] = deque()
+    known = version
+
+    def read(begin: int, end: int) -> tuple[bytes, ObjectInfo | None]:
+        if on_info is None:
+            return store.get_range(path, begin, end), None
+        return versions.read(store, path, begin, end, version=known)
+
     pool = ThreadPoolExecutor(_MOST_CONNECTIONS, "streaming-part")
     try:
         with open(target, "ab", buffering=0) as file:
@@ -51,12 +65,18 @@ def download_in_parts(
                 most = min(_MOST_CONNECTIONS, max(1, connections()))
                 while len(waiting) < most and (begin := next(begins, None)) is not None:
                     end = min(begin + PART_BYTES, size)
-                    waiting.append((end - begin, pool.submit(store.get_range, path, begin, end)))
+                    waiting.append((end - begin, pool.submit(read, begin, end)))
 
             ask()
             while waiting:
                 expected, future = waiting.popleft()
-                data = future.result()
+                data, info = future.result()
+                if info is not None and on_info is not None:
+                    # Those that were asked for before the first came were not asked for by version.
+                    on_info(info)
+                    if known is not None and info.etag != known:
+                        raise ObjectChangedError(f"{store!r}/{path} was replaced while it was read.")
+                    known = info.etag
                 ask()
                 view = memoryview(data)
                 while view:

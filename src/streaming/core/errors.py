@@ -21,6 +21,7 @@ Each class also inherits the builtin that users of the original library already 
     ├── ShardTooLargeError (ValueError)         a shard would pass what its format can address
     ├── StorageError (OSError)                  an operation on a store failed
     │   ├── ObjectNotFoundError (FileNotFoundError)
+    │   ├── ObjectChangedError                  another version of an object is there now
     │   ├── AccessDeniedError (PermissionError)
     │   ├── ThrottledError
     │   └── UnavailableError (ConnectionError)
@@ -51,6 +52,7 @@ __all__ = [
     "LockedError",
     "MissingColumnError",
     "MissingDependencyError",
+    "ObjectChangedError",
     "ObjectNotFoundError",
     "SampleError",
     "SeparatorInValueError",
@@ -160,6 +162,10 @@ class StorageError(StreamingError, OSError):
 
 class ObjectNotFoundError(StorageError, FileNotFoundError):
     """There is no such object, bucket or directory."""
+
+
+class ObjectChangedError(StorageError):
+    """An object in a store is not the version that was asked for: it was replaced meanwhile."""
 
 
 class AccessDeniedError(StorageError, PermissionError):

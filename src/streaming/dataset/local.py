@@ -47,13 +47,14 @@ class LocalDataset(RandomAccess, Dataset[Any]):
                 f"LocalDataset reads a directory, and local={redact(self.local)!r} is a URL. Use "
                 "StreamingDataset(remote=...), which can be indexed too."
             )
-        directory = os.path.join(os.path.expanduser(self.local), self.split)
-        index, index_bytes = load_index(directory, None, 0)
+        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self.split)
+        loaded = load_index(directory, None, 0)
+        index = loaded.index
         if not allow_unsafe_types:
             check_safe(index, directory)
-        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory)
+        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
         self._table = ShardTable([index])
-        self._cache = ShardCache([files], None, index_bytes)
+        self._cache = ShardCache([files], None, loaded.bytes)
 
     @property
     def shards(self) -> list[Reader]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
 from hashlib import blake2s
 from typing import Any
@@ -14,10 +16,11 @@ from streaming.cache.config import FetchConfig
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
-from streaming.core.errors import ConfigError, EmptyDatasetError, UnsafeTypeError
+from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
 from streaming.dataset.stream_compat import StreamDetails
 from streaming.format.hashing import get_hashes, is_hash
 from streaming.format.index import Index
+from streaming.storage.local import LocalStore
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
@@ -85,6 +88,8 @@ class Stream(StreamDetails):
         self._local = _path_text("local", local)
         self.local = self._local
         self.split = _path_text("split", split) or ""
+        # Relative paths are meant from where the process is now, wherever it goes later.
+        self._base = working_directory()
         self.proportion = proportion
         self.repeat = repeat
         self.choose = None if choose is None else as_integer("choose", _whole(choose))
@@ -95,7 +100,7 @@ class Stream(StreamDetails):
         self._storage_options = None if storage_options is None else seal(storage_options)
         self._check()
         if self.local is None and self.remote is not None:
-            self.local = default_local(self.remote)
+            self.local = default_local(self._absolute(self.remote))
 
     def __repr__(self) -> str:
         where = redact(self.remote) if self.remote else None
@@ -143,9 +148,8 @@ class Stream(StreamDetails):
         """The directory that holds this stream's index and shards."""
         if self.local is None:
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
-        return (
-            os.path.join(os.path.expanduser(self.local), self.split) if self.split else os.path.expanduser(self.local)
-        )
+        local = os.path.join(self._base, os.path.expanduser(self.local))
+        return os.path.join(local, self.split) if self.split else local
 
     @property
     def fetch_config(self) -> FetchConfig:
@@ -161,10 +165,12 @@ class Stream(StreamDetails):
         """Return the store of the remote, or ``None`` for a dataset that is only local."""
         if self.remote is None:
             return None
-        remote = join(self.remote, self.split)
-        if "://" not in remote and os.path.abspath(os.path.expanduser(remote)) == os.path.abspath(self.directory):
-            return None
-        return open_store(remote, options_for(remote, self._storage_options))
+        remote = join(self._absolute(self.remote), self.split)
+        store = open_store(remote, options_for(remote, self._storage_options))
+        return None if _is_same(store, self.directory) else store
+
+    def _absolute(self, remote: str) -> str:
+        return remote if scheme_of(remote) else os.path.join(self._base, os.path.expanduser(remote))
 
     def open(self, allow_unsafe_types: bool = False) -> tuple[ShardDirectory, int]:
         """Load the index.
@@ -182,13 +188,19 @@ class Stream(StreamDetails):
         """
         store = self.open_store()
         config = self.fetch_config
-        index, index_bytes = load_index(self.directory, store, config.download_retry)
-        where = redact(self.remote) if self.remote else self.directory
+        directory = self.directory
+        if self._local is None and self.remote is not None:
+            private = default_local(self._absolute(self.remote))
+            if self.local == private:
+                make_private(os.path.dirname(private))
+        where = redact(self.remote) if self.remote else directory
+        loaded = load_index(directory, store, config.download_retry, _origin(store))
+        index = loaded.index
         if not index.num_samples:
             raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")
         if not allow_unsafe_types:
             check_safe(index, where)
-        return ShardDirectory(self.directory, index, store, config, where), index_bytes
+        return ShardDirectory(directory, index, store, config, where, loaded.identity), loaded.bytes
 
 
 def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[tuple[ShardDirectory, int]]:
@@ -223,9 +235,57 @@ def check_safe(index: Index, where: str) -> None:
 
 
 def default_local(remote: str) -> str:
-    """Return the cache directory of a remote for which no local directory is given."""
+    """Return the cache directory of a remote for which no local directory is given: this user's alone."""
     name = blake2s(remote.encode("utf-8"), digest_size=16).hexdigest()
-    return os.path.join(tempfile.gettempdir(), name)
+    return os.path.join(tempfile.gettempdir(), f"streaming-{os.geteuid()}", name)
+
+
+def make_private(directory: str) -> None:
+    """Make a directory for this user alone, or check that it is one: others may write where it lies.
+
+    Raises:
+        AccessDeniedError: It is somebody else's, or others may write to it.
+    """
+    with suppress(FileExistsError):
+        os.makedirs(directory, 0o700)
+    status = os.lstat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        problem = "is no directory"
+    elif status.st_uid != os.geteuid():
+        problem = f"belongs to the user {status.st_uid}"
+    elif status.st_mode & 0o022:
+        problem = f"can be written to by others (mode {status.st_mode & 0o777:03o})"
+    else:
+        return
+    raise AccessDeniedError(
+        f"{directory} is where datasets without `local` are cached, and {problem}, so what is in it cannot be trusted. "
+        "Remove it, give `local`, or set TMPDIR to a directory of yours."
+    )
+
+
+def working_directory() -> str:
+    """Return the current directory, ``''`` if it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+def _is_same(store: Store, directory: str) -> bool:
+    """Say whether a store is a directory, by whatever name or mount."""
+    if not isinstance(store, LocalStore):
+        return False
+    try:
+        return os.path.samefile(store.directory, directory)
+    except OSError:
+        return os.path.abspath(store.directory) == os.path.abspath(directory)
+
+
+def _origin(store: Store | None) -> str:
+    try:
+        return str(getattr(store, "origin", None) or repr(store))
+    except StorageError:  # whoever asks for the index is told
+        return repr(store)
 
 
 def _path_text(name: str, path: Any) -> str | None:

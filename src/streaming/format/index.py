@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from streaming.format.files import FileInfo, FileTable, StringColumn
 from streaming.format.index_json import parse_index
 from streaming.format.schema import Schema
 
-__all__ = ["FileInfo", "FileTable", "Index", "ShardInfo", "StringColumn", "dump_index"]
+__all__ = ["FileInfo", "FileTable", "Index", "ShardInfo", "StringColumn", "digest_of", "dump_index"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Index:
         zip_data: The compressed data file of each shard.
         zip_meta: The compressed meta file of each shard (split formats).
         origin: The file that the columns are mapped from, if they are.
+        digest: 16 bytes that identify the ``index.json``, all of it; empty where there is none.
     """
 
     samples: NDArray[np.int64]
@@ -63,12 +65,13 @@ class Index:
     zip_data: FileTable
     zip_meta: FileTable
     origin: str | None = None
+    digest: bytes = b""
 
     def __reduce__(self) -> Any:
         """Pickle the name of the file where the columns are in one: the other process maps it too."""
         if self.origin is None:
             return super().__reduce__()
-        return _map_again, (self.origin, len(self.samples))
+        return _map_again, (self.origin, len(self.samples), self.digest)
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> Index:
@@ -85,7 +88,7 @@ class Index:
             IndexNotJSONError: It is not JSON.
             IndexFormatError: It is not a valid version 2 index.
         """
-        return cls(*parse_index(data, source))
+        return cls(*parse_index(data, source), digest=digest_of(data))
 
     @classmethod
     def concatenate(cls, indexes: Sequence[Index]) -> Index:
@@ -158,11 +161,16 @@ class Index:
         )
 
 
-def _map_again(path: str, count: int) -> Index:
+def digest_of(data: bytes) -> bytes:
+    """Return 16 bytes that identify the contents of an ``index.json``."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def _map_again(path: str, count: int, digest: bytes) -> Index:
     from streaming.format.index_file import map_parsed
 
     index = map_parsed(path, None)
-    if index is None or len(index.samples) != count:
+    if index is None or len(index.samples) != count or index.digest != digest:
         raise IndexFormatError(
             f"{path} was removed or replaced while a dataset was sent to another process. Try again."
         )

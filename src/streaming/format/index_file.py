@@ -1,6 +1,8 @@
 """A parsed index as one run of bytes, which the next process maps instead of parsing.
 
-Layout: 8 bytes of magic, ``u64`` length of a header, the header as JSON, and the columns, each at a multiple of 64.
+Layout: 8 bytes of magic, ``u64`` length of a header, the header as JSON, the columns, each at a multiple of 64, and the
+XXH3 of all that. The file lies where others may have written, so one that is not whole, not a plain file, or neither this
+user's nor the administrator's is passed over: there is the index to be parsed.
 """
 
 from __future__ import annotations
@@ -8,10 +10,13 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import stat
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from streaming.format.files import FileTable, StringColumn
 from streaming.format.index import Index
@@ -19,7 +24,8 @@ from streaming.format.schema import Schema
 
 __all__ = ["dump_parsed", "map_parsed"]
 
-_MAGIC = b"SDINDEX1"
+_MAGIC = b"SDINDEX2"
+_CHECKSUM = 8
 _ALIGN = 64
 _TABLES = ("raw_data", "raw_meta", "zip_data", "zip_meta")
 
@@ -47,45 +53,68 @@ def dump_parsed(index: Index, key: str) -> list[bytes]:
         places[name] = [at, column.dtype.str, len(column)]
         at += -(-column.nbytes // _ALIGN) * _ALIGN
     schemas = [asdict(schema) for schema in index.schemas]
-    header = json.dumps({"key": key, "schemas": schemas, "columns": places, "bytes": at}).encode()
+    facts = {"key": key, "digest": index.digest.hex(), "schemas": schemas, "columns": places, "bytes": at}
+    header = json.dumps(facts).encode()
     header += b" " * (-(16 + len(header)) % _ALIGN)
     pieces = [_MAGIC, len(header).to_bytes(8, "little"), header]
     for column in columns.values():
         pieces += [column.tobytes(), bytes(-column.nbytes % _ALIGN)]
-    return pieces
+    hasher = xxhash.xxh3_64()
+    for piece in pieces:
+        hasher.update(piece)
+    return [*pieces, hasher.digest()]
 
 
-def map_parsed(path: str, key: str | None) -> Index | None:
+def map_parsed(path: str, key: str | None, owners: Collection[int] = ()) -> Index | None:
     """Map a parsed index.
 
     Args:
         path: The file.
         key: What it must have been parsed from; ``None`` takes any.
+        owners: Users whose file is taken, beside this process's and the administrator's.
 
     Returns:
         The index, its columns read-only views of the file; ``None`` if the file is missing, of another index, or no such
         file at all.
     """
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < 16 or file.read(8) != _MAGIC:
-                return None
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, size)))
-            if (key is not None and header["key"] != key) or 16 + length + header["bytes"] != size:
-                return None
-            buffer: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError, KeyError, TypeError):
+        buffer = _map_file(path, {*owners, os.geteuid(), 0})
+        if buffer is None or buffer[:8] != _MAGIC:
+            return None
+        length = int.from_bytes(buffer[8:16], "little")
+        header = json.loads(buffer[16 : 16 + min(length, len(buffer))])
+        begin = 16 + length
+        if begin + header["bytes"] + _CHECKSUM != len(buffer) or (key is not None and header["key"] != key):
+            return None
+        if xxhash.xxh3_64_digest(memoryview(buffer)[:-_CHECKSUM]) != buffer[-_CHECKSUM:]:
+            return None
+        return _read(buffer, begin, header, path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    begin = 16 + length
+
+
+def _map_file(path: str, owners: Collection[int]) -> Any:
+    """Map a file; ``None`` if it is no plain file, or somebody else's."""
+    # Opening a pipe would wait for its other end without O_NONBLOCK.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
+            return None
+        return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(fd)
+
+
+def _read(buffer: Any, begin: int, header: dict[str, Any], path: str) -> Index:
     columns: dict[str, Any] = {
         name: np.frombuffer(buffer, dtype, count, begin + at) for name, (at, dtype, count) in header["columns"].items()
     }
     schemas = tuple(map(_schema, header["schemas"]))
     count = len(columns["samples"])
     tables = {name: _table(columns, name, count) for name in _TABLES}
-    return Index(columns["samples"], schemas, columns["schema_ids"], **tables, origin=path)
+    digest = bytes.fromhex(header["digest"])
+    return Index(columns["samples"], schemas, columns["schema_ids"], **tables, origin=path, digest=digest)
 
 
 def _schema(fields: dict[str, Any]) -> Schema:

@@ -33,25 +33,27 @@ _MIN_ROWS = 4  # from here on, gathering rows beats decoding them one by one
 Buffer = mmap.mmap | bytes
 
 
-def open_shard(info: ShardInfo, directory: str) -> Shard:
+def open_shard(info: ShardInfo, directory: str, statuses: list[os.stat_result] | None = None) -> Shard:
     """Map a shard's files and check them against the index and against themselves.
 
     Args:
         info: The shard's entry in the index.
         directory: Local directory of the index.
+        statuses: What was opened, a file each, is appended here.
 
     Returns:
         The shard.
 
     Raises:
         FileNotFoundError: A file is not there.
-        ShardFormatError: A file is not what the index says, contradicts itself, or is a link to
-            outside of ``directory``.
+        ShardFormatError: A file is not what the index says, contradicts itself, or is in a directory outside of
+            ``directory``, to which a link leads.
         UnknownNameError: A column has an encoding that nobody registered.
     """
     decoder = get_decoder(info.schema)
     paths = [os.path.join(directory, file.basename) for file in info.raw]
-    buffers = [_map(path, file, directory) for path, file in zip(paths, info.raw, strict=True)]
+    opened: list[os.stat_result] = [] if statuses is None else statuses
+    buffers = [_map(path, file, directory, opened) for path, file in zip(paths, info.raw, strict=True)]
     try:
         offsets = _read_offsets(buffers[0], info.samples, paths[0])
         first = None if info.schema.is_split else 4 * (info.samples + 2)
@@ -188,15 +190,19 @@ def _explain(path: str, data: Buffer, sample_id: int, error: Exception) -> NoRet
     raise ShardFormatError(f"Shard {path}, sample {sample_id}: {type(error).__name__}: {error}") from error
 
 
-def _map(path: str, file: FileInfo, directory: str) -> Buffer:
-    if os.path.dirname(path) != directory or os.path.islink(path):
-        root, real = os.path.realpath(directory), os.path.realpath(path)
+def _map(path: str, file: FileInfo, directory: str, statuses: list[os.stat_result]) -> Buffer:
+    folder = os.path.dirname(path)
+    # A file itself may be a link: that is how the user keeps it (the caches of hubs, of DVC and of git-annex do). An index
+    # makes none, but can name one: a directory of the user's that is a link is no part of the dataset.
+    if folder != directory:
+        root, real = os.path.realpath(directory), os.path.realpath(folder)
         if os.path.commonpath([root, real]) != root:
             raise ShardFormatError(f"Shard file {path} leads out of the dataset's directory, to {real}: not opened.")
     # Opening a pipe would wait for its other end without O_NONBLOCK.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
+        statuses.append(status)
         if not stat.S_ISREG(status.st_mode):
             raise ShardFormatError(f"Shard file {path} is not a regular file.")
         if status.st_size != file.bytes:

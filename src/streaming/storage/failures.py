@@ -10,6 +10,7 @@ import re
 
 from streaming.core.errors import (
     AccessDeniedError,
+    ObjectChangedError,
     ObjectNotFoundError,
     StalledError,
     StorageError,
@@ -42,6 +43,7 @@ Kind = tuple[type[StorageError], str]
 
 _MISSING: Kind = (ObjectNotFoundError, "missing")
 _BUCKET: Kind = (ObjectNotFoundError, "bucket")
+_CHANGED: Kind = (ObjectChangedError, "")
 _DENIED: Kind = (AccessDeniedError, "denied")
 _THROTTLED: Kind = (ThrottledError, "throttled")
 _UNAVAILABLE: Kind = (UnavailableError, "unavailable")
@@ -78,12 +80,14 @@ _BY_STATUS: dict[int, Kind] = {
     404: _MISSING,
     408: _UNAVAILABLE,
     410: _MISSING,
+    412: _CHANGED,
     416: (RangeError, ""),
     429: _THROTTLED,
     503: _THROTTLED,
 }
 _BY_CLASS: dict[str, Kind] = {
     "FileNotFoundError": _MISSING,
+    "PreconditionError": _CHANGED,
     "PermissionDeniedError": _DENIED,
     "UnauthenticatedError": _DENIED,
 }

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from streaming.core.errors import (
     ConfigError,
     MissingDependencyError,
+    ObjectChangedError,
     ObjectNotFoundError,
-    StorageError,
     UnavailableError,
 )
 from streaming.core.imports import optional_import
@@ -21,7 +21,7 @@ from streaming.storage.fsspec_system import PART, System, connect
 from streaming.storage.gate import gate_of
 from streaming.storage.options import Sealed, seal
 from streaming.storage.pool import pool_of
-from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
 from streaming.storage.target import open_target, write_chunks
 from streaming.storage.url import check_path, redact, scheme_of
 from streaming.storage.watched import watched, within
@@ -89,6 +89,8 @@ class FsspecStore:
         options: As for :func:`open_fsspec`.
     """
 
+    takes_versions = True
+
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
         self.url = url
         self._options = seal(options)
@@ -109,6 +111,20 @@ class FsspecStore:
         """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
         check_path(path)
         return self._call(path, lambda system: system.read(path, start, end), by_size=True)
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of a file, and its version; see ``Store.read``."""
+        check_path(path)
+
+        def operation(system: System) -> tuple[bytes, ObjectInfo]:
+            info = self._expect(system, path, version)
+            data = system.read(path, start, info.bytes if end is None else end)
+            self._expect(system, path, info.etag)
+            return data, info
+
+        return self._call(path, operation, by_size=True)
 
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of a file."""
@@ -132,6 +148,8 @@ class FsspecStore:
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of a file to a local one; see ``Store.download``."""
         check_path(path)
@@ -139,15 +157,20 @@ class FsspecStore:
         with open_target(target, offset) as out, self._system(path) as system:
             system.is_busy = True  # until its thread has come to an end
             with self._translated(path):
-                info = within(stall_timeout, lambda: system.head(path))
+                info = within(stall_timeout, lambda: self._expect(system, path, version))
             if info.bytes < offset:
-                raise StorageError(
+                raise ObjectChangedError(
                     f"{self!r}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has "
                     "been replaced: fetch it again from the start."
                 )
+            if on_info is not None:
+                on_info(info)
             # Only reading is fsspec's: what the file and the sink raise is not translated.
             chunks = self._reading(system, path, offset, info.bytes, stall_timeout)
             write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
+            if version is not None or on_info is not None:
+                with self._translated(path):
+                    within(stall_timeout, lambda: self._expect(system, path, info.etag))
             system.is_busy = False
             return info.bytes
 
@@ -176,6 +199,12 @@ class FsspecStore:
         path = f".{secrets.token_hex(4)}{PART}"
         self.put(path, b"")
         self.delete(path)
+
+    def _expect(self, system: System, path: str, version: str | None) -> ObjectInfo:
+        info = system.head(path)
+        if version is not None and info.etag != version:
+            raise ObjectChangedError(f"it was replaced: it is {info.etag} now, {version} was asked for.")
+        return info
 
     def _call(self, path: str, operation: Callable[[System], T], by_size: bool = False, limit_s: float = _REPLY_S) -> T:
         # What has no bound that is known beforehand is given an hour.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
@@ -220,6 +221,17 @@ def _as_object(path: str, info: Mapping[str, Any]) -> ObjectInfo:
     size = info.get("size")
     if size is None:
         raise StorageError(f"{path}: fsspec's file system does not tell its size, which is needed.")
-    versions = (info.get(name) for name in ("ETag", "etag", "md5Hash", "mtime", "modified", "LastModified"))
+    times = (info.get(name) for name in ("mtime", "LastModified", "last_modified", "modified", "updated"))
+    modified = next((time for value in times if (time := _seconds(value)) is not None), None)
+    versions = (info.get(name) for name in ("ETag", "etag", "md5Hash", "mtime", "modified", "LastModified", "created"))
     version = next((str(value) for value in versions if value is not None), None)
-    return ObjectInfo(path, int(size), version and f"{version}-{size}")
+    return ObjectInfo(path, int(size), version and f"{version}-{size}", modified)
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a time as seconds since the epoch; file systems tell it as numbers or as dates with a zone."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.timestamp()
+    return None

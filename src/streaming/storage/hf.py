@@ -81,6 +81,11 @@ class HfStore(VendorStore):
         self._commit = ""
         self._has_written = False
 
+    @property
+    def origin(self) -> str:
+        """Where the files are: the URL, the hub, and the revision."""
+        return f"{self!r} {redact(self._endpoint())} {self._revision_of()}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # The commit goes along, so that workers read what their parent has opened.
         return type(self), (self.url, self._options), {"_commit": self._commit}

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import (
     AccessDeniedError,
     ConfigError,
+    ObjectChangedError,
     ObjectNotFoundError,
     StalledError,
     StorageError,
 )
-from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, redact
 
@@ -48,45 +52,74 @@ class LocalStore:
     """Objects are the files below a directory.
 
     Args:
-        root: The directory; it need not exist yet.
+        root: The directory; it need not exist yet. A relative one is meant from where the process is now.
     """
+
+    takes_versions = reads_in_one = True
+    #: Whether asking for an object's version costs next to nothing.
+    heads_are_cheap = True
 
     def __init__(self, root: str) -> None:
         if not root:
             raise ConfigError("A local store needs a directory, got an empty path.")
         self.root = root
+        self._directory = root if os.path.isabs(root) else os.path.join(os.getcwd(), root)
 
     def __repr__(self) -> str:
         return self.root
 
+    @property
+    def origin(self) -> str:
+        """The directory, by whatever name it was given."""
+        return f"file://{os.path.realpath(self._directory)}"
+
+    @property
+    def directory(self) -> str:
+        """The directory's absolute path."""
+        return self._directory
+
     def _path(self, path: str) -> str:
-        return os.path.join(self.root, check_path(path))
+        return os.path.join(self._directory, check_path(path))
 
     def get(self, path: str) -> bytes:
         """Return a whole file."""
-        full = self._path(path)
-        with _translated(full), open(full, "rb") as file:
-            return file.read()
+        return self.read(path)[0]
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of a file."""
         full = self._path(path)
-        with _translated(full), open(full, "rb", buffering=0) as file:
+        with _translated(full), _opened(full) as file:
             return os.pread(file.fileno(), max(0, end - start), start)
 
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of a file, and its version; see ``Store.read``."""
+        full = self._path(path)
+        with _translated(full), _opened(full) as file:
+            info = _version_of(file, path, full, version)
+            stop = info.bytes if end is None else min(end, info.bytes)
+            file.seek(start)
+            data = bytearray(max(0, stop - start))
+            view = memoryview(data)
+            while view and (count := file.readinto(view)):
+                view = view[count:]
+            _version_of(file, path, full, info.etag)
+            return bytes(data), info
+
     def head(self, path: str) -> ObjectInfo:
-        """Return size and version (modification time and size) of a file."""
+        """Return size and version (modification time, size and number) of a file."""
         full = self._path(path)
         with _translated(full):
             status = os.stat(full)
-            if not os.path.isfile(full):
+            if not stat.S_ISREG(status.st_mode):
                 raise IsADirectoryError(full)
         return _info(path, status)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every file in and below a directory, in the order of their paths; none if there is none."""
         prefix = prefix.strip("/")
-        top = self._path(prefix) if prefix else self.root
+        top = self._path(prefix) if prefix else self._directory
         if not os.path.isdir(top):
             return
         with _translated(top):
@@ -101,19 +134,25 @@ class LocalStore:
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of a file to another. A mounted file system's own timeouts hold."""
         full = self._path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with _translated(full):
-            source = open(full, "rb", buffering=0)  # noqa: SIM115
+            source = _opened(full)
         with source, open_target(target, offset) as out:
+            info = _version_of(source, path, full, version)
+            if on_info is not None:
+                on_info(info)
             source.seek(offset)
             while True:
                 with _translated(full):
                     chunk = source.read(_CHUNK)
                 if not chunk:
-                    return max(os.fstat(source.fileno()).st_size, offset)
+                    _version_of(source, path, full, info.etag)
+                    return max(info.bytes, offset)
                 write_all(out, chunk)
                 if sink is not None:
                     sink(chunk)
@@ -147,13 +186,13 @@ class LocalStore:
 
     def exists_root(self) -> bool:
         """Say whether the directory exists."""
-        return os.path.isdir(self.root)
+        return os.path.isdir(self._directory)
 
     def check_writable(self) -> None:
         """Make the directory if it is missing, and check that files can be made in it."""
         with _translated(self.root):
-            os.makedirs(self.root, exist_ok=True)
-        if not os.access(self.root, os.W_OK | os.X_OK):
+            os.makedirs(self._directory, exist_ok=True)
+        if not os.access(self._directory, os.W_OK | os.X_OK):
             raise AccessDeniedError(f"Cannot write to {self.root}: check its permissions.")
 
 
@@ -163,7 +202,29 @@ def _unlink(path: str) -> None:
 
 
 def _info(path: str, status: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(path, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return ObjectInfo(path, status.st_size, etag, status.st_mtime_ns / 1e9)
+
+
+def _opened(full: str) -> FileIO:
+    """Open a file to read; a pipe in its place is not waited for."""
+    file = FileIO(os.open(full, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "r")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise IsADirectoryError(errno.EISDIR, "it is not a regular file", full)
+    return file
+
+
+def _version_of(file: FileIO, path: str, full: str, wanted: str | None) -> ObjectInfo:
+    """Describe an open file.
+
+    Raises:
+        ObjectChangedError: It is not of the version that is wanted.
+    """
+    info = _info(path, os.fstat(file.fileno()))
+    if wanted is not None and info.etag != wanted:
+        raise ObjectChangedError(f"{full} was changed while it was read. Read it again from the start.")
+    return info
 
 
 def _walk(top: str, prefix: str) -> Iterator[ObjectInfo]:

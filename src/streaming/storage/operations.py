@@ -18,13 +18,30 @@ _BATCH = 1000
 
 
 def _info(meta: Any) -> ObjectInfo:
-    return ObjectInfo(meta["path"], meta["size"], meta.get("e_tag"))
+    # A server that tells no time is said to have written at the epoch.
+    modified = meta["last_modified"].timestamp() or None
+    etag = meta.get("e_tag") or (modified and f"{modified}-{meta['size']}")
+    return ObjectInfo(meta["path"], meta["size"], etag, modified)
+
+
+def _condition(version: str | None) -> dict[str, Any]:
+    """Return the options of a request for one version alone; where a server cannot tell, its reply is looked at."""
+    # Weak tags, and those that are made of times, match nothing.
+    return {"if_match": version} if version and version.startswith('"') else {}
 
 
 def _get_range(client: Any, path: str, start: int, end: int) -> bytes:
     import obstore
 
     return bytes(obstore.get_range(client, path, start=start, end=end))
+
+
+def _read_range(client: Any, path: str, start: int, end: int, version: str | None) -> tuple[bytes, ObjectInfo]:
+    import obstore
+
+    options: Any = {"range": (start, end), **_condition(version)}
+    reply = obstore.get(client, path, options=options)
+    return bytes(reply.bytes()), _info(reply.meta)
 
 
 def _head(client: Any, path: str) -> ObjectInfo:
@@ -74,10 +91,12 @@ def _probe(client: Any, _path: str) -> None:
             return
 
 
-def _read(client: Any, path: str, offset: int, chunk_bytes: int) -> Iterator[Any]:
+def _read(client: Any, path: str, offset: int, chunk_bytes: int, version: str | None) -> Iterator[Any]:
     import obstore
 
-    options: Any = {"range": {"offset": offset}} if offset else None
+    options: Any = _condition(version)
+    if offset:
+        options["range"] = {"offset": offset}
     reply = obstore.get(client, path, options=options)
     yield _info(reply.meta)
     yield from reply.stream(min_chunk_size=chunk_bytes)
@@ -95,6 +114,7 @@ def _list(client: Any, prefix: str) -> Iterator[Any]:
 
 CALLS: dict[str, Callable[..., Any]] = {
     "get_range": _get_range,
+    "read_range": _read_range,
     "head": _head,
     "delete": _delete,
     "put_bytes": _put_bytes,

@@ -6,9 +6,10 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
-from streaming.core.errors import StalledError, UnavailableError
-from streaming.storage.store import ObjectInfo, Sink
+from streaming.core.errors import ObjectChangedError, StalledError, UnavailableError
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
 from streaming.storage.target import open_target, write_chunks
 from streaming.storage.url import check_path, redact
 from streaming.storage.watched import watched
@@ -28,6 +29,14 @@ class RangedStore(ABC):
     Args:
         url: The root; ``repr`` shows it without user, password and query.
     """
+
+    takes_versions = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Ask a class with a download of its own for no more than its download takes."""
+        super().__init_subclass__(**kwargs)
+        if "download" in vars(cls) and "takes_versions" not in vars(cls):
+            cls.takes_versions = False
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -59,6 +68,15 @@ class RangedStore(ABC):
         """Return a whole object."""
         return self.get_range(path, 0, self.head(path).bytes)
 
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
+        info = self._expect(path, version)
+        data = self.get_range(path, start, info.bytes if end is None else end)
+        self._expect(path, info.etag)
+        return data, info
+
     def download(
         self,
         path: str,
@@ -68,18 +86,31 @@ class RangedStore(ABC):
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with open_target(target, offset) as out:
             try:
-                size = self.head(path).bytes
+                info = self._expect(path, version)
+                size = info.bytes
+                if on_info is not None:
+                    on_info(info)
                 chunks = watched(lambda: self._ranges(path, offset, size), stall_timeout)
                 write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
             except StalledError as error:
                 raise StalledError(f"{self!r}/{path}: {error}") from None
+            if version is not None or on_info is not None:
+                self._expect(path, info.etag)
             return max(size, offset)
+
+    def _expect(self, path: str, version: str | None) -> ObjectInfo:
+        info = self.head(path)
+        if version is not None and info.etag != version:
+            raise ObjectChangedError(f"{self!r}/{path} was replaced: it is {info.etag} now, {version} was asked for.")
+        return info
 
     def exists_root(self) -> bool:
         """Say whether the bucket or directory exists; ``True`` unless a store knows better."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from streaming.core.errors import (
     AccessDeniedError,
+    ObjectChangedError,
     ObjectNotFoundError,
     StalledError,
     StorageError,
@@ -21,7 +22,7 @@ from streaming.storage.gate import MAX_CONCURRENCY, gate_of
 from streaming.storage.options import Sealed, seal
 from streaming.storage.runtime import executor
 from streaming.storage.spec import ClientSpec
-from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, redact
 
@@ -62,9 +63,20 @@ class RemoteStore:
 
     #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
     takes_ranges = True
+    takes_versions = True
+    #: Whether ``read`` of a whole object takes one request.
+    reads_in_one = True
 
     def __repr__(self) -> str:
         return redact(self.url)
+
+    @property
+    def origin(self) -> str:
+        """Where the objects are, without secrets: the URL, and the server and account that it is looked up at."""
+        spec = self._found_spec = self._found_spec or self._find_spec()
+        settings = {**spec.settings, **spec.settings.get("config", {})}
+        known = (str(settings[name]) for name in ("endpoint", "account_name") if settings.get(name))
+        return " ".join([redact(self.url), *map(redact, known)])
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Credentials are looked up anew in each process, so only what the user gave travels, sealed.
@@ -75,6 +87,16 @@ class RemoteStore:
         check_path(path)
         with self._turn(path):
             return self._read(lambda spec: self._get(spec, path))
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
+        check_path(path)
+        with self._turn(path):
+            data, info = self._read(lambda spec: self._read_version(spec, path, start, end, version))
+        _check_version(self, info, version)
+        return data, info
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
@@ -110,12 +132,17 @@ class RemoteStore:
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with self._turn(path), open_target(target, offset) as out:
-            info, chunks = self._read(lambda spec: _reading(spec, path, offset, stall_timeout))
+            info, chunks = self._read(lambda spec: _reading(spec, path, offset, stall_timeout, version))
+            _check_version(self, info, version)
+            if on_info is not None:
+                on_info(info)
             at = offset
             for chunk in chunks:
                 write_all(out, chunk)
@@ -216,10 +243,20 @@ class RemoteStore:
         return executor().call(spec, name, path, *args, stall_s=_REPLY_S)
 
     def _get(self, spec: ClientSpec, path: str) -> bytes:
-        info, chunks = _reading(spec, path, 0, _REPLY_S)
+        return self._read_version(spec, path, 0, None, None)[0]
+
+    def _read_version(
+        self, spec: ClientSpec, path: str, start: int, end: int | None, version: str | None
+    ) -> tuple[bytes, ObjectInfo]:
+        if end is not None:
+            try:
+                return self._call(spec, "read_range", path, start, end, version)
+            except RangeIgnoredError:
+                pass
+        info, chunks = _reading(spec, path, 0 if end is not None else start, _REPLY_S, version)
         data = b"".join(chunks)
-        _check_length(self, info, len(data))
-        return data
+        _check_length(self, info, len(data) if end is not None else start + len(data))
+        return data[slice(start, end) if end is not None else slice(None)], info
 
     def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
         try:
@@ -239,28 +276,32 @@ def _first_page(spec: ClientSpec, prefix: str) -> tuple[Iterator[list[ObjectInfo
     return pages, next(pages, [])
 
 
-def _begun(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[ObjectInfo, Iterator[Any]]:
+def _begun(
+    spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
+) -> tuple[ObjectInfo, Iterator[Any]]:
     """Send the request for an object from an offset on: its description, and its chunks to come."""
     chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
-    items = _stream(spec, "read", path, offset, chunk_bytes, stall_s=stall_s)
+    items = _stream(spec, "read", path, offset, chunk_bytes, version, stall_s=stall_s)
     info: ObjectInfo = next(items)
     return info, items
 
 
-def _reading(spec: ClientSpec, path: str, offset: int, stall_s: float) -> tuple[ObjectInfo, Iterator[Any]]:
+def _reading(
+    spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
+) -> tuple[ObjectInfo, Iterator[Any]]:
     """Begin to read an object at an offset, whatever the server makes of ranges."""
     try:
-        return _begun(spec, path, offset, stall_s)
+        return _begun(spec, path, offset, stall_s, version)
     except RangeError:
         info: ObjectInfo = executor().call(spec, "head", path, stall_s=_REPLY_S)
         if info.bytes == offset:
             return info, iter(())
-        raise StorageError(
+        raise ObjectChangedError(
             f"{spec.url}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has been "
             "replaced: fetch it again from the start."
         ) from None
     except RangeIgnoredError:
-        info, chunks = _begun(spec, path, 0, stall_s)
+        info, chunks = _begun(spec, path, 0, stall_s, version)
         return info, _after(chunks, offset)
 
 
@@ -269,6 +310,12 @@ def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
         if offset < len(chunk):
             yield memoryview(chunk)[offset:]
         offset = max(0, offset - len(chunk))
+
+
+def _check_version(store: RemoteStore, info: ObjectInfo, version: str | None) -> None:
+    # Asked for in the request, and looked at again: not every server knows conditions.
+    if version is not None and info.etag != version:
+        raise ObjectChangedError(f"{store!r}/{info.path} was replaced: it is {info.etag} now, {version} was asked for.")
 
 
 def _check_length(store: RemoteStore, info: ObjectInfo, got: int) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from streaming.core.errors import AccessDeniedError, ConfigError, UnavailableError
+from streaming.storage import versions
 from streaming.storage.options import Sealed, is_client
-from streaming.storage.store import ObjectInfo, Sink, Store
+from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.url import redact
 
 __all__ = ["RenewingStore"]
@@ -24,6 +25,8 @@ class RenewingStore:
         open_with: Opens a store of a URL and options; a module-level function, so that the store can be pickled.
     """
 
+    takes_versions = reads_in_one = True
+
     def __init__(self, url: str, source: Sealed, open_with: Callable[[str, Any], Store]) -> None:
         self.url = url
         self._source = source
@@ -39,6 +42,12 @@ class RenewingStore:
     def get(self, path: str) -> bytes:
         """Return a whole object."""
         return self._try(lambda store: store.get(path))
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
+        return self._try(lambda store: versions.read(store, path, start, end, version=version))
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
@@ -63,6 +72,8 @@ class RenewingStore:
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         given = 0
@@ -74,8 +85,9 @@ class RenewingStore:
                 sink(chunk)
 
         def download(store: Store) -> int:
-            return store.download(
-                path, target, offset=offset, sink=count, stall_timeout=stall_timeout, total_timeout=total_timeout
+            limits = {"stall_timeout": stall_timeout, "total_timeout": total_timeout}
+            return versions.download(
+                store, path, target, offset=offset, sink=count, version=version, on_info=on_info, **limits
             )
 
         # What the sink was given cannot be taken back, so only the caller can go on from there.

@@ -12,8 +12,8 @@ from io import BytesIO
 from typing import Any
 
 from streaming.core.errors import (
+    ObjectChangedError,
     ObjectNotFoundError,
-    StorageError,
 )
 from streaming.storage.family import canonical
 from streaming.storage.gate import gate_of
@@ -29,7 +29,7 @@ from streaming.storage.sftp_files import (
 )
 from streaming.storage.sftp_login import SftpConnection, connect, find_login
 from streaming.storage.sftp_read import read_chunks
-from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
 from streaming.storage.target import open_target, write_chunks
 from streaming.storage.url import check_path, redact, split_bucket
 
@@ -72,6 +72,8 @@ class SftpStore:
         options: As for :func:`open_sftp`, under their canonical names.
     """
 
+    takes_versions = True
+
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
         self.url = url
         self._options = seal(options)
@@ -90,6 +92,19 @@ class SftpStore:
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
         return b"".join(self._parts(path, start, end))
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of a file, and its version; see ``Store.read``."""
+        full = self._full(check_path(path))
+        with self._connection(path) as connection, self._translated(path):
+            info = _expect(connection, path, full, version)
+            file, size = open_file(connection, full)
+            parts = list(read_chunks(connection.sftp, file, start, size if end is None else min(end, size)))
+            file.close()
+            _expect(connection, path, full, info.etag)
+            return b"".join(parts), info
 
     def head(self, path: str) -> ObjectInfo:
         """Return size and version (modification time and size) of a file."""
@@ -113,6 +128,8 @@ class SftpStore:
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of a file to a local one; see ``Store.download``."""
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
@@ -120,14 +137,20 @@ class SftpStore:
         with open_target(target, offset) as out, self._connection(path) as connection:
             connection.set_timeout(stall_timeout)
             with self._translated(path):
+                info = _expect(connection, path, full, version)
                 file, size = open_file(connection, full)
             if size < offset:
-                raise StorageError(
+                raise ObjectChangedError(
                     f"{self!r}/{path} has {size} bytes, fewer than the {offset} that are there already. It has been "
                     "replaced: fetch it again from the start."
                 )
+            if on_info is not None:
+                on_info(info)
             # Only reading is the server's: what the file and the sink raise is not translated.
             write_chunks(out, self._reading(path, connection, file, offset, size), sink, deadline, f"{self!r}/{path}")
+            if version is not None or on_info is not None:
+                with self._translated(path):
+                    _expect(connection, path, full, info.etag)
             connection.set_timeout()
             return size
 
@@ -219,4 +242,11 @@ class SftpStore:
 
 
 def _info(path: str, status: Any) -> ObjectInfo:
-    return ObjectInfo(path, status.st_size, f"{status.st_mtime:x}-{status.st_size:x}")
+    return ObjectInfo(path, status.st_size, f"{status.st_mtime:x}-{status.st_size:x}", float(status.st_mtime))
+
+
+def _expect(connection: SftpConnection, path: str, full: str, version: str | None) -> ObjectInfo:
+    info = _info(path, file_status(connection, full))
+    if version is not None and info.etag != version:
+        raise ObjectChangedError(f"it was replaced: it is {info.etag} now, {version} was asked for.")
+    return info

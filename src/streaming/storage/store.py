@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["ObjectInfo", "Sink", "Store"]
+__all__ = ["ObjectInfo", "OnInfo", "Sink", "Store"]
 
 Sink = Callable[[Any], None]
 """Takes each run of new bytes, as ``bytes`` or a ``memoryview``."""
@@ -17,12 +17,18 @@ class ObjectInfo(NamedTuple):
     Attributes:
         path: Path below the store's root.
         bytes: Size.
-        etag: The store's version tag, if it has one.
+        etag: The store's version tag, if it has one: another one means that the object was replaced.
+        modified: When it was written, in seconds since the epoch by the store's clock, if the store tells.
     """
 
     path: str
     bytes: int
     etag: str | None = None
+    modified: float | None = None
+
+
+OnInfo = Callable[[ObjectInfo], Any]
+"""Told which version is about to come, before its first byte does; what it raises passes through."""
 
 
 class Store(Protocol):
@@ -34,7 +40,26 @@ class Store(Protocol):
     ``ObjectNotFoundError``, missing rights an ``AccessDeniedError``, a request to slow down a ``ThrottledError``, a
     store out of reach or breaking off an ``UnavailableError``, silence a ``StalledError``. A path that would leave the
     root is a ``ConfigError``.
+
+    A store that knows versions has ``takes_versions = True``, :meth:`read`, and the last two arguments of
+    :meth:`download`. Others may leave these out: versions are then compared before and after (see ``versions``).
     """
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, all of it by default, and which version they are of.
+
+        Args:
+            path: The object.
+            start: First byte.
+            end: Byte behind the last; ``None`` for the object's end.
+            version: The ``etag`` that the object must have.
+
+        Raises:
+            ObjectChangedError: It has another one.
+        """
+        ...
 
     def get(self, path: str) -> bytes:
         """Return a whole object."""
@@ -61,6 +86,8 @@ class Store(Protocol):
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of an object to a local file, at that offset.
 
@@ -74,9 +101,14 @@ class Store(Protocol):
             sink: Given each new run of bytes, in order, once it is in the file. What it raises passes through.
             stall_timeout: Longest time in seconds without a byte.
             total_timeout: Longest time in seconds for all of it.
+            version: The ``etag`` that the object must have, from the first byte to the last.
+            on_info: Told which version it is, before anything is written.
 
         Returns:
             Size of the object in bytes.
+
+        Raises:
+            ObjectChangedError: The object has another version, or was replaced while it was read.
         """
         ...
 

@@ -11,7 +11,7 @@ from typing import Any
 from streaming.base.storage.download import DOWNLOADER_MAPPINGS, CloudDownloader
 from streaming.base.storage.upload import UPLOADERS, CloudUploader, send_file
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError
-from streaming.storage.store import ObjectInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, join, redact, scheme_of
 
@@ -34,6 +34,8 @@ def open_ported(url: str, options: Mapping[str, Any]) -> PortedStore:
 class PortedStore:
     """Objects below a URL, fetched whole and put whole by a user's classes."""
 
+    takes_versions = reads_in_one = True
+
     def __init__(self, url: str) -> None:
         self.url = url
 
@@ -42,8 +44,16 @@ class PortedStore:
 
     def get(self, path: str) -> bytes:
         """Return a whole object."""
+        return self.read(path)[0]
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object. The classes know no versions."""
+        del version
         with self._fetched(path, 60.0) as file, open(file, "rb") as data:
-            return data.read()
+            whole = data.read()
+        return whole[start:end], ObjectInfo(path, len(whole))
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object."""
@@ -70,10 +80,14 @@ class PortedStore:
         sink: Sink | None = None,
         stall_timeout: float = 60.0,
         total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
     ) -> int:
         """Write bytes ``[offset, size)`` of an object to a local file, at that offset."""
-        del total_timeout  # a class of the user's cannot be interrupted
+        del total_timeout, version  # a class of the user's cannot be interrupted, and knows no versions
         with self._fetched(path, stall_timeout) as file, open(file, "rb") as data, open_target(target, offset) as out:
+            if on_info is not None:
+                on_info(ObjectInfo(path, os.path.getsize(file)))
             data.seek(offset)
             while chunk := data.read(_CHUNK):
                 write_all(out, chunk)
