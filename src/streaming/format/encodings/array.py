@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
-from streaming.format.encodings.base import Encoding
+from streaming.format.encodings.base import Encoding, unmasked
 
 __all__ = ["NDArrayEncoding"]
 
@@ -98,7 +98,7 @@ class NDArrayEncoding(Encoding):
 
         Raises:
             ColumnTypeError: It is not an array.
-            ColumnValueError: Its dtype or shape is not that of the column, or cannot be stored.
+            ColumnValueError: Its dtype or shape is not that of the column, or cannot be stored; or it is masked.
         """
         if not isinstance(obj, (np.ndarray, np.generic)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ColumnTypeError(f"expected ndarray, got {type(obj).__name__}")
@@ -109,6 +109,7 @@ class NDArrayEncoding(Encoding):
             raise ColumnValueError(f"expected dtype {self.dtype}, got {obj.dtype}")
         if self.shape is not None and obj.shape != self.shape:
             raise ColumnValueError(f"expected shape {self.shape}, got {obj.shape}")
+        obj = unmasked(obj)
         header = b"" if self.shape is not None else _encode_shape(obj.shape)
         if self.dtype is None:
             header = bytes((_CODES[dtype],)) + header
