@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.core.errors import ConfigError
-from streaming.writing.checks import checked_retry
+from streaming.writing.checks import checked_retry, checked_workers
 
 __all__ = ["checked_options", "make_progress"]
 
@@ -33,10 +33,8 @@ def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(_DEFAULTS)}."
         )
     options = {**_DEFAULTS, **given}
-    workers = options["max_workers"]
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ConfigError(f"max_workers must be a positive integer or None, got {workers!r}.")
-    checked_retry(options["retry"])
+    options["max_workers"] = checked_workers(options["max_workers"], "max_workers", 1)
+    options["retry"] = checked_retry(options["retry"])
     if options["append"] and options["exist_ok"]:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     return options
