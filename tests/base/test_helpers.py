@@ -108,6 +108,8 @@ def test_compression_classes(coder: Any) -> None:
 def test_compression_levels() -> None:
     with pytest.raises(ValueError, match="0 to 11"):
         Brotli(99)
+    # Callers join them to other lists.
+    assert all(isinstance(kind.levels, list) for kind in (Brotli, Bzip2, Gzip, Zstandard))
 
 
 def test_text_encodings() -> None:

@@ -146,3 +146,94 @@ def test_progress_begins_where_the_last_copy_ended(make_dataset: Callable[..., s
     os.close(parent)
     assert b"Copying" in shown
     assert b"Copying:  6" in shown.split(b"\r")[1]
+
+
+def contents(place: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_files_that_are_nobodys_are_not_replaced(
+    make_dataset: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    source, target, mine = make_dataset(300), tmp_path / "copy", tmp_path / "mine"
+    target.mkdir()
+    name = target / "shard.00001.mds"
+    if kind == "file":
+        name.write_text("mine")
+    else:
+        name.symlink_to(mine)
+        if kind == "link":
+            mine.write_text("mine")
+    before = contents(tmp_path)
+    assert main(["copy", source, str(target)]) == 2
+    assert "shard.00001.mds, and nothing says that they are its" in " ".join(capsys.readouterr().err.split())
+    assert contents(tmp_path) == before
+    assert main(["copy", source, str(target), "--force"]) == 0
+    assert LocalDataset(str(target))[:] == [sample(i) for i in range(300)]
+    assert kind == "file" or mine.exists() == (kind == "link")
+    assert kind != "link" or mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("flags", [[], ["--force"]])
+def test_an_index_that_is_none_is_not_replaced(
+    make_dataset: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "index.json").write_text('{"pages": []}')
+    assert main(["copy", make_dataset(300), str(tmp_path / "copy"), *flags]) == 2
+    assert "is no index of a dataset" in capsys.readouterr().err
+    assert contents(tmp_path / "copy") == {"index.json": b'{"pages": []}'}
+
+
+@pytest.mark.parametrize("flags", [[], ["--force"]])
+@pytest.mark.parametrize("spelling", ["{0}", "{0}/", "file://{0}", "{1}", "{0}/../data"])
+def test_a_copy_to_itself_is_refused(
+    make_dataset: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    spelling: str,
+) -> None:
+    source = make_dataset(300, name="data")
+    (tmp_path / "link").symlink_to(source)
+    before = contents(Path(source))
+    assert main(["copy", source, spelling.format(source, tmp_path / "link"), *flags]) == 2
+    assert "are one place" in capsys.readouterr().err
+    assert contents(Path(source)) == before
+
+
+def test_nothing_is_written_through_a_directory_that_is_a_link(
+    make_dataset: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, target, mine = tmp_path / "root", tmp_path / "copy", tmp_path / "mine"
+    root.mkdir()
+    for part in "01":
+        os.rename(make_dataset(200, name=part), root / part)
+    assert main(["merge", str(root)]) == 0
+    target.mkdir()
+    mine.mkdir()
+    (target / "1").symlink_to(mine)
+    assert main(["copy", str(root), str(target)]) == 2
+    assert "reached by a link" in capsys.readouterr().err
+    assert contents(mine) == {}
+    assert not (target / "index.json").exists()
+    (target / "1").unlink()
+    # The target itself may be reached by one: that is how it was named.
+    (tmp_path / "named").symlink_to(target)
+    assert main(["copy", str(root), str(tmp_path / "named")]) == 0
+    assert len(LocalDataset(str(target))) == 400
+
+
+def test_a_target_that_is_nearly_a_url(
+    make_dataset: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = make_dataset(10)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(os.listdir(tmp_path))
+    assert main(["copy", source, "s3:/bucket/data"]) == 2
+    assert "Did you mean 's3://bucket/data'" in " ".join(capsys.readouterr().err.split())
+    assert sorted(os.listdir(tmp_path)) == before

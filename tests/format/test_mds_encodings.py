@@ -123,17 +123,65 @@ def test_no_silent_wrap() -> None:
         mds_encode("uint8", np.int64(300))
 
 
-@pytest.mark.parametrize("value", [3.7, "3", np.float32(3.7), np.array([3]), np.int64(3), 3])
+@pytest.mark.parametrize(
+    "value", [3.0, "3", np.float32(3), np.array([3]), np.ma.array([3]), np.int64(3), Decimal(3), 3]
+)
 def test_scalars_are_converted(value: Any) -> None:
     assert mds_encode("uint8", value) == b"\3"
+    assert mds_encode("uint8", True) == b"\1"
 
 
-def test_float_overflow_is_infinite() -> None:
-    assert mds_decode("float16", mds_encode("float16", 1e6)) == np.inf
-    assert mds_decode("float32", mds_encode("float32", np.float64(1e300))) == np.inf
-    assert mds_decode("float32", mds_encode("float32", 5)) == 5
-    with pytest.raises(OverflowError):
-        mds_encode("float64", 1 << 2000)
+@pytest.mark.parametrize("value", [3.7, -0.5, np.float32(3.7), np.array([3.5]), Decimal("3.1"), 1e-9])
+def test_fractions_are_not_cut_off(value: Any) -> None:
+    for name in INTS:
+        with pytest.raises(ColumnValueError, match="is no integer|out of range"):
+            mds_encode(name, value)
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_what_a_float_would_change(name: str) -> None:
+    bits = {"float16": 11, "float32": 24, "float64": 53}[name]
+    for value in (1 << bits, -(1 << bits), 3 << bits, np.int64(1 << bits)):
+        assert mds_decode(name, mds_encode(name, value)) == value
+    for value in ((1 << bits) + 1, np.int64(-(1 << bits) - 1), 1 << 2000, np.uint64((1 << 64) - 1)):
+        with pytest.raises(ColumnValueError, match="str_int|too large"):
+            mds_encode(name, value)
+    # Fractions are rounded to the nearest; infinities are what they are.
+    assert mds_decode(name, mds_encode(name, 0.1)) == np.dtype(name).type(0.1)
+    for value in (math.inf, -np.float64(math.inf), "inf", np.array([math.inf])):
+        assert np.isinf(mds_decode(name, mds_encode(name, value)))
+    assert np.isnan(mds_decode(name, mds_encode(name, math.nan)))
+
+
+def test_no_float_becomes_infinite() -> None:
+    for name, value in [
+        ("float16", 1e6),
+        ("float16", np.float32(1e6)),
+        ("float32", np.float64(1e300)),
+        ("float32", "1e99"),
+    ]:
+        with pytest.raises(OverflowError, match="too large"):
+            mds_encode(name, value)
+
+
+@pytest.mark.parametrize(
+    "name", ["float32", "float64", "int16", "ndarray", "ndarray:float64", "ndarray:float64:3", "json"]
+)
+def test_masked_elements_are_refused(name: str) -> None:
+    masked: Any = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+    for value in (np.ma.masked, masked[1:2]) if "nd" not in name else (masked,):
+        with pytest.raises(ColumnValueError, match="masked"):
+            mds_encode(name, value)
+    plain: Any = np.ma.array([1.0, 2.0, 3.0])
+    if "nd" in name:
+        assert mds_encode(name, plain) == mds_encode(name, plain.filled())
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "int32", "int"])
+@pytest.mark.parametrize("value", [1 + 2j, np.complex64(1), np.complex128(3 + 1j)])
+def test_complex_numbers_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(TypeError):
+        mds_encode(name, value)
 
 
 @pytest.mark.parametrize(

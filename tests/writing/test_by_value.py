@@ -174,6 +174,23 @@ def test_columns_are_inferred_from_rows_as_they_came(tmp_path: Path, workers: in
         assert found == [number] * 4
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({1: "a"}, "text of the key 1"),
+        ([{"a": {None: 1}}], "text of the key None"),
+        ({"a": [{0: 1}]}, "text of the key 0"),
+        ({"a": {1, 2}}, "not JSON: Object of type set"),
+        ([b"bytes"], "not JSON: Object of type bytes"),
+    ],
+)
+def test_what_json_cannot_hold_is_not_inferred(tmp_path: Path, value: Any, text: str) -> None:
+    rows = [{"x": {"a": 1}}, {"x": {"a": 2}}, {"x": value}]
+    with pytest.raises(ValueError, match=f"Column 'x' was inferred to be 'json'.*row 2: .*{text}"):
+        streaming.write(rows, str(tmp_path / "out"), progress_bar=False)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("writer", [JSONWriter, CSVWriter])
 def test_lines_are_those_of_the_moment(tmp_path: Path, writer: Any) -> None:
     row: dict[str, Any] = {}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from streaming import JSONWriter, LocalDataset, StreamingDataset, merge_index
+from streaming import JSONWriter, LocalDataset, MDSWriter, StreamingDataset, merge_index
+from streaming.cli.main import main
+from streaming.core.errors import ConfigError, UploadError
 
 from sample_data import COLUMNS, sample, write_dataset
 from servers import S3Server, s3_server
@@ -102,19 +106,110 @@ def test_a_list_keeps_its_order(tmp_path: Path, spelling: str) -> None:
     assert [name[0] for name in names(tmp_path)] == ["2", "2", "0", "0"]
 
 
-def test_partitions_elsewhere_keep_their_paths(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["list", "pair", "cli"])
+def test_partitions_elsewhere_are_refused(tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_parts(str(tmp_path / "old"), ["x/0", "y/0"])
-    urls = [f"{tmp_path}/old/x/0/index.json", f"{tmp_path}/old/y/0/index.json"]
-    merge_index(urls, str(tmp_path / "new"))
-    assert {name.rpartition("/")[0] for name in names(tmp_path / "new")} == {"x/0", "y/0"}
-    shutil.copytree(tmp_path / "old", tmp_path / "new", dirs_exist_ok=True)
-    assert len(LocalDataset(str(tmp_path / "new"))) == 260
+    write_parts(str(tmp_path / "new"), ["z"])
+    urls = [f"{tmp_path}/new/z", *(f"{tmp_path}/old/{name}/0/index.json" for name in "xy")]
+    text = f"2 of the partitions are not below {tmp_path}/new, .*{tmp_path}/old/x/0, {tmp_path}/old/y/0"
+    if how == "cli":
+        assert main(["merge", *urls, "--out", str(tmp_path / "new")]) != 0
+        assert re.search(text, " ".join(capsys.readouterr().err.split()))
+    else:
+        given: list[Any] = list(urls) if how == "list" else [(url, url) for url in urls]
+        with pytest.raises(ConfigError, match=text):
+            merge_index(given, str(tmp_path / "new"))
+    assert not (tmp_path / "new" / "index.json").exists()
 
 
-def test_one_partition_elsewhere_keeps_its_name(tmp_path: Path) -> None:
-    write_parts(str(tmp_path / "old"), ["part"])
-    merge_index([f"{tmp_path}/old/part/index.json"], str(tmp_path / "new"))
-    assert {name.rpartition("/")[0] for name in names(tmp_path / "new")} == {"part"}
+def write_columns(place: Path, columns: dict[str, str], **sample: Any) -> str:
+    with MDSWriter(out=str(place), columns=columns) as writer:
+        writer.write(sample)
+    return str(place)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sample", "text"),
+    [
+        ({"n": "int", "text": "str"}, {"n": 1, "text": ""}, "a column 'text' .str."),
+        ({"m": "int"}, {"m": 1}, "no column 'n', a column 'm' .int."),
+        ({"n": "int32"}, {"n": 1}, "column 'n' as int32 instead of int,"),
+        ({"n": "ndarray:int64:1"}, {"n": np.ones(1, np.int64)}, "column 'n' as ndarray:int64:1 instead of int"),
+    ],
+)
+def test_parts_of_other_columns_are_refused(
+    tmp_path: Path, columns: dict[str, str], sample: dict[str, Any], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_columns(tmp_path / "0", {"n": "int"}, n=1)
+    write_columns(tmp_path / "1", columns, **sample)
+    with pytest.raises(ConfigError, match=f"{tmp_path}/1 has {text}.*unlike {tmp_path}/0"):
+        merge_index(str(tmp_path))
+    with pytest.raises(ConfigError, match=text):
+        merge_index([f"{tmp_path}/0", f"{tmp_path}/1"], str(tmp_path))
+    assert main(["merge", str(tmp_path)]) != 0
+    assert "cannot be one dataset" in capsys.readouterr().err
+    assert not (tmp_path / "index.json").exists()
+
+
+def test_equal_columns_in_another_order_or_format(tmp_path: Path) -> None:
+    write_columns(tmp_path / "0", {"a": "int", "b": "str"}, a=0, b="0")
+    write_columns(tmp_path / "1", {"b": "str", "a": "int"}, a=1, b="1")
+    with JSONWriter(out=str(tmp_path / "2"), columns={"a": "int", "b": "str"}, compression="zstd") as writer:
+        writer.write({"a": 2, "b": "2"})
+    swapped = tmp_path / "1" / "index.json"
+    index = json.loads(swapped.read_text())
+    for key in ("column_names", "column_encodings", "column_sizes"):
+        index["shards"][0][key].reverse()  # as some other writer may list them
+    shard = tmp_path / "1" / "shard.00000.mds"
+    swapped.write_text(json.dumps(index))
+    merge_index(str(tmp_path))
+    assert len(LocalDataset(str(tmp_path))) == 3
+    assert shard.exists()
+
+
+@pytest.mark.parametrize("content", ["<html>", "{}", '{"shards": [], "version": 7}'])
+def test_a_file_of_the_user_is_not_replaced(tmp_path: Path, content: str) -> None:
+    write_parts(str(tmp_path), ["0", "1"])
+    (tmp_path / "index.json").write_text(content)
+    for out in (str(tmp_path), f"file://{tmp_path}"):
+        with pytest.raises(FileExistsError, match="is no index of a dataset"):
+            merge_index(out)
+    assert (tmp_path / "index.json").read_text() == content
+
+
+def test_a_dataset_at_the_root_itself(tmp_path: Path) -> None:
+    own = write_parts(str(tmp_path), ["."])
+    rows = write_parts(str(tmp_path), ["0", "1"])
+    before = (tmp_path / "index.json").read_bytes()
+    with pytest.raises(FileExistsError, match=r"dataset at .* itself.*shard\.00000\.mds"):
+        merge_index(str(tmp_path))
+    assert (tmp_path / "index.json").read_bytes() == before
+    merge_index([str(tmp_path), f"{tmp_path}/0", f"{tmp_path}/1"], str(tmp_path))
+    assert LocalDataset(str(tmp_path))[:] == own + rows
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_shards_that_are_not_there(tmp_path: Path, damage: str, scheme: str) -> None:
+    write_parts(str(tmp_path), ["0", "1"])
+    shard = tmp_path / "1" / "shard.00000.mds"
+    if damage == "missing":
+        shard.unlink()
+    else:
+        os.truncate(shard, 50)
+    with pytest.raises(UploadError, match=r"1 of 4 files .*1/shard\.00000\.mds"):
+        merge_index(f"{scheme}{tmp_path}")
+    assert not (tmp_path / "index.json").exists()
+
+
+def test_the_halves_have_their_old_names(tmp_path: Path) -> None:
+    from streaming.base.util import _merge_index_from_list, _merge_index_from_root
+
+    rows = write_parts(str(tmp_path), ["0", "1"])
+    _merge_index_from_root(str(tmp_path), keep_local=True, download_timeout=60)
+    assert LocalDataset(str(tmp_path))[:] == rows
+    _merge_index_from_list([f"{tmp_path}/1/index.json"], str(tmp_path), True, 60)
+    assert LocalDataset(str(tmp_path))[:] == rows[130:]
 
 
 @pytest.mark.parametrize("keep_local", [True, False])

@@ -136,6 +136,18 @@ def test_no_temporary_directory_is_left(tmp_path: Path, monkeypatch: pytest.Monk
         ({"hashes": ["xxh64", "sha1"]}, ValueError, "ascending"),
         ({"hashes": ["sha1", "sha1"]}, ValueError, "ascending"),
         ({"hashes": ["crc7"]}, ValueError, "crc7"),
+        ({"hashes": "sha1"}, ValueError, r"hashes must be a list of names such as \['sha1'\], got 'sha1'"),
+        ({"hashes": [1]}, ValueError, "hashes must be a list of names"),
+        ({"hashes": 7}, ValueError, "hashes must be a list of names"),
+        ({"compression": 7}, ValueError, "compression=7"),
+        ({"size_limit": 1.5}, ValueError, "size_limit must be a number of bytes"),
+        ({"size_limit": [1]}, ValueError, "size_limit must be a number of bytes"),
+        ({"columns": ["x"]}, ValueError, r"columns must be a dict.*\['x'\]"),
+        ({"columns": "x"}, ValueError, "columns must be a dict"),
+        ({"columns": None}, ValueError, "columns must be a dict"),
+        ({"max_workers": "3"}, ValueError, "max_workers"),
+        ({"retry": 1.5}, ValueError, "retry"),
+        ({"retry": True}, ValueError, "retry"),
         ({"size_limit": -1}, ValueError, "size_limit"),
         ({"size_limit": 1 << 32}, ValueError, "4 GiB"),
         ({"size_limit": "big"}, ValueError, "big"),
@@ -154,6 +166,21 @@ def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any], error: type[Ex
     with pytest.raises(error, match=text):
         MDSWriter(**{"columns": {"x": "int"}, "out": str(out), **arguments})
     assert not out.exists() or not names(out)
+
+
+@pytest.mark.parametrize("kind", [JSONWriter, CSVWriter])
+def test_columns_of_lines_are_named_too(tmp_path: Path, kind: Any) -> None:
+    with pytest.raises(ValueError, match="columns must be a dict"):
+        kind(columns=["x"], out=str(tmp_path))
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"size_limit": np.int64(200), "max_workers": np.int32(1), "retry": np.int64(0)}
+    with MDSWriter(columns={"x": "int"}, out=str(tmp_path / "data"), **limits) as writer:
+        for i in range(50):
+            writer.write({"x": i})
+    assert len(LocalDataset(str(tmp_path / "data"))) == 50
+    assert json.loads((tmp_path / "data" / "index.json").read_text())["shards"][0]["size_limit"] == 200
 
 
 def test_bad_samples_lose_nothing(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class Brotli(LevelledCompression):
     """Brotli."""
 
     extension = "br"
-    levels = range(12)
+    levels: ClassVar[Sequence[int]] = list(range(12))
     default_level = 11
 
     def __init__(self, level: int = 11) -> None:
@@ -106,7 +106,7 @@ class Bzip2(LevelledCompression):
     """Bzip2."""
 
     extension = "bz2"
-    levels = range(1, 10)
+    levels: ClassVar[Sequence[int]] = list(range(1, 10))
     default_level = 9
 
     def __init__(self, level: int = 9) -> None:
@@ -117,7 +117,7 @@ class Gzip(LevelledCompression):
     """Gzip, with a fixed time stamp."""
 
     extension = "gz"
-    levels = range(10)
+    levels: ClassVar[Sequence[int]] = list(range(10))
     default_level = 9
 
     def __init__(self, level: int = 9) -> None:
@@ -142,7 +142,7 @@ class Zstandard(LevelledCompression):
     """Zstandard."""
 
     extension = "zstd"
-    levels = range(1, 23)
+    levels: ClassVar[Sequence[int]] = list(range(1, 23))
     default_level = 3
 
     def __init__(self, level: int = 3) -> None:

@@ -7,12 +7,12 @@ import inspect
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from streaming.core.errors import ConfigError, WorkerError
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
-from streaming.writing.merge import merge_index
+from streaming.writing.merge import merge_index, merge_list, merge_root
 
 __all__ = [
     "bytes_to_int",
@@ -26,6 +26,20 @@ __all__ = [
 ]
 
 TCallable = TypeVar("TCallable", bound=Callable[..., Any])
+
+
+def _merge_index_from_list(  # pyright: ignore[reportUnusedFunction] - clients import it
+    index_file_urls: Sequence[Any], out: Any, keep_local: bool = True, download_timeout: int = 60
+) -> None:
+    """Merge the datasets of a list; see :func:`merge_index`."""
+    merge_list(list(index_file_urls), out, keep_local, download_timeout)
+
+
+def _merge_index_from_root(  # pyright: ignore[reportUnusedFunction] - clients import it
+    out: Any, keep_local: bool = True, download_timeout: int = 60
+) -> None:
+    """Merge the datasets below a root; see :func:`merge_index`."""
+    merge_root(out, keep_local, download_timeout)
 
 
 def get_list_arg(text: str) -> list[str]:

@@ -114,7 +114,11 @@ def _add_copy(commands: Any) -> None:
     )
     copy.add_argument("source", metavar="FROM", help=_URL)
     copy.add_argument("target", metavar="TO", help="a directory or URL")
-    copy.add_argument("--force", action="store_true", help="copy every file, and replace another dataset at TO")
+    copy.add_argument(
+        "--force",
+        action="store_true",
+        help="copy every file, and replace another dataset, or other files, at TO",
+    )
     _add_options(copy, "--from-option", None, "from_options", "setting of the store of FROM alone")
     _add_options(copy, "--to-option", None, "to_options", "setting of the store of TO alone")
     _add_jobs(copy)

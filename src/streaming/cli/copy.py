@@ -6,20 +6,22 @@ import hashlib
 import os
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from streaming.cli.check import check_file
 from streaming.cli.output import print_json, print_line, print_note, progress_bar
 from streaming.cli.parallel import in_parallel
 from streaming.cli.source import INDEX_NAME, Source, read_source, with_retries
-from streaming.core.errors import ConfigError, ObjectNotFoundError
-from streaming.format.index import FileInfo
+from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError
+from streaming.format.index import FileInfo, Index
 from streaming.storage.local import LocalStore
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
-from streaming.storage.url import redact
+from streaming.storage.url import check_root, redact
+from streaming.writing.places import same_directory
 from streaming.writing.report import show_bytes
+from streaming.writing.stored import check_files
 
 __all__ = ["MARK_NAME", "run"]
 
@@ -29,13 +31,17 @@ MARK_NAME = "index.json.copying"
 
 def run(args: Namespace) -> int:
     """Copy and print what was copied."""
-    source = read_source(args.source, {**args.storage_options, **args.from_options})
-    target = open_store(args.target, options_for(args.target, {**args.storage_options, **args.to_options}))
+    from_options, to_options = ({**args.storage_options, **own} for own in (args.from_options, args.to_options))
+    source = read_source(args.source, from_options)
+    target = open_store(check_root(args.target), options_for(args.target, to_options))
     name = redact(args.target)
+    if _is_same(source.store, target, from_options == to_options):
+        raise ConfigError(f"{source.name} and {name} are one place. Copy to another.")
     files = _files(source)
-    there = _begin(source, target, name, args.force)
+    there = _begin(source, files, target, name, args.force)
     missing = [file for file in files if there.get(file.basename) != file.bytes]
     _copy_all(source, target, name, files, missing, args.jobs)
+    check_files(target, [[(file.basename, file.bytes)] for file in files])
     with_retries(lambda: target.put(INDEX_NAME, source.data))
     with_retries(lambda: target.delete(MARK_NAME))
     size = sum(file.bytes for file in missing)
@@ -48,30 +54,66 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _begin(source: Source, target: Store, name: str, force: bool) -> dict[str, int]:
+def _is_same(source: Store, target: Store, same_options: bool) -> bool:
+    if isinstance(source, LocalStore) and isinstance(target, LocalStore):
+        return same_directory(source.root, target.root)
+    return same_options and repr(source).rstrip("/") == repr(target).rstrip("/")
+
+
+def _begin(source: Source, files: list[FileInfo], target: Store, name: str, force: bool) -> dict[str, int]:
     """Make the target ready.
 
     Returns:
         The sizes of the files there that are known to be of this dataset.
 
     Raises:
-        ConfigError: There is another dataset, which is not to be replaced.
+        ConfigError: There is another dataset, or there are files that are nobody's, which are not to be replaced.
     """
     with_retries(target.check_writable)
     there = with_retries(lambda: {info.path: info.bytes for info in target.list()})
     index = _get(target, INDEX_NAME) if INDEX_NAME in there else None
     if index == source.data:
         return {} if force else there
-    if index is not None and not force:
-        raise ConfigError(f"There is another dataset at {name}. Copy to another place, or pass --force to replace it.")
+    if index is not None:
+        _check_index(index, name, force)
     mark = hashlib.sha256(source.data).hexdigest().encode()
-    if index is None and not force and MARK_NAME in there and _get(target, MARK_NAME) == mark:
-        return there
+    marked = _get(target, MARK_NAME) if MARK_NAME in there else None
+    if index is None and not force:
+        if marked == mark:
+            return there
+        if marked is None:
+            _check_free(files, there, target, name)
     with_retries(lambda: target.put(MARK_NAME, mark))
     if index is not None:
         # Nobody shall read new shards by the old index.
         with_retries(lambda: target.delete(INDEX_NAME))
     return {}
+
+
+def _check_index(index: bytes, name: str, force: bool) -> None:
+    try:
+        Index.parse(index, f"{INDEX_NAME} at {name}")
+    except IndexFormatError as error:
+        raise ConfigError(
+            f"{INDEX_NAME} at {name} is no index of a dataset, so it is not replaced. Move it away, or copy to another "
+            f"place. ({error})"
+        ) from error
+    if not force:
+        raise ConfigError(f"There is another dataset at {name}. Copy to another place, or pass --force to replace it.")
+
+
+def _check_free(files: list[FileInfo], there: Mapping[str, int], target: Store, name: str) -> None:
+    """Refuse to replace files of which neither an index nor a mark says whose they are."""
+    names = [file.basename for file in files]
+    if isinstance(target, LocalStore):  # a link that leads nowhere is not listed
+        taken = [path for path in names if os.path.lexists(os.path.join(target.root, path))]
+    else:
+        taken = [path for path in names if path in there]
+    if taken:
+        raise ConfigError(
+            f"There are {len(taken):,} files at {name} that have names of files of this dataset, such as {taken[0]}, and "
+            "nothing says that they are its. Copy to another place, or pass --force to replace them."
+        )
 
 
 def _copy_all(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from streaming.core.errors import ShardFormatError
+from streaming.core.errors import ConfigError, ShardFormatError
 from streaming.format.layout import missing_column, not_a_sample, null_value
 from streaming.format.lines import (
     VALUE_TYPES,
@@ -22,6 +22,8 @@ from streaming.format.schema import Schema
 
 __all__ = ["JSONShardEncoder", "compile_decoder"]
 
+_SPACE = " \t\r\n"
+
 
 class JSONShardEncoder(LinesShardEncoder):
     """Turns samples into the bytes of JSON-lines shards.
@@ -33,16 +35,20 @@ class JSONShardEncoder(LinesShardEncoder):
 
     Raises:
         UnknownEncodingError: An encoding does not exist.
-        ConfigError: ``newline`` is not text.
+        ConfigError: ``newline`` is not text, or not white space.
     """
 
     def __init__(self, columns: Mapping[str, str], options: WriteOptions, newline: str = "\n") -> None:
         columns = check_columns(columns, _is_encoding, [*VALUE_TYPES, *(f"{name}?" for name in VALUE_TYPES)])
+        if check_newline(newline).strip(_SPACE):
+            raise ConfigError(
+                f"newline must be white space of JSON, such as '\\n', or lines could not be read back; got {newline!r}."
+            )
         super().__init__(
             {
                 "columns": columns,
                 "format": "json",
-                "newline": check_newline(newline),
+                "newline": newline,
                 "version": 2,
                 **options.fields(),
             }

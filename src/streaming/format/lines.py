@@ -20,6 +20,7 @@ __all__ = [
     "check_type",
     "encode_line",
     "is_line_encoding",
+    "text_of",
 ]
 
 #: Types of values, by encoding.
@@ -40,6 +41,14 @@ def check_newline(newline: str) -> str:
     if not isinstance(newline, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"newline must be text such as '\\n', got {newline!r}.")
     return newline
+
+
+def text_of(encoding: str, value: Any) -> str:
+    """Return the text of a value of the type of its encoding: of what it is, whatever a subclass makes of ``str()``.
+
+    A member of an enumeration is its value, and a bool is 0 or 1.
+    """
+    return str.__str__(value) if encoding == "str" else str(VALUE_TYPES[encoding](value))
 
 
 def check_type(column: str, encoding: str, value: Any) -> None:

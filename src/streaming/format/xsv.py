@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streaming.core.errors import ColumnTypeError, ConfigError, SeparatorInValueError, ShardFormatError
@@ -14,6 +14,7 @@ from streaming.format.lines import (
     check_type,
     encode_line,
     is_line_encoding,
+    text_of,
 )
 from streaming.format.options import ColumnNameError, WriteOptions, check_columns
 from streaming.format.sample import SampleDecoder
@@ -50,12 +51,16 @@ class XSVShardEncoder(LinesShardEncoder):
         separator = _check_separator(format, separator)
         if not check_newline(newline):
             raise ConfigError("newline must not be empty: rows could not be told apart.")
-        for name in columns:
-            if separator in name or newline in name:
-                raise ColumnNameError(
-                    f"The name of column {name!r} holds the separator {separator!r} or the newline "
-                    f"{newline!r}, and {format} has no quoting."
-                )
+        if newline in separator or separator in newline:
+            raise ConfigError(
+                f"separator {separator!r} and newline {newline!r} must not hold each other: fields could not be told from "
+                "rows."
+            )
+        if not _reads_back(list(columns), separator, newline):
+            raise ColumnNameError(
+                f"The names of the columns {', '.join(map(repr, columns))} hold the separator {separator!r} or the newline "
+                f"{newline!r}, or make one where they meet it, and {format} has no quoting."
+            )
         fields = {
             "column_encodings": list(columns.values()),
             "column_names": list(columns),
@@ -70,13 +75,15 @@ class XSVShardEncoder(LinesShardEncoder):
         self._columns = columns
         self._newline = newline
         self._separator = separator
+        # Of one character, none can begin in a value and end beyond.
+        self._is_long = len(separator) > 1 or len(newline) > 1
 
     def encode_sample(self, sample: Mapping[str, Any]) -> bytes:
         """Encode a sample. Values that are no columns are ignored.
 
         Raises:
             SampleError: A column is missing, its value has another type, or its text holds the
-                separator or the newline.
+                separator or the newline, or a part of one that the next would complete.
         """
         texts: list[str] = []
         for name, encoding in self._columns.items():
@@ -93,15 +100,26 @@ class XSVShardEncoder(LinesShardEncoder):
                     + f"{encoding + '?'!r}, or store a text that stands for it."
                 )
             check_type(name, encoding, value)
-            # A bool is an int to Python, but its text could not be read back as one.
-            text = str(int(value) if isinstance(value, bool) else value)
+            text = text_of(encoding, value)
             if self._separator in text or self._newline in text:
                 raise SeparatorInValueError(
                     f"Column {name!r} holds the separator {self._separator!r} or the newline "
                     f"{self._newline!r}, and {self.format} has no quoting: {text!r:.80}"
                 )
             texts.append(text)
+        if self._is_long and not _reads_back(texts, self._separator, self._newline):
+            raise SeparatorInValueError(
+                f"Columns {', '.join(map(repr, self._columns))} make a separator {self._separator!r} or a newline "
+                f"{self._newline!r} where they meet one, so that they would be read back as others, and {self.format} has "
+                f"no quoting: {texts!r:.160}"
+            )
         return encode_line(self._separator.join(texts) + self._newline)
+
+
+def _reads_back(fields: Sequence[str], separator: str, newline: str) -> bool:
+    """Say whether a line gives its fields back, and ends only where it does: ``x|`` before ``||`` does not."""
+    line = separator.join(fields)
+    return line.split(separator) == list(fields) and (line + newline).find(newline) == len(line)
 
 
 def _check_separator(format: str, separator: str | None) -> str:

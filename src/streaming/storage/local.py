@@ -166,6 +166,8 @@ class LocalStore:
         part = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{_PART}")
         with _translated(full):
             os.makedirs(directory, exist_ok=True)
+            if "/" in path:
+                self._check_no_link(directory)
             try:
                 with open(part, "xb", buffering=0) as out:
                     if isinstance(source, str):
@@ -177,6 +179,15 @@ class LocalStore:
             except BaseException:
                 _unlink(part)
                 raise
+
+    def _check_no_link(self, directory: str) -> None:
+        """Refuse a directory below the root that is reached by a link: it may be anybody's."""
+        if os.path.realpath(directory) != os.path.join(
+            os.path.realpath(self.root), os.path.relpath(directory, self.root)
+        ):
+            raise AccessDeniedError(
+                f"{directory} is reached by a link, through which nothing is written. Remove the link."
+            )
 
     def delete(self, path: str) -> None:
         """Remove a file; a missing one is no failure."""

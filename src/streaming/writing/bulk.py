@@ -17,7 +17,14 @@ from typing import Any
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
-from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
+from streaming.writing.checks import (
+    checked_columns,
+    checked_compression,
+    checked_hashes,
+    checked_retry,
+    checked_size_limit,
+    checked_workers,
+)
 from streaming.writing.infer import infer_columns
 from streaming.writing.inputs import taken
 from streaming.writing.journal import JOURNAL_NAME, Finished
@@ -27,7 +34,7 @@ from streaming.writing.places import split_out
 from streaming.writing.recipe import Recipe
 from streaming.writing.report import WriteReport
 from streaming.writing.resume import begin, checked_row, skip
-from streaming.writing.snapshot import snapshot
+from streaming.writing.snapshot import check_fit, snapshot
 from streaming.writing.target import WORK_NAME, Target
 from streaming.writing.workers import WorkerPool, default_workers
 
@@ -104,23 +111,20 @@ def write(
     started = time.monotonic()
     if append and exist_ok:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
-    checked_retry(retry)
+    retry = checked_retry(retry)
+    num_workers = default_workers() if workers is None else checked_workers(workers) or 0
+    compression, hashes = checked_compression(compression), checked_hashes(hashes)
+    limit = checked_size_limit(size_limit)
+    staging = split_out(out)[0] is None
+    inferred = columns is None
     iterable, columns = taken(iterable, columns)
     total = length_hint(iterable) or None
-    inferred = columns is None
     if columns is None:
         iterable, columns = _inferred(iterable)
-    recipe = Recipe(
-        tuple(sorted(columns.items())),
-        checked_compression(compression),
-        tuple(checked_hashes(hashes)),
-        checked_size_limit(size_limit),
-    )
+    recipe = Recipe(tuple(sorted(checked_columns(columns).items())), compression, tuple(hashes), limit)
     _ = recipe.encoder  # checks the columns before anything is touched
-    num_workers = default_workers() if workers is None else workers
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
-        staging = split_out(out)[0] is None
         target = _open_target(out, keep_local, retry, storage_options)
         try:
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
@@ -166,11 +170,14 @@ def _clear(directory: str) -> None:
 def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     if isinstance(iterable, Sequence):
         first = [snapshot(checked_row(iterable[i])) for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
-        return iterable, infer_columns(first)
-    rows = iter(iterable)
-    # Whoever yields one object again and again, filled anew, means each row as it was when it came.
-    first = [snapshot(checked_row(row)) for row in islice(rows, _ROWS_TO_INFER_FROM)]
-    return chain(first, rows), infer_columns(first)
+    else:
+        rows = iter(iterable)
+        # Whoever yields one object again and again, filled anew, means each row as it was when it came.
+        first = [snapshot(checked_row(row)) for row in islice(rows, _ROWS_TO_INFER_FROM)]
+        iterable = chain(first, rows)
+    columns = infer_columns(first)
+    check_fit(first, columns)
+    return iterable, columns
 
 
 def _open_target(

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from streaming.core.errors import ConfigError
 from streaming.format.index import Index
 
-__all__ = ["INDEX_NAME", "file_names", "map_names", "next_shard_number", "read_entries"]
+__all__ = [
+    "INDEX_NAME",
+    "check_columns",
+    "columns_of",
+    "file_names",
+    "map_names",
+    "next_shard_number",
+    "read_entries",
+]
 
 INDEX_NAME = "index.json"
 
+#: So many columns are named in a text.
+_NAMED = 6
 _FILE_KEYS = ("raw_meta", "raw_data", "zip_meta", "zip_data")
 _SHARD_NAME = re.compile(r"shard\.(\d+)\.")
 
@@ -54,3 +65,43 @@ def next_shard_number(entries: Sequence[dict[str, Any]]) -> int:
     """Return the first number that no shard of these entries, wherever it lies, has in its name."""
     found = (_SHARD_NAME.match(name) for entry in entries for name in file_names(entry))
     return max((int(match.group(1)) + 1 for match in found if match), default=0)
+
+
+def check_columns(parts: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> None:
+    """Check that datasets have the same columns, whatever their order, so that they can be one.
+
+    Args:
+        parts: The place and the entries of each.
+
+    Raises:
+        ConfigError: One has others than the first; the text says which.
+    """
+    first: tuple[str, dict[str, str]] | None = None
+    for place, entries in parts:
+        for entry in entries:
+            columns = columns_of(entry)
+            if first is None:
+                first = place, columns
+            elif columns != first[1]:
+                raise ConfigError(
+                    f"The parts cannot be one dataset: {place} has {_difference(columns, first[1])}, unlike {first[0]}. "
+                    "Write them with the same columns, or read them as streams of their own."
+                )
+
+
+def columns_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return the encoding of each column of a shard, by its name."""
+    if "columns" in entry:
+        return dict(entry["columns"])
+    return dict(zip(entry["column_names"], entry["column_encodings"], strict=True))
+
+
+def _difference(columns: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    told = [f"no column {name!r}" for name in wanted if name not in columns]
+    told += [f"a column {name!r} ({encoding})" for name, encoding in columns.items() if name not in wanted]
+    told += [
+        f"column {name!r} as {encoding} instead of {wanted[name]}"
+        for name, encoding in columns.items()
+        if wanted.get(name, encoding) != encoding
+    ]
+    return ", ".join(told[:_NAMED]) + (", ..." if len(told) > _NAMED else "")

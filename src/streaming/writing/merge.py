@@ -12,16 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, overload
 
-from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UploadError
+from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError, StorageError, UploadError
 from streaming.format.index import dump_index
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
+from streaming.storage.store import Store
 from streaming.storage.url import join, redact
-from streaming.writing.entries import INDEX_NAME, file_names, map_names, read_entries
+from streaming.writing.entries import INDEX_NAME, check_columns, file_names, map_names, read_entries
 from streaming.writing.partitions import Place, by_numbers, find_partitions, parse_partition, parse_place, paths_below
+from streaming.writing.stored import check_stored
 
-__all__ = ["IndexMissingError", "IndexUnavailableError", "merge_index"]
+__all__ = ["IndexMissingError", "IndexUnavailableError", "merge_index", "merge_list", "merge_root"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,18 +82,20 @@ def merge_index(*args: Any, **kwargs: Any) -> None:  # noqa: D417 (the names are
         storage_options: Settings of the stores, as for :class:`streaming.Stream`.
 
     Raises:
-        ConfigError: The arguments fit neither form, or two partitions would get the same place below ``out``.
+        ConfigError: The arguments fit neither form, a partition is not below ``out`` or has other columns than the
+            first, or two would get the same place.
+        FileExistsError: The ``index.json`` at ``out`` is none, or lists shards of its own that would be left out.
         IndexMissingError: (a ``FileNotFoundError``) A partition has no index.
         IndexUnavailableError: (a ``RuntimeError``) An index could not be fetched.
         IndexFormatError: An index is not valid.
-        UploadError: The merged index could not be uploaded.
+        UploadError: The merged index could not be uploaded, or shards that it would list are not there.
 
     Example:
         >>> merge_index("s3://bucket/data")  # has data/0/index.json, data/1/index.json, ...
     """
     # The first argument decides the form, and in the second form `keep_local` follows it directly.
     first = args[0] if args else kwargs.get("index_file_urls")
-    form: Callable[..., None] = _merge_list if isinstance(first, list) else _merge_root
+    form: Callable[..., None] = merge_list if isinstance(first, list) else merge_root
     try:
         bound = inspect.signature(form).bind(*args, **kwargs)
     except TypeError as error:
@@ -102,7 +106,7 @@ def merge_index(*args: Any, **kwargs: Any) -> None:  # noqa: D417 (the names are
     form(*bound.args, **bound.kwargs)
 
 
-def _merge_list(
+def merge_list(
     index_file_urls: list[Any],
     out: Any,
     keep_local: bool = True,
@@ -110,6 +114,7 @@ def _merge_list(
     *,
     storage_options: StorageOptions | None = None,
 ) -> None:
+    """Merge the datasets of a list; see :func:`merge_index`."""
     if not index_file_urls or not out:
         logger.warning("merge_index: index_file_urls or out is empty; nothing was merged")
         return
@@ -118,16 +123,17 @@ def _merge_list(
 
 
 # What an editor or `help` shows, which see but the function that takes both forms.
-merge_index.__dict__["__signature__"] = inspect.signature(_merge_list)
+merge_index.__dict__["__signature__"] = inspect.signature(merge_list)
 
 
-def _merge_root(
+def merge_root(
     out: Any,
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
     storage_options: StorageOptions | None = None,
 ) -> None:
+    """Merge the datasets in the directories below a root; see :func:`merge_index`."""
     if not out:
         logger.warning("merge_index: out is empty; nothing was merged")
         return
@@ -170,15 +176,47 @@ def _merge(
             if not seen.intersection(names):
                 merged.append(moved)
             seen.update(names)
-    data = dump_index(merged)
+    check_columns(list(zip(map(str, partitions), entries, strict=True)))
+    _publish(merged, root, keep_local, storage_options)
+
+
+def _publish(
+    entries: Sequence[dict[str, Any]], root: Place, keep_local: bool, storage_options: StorageOptions | None
+) -> None:
+    """Write an index where it belongs, if it may replace what is there, and says what is so."""
+    stores = [open_store(root.local)] if root.local is not None and (keep_local or root.remote is None) else []
     if root.remote is not None:
-        store = open_store(root.remote, options_for(root.remote, storage_options))
+        stores.insert(0, open_store(root.remote, options_for(root.remote, storage_options)))
+    for store in stores:
+        _check_replaceable(store, entries)
+    check_stored(stores[0], entries)
+    data = dump_index(entries)
+    for store in stores:
         try:
-            call_with_retries(lambda: store.put(INDEX_NAME, data), RetryPolicy(_ATTEMPTS), time.sleep)
+            call_with_retries(partial(store.put, INDEX_NAME, data), RetryPolicy(_ATTEMPTS), time.sleep)
         except StorageError as error:
             raise UploadError(f"Could not upload the merged {INDEX_NAME} to {store!r}: {error}") from error
-    if root.local is not None and (keep_local or root.remote is None):
-        open_store(root.local).put(INDEX_NAME, data)
+
+
+def _check_replaceable(store: Store, entries: Sequence[dict[str, Any]]) -> None:
+    """Refuse to replace what is no index, and an index of shards that then nobody would find."""
+    try:
+        data = call_with_retries(lambda: store.get(INDEX_NAME), RetryPolicy(_ATTEMPTS), time.sleep)
+    except ObjectNotFoundError:
+        return
+    try:
+        there = read_entries(data, f"{INDEX_NAME} of {store!r}")
+    except IndexFormatError as error:
+        raise FileExistsError(
+            f"{INDEX_NAME} at {store!r} is no index of a dataset, so it is not replaced. Move it away. ({error})"
+        ) from error
+    listed = {name for entry in entries for name in file_names(entry)}
+    own = [name for entry in there for name in file_names(entry) if "/" not in name and name not in listed]
+    if own:
+        raise FileExistsError(
+            f"There is a dataset at {store!r} itself, besides those below it: its index lists {own[0]!r} and {len(own) - 1} "
+            "more files that the merged index would not. Give it in the list of what is merged, or move it to a directory."
+        )
 
 
 def _read(partition: Place, timeout_s: float, options: StorageOptions | None) -> list[dict[str, Any]]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
-from streaming.storage.url import is_local, redact
+from streaming.storage.url import check_root, is_local, redact
 from streaming.writing.entries import INDEX_NAME
 
 __all__ = ["Place", "by_numbers", "find_partitions", "parse_partition", "parse_place", "paths_below"]
 
-logger = logging.getLogger(__name__)
+#: So many partitions are named in a text.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -45,40 +45,24 @@ class Place:
 def paths_below(partitions: Sequence[Place], root: Place) -> list[str]:
     """Return the path of each partition below the root.
 
-    Those that are elsewhere keep the paths that they have below their common parent.
-
     Raises:
-        ConfigError: Two would have the same path.
+        ConfigError: One is elsewhere, or two would have the same path.
     """
-    known = [partition.below(root) for partition in partitions]
-    paths = [_plain(partition.remote or partition.local or "") for partition in partitions]
-    elsewhere = [path for path, prefix in zip(paths, known, strict=True) if prefix is None]
+    paths = [partition.below(root) for partition in partitions]
+    elsewhere = [str(partition) for partition, path in zip(partitions, paths, strict=True) if path is None]
     if elsewhere:
-        top = _common_parent(elsewhere)
-        logger.warning(
-            "merge_index: %d of the partitions are not below %s. The merged index expects them there under the paths "
-            "they have below %s: copy their shards.",
-            len(elsewhere),
-            root,
-            top,
+        named = ", ".join(elsewhere[:_NAMED]) + (", ..." if len(elsewhere) > _NAMED else "")
+        raise ConfigError(
+            f"{len(elsewhere)} of the partitions are not below {root}, where readers of its index look for their shards: "
+            f"{named}. Move or copy them there (`streaming copy`), or merge where they are."
         )
-        known = [path[len(top) + 1 :] if prefix is None else prefix for path, prefix in zip(paths, known, strict=True)]
-    prefixes = [prefix or "" for prefix in known]
+    prefixes = [path or "" for path in paths]
     if len(set(prefixes)) < len(prefixes):
         twice = sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1})
         raise ConfigError(
             f"Several partitions would be {', '.join(twice)!r} below {root}. Move them to different directories there."
         )
     return prefixes
-
-
-def _common_parent(paths: Iterable[str]) -> str:
-    split = [path.split("/")[:-1] for path in paths]
-    common = split[0]
-    for parts in split[1:]:
-        same = [a == b for a, b in zip(common, parts, strict=False)]
-        common = common[: same.index(False) if False in same else len(same)]
-    return "/".join(common)
 
 
 def find_partitions(root: str, storage_options: StorageOptions | None = None) -> list[str]:
@@ -105,7 +89,7 @@ def parse_place(given: Any) -> Place:
     if isinstance(given, (tuple, list)):
         if len(given) != 2:
             raise ConfigError(f"Expected a path, a URL, or a pair (local, remote); got {given!r}.")
-        local, remote = (os.fspath(part) if part else None for part in given)
+        local, remote = (check_root(os.fspath(part)) if part else None for part in given)
         if local and not is_local(local):
             raise ConfigError(f"The first of (local, remote) must be a local path, got {redact(local)!r}.")
         if not (local or remote):
@@ -116,6 +100,7 @@ def parse_place(given: Any) -> Place:
     text = os.fspath(given)
     if isinstance(text, bytes):
         raise ConfigError(f"A path must be text, got {text!r}.")
+    check_root(text)
     return Place(os.path.expanduser(text), None) if "://" not in text and is_local(text) else Place(None, text)
 
 

@@ -12,7 +12,7 @@ from streaming.core.errors import ObjectNotFoundError, UploadError
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 
-__all__ = ["check_stored", "sizes_of"]
+__all__ = ["check_files", "check_stored"]
 
 #: So many files are asked for one by one; of more, the store is asked for its listing.
 _FEW = 32
@@ -33,11 +33,20 @@ def check_stored(store: Store, entries: Sequence[Mapping[str, Any]]) -> None:
         UploadError: It has not; the text names the files.
         StorageError: It cannot tell.
     """
-    wanted = [choices for entry in entries for choices in _files(entry)]
+    check_files(store, [choices for entry in entries for choices in _files(entry)])
+
+
+def check_files(store: Store, wanted: Sequence[Sequence[tuple[str, int]]]) -> None:
+    """Check that a store has files; as :func:`check_stored`.
+
+    Args:
+        store: Where they should be.
+        wanted: Name and size of each, and of what else would do in its stead.
+    """
     names = {name for choices in wanted for name, _ in choices[:1]}
-    found = sizes_of(store, names)
+    found = _sizes_of(store, names)
     # A raw file does where the compressed one is not there.
-    found.update(sizes_of(store, {n for c in wanted if found[c[0][0]] is None for n, _ in c[1:]}))
+    found.update(_sizes_of(store, {n for c in wanted if found[c[0][0]] is None for n, _ in c[1:]}))
     wrong = [choices[0] for choices in wanted if not any(found.get(name) == size for name, size in choices)]
     if wrong:
         told = [f"{name} ({_told(found[name], size)})" for name, size in wrong[:_NAMED]]
@@ -61,7 +70,7 @@ def _told(found: int | None, wanted: int) -> str:
     return "missing" if found is None else f"{found} bytes, not {wanted}"
 
 
-def sizes_of(store: Store, names: Iterable[str]) -> dict[str, int | None]:
+def _sizes_of(store: Store, names: Iterable[str]) -> dict[str, int | None]:
     """Return the size of each of some objects, ``None`` for those that are not there."""
     wanted = set(names)
     found: dict[str, int | None] = dict.fromkeys(wanted)

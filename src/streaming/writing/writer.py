@@ -23,7 +23,7 @@ from streaming.format.formats import column_names, make_shard_encoder
 from streaming.storage.options import StorageOptions
 from streaming.writing.base import Base
 from streaming.writing.build import build_shard
-from streaming.writing.checks import checked_compression, checked_hashes, checked_size_limit
+from streaming.writing.checks import checked_columns, checked_compression, checked_hashes, checked_size_limit
 from streaming.writing.keys import KeyCheck
 from streaming.writing.options import check_options, make_progress
 from streaming.writing.ownership import Unfinished, watch_forks
@@ -95,10 +95,11 @@ class Writer:
         append: bool = False,
         storage_options: StorageOptions | None = None,
     ) -> None:
-        check_options(max_workers, retry, exist_ok, append)
+        max_workers, retry = check_options(max_workers, retry, exist_ok, append)
         self.compression = checked_compression(compression)
         self.hashes = checked_hashes(hashes)
         self.size_limit = checked_size_limit(size_limit)
+        checked_columns(encoder_args.get("columns", {}))
         self._encoder = make_shard_encoder(
             self.format,
             compression=self.compression,

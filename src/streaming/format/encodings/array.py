@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
-from streaming.format.encodings.base import Encoding
+from streaming.format.encodings.base import Encoding, unmasked
 
 __all__ = ["NDArrayEncoding"]
 
@@ -100,7 +100,7 @@ class NDArrayEncoding(Encoding):
 
         Raises:
             ColumnTypeError: It is not an array.
-            ColumnValueError: Its dtype or shape is not that of the column, or cannot be stored.
+            ColumnValueError: Its dtype or shape is not that of the column, or cannot be stored; or it is masked.
         """
         if not isinstance(obj, (np.ndarray, np.generic)):
             obj = _from_tensor(obj)
@@ -113,6 +113,7 @@ class NDArrayEncoding(Encoding):
             raise ColumnValueError(f"expected dtype {self.dtype}, got {obj.dtype}")
         if self.shape is not None and obj.shape != self.shape:
             raise ColumnValueError(f"expected shape {self.shape}, got {obj.shape}")
+        obj = unmasked(cast("NDArray[Any]", obj))
         header = b"" if self.shape is not None else _encode_shape(obj.shape)
         if self.dtype is None:
             header = bytes((_CODES[dtype],)) + header

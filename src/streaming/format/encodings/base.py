@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
 
-__all__ = ["ColumnOverflowError", "Encoding", "RowsEncoding", "decodes_many", "element_of"]
+__all__ = ["ColumnOverflowError", "Encoding", "RowsEncoding", "decodes_many", "element_of", "unmasked"]
 
 
 class ColumnOverflowError(ColumnValueError, OverflowError):
@@ -93,6 +93,20 @@ def element_of(coder: Encoding) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
         if "decode" in vars(kind):
             return cast("Any", coder).element if "element" in vars(kind) else None
     return None
+
+
+def unmasked(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array, unless some of its elements are masked: no encoding could tell which.
+
+    Raises:
+        ColumnValueError: Some are.
+    """
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ColumnValueError(
+            f"a masked array with {int(np.ma.count_masked(array))} masked elements; give them a value by filled(), or store "
+            "the mask as a column of its own"
+        )
+    return array
 
 
 def _brief(value: Any, limit: int = 60) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
-from streaming.format.encodings.base import ColumnOverflowError, Encoding
+from streaming.format.encodings.base import ColumnOverflowError, Encoding, unmasked
 
 __all__ = [
     "Bool",
@@ -96,7 +96,11 @@ class Bool(Encoding):
 
 
 class Scalar(Encoding):
-    """A NumPy scalar. Values are converted: fractions are cut off and numeric text is read."""
+    """A NumPy scalar. Other numbers, bools and numeric text are converted, if the value stays the same.
+
+    Integers are stored exactly or refused, in columns of floats too. Floats are rounded to the nearest of their column;
+    what would become infinite is refused.
+    """
 
     dtype: ClassVar[str]
     size: int | None = None
@@ -119,15 +123,17 @@ class Scalar(Encoding):
 
         Raises:
             ColumnTypeError: It is not a number.
-            ColumnValueError: It cannot be converted, or is out of range.
+            ColumnValueError: It cannot be converted without loss, is out of range, or masked.
         """
         if obj is None:  # NumPy would make it a number that is not one
             raise ColumnTypeError(f"expected a number for {self._name}, got None")
         if isinstance(obj, np.ndarray):
-            obj = cast("NDArray[Any]", obj)
+            obj = unmasked(cast("NDArray[Any]", obj))
             obj = obj.item() if obj.size == 1 else obj.tolist()
         if type(obj) is self._type:
             return cast("np.generic", obj).astype(self._little_endian).tobytes()
+        if isinstance(obj, (complex, np.complexfloating)):
+            raise ColumnTypeError(f"{obj!r} as {self._name}: a complex number; store its two parts as columns")
         try:
             return self._pack_int(obj) if self._bounds else self._pack_float(obj)
         except ColumnValueError:
@@ -146,18 +152,23 @@ class Scalar(Encoding):
         low, high = cast("tuple[int, int]", self._bounds)
         if not low <= value <= high:
             raise ColumnOverflowError(f"{obj!r} is out of range for {self._name}, which holds {low} to {high}")
+        if value != obj and not isinstance(obj, (str, bytes, bytearray)):
+            raise ColumnValueError(
+                f"{obj!r} is no integer, and {self._name} would hold {value}; round it, or use the encoding 'float64'"
+            )
         return self._pack(value)
 
     def _pack_float(self, obj: Any) -> bytes:
         if type(obj) is float:
-            try:
-                return self._pack(obj)
-            except OverflowError:
-                pass  # becomes infinite below, as in NumPy
+            return self._pack(obj)  # too large a one is an OverflowError
         with np.errstate(over="ignore"):
             value = np.asarray(self._type(obj)).astype(self._little_endian)
         if value.ndim:
             raise TypeError("expected one number")
+        if isinstance(obj, (int, np.integer)) and (np.isinf(value) or int(value) != int(obj)):
+            raise ValueError(f"it would be stored as {value!s}; use the encoding 'int', or 'str_int' for any size")
+        if np.isinf(value) and not _is_infinite(obj):
+            raise OverflowError("too large; use the encoding 'float64', or 'str_float'")
         return value.tobytes()
 
     def decode(self, data: bytes) -> Any:
@@ -172,6 +183,12 @@ class Scalar(Encoding):
     def decode_many(self, rows: NDArray[np.uint8]) -> list[Any]:
         """Return the NumPy scalar of each row."""
         return list(cast("Any", rows).view(self._little_endian)[:, 0])
+
+
+def _is_infinite(obj: Any) -> bool:
+    if isinstance(obj, (bytes, bytearray)):
+        obj = obj.decode()
+    return "inf" in obj.lower() if isinstance(obj, str) else obj in (float("inf"), -float("inf"))
 
 
 _STRUCT_CODES = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
-from streaming.format.encodings.base import Encoding
+from streaming.format.encodings.base import Encoding, unmasked
 
 __all__ = ["JSON", "Pickle"]
 
@@ -57,5 +57,5 @@ class Pickle(Encoding):
 
 def _to_builtin(obj: Any) -> Any:
     if isinstance(obj, (np.ndarray, np.generic)):
-        return cast("NDArray[Any]", obj).tolist()
+        return unmasked(cast("NDArray[Any]", obj)).tolist()
     raise TypeError(f"Object of type {type(obj).__name__} is not JSON serializable")
