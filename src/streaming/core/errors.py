@@ -28,6 +28,7 @@ Each class also inherits the builtin that users of the original library already 
     ├── ShardUnavailableError (RuntimeError)    a shard could not be made present
     ├── UploadError (RuntimeError)              a shard could not be uploaded
     ├── CheckpointError (ValueError)            a checkpoint does not fit
+    ├── CollateError (KeyError, RuntimeError, TypeError)  samples do not make a batch
     └── WorkerError (RuntimeError)              a background part failed
 """
 
@@ -39,6 +40,7 @@ __all__ = [
     "AccessDeniedError",
     "CheckpointError",
     "ChecksumError",
+    "CollateError",
     "ColumnSizeError",
     "ColumnTypeError",
     "ColumnValueError",
@@ -184,6 +186,10 @@ class UploadError(StreamingError, RuntimeError):
 
 class CheckpointError(StreamingError, ValueError):
     """A checkpoint does not fit the dataset or its arguments."""
+
+
+class CollateError(StreamingError, KeyError, RuntimeError, TypeError):
+    """Samples do not make a batch by PyTorch's default."""
 
 
 class WorkerError(StreamingError, RuntimeError):
