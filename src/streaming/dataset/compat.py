@@ -60,6 +60,10 @@ def no_attribute(kind: type[Any], name: str) -> AttributeError:
     return AttributeError(f"{text}." if name in _MACHINERY else text)
 
 
+def _instead(names: list[str]) -> str:
+    return "; ".join(dict.fromkeys(_MACHINERY[name] for name in names))
+
+
 class DatasetDetails:
     """Attributes of a ``StreamingDataset`` that are worked out when they are asked for."""
 
@@ -81,16 +85,16 @@ class DatasetDetails:
         if dead:
             warnings.warn(
                 f"{cls.__name__} overrides {', '.join(dead)}, which iterating does not call. Override `__getitem__` or "
-                "`get_item` to change samples; register a shuffle or a batching method to change their order.",
+                "`get_item` to change samples; register a shuffle or a batching method to change their order. Instead of "
+                f"what it overrides: {_instead(dead)}.",
                 stacklevel=2,
             )
         code = getattr(vars(cls).get("__iter__"), "__code__", None)
         missing = [name for name in getattr(code, "co_names", ()) if name in _MACHINERY and not hasattr(cls, name)]
         if missing:
-            hints = "; ".join(dict.fromkeys(_MACHINERY[name] for name in missing))
             warnings.warn(
                 f"{cls.__name__}.__iter__ uses {', '.join(dict.fromkeys(missing))}, which belong to how mosaicml-streaming "
-                f"iterates and are not here. Instead: {hints}.",
+                f"iterates and are not here. Instead: {_instead(missing)}.",
                 stacklevel=2,
             )
 
