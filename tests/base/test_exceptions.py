@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import streaming
-from streaming import CSVWriter, JSONWriter, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+from streaming import CSVWriter, JSONWriter, MDSWriter, Stream, StreamingDataset
 from streaming.base.compression import compress, decompress, get_compression_extension
 from streaming.base.format.mds.encodings import mds_decode, mds_encode
 from streaming.base.hashing import get_hash
@@ -149,10 +149,6 @@ CASES: dict[str, tuple[type[Exception], Case]] = {
     "index too large": (IndexError, lambda p: dataset(p)[120]),
     "index too small": (IndexError, lambda p: dataset(p)[-121]),
     "index that is none": (ValueError, lambda p: dataset(p)[1.5]),
-    "a batch of nothing": (
-        ValueError,
-        lambda p: list(StreamingDataLoader(dataset(p, batch_size=4), batch_size=4, collate_fn=lambda _: {})),
-    ),
     # Writers.
     "compression": (ValueError, lambda p: write(p, {}, compression="x")),
     "hashes": (ValueError, lambda p: write(p, {}, hashes=["x"])),

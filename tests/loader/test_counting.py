@@ -239,6 +239,7 @@ def test_batches_of_the_iterators_own(make_dataset: Make) -> None:
     assert sorted(seen + rest) == list(range(N))
 
 
+@pytest.mark.filterwarnings("ignore:The DataLoader has batch_size=None")
 @pytest.mark.parametrize("steps", [1, 14])
 def test_single_samples_of_several_workers(make_dataset: Make, steps: int) -> None:
     remote = make_dataset(N)

@@ -172,6 +172,10 @@ class ShardCache:
         self._check_process()
         return self._open.find_rows(shards, self.get)
 
+    def can_open(self, shards: NDArray[np.int64]) -> bool:
+        """Say whether the shards of samples, ``int64[k]``, may all be open at once, by the descriptors of this process."""
+        return self._open.fit(shards)
+
     def _get_slowly(self, shard_id: int) -> Shard:
         self._check_process()
         directory, local = self.locate(shard_id)

@@ -33,12 +33,22 @@ def get_many(cache: ShardCache, shards: Ints, indexes: Ints) -> list[dict[str, A
     rows = cache.find_rows(shards) if len(shards) else None
     decode = None if rows is None else rows.decoder.decode_rows
     if rows is None or decode is None:
-        get = cache.get
-        return [get(shard).get(index) for shard, index in zip(shards.tolist(), indexes.tolist(), strict=True)]
+        return _one_by_one(cache, shards, indexes)
     found: list[dict[str, Any]] = []
     step = max(1, _BLOCK_BYTES // (rows.decoder.row_bytes or 1))
     for begin in range(0, len(shards), step):
         found += decode(rows.gather(indexes, part=slice(begin, begin + step)))
+    return found
+
+
+def _one_by_one(cache: ShardCache, shards: Ints, indexes: Ints) -> list[dict[str, Any]]:
+    """Return samples; where their shards cannot all be open at once, shard by shard."""
+    get = cache.get
+    if cache.can_open(shards):
+        return [get(shard).get(index) for shard, index in zip(shards.tolist(), indexes.tolist(), strict=True)]
+    found: list[Any] = [None] * len(shards)
+    for place in np.argsort(shards, kind="stable").tolist():
+        found[place] = get(int(shards[place])).get(int(indexes[place]))
     return found
 
 
@@ -59,6 +69,8 @@ def get_columns(
     Raises:
         ShardUnavailableError: A shard could not be fetched.
     """
+    if not cache.can_open(shards):
+        return None
     numbers = shards.tolist()
     opened = {number: cache.get(number) for number in set(numbers)}
     decoders = {id(shard.decoder): shard.decoder for shard in opened.values()}

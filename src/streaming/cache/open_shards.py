@@ -68,8 +68,14 @@ class OpenShards:
             self._shards.clear()
             self._rows = OpenRows(self._num_shards)
 
+    def fit(self, shards: NDArray[np.int64]) -> bool:
+        """Say whether the shards of samples, ``int64[k]``, may all be open at once."""
+        return len(shards) <= self._most or len(np.unique(shards)) <= self._most
+
     def find_rows(self, shards: NDArray[np.int64], open_shard: Callable[[int], Shard]) -> FoundRows | None:
         """Find samples in memory; see :meth:`OpenRows.find`."""
+        if not self.fit(shards):
+            return None
         return self._rows.find(shards, self._num_closed, open_shard)
 
 

@@ -31,6 +31,7 @@ Each class also inherits the builtin that users of the original library already 
     ├── CheckpointError (ValueError)            a checkpoint does not fit
     ├── LockedError (TimeoutError)              another process keeps what this one needs to itself
     ├── SharedMemoryError (OSError)             no room for what processes share
+    ├── CollateError (KeyError, RuntimeError, TypeError)  samples do not make a batch
     └── WorkerError (RuntimeError)              a background part failed
 """
 
@@ -42,6 +43,7 @@ __all__ = [
     "AccessDeniedError",
     "CheckpointError",
     "ChecksumError",
+    "CollateError",
     "ColumnSizeError",
     "ColumnTypeError",
     "ColumnValueError",
@@ -202,6 +204,10 @@ class LockedError(StreamingError, TimeoutError):
 
 class SharedMemoryError(StreamingError, OSError):
     """The system has no room for memory that processes share."""
+
+
+class CollateError(StreamingError, KeyError, RuntimeError, TypeError):
+    """Samples do not make a batch by PyTorch's default."""
 
 
 class WorkerError(StreamingError, RuntimeError):

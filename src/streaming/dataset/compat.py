@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,20 +25,43 @@ if TYPE_CHECKING:
     from streaming.dataset.stream import Stream
     from streaming.format.reader import Reader
 
-__all__ = ["DatasetDetails"]
+__all__ = ["DatasetDetails", "no_attribute"]
 
-# Methods by which the original iterates, and this library does not.
-_NOT_CALLED = (
-    "_attach_work",
-    "_each_sample_id",
-    "_get_work",
-    "_prepare_thread",
-    "_ready_thread",
-    "_resume",
-    "_resume_incr_epoch",
-    "_share_work",
-    "on_exception",
-)
+_EPOCH = "`dataset.epoch_work(world, epoch)` gives the sample ids of every worker, `inspect_epoch()` those of a batch"
+_ITERATE = "iterate `super().__iter__()`, which fetches ahead; `__getitem__` may put the sample's id into the sample"
+_WORLD = "`streaming.base.world.World.detect()` says where this process is, `dataset.num_data_ranks` how many ranks"
+_RANKS = "pass data_parallel_rank and data_parallel_size, a device_mesh, or replication"
+
+#: What the original iterates by, and this library does not, with what to use instead.
+_MACHINERY = {
+    "_attach_work": _EPOCH,
+    "_create_parallel_rank_world": _RANKS,
+    "_create_unique_rank_world": _RANKS,
+    "_each_sample_id": _ITERATE,
+    "_get_work": _EPOCH,
+    "_parallel_rank_world": _WORLD,
+    "_parallel_worker_world": _WORLD,
+    "_prepare_thread": _ITERATE,
+    "_ready_thread": _ITERATE,
+    "_resume": "`load_state_dict()` resumes, `next_epoch` and `set_epoch()` say which epoch comes",
+    "_resume_incr_epoch": "`load_state_dict()` resumes, `next_epoch` and `set_epoch()` say which epoch comes",
+    "_share_work": _EPOCH,
+    "_unique_rank_world": _WORLD,
+    "_unique_worker_world": _WORLD,
+    "on_exception": "exceptions reach the loop by themselves",
+}
+
+
+def no_attribute(kind: type[Any], name: str) -> AttributeError:
+    """Return what to raise for an attribute that there is not."""
+    text = f"{kind.__name__!r} object has no attribute {name!r}"
+    if name in _MACHINERY:
+        text += f", which belongs to how mosaicml-streaming iterates. Instead: {_MACHINERY[name]}"
+    return AttributeError(f"{text}." if name in _MACHINERY else text)
+
+
+def _instead(names: list[str]) -> str:
+    return "; ".join(dict.fromkeys(_MACHINERY[name] for name in names))
 
 
 class DatasetDetails:
@@ -57,26 +81,32 @@ class DatasetDetails:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Tell the author of a dataset that a method of it will not be called."""
         super().__init_subclass__(**kwargs)
-        dead = [name for name in _NOT_CALLED if name in vars(cls)]
+        dead = [name for name in _MACHINERY if name in vars(cls)]
         if dead:
             warnings.warn(
                 f"{cls.__name__} overrides {', '.join(dead)}, which iterating does not call. Override `__getitem__` or "
-                "`get_item` to change samples; register a shuffle or a batching method to change their order.",
+                "`get_item` to change samples; register a shuffle or a batching method to change their order. Instead of "
+                f"what it overrides: {_instead(dead)}.",
+                stacklevel=2,
+            )
+        code = getattr(vars(cls).get("__iter__"), "__code__", None)
+        missing = [name for name in getattr(code, "co_names", ()) if name in _MACHINERY and not hasattr(cls, name)]
+        if missing:
+            warnings.warn(
+                f"{cls.__name__}.__iter__ uses {', '.join(dict.fromkeys(missing))}, which belong to how mosaicml-streaming "
+                f"iterates and are not here. Instead: {_instead(missing)}.",
                 stacklevel=2,
             )
 
-    @property
-    def shards(self) -> list[Reader]:
-        """A reader of each shard, over all streams. Made at each call: keep the list to use it more than once."""
-        from streaming.format.readers import readers_of_index
+    @cached_property
+    def shards(self) -> Sequence[Reader]:
+        """A reader of each shard, over all streams, made when it is first asked for."""
+        from streaming.format.readers import Readers
 
-        return [
-            reader
-            for stream, directory in zip(self.streams, self._cache.directories, strict=True)
-            for reader in readers_of_index(directory.index, stream.local or "", stream.split)
-        ]
+        directories = zip(self.streams, self._cache.directories, strict=True)
+        return Readers([(directory.index, stream.local or "", stream.split) for stream, directory in directories])
 
-    @property
+    @cached_property
     def spanner(self) -> Spanner:
         """From sample ids to shards."""
         return Spanner(self._table.samples_per_shard)

@@ -20,7 +20,7 @@ from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.batches import Collator, iterate_batches
 from streaming.dataset.caching import Cached
-from streaming.dataset.compat import DatasetDetails
+from streaming.dataset.compat import DatasetDetails, no_attribute
 from streaming.dataset.config import (
     CacheArgs,
     OrderArgs,
@@ -234,7 +234,10 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle with the rank of this process: a spawned worker cannot look it up in ``torch.distributed``."""
-        return {**self.__dict__, "_ranks_of_parent": self._ranks_of_parent or detect_ranks()}
+        state = {**self.__dict__, "_ranks_of_parent": self._ranks_of_parent or detect_ranks()}
+        for table in ("shards", "spanner"):  # made again where they are asked for
+            state.pop(table, None)
+        return state
 
     # -- what it holds -------------------------------------------------------------------------
 
@@ -275,7 +278,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""
         if name in _TABLE_NAMES and "_table" in self.__dict__:
             return getattr(self._table, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise no_attribute(type(self), name)
 
     # -- iteration -----------------------------------------------------------------------------
 

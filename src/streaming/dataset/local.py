@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
@@ -56,15 +58,15 @@ class LocalDataset(RandomAccess, Dataset[Any]):
         self._table = ShardTable([index])
         self._cache = ShardCache([files], None, loaded.bytes)
 
-    @property
-    def shards(self) -> list[Reader]:
-        """A reader of each shard. Made at each call: keep the list to use it more than once."""
-        from streaming.format.readers import readers_of_index
+    @cached_property
+    def shards(self) -> Sequence[Reader]:
+        """A reader of each shard, made when it is first asked for."""
+        from streaming.format.readers import Readers
 
         (directory,) = self._cache.directories
-        return readers_of_index(directory.index, self.local, self.split)
+        return Readers([(directory.index, self.local, self.split)])
 
-    @property
+    @cached_property
     def spanner(self) -> Spanner:
         """From sample ids to shards."""
         return Spanner(self._table.samples_per_shard)

@@ -5,8 +5,10 @@ Datasets do not read through these. They are what ``dataset.shards`` shows, and 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, overload
 
 from streaming.core.registry import Registry
 from streaming.format.files import FileInfo
@@ -25,6 +27,7 @@ __all__ = [
     "XSVReader",
     "reader_from_json",
     "readers",
+    "Readers",
     "readers_of_index",
 ]
 
@@ -287,15 +290,52 @@ def readers_of_index(index: Index, dirname: str, split: str | None) -> list[Read
         dirname: Directory of the dataset.
         split: Sub-directory of it.
     """
-    tables = {
-        "raw_data": index.raw_data,
-        "raw_meta": index.raw_meta,
-        "zip_data": index.zip_data,
-        "zip_meta": index.zip_meta,
-    }
-    made: list[Reader] = []
-    for i, (schema_id, samples) in enumerate(zip(index.schema_ids.tolist(), index.samples.tolist(), strict=True)):
-        schema = index.schemas[schema_id]
-        files = {key: table[i] for key, table in tables.items()}
-        made.append(readers[schema.format]._of(dirname, split, schema, samples, files))  # pyright: ignore[reportPrivateUsage]
-    return made
+    return list(Readers([(index, dirname, split)]))
+
+
+class Readers(Sequence[Reader]):
+    """A reader of every shard of some indexes, each made when it is asked for, and kept.
+
+    Args:
+        parts: An index, the directory of its dataset and the sub-directory of that, one after the other.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Index, str, str | None]]) -> None:
+        self._parts = list(parts)
+        self._ends = list(accumulate(index.num_shards for index, _, _ in self._parts))
+        self._made: dict[int, Reader] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the readers."""
+        return Readers, (self._parts,)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, at: int) -> Reader: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Reader]: ...
+
+    def __getitem__(self, at: int | slice) -> Reader | list[Reader]:
+        """Return a shard's reader, or a list of them."""
+        if isinstance(at, slice):
+            return [self[number] for number in range(*at.indices(len(self)))]
+        number = range(len(self))[at]
+        reader = self._made.get(number)
+        return self._made.setdefault(number, self._make(number)) if reader is None else reader
+
+    def _make(self, number: int) -> Reader:
+        part = bisect_right(self._ends, number)
+        index, dirname, split = self._parts[part]
+        shard = number - (self._ends[part] - index.num_shards)
+        files = {
+            "raw_data": index.raw_data[shard],
+            "raw_meta": index.raw_meta[shard],
+            "zip_data": index.zip_data[shard],
+            "zip_meta": index.zip_meta[shard],
+        }
+        schema = index.schemas[int(index.schema_ids[shard])]
+        kind = readers[schema.format]
+        return kind._of(dirname, split, schema, int(index.samples[shard]), files)  # pyright: ignore[reportPrivateUsage]

@@ -17,6 +17,7 @@ from streaming.cache.rows import FoundRows
 from streaming.core.world import in_worker, worker_of_process
 from streaming.format.sample import FixedColumn, ListedColumn, SampleDecoder
 from streaming.loader.counting import Counted
+from streaming.loader.explain import explain, have_equal_keys
 from streaming.loader.handover import Handover
 from streaming.loader.packing import Packer
 
@@ -78,6 +79,8 @@ class DefaultCollator:
         return self._of_samples(get_many(cache, shards, indexes))
 
     def _of_samples(self, samples: list[Any]) -> Any:
+        if not have_equal_keys(samples):
+            raise explain(samples)
         batch: dict[str, Any] = {}
         for name, value in samples[0].items():
             values = [sample[name] for sample in samples]
@@ -85,7 +88,10 @@ class DefaultCollator:
                 # Of read-only arrays, default_collate warns.
                 batch[name] = torch.from_numpy(np.stack(values))
             else:
-                batch[name] = _numbers(values) if isinstance(value, np.generic) else default_collate(values)
+                try:
+                    batch[name] = _numbers(values) if isinstance(value, np.generic) else default_collate(values)
+                except Exception as error:
+                    raise explain(samples) from error
         return self._packed(batch)
 
     def _of_columns(

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch.utils.data import default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from streaming.core.world import worker_of_process
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.epochs import Start
+from streaming.loader.explain import collate
 
 __all__ = ["Consumed", "Counted", "CountingCollate"]
 
@@ -72,7 +74,8 @@ class CountingCollate:
         """Return the batch of samples, or of one."""
         drawn = self._drawn()
         worker, _ = worker_of_process()
-        return Counted(self._collate(data), len(data) if self._is_batched else 1, worker, drawn)
+        batch = collate(data) if self._collate is default_collate and self._is_batched else self._collate(data)
+        return Counted(batch, len(data) if self._is_batched else 1, worker, drawn)
 
     def _drawn(self) -> Drawn | None:
         if self._dataset is None:

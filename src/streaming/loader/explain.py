@@ -1,0 +1,96 @@
+"""Why samples do not make a batch, in words of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from streaming.core.errors import CollateError
+
+__all__ = ["collate", "explain", "have_equal_keys"]
+
+_SHOWN = 4
+
+
+def collate(samples: Any) -> Any:
+    """Return what ``default_collate`` makes of samples.
+
+    Raises:
+        CollateError: It makes nothing of them, or would leave out what the first sample has not.
+    """
+    if type(samples[0]) is dict and not have_equal_keys(samples):
+        raise explain(samples)
+    try:
+        return default_collate(samples)
+    except Exception as error:
+        raise explain(samples) from error
+
+
+def have_equal_keys(samples: list[dict[str, Any]]) -> bool:
+    """Say whether samples have the same columns."""
+    keys = samples[0].keys()
+    return all(sample.keys() == keys for sample in samples)
+
+
+def explain(samples: Any) -> CollateError:
+    """Return the error for samples that ``default_collate`` does not make a batch of.
+
+    Args:
+        samples: The samples.
+    """
+    found = _of_mappings(list(samples)) or _of_values("The samples", list(samples)) or "The samples do not make a batch"
+    return CollateError(
+        f"{found}. Make batches with a function of your own: StreamingDataLoader(dataset, collate_fn=collate, ...), where "
+        "collate gets the list of samples, or have `__getitem__` of a subclass of the dataset return tensors of one shape."
+    )
+
+
+def _of_mappings(samples: list[Any]) -> str | None:
+    if not all(isinstance(sample, Mapping) for sample in samples):
+        return None
+    columns: dict[Any, None] = dict.fromkeys(name for sample in samples for name in sample)
+    for name in columns:
+        missing = sum(name not in sample for sample in samples)
+        if missing:
+            return f"Column {name!r} is missing in {missing} of {len(samples)} samples of a batch, so it cannot be collated"
+    for name in columns:
+        values = [sample[name] for sample in samples]
+        try:
+            default_collate(values)
+        except Exception:
+            return _of_values(f"Column {name!r}", values)
+    return None
+
+
+def _of_values(what: str, values: list[Any]) -> str:
+    """Return what is wrong with the values of a column."""
+    kinds = sorted({type(value).__name__ for value in values})
+    if any(value is None for value in values):
+        empty = sum(value is None for value in values)
+        return f"{what} is None in {empty} of {len(values)} samples of a batch, and None cannot be collated"
+    if all(isinstance(value, (np.ndarray, Tensor)) for value in values):
+        shapes = list(dict.fromkeys(tuple(value.shape) for value in values))
+        if len(shapes) > 1:
+            return (
+                f"{what} holds arrays of different shapes ({_some(shapes)}), which cannot be stacked: pad or pack them"
+            )
+        return f"{what} holds arrays of {_some(sorted({str(value.dtype) for value in values}))}, which make no tensor"
+    nested = _of_mappings(values)
+    if nested is not None:
+        return f"{what} holds dicts: {nested[0].lower()}{nested[1:]}"
+    if len(kinds) == 1 and kinds[0] in ("list", "tuple", "dict"):
+        lengths = sorted({len(value) for value in values})
+        if len(lengths) > 1:
+            return f"{what} holds {kinds[0]}s of different lengths ({_some(lengths)}), which cannot be collated"
+    if any("Image" in kind for kind in kinds):
+        return f"{what} holds images ({_some(kinds)}), which PyTorch does not make tensors of: convert them"
+    return f"{what} holds {_some(kinds)}, which PyTorch's default_collate does not take together"
+
+
+def _some(values: list[Any]) -> str:
+    shown = ", ".join(map(str, values[:_SHOWN]))
+    return f"{shown}, ..." if len(values) > _SHOWN else shown

@@ -1,0 +1,57 @@
+"""Batches of more shards than a process may have files open."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streaming import JSONWriter, MDSWriter
+
+N = 400
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+import torch  # opens what it needs before there is little
+from streaming import StreamingDataset, StreamingDataLoader
+resource.setrlimit(resource.RLIMIT_NOFILE, (96, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+local, workers = sys.argv[1], int(sys.argv[2])
+data = StreamingDataset(local=local, batch_size=200, shuffle=True)
+ids = np.random.default_rng(0).permutation(data.size)
+assert [sample["id"] for sample in data[ids]] == ids.tolist()
+assert [data[i]["id"] for i in ids[:300].tolist()] == ids[:300].tolist()
+assert [sample["id"] for sample in data.__getitems__(ids.tolist())] == ids.tolist()
+for _ in range(2):
+    loader = StreamingDataLoader(data, batch_size=200, num_workers=workers)
+    found = [int(i) for batch in loader for i in batch["id"]]
+    assert sorted(found) == list(range(data.size)), len(found)
+print("right", data.num_shards)
+"""
+
+
+def write(path: Path, kind: str) -> None:
+    """Write one sample a shard: of one size, of many sizes, or in a format of two files a shard."""
+    if kind == "json":
+        columns = {"id": "int", "x": "str"}
+        with JSONWriter(out=str(path), columns=columns, size_limit=1) as out:
+            for i in range(N):
+                out.write({"id": i, "x": "y"})
+        return
+    encoding = "ndarray:int32:4" if kind == "fixed" else "ndarray:int32"
+    with MDSWriter(out=str(path), columns={"id": "int", "x": encoding}, size_limit=1) as out:
+        for i in range(N):
+            out.write({"id": i, "x": np.full(4, i, np.int32)})
+
+
+@pytest.mark.parametrize(("kind", "workers"), [("fixed", 0), ("fixed", 1), ("varying", 0), ("json", 0)])
+def test_more_shards_than_descriptors(tmp_path: Path, kind: str, workers: int) -> None:
+    write(tmp_path / "data", kind)
+    command: list[Any] = [sys.executable, "-c", PROGRAM, tmp_path / "data", str(workers)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"right {N}"
