@@ -46,6 +46,7 @@ class DatasetDetails:
     if TYPE_CHECKING:
         streams: Sequence[Stream]
         shuffle: bool
+        allow_unsafe_types: bool
         sampling_method: str
         _cache: ShardCache
         _table: ShardTable
@@ -73,7 +74,7 @@ class DatasetDetails:
         return [
             reader
             for stream, directory in zip(self.streams, self._cache.directories, strict=True)
-            for reader in readers_of_index(directory.index, stream.local or "", stream.split)
+            for reader in readers_of_index(directory.index, stream.local or "", stream.split, self.allow_unsafe_types)
         ]
 
     @property

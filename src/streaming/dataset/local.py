@@ -39,6 +39,7 @@ class LocalDataset(RandomAccess, Dataset[Any]):
     def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = os.fspath(local)
         self.split = split or ""
+        self._allows_unsafe = allow_unsafe_types
         directory = os.path.join(os.path.expanduser(self.local), self.split)
         index, index_bytes = load_index(directory, None, 0)
         if not allow_unsafe_types:
@@ -53,7 +54,7 @@ class LocalDataset(RandomAccess, Dataset[Any]):
         from streaming.format.readers import readers_of_index
 
         (directory,) = self._cache.directories
-        return readers_of_index(directory.index, self.local, self.split)
+        return readers_of_index(directory.index, self.local, self.split, self._allows_unsafe)
 
     @property
     def spanner(self) -> Spanner:

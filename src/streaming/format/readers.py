@@ -265,7 +265,7 @@ readers: Registry[type[Reader]] = Registry(
 
 
 def reader_from_json(dirname: str, split: str | None, obj: Mapping[str, Any]) -> Reader:
-    """Make the reader of a shard's entry in an index.
+    """Make the reader of a shard's entry in an index. Of data that is trusted, it unpickles after ``validate(True)``.
 
     Args:
         dirname: Directory of the dataset.
@@ -279,13 +279,14 @@ def reader_from_json(dirname: str, split: str | None, obj: Mapping[str, Any]) ->
     return readers[obj["format"]].from_json(dirname, split, obj)
 
 
-def readers_of_index(index: Index, dirname: str, split: str | None) -> list[Reader]:
+def readers_of_index(index: Index, dirname: str, split: str | None, allow_unsafe_types: bool = False) -> list[Reader]:
     """Return a reader of every shard of an index.
 
     Args:
         index: The index.
         dirname: Directory of the dataset.
         split: Sub-directory of it.
+        allow_unsafe_types: Whether they may unpickle columns.
     """
     tables = {
         "raw_data": index.raw_data,
@@ -297,5 +298,8 @@ def readers_of_index(index: Index, dirname: str, split: str | None) -> list[Read
     for i, (schema_id, samples) in enumerate(zip(index.schema_ids.tolist(), index.samples.tolist(), strict=True)):
         schema = index.schemas[schema_id]
         files = {key: table[i] for key, table in tables.items()}
-        made.append(readers[schema.format]._of(dirname, split, schema, samples, files))  # pyright: ignore[reportPrivateUsage]
+        reader = readers[schema.format]._of(dirname, split, schema, samples, files)  # pyright: ignore[reportPrivateUsage]
+        if allow_unsafe_types:
+            reader.validate(True)
+        made.append(reader)
     return made
