@@ -100,10 +100,3 @@ def test_waits_are_bounded(failures: int, jitter: float, draw: float, throttled:
 def test_bad_policies(fields: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         RetryPolicy(**fields)  # pyright: ignore[reportArgumentType]
-
-
-def test_each_wait_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    fn = Flaky(ThrottledError("slow down"), ThrottledError("slow down"))
-    assert call_with_retries(fn, RetryPolicy(attempts=3), lambda _: None, lambda: 0.0) == fn()
-    assert [line for line in caplog.messages if "of 3 failed (slow down); trying again in" in line] == caplog.messages
-    assert len(caplog.messages) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from streaming.core.errors import (
 )
 
 __all__ = ["RetryPolicy", "backoff_s", "call_with_retries", "is_transient"]
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -118,7 +115,4 @@ def call_with_retries(
             if failures >= policy.attempts or not retry_on(error):
                 raise
             wait = backoff_s(policy, failures, isinstance(error, ThrottledError), rng)
-            logger.warning(
-                "attempt %d of %d failed (%s); trying again in %.1f s", failures, policy.attempts, error, wait
-            )
         sleep(wait)
