@@ -42,8 +42,8 @@ def test_every_format(tmp_path: Path, kind: str) -> None:
     from_dataset = streaming.LocalDataset(str(tmp_path)).shards
     assert [type(each) for each in from_dataset] == [type(each) for each in every]
     for reader, same in zip(every, from_dataset, strict=True):
-        assert {k: v for k, v in vars(same).items() if k != "_shard"} == {
-            k: v for k, v in vars(reader).items() if k != "_shard"
+        assert {k: v for k, v in vars(same).items() if k[0] != "_"} == {
+            k: v for k, v in vars(reader).items() if k[0] != "_"
         }
         assert isinstance(reader, Reader)
         assert reader[-1] == reader[len(reader) - 1]
@@ -88,3 +88,40 @@ def test_errors(tmp_path: Path) -> None:
     unsafe.validate(True)
     with pytest.raises(ValueError, match="allow_unsafe_types"):
         unsafe.validate(False)
+
+
+class Ran:
+    """Notes that it was unpickled."""
+
+    times = 0
+
+    def __reduce__(self) -> Any:
+        return Ran.note, ()
+
+    @classmethod
+    def note(cls) -> int:
+        cls.times += 1
+        return cls.times
+
+
+def test_asks_before_it_unpickles(tmp_path: Path) -> None:
+    with streaming.MDSWriter(columns={"a": "pkl"}, out=str(tmp_path)) as writer:
+        writer.write({"a": Ran()})
+    (entry,) = json.loads((tmp_path / "index.json").read_text())["shards"]
+    reader = reader_from_json(str(tmp_path), None, entry)
+    reads: list[Any] = [
+        lambda: reader[0],
+        lambda: list(reader),
+        lambda: reader.decode_sample(reader.get_sample_data(0)),
+    ]
+    for read in reads:
+        with pytest.raises(ValueError, match="unpickled when read.*validate"):
+            read()
+    assert Ran.times == 0
+    reader.validate(True)
+    assert reader[0] == {"a": 1}
+    (trusted,) = streaming.LocalDataset(str(tmp_path), allow_unsafe_types=True).shards
+    assert trusted[0] == {"a": 2}
+    dataset = streaming.StreamingDataset(local=str(tmp_path), allow_unsafe_types=True)
+    assert dataset.shards[0][0] == {"a": 3}
+    assert pickle.loads(pickle.dumps(trusted))[0] == {"a": 4}

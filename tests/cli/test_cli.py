@@ -336,3 +336,24 @@ def test_a_bucket(server: S3Server, make_dataset: Callable[..., str], tmp_path: 
     assert done.returncode == 2
     assert "no_such_option" in done.stderr
     assert process("info", f"{bucket}/d", "-o", "region=us-east-1").returncode == 0
+
+
+def test_no_control_characters(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name, value = "\x1b[31mcolumn\x07", "\x1b]0;title\x9b\u202e"
+    with MDSWriter(columns={name: "str"}, out=str(tmp_path / "a\x1b[1m")) as writer:
+        writer.write({name: value})
+    for command in (
+        ["info"],
+        ["head"],
+        ["head", "--json"],
+        ["info", "--json"],
+        ["ls"],
+        ["verify"],
+        ["head", "--start", "9"],
+    ):
+        for place in (tmp_path / "a\x1b[1m", tmp_path, tmp_path / "none\n\x07"):
+            main([*command, str(place)])
+            shown = "".join(capfd.readouterr()).replace("\n", "")
+            assert shown.isprintable(), command
+    main(["head", "--json", str(tmp_path / "a\x1b[1m")])
+    assert json.loads(capfd.readouterr().out) == {name: value}

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from streaming.cli.arguments import make_parser
 from streaming.core.errors import StreamingError
+from streaming.core.text import printable
 
 __all__ = ["main"]
 
@@ -27,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 1 if a verification found damage, or 2 for an error.
     """
     args = make_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="streaming: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("streaming: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         command = import_module(f"streaming.cli.{args.module}")
         import_module("streaming.cli.options").check_options(args)
@@ -45,6 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Formatter(logging.Formatter):
+    """Says what libraries say, without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), lines=True)
+
+
 def _fail(text: str) -> int:
-    print(f"streaming: error: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+    print(f"streaming: error: {printable(' '.join(text.split()))}", file=sys.stderr)  # noqa: T201
     return EXIT_ERROR

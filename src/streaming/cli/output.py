@@ -7,22 +7,25 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from streaming.core.text import printable
+
 __all__ = ["print_json", "print_line", "print_note", "print_table", "progress_bar"]
 
 
 def print_line(text: str = "") -> None:
-    """Print a line to standard output."""
-    sys.stdout.write(text + "\n")
+    """Print a line to standard output, whatever is in it."""
+    sys.stdout.write(printable(text) + "\n")
 
 
 def print_note(text: str) -> None:
     """Print a line for people to standard error."""
-    sys.stderr.write(f"streaming: {text}\n")
+    sys.stderr.write(f"streaming: {printable(text)}\n")
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
-    print_line(json.dumps(value, indent=2, ensure_ascii=False))
+    for line in json.dumps(value, indent=2, ensure_ascii=False).split("\n"):
+        print_line(line)
 
 
 def print_table(rows: Sequence[Sequence[str]], indent: int = 0, right: Sequence[int] = ()) -> None:
@@ -33,6 +36,7 @@ def print_table(rows: Sequence[Sequence[str]], indent: int = 0, right: Sequence[
         indent: Spaces before each line.
         right: Columns to align to the right.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [

@@ -39,6 +39,8 @@ from __future__ import annotations
 
 import json
 
+from streaming.core.text import printable
+
 __all__ = [
     "AccessDeniedError",
     "CheckpointError",
@@ -78,8 +80,8 @@ class StreamingError(Exception):
     """Base of all exceptions of this package. Its text says what, the value, and what to do next."""
 
     def __str__(self) -> str:
-        """Return the message itself (``KeyError`` would return its repr)."""
-        return str(self.args[0]) if self.args else ""
+        """Return the message itself (``KeyError`` would return its repr), fit for a terminal."""
+        return printable(str(self.args[0]), lines=True) if self.args else ""
 
 
 class ConfigError(StreamingError, ValueError):

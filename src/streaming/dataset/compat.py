@@ -70,6 +70,7 @@ class DatasetDetails:
     if TYPE_CHECKING:
         streams: Sequence[Stream]
         shuffle: bool
+        allow_unsafe_types: bool
         sampling_method: str
         _cache: ShardCache
         _table: ShardTable
@@ -103,8 +104,11 @@ class DatasetDetails:
         """A reader of each shard, over all streams, made when it is first asked for."""
         from streaming.format.readers import Readers
 
-        directories = zip(self.streams, self._cache.directories, strict=True)
-        return Readers([(directory.index, stream.local or "", stream.split) for stream, directory in directories])
+        parts = [
+            (directory.index, stream.local or "", stream.split)
+            for stream, directory in zip(self.streams, self._cache.directories, strict=True)
+        ]
+        return Readers(parts, self.allow_unsafe_types)
 
     @cached_property
     def spanner(self) -> Spanner:

@@ -44,6 +44,7 @@ class LocalDataset(RandomAccess, Dataset[Any]):
     def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = as_path("local", local)
         self.split = as_path("split", split or "")
+        self._allows_unsafe = allow_unsafe_types
         if "://" in self.local:
             raise ConfigError(
                 f"LocalDataset reads a directory, and local={redact(self.local)!r} is a URL. Use "
@@ -64,7 +65,7 @@ class LocalDataset(RandomAccess, Dataset[Any]):
         from streaming.format.readers import Readers
 
         (directory,) = self._cache.directories
-        return Readers([(directory.index, self.local, self.split)])
+        return Readers([(directory.index, self.local, self.split)], self._allows_unsafe)
 
     @cached_property
     def spanner(self) -> Spanner:

@@ -151,7 +151,7 @@ class StreamDetails:
 
         del world
         directory, _ = self.open(allow_unsafe_types)
-        return readers_of_index(directory.index, self.local or "", self.split)
+        return readers_of_index(directory.index, self.local or "", self.split, allow_unsafe_types)
 
     def prepare_shard(self, shard: Reader) -> int:
         """Make a shard present.

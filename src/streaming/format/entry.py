@@ -6,6 +6,7 @@ import re
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError
+from streaming.core.text import has_controls
 from streaming.core.units import bytes_to_int
 from streaming.format.compression import is_compression
 from streaming.format.encodings import base_name, encodings, get_mds_encoded_size
@@ -157,6 +158,10 @@ def _basename(value: Any, key: str) -> str:
         raise EntryError(
             f"{key}, basename {show(value)} is not a plain relative path, so it could leave the dataset's directory"
         )
+    if has_controls(value):
+        raise EntryError(f"{key}, basename {show(value)} holds control characters")
+    if value.casefold() == "index.json" or value.casefold().endswith(".part") or ".streaming-" in value.casefold():
+        raise EntryError(f"{key}, basename {show(value)} is a name that the cache uses for itself")
     return value
 
 

@@ -31,7 +31,7 @@ _LAST = re.compile(rb"\s*\]\s*")
 _TAILS = {True: re.compile(rb"\}\s*"), False: re.compile(rb',\s*"version"\s*:\s*2\s*\}\s*')}
 
 _NUMBER = rb"(0|[1-9][0-9]{0,14})"
-_NAME = rb'([^"\\/\x00-\x1f\x7f-\xff]+)'
+_NAME = rb'((?i:(?!index\.json"|[^"]*\.streaming-|[^"]*\.part"))[^"\\/\x00-\x1f\x7f-\xff]+)'
 _HASH = rb"([0-9A-Za-z]*)"
 _DECODER = json.JSONDecoder()
 

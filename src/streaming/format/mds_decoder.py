@@ -22,6 +22,7 @@ from streaming.format.encodings.base import Encoding, RowsEncoding, decodes_many
 from streaming.format.encodings.scalar import Bool, Int, number_of
 from streaming.format.encodings.text import Bytes, Str
 from streaming.format.sample import (
+    MOST_WRITTEN,
     OFFSETS,
     Columns,
     FixedColumn,
@@ -54,6 +55,8 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
     coders = [get_encoding(encoding) for encoding in schema.column_encodings]
     sizes = [size or None for size in schema.column_sizes]
     fixed_bytes = sum(size for size in sizes if size is not None)
+    if len(names) > MOST_WRITTEN:
+        return _loop(names, coders, sizes, fixed_bytes)
     read, bind = _compile(names, coders, sizes)
     if None in sizes:
         listed = _compile_columns(names, coders, sizes)
@@ -63,6 +66,31 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
     return SampleDecoder(
         read, bind, fixed_bytes, fixed_bytes, _decode_rows(names, parts, coders), _fixed_columns(names, parts, coders)
     )
+
+
+def _loop(
+    names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None], fixed_bytes: int
+) -> SampleDecoder:
+    """Return the decoder of samples of a great many columns."""
+    lengths = Struct(f"<{sizes.count(None)}I")
+    columns = [(name, coder.decode, size) for name, coder, size in zip(names, coders, sizes, strict=True)]
+
+    def read(buffer: Any, begin: int, end: int) -> dict[str, Any]:
+        varying = iter(lengths.unpack_from(buffer, begin))
+        at = begin + lengths.size
+        sample: dict[str, Any] = {}
+        for name, decode, size in columns:
+            stop = at + (next(varying) if size is None else size)
+            if stop > end:
+                break
+            sample[name] = decode(buffer[at:stop])
+            at = stop
+        if len(sample) < len(columns) or at != end:
+            stated = lengths.size + sum(size or 0 for size in sizes) + sum(lengths.unpack_from(buffer, begin))
+            raise _wrong_size(end - begin, stated)
+        return sample
+
+    return SampleDecoder.of_reader(read, fixed_bytes + lengths.size, None if lengths.size else fixed_bytes)
 
 
 def _compile(

@@ -65,6 +65,7 @@ class Reader(Array, ABC):
         self.size_limit = limit
         self.file_pairs: list[tuple[FileInfo, FileInfo | None]] = []
         self._shard: Shard | None = None
+        self._may_decode = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the open file."""
@@ -146,11 +147,20 @@ class Reader(Array, ABC):
         return self._shard.sample_bytes(sample_id)
 
     def decode_sample(self, data: bytes) -> dict[str, Any]:
-        """Return the columns of a sample as it is stored."""
+        """Return the columns of a sample as it is stored.
+
+        Raises:
+            UnsafeTypeError: A column would be unpickled, and :meth:`validate` was not told that it may be.
+        """
+        if not self._may_decode:
+            self.validate(False)
         return get_decoder(self._schema()).decode(data)
 
     def validate(self, allow_unsafe_types: bool) -> None:
-        """Refuse columns whose decoding can run code.
+        """Refuse columns whose decoding can run code, or allow this reader to decode them.
+
+        Args:
+            allow_unsafe_types: Whether the data is trusted.
 
         Raises:
             UnsafeTypeError: There is such a column, and ``allow_unsafe_types`` is not set.
@@ -159,8 +169,9 @@ class Reader(Array, ABC):
         if unsafe and not allow_unsafe_types:
             raise UnsafeTypeError(
                 f"Columns {', '.join(unsafe)} are unpickled when read: whoever wrote them could run code here. If you "
-                "trust the data, pass allow_unsafe_types=True."
+                "trust the data, pass allow_unsafe_types=True, or call validate(True) of a reader."
             )
+        self._may_decode = True
 
     def evict(self) -> int:
         """Remove the shard's files from disk, wherever they came from.

@@ -268,7 +268,7 @@ readers: Registry[type[Reader]] = Registry(
 
 
 def reader_from_json(dirname: str, split: str | None, obj: Mapping[str, Any]) -> Reader:
-    """Make the reader of a shard's entry in an index.
+    """Make the reader of a shard's entry in an index. Of data that is trusted, it unpickles after ``validate(True)``.
 
     Args:
         dirname: Directory of the dataset.
@@ -282,15 +282,16 @@ def reader_from_json(dirname: str, split: str | None, obj: Mapping[str, Any]) ->
     return readers[obj["format"]].from_json(dirname, split, obj)
 
 
-def readers_of_index(index: Index, dirname: str, split: str | None) -> list[Reader]:
+def readers_of_index(index: Index, dirname: str, split: str | None, allow_unsafe_types: bool = False) -> list[Reader]:
     """Return a reader of every shard of an index.
 
     Args:
         index: The index.
         dirname: Directory of the dataset.
         split: Sub-directory of it.
+        allow_unsafe_types: Whether they may unpickle columns.
     """
-    return list(Readers([(index, dirname, split)]))
+    return list(Readers([(index, dirname, split)], allow_unsafe_types))
 
 
 class Readers(Sequence[Reader]):
@@ -298,16 +299,18 @@ class Readers(Sequence[Reader]):
 
     Args:
         parts: An index, the directory of its dataset and the sub-directory of that, one after the other.
+        allow_unsafe_types: Whether they may unpickle columns.
     """
 
-    def __init__(self, parts: Sequence[tuple[Index, str, str | None]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Index, str, str | None]], allow_unsafe_types: bool = False) -> None:
         self._parts = list(parts)
+        self._allows_unsafe = allow_unsafe_types
         self._ends = list(accumulate(index.num_shards for index, _, _ in self._parts))
         self._made: dict[int, Reader] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without the readers."""
-        return Readers, (self._parts,)
+        return Readers, (self._parts, self._allows_unsafe)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -338,4 +341,7 @@ class Readers(Sequence[Reader]):
         }
         schema = index.schemas[int(index.schema_ids[shard])]
         kind = readers[schema.format]
-        return kind._of(dirname, split, schema, int(index.samples[shard]), files)  # pyright: ignore[reportPrivateUsage]
+        reader = kind._of(dirname, split, schema, int(index.samples[shard]), files)  # pyright: ignore[reportPrivateUsage]
+        if self._allows_unsafe:
+            reader.validate(True)
+        return reader

@@ -10,8 +10,19 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OFFSETS", "Columns", "FixedColumn", "ListedColumn", "ReadSample", "SampleDecoder", "SampleTable"]
+__all__ = [
+    "MOST_WRITTEN",
+    "OFFSETS",
+    "Columns",
+    "FixedColumn",
+    "ListedColumn",
+    "ReadSample",
+    "SampleDecoder",
+    "SampleTable",
+]
 
+#: Functions are written out for samples of so many columns at most: to compile one takes time and memory for each.
+MOST_WRITTEN = 2000
 #: Where a sample begins and ends.
 OFFSETS = Struct("<2I")
 
@@ -122,7 +133,14 @@ class SampleDecoder:
         def read(buffer: Any, begin: int, end: int) -> dict[str, Any]:
             return decode(buffer[begin:end])
 
-        return cls(read, lambda samples: _bind(read, samples))
+        return cls.of_reader(read)
+
+    @classmethod
+    def of_reader(
+        cls, read: Callable[[Any, int, int], dict[str, Any]], min_bytes: int = 0, row_bytes: int | None = None
+    ) -> SampleDecoder:
+        """Make a decoder of a function that takes a buffer, and where in it a sample begins and ends."""
+        return cls(read, lambda samples: _bind(read, samples), min_bytes, row_bytes)
 
 
 def _bind(read: Callable[[Any, int, int], dict[str, Any]], samples: SampleTable) -> ReadSample:

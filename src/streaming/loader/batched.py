@@ -7,12 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 from torch.autograd import _profiler_enabled  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-from torch.utils.data.dataloader import _SingleProcessDataLoaderIter  # pyright: ignore[reportPrivateUsage]
+from torch.utils.data.dataloader import (
+    _MultiProcessingDataLoaderIter,  # pyright: ignore[reportPrivateUsage]
+    _SingleProcessDataLoaderIter,  # pyright: ignore[reportPrivateUsage]
+)
 
+from streaming.core.interrupts import redeliver_interrupt
 from streaming.dataset.dataset import StreamingDataset
 from streaming.loader.collate import DefaultCollator
 
-__all__ = ["BatchIterator", "as_batches", "as_it_is", "may_batch"]
+__all__ = ["BatchIterator", "WorkersIterator", "as_batches", "as_it_is", "may_batch"]
 
 
 def may_batch(dataset: StreamingDataset) -> bool:
@@ -61,3 +65,13 @@ class BatchIterator(_SingleProcessDataLoaderIter):
         batch = self._next_data()
         self._num_yielded += 1
         return batch
+
+
+class WorkersIterator(_MultiProcessingDataLoaderIter):
+    """PyTorch's own, which loses no interrupt as it ends its workers where an iteration was left half-way."""
+
+    def __del__(self) -> None:
+        try:
+            super().__del__()
+        except KeyboardInterrupt:
+            redeliver_interrupt()

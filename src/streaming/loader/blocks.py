@@ -7,8 +7,9 @@ keeps its blocks, and the main process says of each when nothing there holds it 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
-from weakref import finalize
+from weakref import ref
 
 import numpy as np
 import torch
@@ -122,6 +123,15 @@ class Blocks:
         return [number]
 
 
+class _Use(ref[Bytes]):
+    """Tells when the array of a block is gone."""
+
+    __slots__ = ("number", "process")
+
+    number: int
+    process: tuple[int, int]
+
+
 class Borrowed:
     """What the main process has of one worker's blocks.
 
@@ -132,31 +142,34 @@ class Borrowed:
     def __init__(self, give_back: Callable[[int], None]) -> None:
         self._give_back = give_back
         self._mapped: dict[int, Bytes] = {}
-        self._uses: dict[int, finalize[..., Bytes]] = {}
+        self._uses: dict[int, _Use] = {}
+        self._ended: deque[_Use] = deque()
 
     def add(self, number: int, data: Bytes) -> None:
         """Note where a block is in this process."""
         self._mapped[number] = data
 
     def use(self, number: int, size: int) -> Bytes:
-        """Return the first bytes of a block. It is given back when the array, and all that shares its memory, is gone."""
+        """Return the first bytes of a block.
+
+        When the array is gone, and all that shares its memory, the block is given back, by the next call.
+        """
+        self._give_back_ended()
         array = self._mapped[number][:size]
-        process, give_back = (os.getpid(), _Forks.number), self._give_back
-
-        def ended() -> None:
-            # Not if a process that was forked meanwhile may have the array still.
-            if process == (os.getpid(), _Forks.number):
-                give_back(number)
-
-        # Not when the interpreter ends, as what it calls may be gone by then.
-        self._uses[number] = finalize(array, ended)
-        self._uses[number].atexit = False
+        # Nothing of Python's runs as an array goes: an interrupt that came just then would be lost.
+        use = self._uses[number] = _Use(array, self._ended.append)
+        use.number, use.process = number, (os.getpid(), _Forks.number)
         return array
+
+    def _give_back_ended(self) -> None:
+        while self._ended:
+            use = self._ended.popleft()
+            # Not if a process that was forked meanwhile may have the array still.
+            if use.process == (os.getpid(), _Forks.number):
+                self._give_back(use.number)
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Let go of blocks that will not come again."""
         for number in numbers:
             self._mapped.pop(number, None)
-            use = self._uses.pop(number, None)
-            if use is not None:
-                use.detach()
+            self._uses.pop(number, None)

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from streaming.core.errors import CheckpointError, ConfigError
+from streaming.core.interrupts import deferred_interrupts, redeliver_interrupt
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.wrappers import is_read_ahead, no_batch
 from streaming.loader.arguments import check_arguments
-from streaming.loader.batched import BatchIterator, as_batches, as_it_is, may_batch
+from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
 from streaming.loader.handover import Handover
@@ -173,6 +174,15 @@ class StreamingDataLoader(DataLoader[Any]):
         return samples if batch is served else batch_length(batch)
 
     def _get_iterator(self) -> Any:
+        """Begin an iteration, whose workers are started here."""
+        if not self.num_workers:
+            return self._begin()
+        with deferred_interrupts():
+            iterator = self._begin()
+        iterator.__class__ = WorkersIterator
+        return iterator
+
+    def _begin(self) -> Any:
         """Begin an iteration: of batches, if the samples are as they are stored and collated as by default."""
         dataset = self.dataset
         if (
@@ -245,7 +255,10 @@ class StreamingDataLoader(DataLoader[Any]):
         iterator = getattr(self, "_iterator", None)
         shutdown = getattr(iterator, "_shutdown_workers", None)
         if shutdown is not None:
-            shutdown()
+            try:
+                shutdown()
+            except KeyboardInterrupt:
+                redeliver_interrupt()
 
 
 def batch_length(batch: Any) -> int:

@@ -1,0 +1,27 @@
+"""Texts of others, from data or servers, made fit for a terminal or a log."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["has_controls", "printable"]
+
+# What moves the cursor, colours, ends lines, or turns the direction of reading round; and halves of characters.
+_CONTROLS = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[{_CONTROLS}]")
+_CONTROL_IN_LINES = re.compile(f"(?![\t\n])[{_CONTROLS}]")
+
+
+def printable(text: str, lines: bool = False) -> str:
+    r"""Return a text with its control characters as escapes, as JSON has them (``\u001b``).
+
+    Args:
+        text: Any text.
+        lines: Whether it is one of several lines, whose ends (and tabs) stay.
+    """
+    return (_CONTROL_IN_LINES if lines else _CONTROL).sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def has_controls(text: str) -> bool:
+    """Say whether a text holds a control character."""
+    return _CONTROL.search(text) is not None
