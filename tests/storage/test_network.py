@@ -39,7 +39,11 @@ for url in sys.argv[1:]:
 
 def read(urls: list[str], env: dict[str, str]) -> list[str]:
     """What becomes of reading an object of each place in a new process."""
-    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith(("_proxy", "_ca_bundle", "_cert_file"))}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith(("_proxy", "_ca_bundle", "_cert_file"))
+    }
     environ = {**environ, **env}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *urls], env=environ, capture_output=True, text=True, timeout=110, check=True
