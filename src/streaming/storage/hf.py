@@ -29,6 +29,7 @@ __all__ = ["HfStore", "open_hf"]
 
 _OPTIONS = {"endpoint", "revision", "token"}
 _KINDS = ("datasets", "models", "spaces", "buckets")
+_CONNECT_S = 10.0
 # What comes after the @ has slashes of its own only if it begins like this.
 _REVISION = re.compile(r"(refs/(?:convert|pr)/[^/]+|[^/]*)(?:/(.*))?")
 _MISSING = ("RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError", "BucketNotFoundError")
@@ -246,8 +247,8 @@ def _answer(url: str, headers: Mapping[str, str]) -> AbstractContextManager[Any]
 
     session: Any = get_session()
     if callable(getattr(session, "stream", None)):
-        return session.stream("GET", url, headers=headers, timeout=TIMEOUT_S)
-    reply = session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+        return session.stream("GET", url, headers=headers, timeout=(_CONNECT_S, TIMEOUT_S, TIMEOUT_S, TIMEOUT_S))
+    reply = session.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, TIMEOUT_S))
     return reply if hasattr(reply, "__enter__") else nullcontext(reply)
 
 
