@@ -175,7 +175,11 @@ class HfStore(VendorStore):
                 return StalledError(f"{where}: nothing came for {TIMEOUT_S:g} s. Check the network, and HF_ENDPOINT.")
             if name == "OfflineModeIsEnabled":
                 return UnavailableError(f"{where}: HF_HUB_OFFLINE is set, so the hub is not asked. Unset it.")
+            if self._kind == "buckets" and isinstance(error, AttributeError):
+                return StorageError(f"{where}: this huggingface_hub knows no buckets. Install a newer one.")
             said = words(str(error), self._secrets())
+            if not isinstance(error, OSError) and not type(error).__module__.startswith("httpx"):
+                return StorageError(f"{where}: {name}: {said}.")
             return UnavailableError(f"{where}: {name}: {said}. Check the network, HTTPS_PROXY and HF_ENDPOINT.")
         status = int(reply.status_code)
         kind = kind_of_status(status, "retry-after" in reply.headers)
