@@ -87,6 +87,28 @@ def test_answers(name: str, status: int, code: str, kind: type[StorageError], te
 
 
 @pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_what_servers_say_back_is_not_shown(name: str, status: int, web: WebServer) -> None:
+    sent: list[str] = []
+
+    def echo(handler: Any, path: str) -> bool:
+        authorization = handler.headers.get("Authorization", "")
+        sent.append(authorization.rpartition("=")[2] if "=" in authorization else authorization.rpartition(":")[2])
+        said = f"We were sent {authorization} and x-amz-security-token={SECRET}"
+        handler.reply(status, f"<Error><Code>Odd</Code><Message>{said}</Message></Error>".encode())
+        return True
+
+    web.fault = echo
+    store = at(name, web)
+    for operation in (lambda: store.get("x/a"), lambda: store.put("x/a", b"1")):
+        with pytest.raises(StorageError) as raised:
+            operation()
+        shown = "".join(traceback.format_exception(raised.value))
+        assert SECRET not in shown
+        assert all(part.split()[-1] not in shown for part in sent if part)
+
+
+@pytest.mark.parametrize("name", list(CASES))
 def test_throttling_passes(name: str, web: WebServer) -> None:
     store, waits = at(name, web), []
     web.fault = answering(503, "SlowDown")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from streaming.core.errors import AccessDeniedError, ConfigError, MissingDepende
 from streaming.storage import family, gcs_login
 from streaming.storage.azure import resolve_azure
 from streaming.storage.azure_url import azure_place
-from streaming.storage.builders import build_gcs
+from streaming.storage.builders import build_azure, build_gcs
 from streaming.storage.gcs import resolve_gcs
 from streaming.storage.oci import resolve_oci
 from streaming.storage.registry import open_store
@@ -171,6 +174,39 @@ def test_azure_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "fromenv")
         assert resolve_azure("az://box/a", {}, False).settings["account_name"] == "fromenv"
         monkeypatch.delenv(name)
+
+
+AZD = """#!/bin/sh
+echo '{"token": "SECRET", "expiresOn": "2099-01-01T00:00:00Z"}'
+"""
+READ = "from streaming.storage.registry import open_store; print(open_store('az://box/data').get('a'))"
+
+
+def test_azure_by_microsofts_library(tmp_path: Path, web: WebServer) -> None:
+    """The developer's command line is one of the logins that only the library knows."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "azd").write_text(AZD.replace("SECRET", SECRET))
+    (tmp_path / "bin" / "azd").chmod(0o755)
+    web.objects["box/data/a"] = b"1"
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "AZURE_ACCOUNT_NAME": "acct", "AZURE_STORAGE_ENDPOINT": web.url}
+    done = subprocess.run(
+        [sys.executable, "-c", READ], env=env, capture_output=True, text=True, timeout=110, check=True
+    )
+    assert done.stdout.strip() == "b'1'"
+    headers = {name.lower(): value for name, value in web.requests[0][2].items()}
+    assert headers["authorization"] == f"Bearer {SECRET}"
+
+
+def test_azure_by_a_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CLIENT_ID", "TENANT_ID", "CLIENT_CERTIFICATE_PATH"):
+        monkeypatch.setenv(f"AZURE_{name}", "/x")
+    spec = azure()
+    assert spec.settings["azure_identity"]
+    assert spec.environ["AZURE_CLIENT_CERTIFICATE_PATH"] == "/x"
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    with pytest.raises(MissingDependencyError, match=r"streaming-dataset\[azure\]"):
+        build_azure(azure_identity=True)
 
 
 def test_azure_without_an_account() -> None:

@@ -21,6 +21,7 @@ from streaming.storage import runtime
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
+from clouds import Clouds
 from servers import S3Server, WebServer
 
 WAIT_S = 40
@@ -365,3 +366,56 @@ def _as_it_was() -> Iterator[None]:
     yield
     assert not runtime._state.is_worker
     assert not runtime.threads_running()
+
+
+VENDORS = ["hf", "volumes", "dbfs", "oci-native"]
+
+
+@pytest.mark.parametrize("family", VENDORS)
+def test_vendors_clients_in_forks_of_a_parent_that_reads(family: str, clouds: Clouds) -> None:
+    """A child that is forked while threads of its parent are in the middle of requests reads by clients of its own."""
+    place = clouds.place(family)
+    store = open_store(place.url, place.options)
+    store.put("a", bytes(range(256)) * 400)
+    stopped = threading.Event()
+
+    def read() -> None:
+        while not stopped.is_set():
+            assert len(store.get("a")) == 102_400
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        store.get("a")
+        children = [mp.get_context("fork").Process(target=_reads_the_same, args=(store,)) for _ in range(3)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(100)
+        assert [child.exitcode for child in children] == [0, 0, 0]
+        assert len(store.get("a")) == 102_400
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join(60)
+        for child in children:
+            child.kill()
+
+
+def _reads_the_same(store: Any) -> None:
+    for start in range(0, 100_000, 10_000):
+        if store.get_range("a", start, start + 256) != (bytes(range(256)) * 400)[start : start + 256]:
+            os._exit(3)
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_vendors_clients_in_processes_that_are_sent_a_store(start: str, clouds: Clouds) -> None:
+    for family in VENDORS:
+        place = clouds.place(family)
+        store = open_store(place.url, place.options)
+        store.put("a", bytes(range(256)) * 400)
+        child = mp.get_context(start).Process(target=_reads_the_same, args=(store,))
+        child.start()
+        child.join(100)
+        assert child.exitcode == 0

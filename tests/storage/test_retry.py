@@ -100,3 +100,17 @@ def test_waits_are_bounded(failures: int, jitter: float, draw: float, throttled:
 def test_bad_policies(fields: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         RetryPolicy(**fields)  # pyright: ignore[reportArgumentType]
+
+
+def test_every_wait_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    left = [ThrottledError("s3://b/x: slow down."), UnavailableError("s3://b/x: away.")]
+
+    def call() -> int:
+        if left:
+            raise left.pop(0)
+        return 1
+
+    assert call_with_retries(call, RetryPolicy(), lambda seconds: None) == 1
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(" Attempt")[0] for text in said] == ["s3://b/x: slow down.", "s3://b/x: away."]
+    assert "Attempt 2 of 3" in said[0]

@@ -88,6 +88,10 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
         {**common, **login.settings},
         hints=_hints(login, place, account),
         env_prefix="AZURE_",
+        # Microsoft's library looks at them again, the client must not.
+        environ={n: v for n, v in environ.items() if n.startswith("AZURE_")}
+        if "azure_identity" in login.settings
+        else {},
     )
     if "skip_signature" in login.settings:
         return spec

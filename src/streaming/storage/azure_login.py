@@ -1,7 +1,8 @@
 """Who this process is to Azure's storage: where its credentials come from.
 
 The order: options, the URL's signature, the account's key, a signature or a connection string in the environment, a
-service principal, workload identity, the machine's identity, the command ``az``; and if none is there, requests are not
+service principal, workload identity, a certificate, the machine's identity, the commands ``az`` and ``azd``; and if none
+is there, requests are not
 signed, which is what public containers need.
 """
 
@@ -11,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from streaming.core.errors import ConfigError
@@ -117,6 +119,8 @@ def _from_identity(environ: Mapping[str, str]) -> AzureLogin | None:
     if len(who) == 2 and environ.get("AZURE_FEDERATED_TOKEN_FILE"):
         settings = {**who, "federated_token_file": environ["AZURE_FEDERATED_TOKEN_FILE"]}
         return AzureLogin("AZURE_FEDERATED_TOKEN_FILE", settings)
+    if len(who) == 2 and environ.get("AZURE_CLIENT_CERTIFICATE_PATH"):
+        return AzureLogin("AZURE_CLIENT_CERTIFICATE_PATH", {"azure_identity": True})
     endpoint = first_of(environ, "AZURE_MSI_ENDPOINT", "AZURE_IDENTITY_ENDPOINT")
     if endpoint or machine_says({"chassis_asset_tag": _AZURE_TAG}):
         settings = {"msi_endpoint": endpoint[1]} if endpoint else {}
@@ -126,7 +130,14 @@ def _from_identity(environ: Mapping[str, str]) -> AzureLogin | None:
     folder = environ.get("AZURE_CONFIG_DIR") or os.path.join(os.path.expanduser("~"), ".azure")
     if os.path.isdir(folder) and shutil.which("az", path=environ.get("PATH")):
         return AzureLogin("the command az", {"use_azure_cli": True})
+    if shutil.which("azd", path=environ.get("PATH")) and has_azure_identity():
+        return AzureLogin("Azure's default credentials", {"azure_identity": True})
     return None
+
+
+def has_azure_identity() -> bool:
+    """Say whether Microsoft's library is installed."""
+    return find_spec("azure") is not None and find_spec("azure.identity") is not None
 
 
 def _signature(text: Any) -> str:

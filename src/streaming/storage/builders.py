@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
 
 from streaming.core.errors import AccessDeniedError
@@ -65,13 +66,34 @@ class _Keys:
         return {**self._keys, "token": None, "expires_at": None}
 
 
-def build_azure(token: str | None = None, **settings: Any) -> Any:
-    """Build the client."""
+def build_azure(token: str | None = None, azure_identity: bool = False, **settings: Any) -> Any:
+    """Build the client; with credentials that only Microsoft's library understands, let that sign in."""
     from obstore.store import AzureStore
 
     if token is not None:
         settings["credential_provider"] = _Token(token)
+    elif azure_identity:
+        settings["credential_provider"] = _AzureIdentity()
     return AzureStore(**settings)
+
+
+class _AzureIdentity:
+    """Gives the client the tokens of Microsoft's library. The one that comes with ``obstore`` needs Python 3.11."""
+
+    _SCOPE = "https://storage.azure.com/.default"
+
+    def __init__(self) -> None:
+        identity = optional_import("azure.identity", "azure", "An Azure login of this kind")
+        # The machine's own is the client's to ask.
+        self._credential = identity.DefaultAzureCredential(exclude_managed_identity_credential=True)
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            token = self._credential.get_token(self._SCOPE)
+        except Exception as error:
+            # Its text may quote the reply.
+            raise RuntimeError(f"Azure's library found no credentials ({type(error).__name__})") from None
+        return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, timezone.utc)}
 
 
 def build_gcs(token: str | None = None, google_auth_file: str | None = None, **settings: Any) -> Any:

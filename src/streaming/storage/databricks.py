@@ -175,8 +175,9 @@ class VolumeStore(_Workspace):
 
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
         headers = {"Accept": "application/octet-stream"}
-        if client.config.workspace_id:
-            headers["X-Databricks-Workspace-Id"] = str(client.config.workspace_id)
+        workspace = getattr(client.config, "workspace_id", None)
+        if workspace:
+            headers["X-Databricks-Workspace-Id"] = str(workspace)
         if start or end is not None:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         target = f"/api/2.0/fs/files{quote(self._full(path))}"

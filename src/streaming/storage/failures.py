@@ -26,6 +26,12 @@ _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 
 
+_SECRETS = (
+    "access_key_id", "secret_access_key", "session_token", "account_key", "sas_key", "token", "client_secret",
+    "service_account_key", "encryption_key",
+)  # fmt: skip
+
+
 class RangeError(StorageError):
     """The range asked for begins past the end of the object."""
 
@@ -133,7 +139,8 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     Returns:
         The exception to raise, ``from None``.
     """
-    from streaming.storage.url import join, redact_text
+    from streaming.storage.url import join
+    from streaming.storage.words import words
 
     if isinstance(error, StorageError):
         return error
@@ -145,12 +152,16 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     status, code = _found(_STATUS, text), _found(_CODE, text)
     kind, hint = _kind(error, text, int(status or 0), code)
     reason = f"the server answered {status}" if status else _reason(error, text)
-    message = (
-        redact_text(_found(_MESSAGE, text)).partition("\n")[0].rstrip(".") if kind is not AccessDeniedError else ""
-    )
+    # Of a denial the server's words are the least to be trusted: they are about what was sent.
+    message = words(_found(_MESSAGE, text), _sent(spec)) if kind is not AccessDeniedError else ""
     said = ": ".join(part for part in (code, message) if part)
     parts = [f"{join(spec.url, path)}: {reason}{f' ({said})' if said else ''}.", spec.hints.get(hint, "")]
     return kind(" ".join(part for part in parts if part))
+
+
+def _sent(spec: ClientSpec) -> list[str]:
+    """Return the secrets that a client has."""
+    return [str(spec.settings[name]) for name in _SECRETS if spec.settings.get(name)]
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:
@@ -175,10 +186,10 @@ def _kind(error: BaseException, text: str, status: int, code: str) -> Kind:
 
 
 def _reason(error: BaseException, text: str) -> str:
-    from streaming.storage.url import redact_text
+    from streaming.storage.words import words
 
     for part, reason in _REASONS:
         if part in text:
             return reason
     # The last part of the first line is the cause; the parts before it say what was asked for.
-    return redact_text(text.partition("\n")[0]).rpartition(" - ")[2].strip(" .") or type(error).__name__
+    return words(text.partition("\n")[0].rpartition(" - ")[2]) or type(error).__name__

@@ -29,6 +29,7 @@ __all__ = ["HfStore", "open_hf"]
 
 _OPTIONS = {"endpoint", "revision", "token"}
 _KINDS = ("datasets", "models", "spaces", "buckets")
+_CONNECT_S = 10.0
 # What comes after the @ has slashes of its own only if it begins like this.
 _REVISION = re.compile(r"(refs/(?:convert|pr)/[^/]+|[^/]*)(?:/(.*))?")
 _MISSING = ("RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError", "BucketNotFoundError")
@@ -179,7 +180,11 @@ class HfStore(VendorStore):
                 return StalledError(f"{where}: nothing came for {TIMEOUT_S:g} s. Check the network, and HF_ENDPOINT.")
             if name == "OfflineModeIsEnabled":
                 return UnavailableError(f"{where}: HF_HUB_OFFLINE is set, so the hub is not asked. Unset it.")
+            if self._kind == "buckets" and isinstance(error, AttributeError):
+                return StorageError(f"{where}: this huggingface_hub knows no buckets. Install a newer one.")
             said = words(str(error), self._secrets())
+            if not isinstance(error, OSError) and not type(error).__module__.startswith("httpx"):
+                return StorageError(f"{where}: {name}: {said}.")
             return UnavailableError(f"{where}: {name}: {said}. Check the network, HTTPS_PROXY and HF_ENDPOINT.")
         status = int(reply.status_code)
         kind = kind_of_status(status, "retry-after" in reply.headers)
@@ -251,8 +256,8 @@ def _answer(url: str, headers: Mapping[str, str]) -> AbstractContextManager[Any]
 
     session: Any = get_session()
     if callable(getattr(session, "stream", None)):
-        return session.stream("GET", url, headers=headers, timeout=TIMEOUT_S)
-    reply = session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+        return session.stream("GET", url, headers=headers, timeout=(_CONNECT_S, TIMEOUT_S, TIMEOUT_S, TIMEOUT_S))
+    reply = session.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, TIMEOUT_S))
     return reply if hasattr(reply, "__enter__") else nullcontext(reply)
 
 

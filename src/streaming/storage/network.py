@@ -19,4 +19,4 @@ def share_ca_bundle() -> None:
     named = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), None)
     if named is not None:
         for name in _BUNDLES[:2]:
-            os.environ.setdefault(name, named)
+            os.environ[name] = os.environ.get(name) or named

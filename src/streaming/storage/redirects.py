@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from streaming.core.errors import StorageError, UnavailableError
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.url import redact
 from streaming.storage.words import words
 
@@ -78,6 +79,7 @@ def _next(opener: urllib.request.OpenerDirector, url: str, headers: Mapping[str,
 
 
 def _opener(client_options: Mapping[str, Any]) -> urllib.request.OpenerDirector:
+    share_ca_bundle()
     root = client_options.get("root_certificate")
     context = ssl.create_default_context()
     if root:

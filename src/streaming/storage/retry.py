@@ -1,7 +1,8 @@
-"""One retry policy for every store. Pure: waiting and randomness are passed in."""
+"""One retry policy for every store. Waiting and randomness are passed in; every wait is told to the log."""
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from streaming.core.errors import (
 __all__ = ["RetryPolicy", "backoff_s", "call_with_retries", "is_transient"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,4 +118,5 @@ def call_with_retries(
             if failures >= policy.attempts or not retry_on(error):
                 raise
             wait = backoff_s(policy, failures, isinstance(error, ThrottledError), rng)
+            logger.warning("%s Attempt %d of %d is made in %.1f s.", error, failures + 1, policy.attempts, wait)
         sleep(wait)

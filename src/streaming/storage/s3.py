@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from streaming.storage.compatible import region_of_host, virtual_only, with_bucket_in_host
 from streaming.storage.credentials import Login, Profile, find_login, profile_files, read_profile
 from streaming.storage.family import canonical, checked_endpoint, client_settings
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.remote import RemoteStore
 from streaming.storage.spec import ClientSpec
 from streaming.storage.url import odd_base, redact, split_bucket
@@ -159,6 +160,7 @@ def _is_virtual(options: Mapping[str, Any], environ: Mapping[str, str], profile:
 
 def _region_of_bucket(endpoint: str, bucket: str) -> str | None:
     """Ask an endpoint where a bucket is; it says so whether or not it lets us in."""
+    share_ca_bundle()
     request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=_REGION_S) as reply:

@@ -85,7 +85,9 @@ class ClientSpec(NamedTuple):
     @property
     def is_quick(self) -> bool:
         """Whether it can be built from its settings alone, without signing in anywhere."""
-        return not {"boto3_profile", "credential_provider"} & set(self.settings)
+        return not {"azure_identity", "boto3_profile", "credential_provider", "google_auth_file", "odd"} & set(
+            self.settings
+        )
 
     def adopt_environ(self) -> None:
         """Make this process's variables of the same prefix what they were where the spec was made."""

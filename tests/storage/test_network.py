@@ -1,0 +1,176 @@
+"""Proxies and certificates of one's own, for every scheme alike."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from clouds import clear_credentials
+from hubs import Oracle
+from servers import LocalServer
+
+PROGRAM = """
+import sys
+from streaming.storage.registry import open_store
+for url in sys.argv[1:]:
+    try:
+        open_store(url).get("a")
+    except Exception as error:
+        print(type(error).__name__, error)
+    else:
+        print("read")
+"""
+
+
+def read(urls: list[str], env: dict[str, str]) -> list[str]:
+    """What becomes of reading an object of each place in a new process."""
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith(("_proxy", "_ca_bundle", "_cert_file"))
+    }
+    environ = {**environ, **env}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *urls], env=environ, capture_output=True, text=True, timeout=110, check=True
+    )
+    return done.stdout.splitlines()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        server.asked.append(self.path)
+        data = b"1" if self.path.partition("?")[0].endswith("/a") else b"{}"
+        self.send_response(200)
+        for name, value in [("Content-Length", str(len(data))), ("ETag", '"1"')]:
+            self.send_header(name, value)
+        self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_CONNECT(self) -> None:
+        server: Any = self.server
+        server.asked.append(self.path)
+        self.send_error(502)
+        self.close_connection = True
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    listening: Any = LocalServer(("127.0.0.1", 0), _Handler)
+    listening.asked = []
+    thread = threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield listening
+    listening.shutdown()
+    listening.server_close()
+    thread.join(10)
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    clear_credentials(monkeypatch, tmp_path)
+    return {
+        "DATABRICKS_TOKEN": "x", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "GCS_KEY": "k", "GCS_SECRET": "s",
+        "AZURE_ACCOUNT_NAME": "acct", "AZURE_ACCOUNT_ACCESS_KEY": "a2V5", "OCI_CONFIG_FILE": Oracle().profile(tmp_path),
+        "DATABRICKS_HOST": "https://workspace.example.org",
+    }  # fmt: skip
+
+
+PLACES = {
+    "https://data.example.org/data": "data.example.org:443",
+    f"https://data.example.org/data?sig={'x' * 8}": "data.example.org:443",
+    "s3://bucket/data": "s3.us-east-1.amazonaws.com:443",
+    "gs://bucket/data": "storage.googleapis.com:443",
+    "az://box/data": "acct.blob.core.windows.net:443",
+    "oci://bucket@space/data": "objectstorage.us-ashburn-1.oraclecloud.com:443",
+    "hf://datasets/owner/name": "huggingface.co:443",
+    "dbfs:/Volumes/a/b/c/d": "workspace.example.org:443",
+}
+
+
+def test_a_proxy_is_asked_for_every_scheme(server: Any, env: dict[str, str]) -> None:
+    proxy = f"http://127.0.0.1:{server.server_port}"
+    said = read(list(PLACES), {**env, "HTTPS_PROXY": proxy, "https_proxy": proxy})
+    assert set(server.asked) == set(PLACES.values())
+    assert not any(line.startswith("read") for line in said)
+
+
+def test_hosts_that_no_proxy_is_asked_for(server: Any, env: dict[str, str]) -> None:
+    proxy = f"http://127.0.0.1:{server.server_port}"
+    # Names that nobody has an address for: nothing is reached.
+    hosts = ".example.org,.invalid"
+    variables = {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": hosts, "no_proxy": hosts}
+    urls = ["https://data.example.org/data", "hf://datasets/owner/name", "dbfs:/Volumes/a/b/c/d"]
+    read(urls, {**env, **variables, "HF_ENDPOINT": "https://hub.invalid"})
+    assert server.asked == []
+
+
+def _certificate(subject: x509.Name, issuer: x509.Name, key: Any, signer: Any, extension: Any) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        .sign(signer, hashes.SHA256())
+    )
+
+
+@pytest.fixture
+def bundle(server: Any, tmp_path: Path) -> str:
+    """Have the server speak TLS, by a certificate of an authority that only this bundle trusts."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    authority, host = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "localhost")
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    root = _certificate(authority, authority, keys[0], keys[0], x509.BasicConstraints(ca=True, path_length=0))
+    leaf = _certificate(host, authority, keys[1], keys[0], names)
+    (tmp_path / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "host.pem").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "host.key").write_bytes(keys[1].private_bytes(serialization.Encoding.PEM, *form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "host.pem", tmp_path / "host.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", None])
+def test_certificates_of_ones_own(server: Any, bundle: str, env: dict[str, str], variable: str | None) -> None:
+    place = f"https://localhost:{server.server_port}"
+    urls = [f"{place}/data", f"{place}/data?sig=1", *list(PLACES)[2:]]
+    names = ("S3_ENDPOINT_URL", "GCS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT", "OCI_ENDPOINT_URL", "HF_ENDPOINT")
+    env.update(dict.fromkeys((*names, "DATABRICKS_HOST"), place))
+    said = read(urls, {**env, **({variable: bundle} if variable else {})})
+    if variable is None:
+        assert not any(line == "read" for line in said)
+        assert all("UnavailableError" in line for line in said)
+    else:
+        assert said == ["read"] * len(urls)
