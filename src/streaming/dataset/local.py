@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
@@ -11,6 +11,7 @@ from streaming.cache.cache import ShardCache
 from streaming.cache.config import FetchConfig
 from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
+from streaming.core.indexing import T_co
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.spanner import Spanner
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalDataset"]
 
 
-class LocalDataset(RandomAccess, Dataset[Any]):
+class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
     """A map-style dataset over shards on local disk. Nothing is downloaded.
 
     Args:

@@ -19,7 +19,7 @@ from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
 from streaming.writing.checks import checked_compression, checked_hashes, checked_retry, checked_size_limit
 from streaming.writing.infer import infer_columns
-from streaming.writing.inputs import taken
+from streaming.writing.inputs import Rows, taken
 from streaming.writing.journal import JOURNAL_NAME, Finished
 from streaming.writing.pipeline import Pipeline
 from streaming.writing.recipe import Recipe
@@ -36,7 +36,7 @@ Row = Mapping[str, Any]
 
 
 def write(
-    iterable: Iterable[Row],
+    iterable: Rows,
     out: str | Sequence[str],
     columns: Mapping[str, str] | None = None,
     *,
@@ -102,10 +102,10 @@ def write(
     if append and exist_ok:
         raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
     checked_retry(retry)
-    iterable, columns = taken(iterable, columns)
-    total = length_hint(iterable) or None
+    rows, columns = taken(iterable, columns)
+    total = length_hint(rows) or None
     if columns is None:
-        iterable, columns = _inferred(iterable)
+        rows, columns = _inferred(rows)
     recipe = Recipe(
         tuple(sorted(columns.items())),
         checked_compression(compression),
@@ -121,7 +121,7 @@ def write(
         try:
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)
-            rows = skip(iterable, journal.finished, recipe)
+            rows = skip(rows, journal.finished, recipe)
             progress = _progress(progress_bar, repr(target), total, resumed)
             with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress) as pipeline:
                 for row in rows:
