@@ -20,6 +20,9 @@ from streaming.format.encodings.text import Bytes, Str
 
 __all__ = ["compile_encoder"]
 
+#: With more columns than this, compiling takes longer, and more memory, than it is worth.
+_MOST_COLUMNS = 1000
+
 Encode = Callable[[Mapping[str, Any]], bytes]
 
 
@@ -34,6 +37,8 @@ def compile_encoder(
         sizes: Bytes of each column where that is fixed, else ``None``.
         slowly: Encodes any sample, or raises what is wrong with it.
     """
+    if len(names) > _MOST_COLUMNS:
+        return slowly
     known: dict[str, Any] = {"slowly": slowly, "ndarray": np.ndarray}
     lines: list[str] = []
     parts: list[str] = []
