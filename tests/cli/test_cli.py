@@ -135,6 +135,36 @@ def test_head_summarises(run: Run, tmp_path: Path) -> None:
     assert shown["image"] == "PNG RGB 30 x 20"
 
 
+def test_head_of_nulls_truths_and_numbers(run: Run, tmp_path: Path) -> None:
+    columns = {
+        "age": "int32?",
+        "array": "ndarray:float32",
+        "no": "bool",
+        "ok": "bool?",
+        "small": "uint8",
+        "x": "float32",
+    }
+    with MDSWriter(columns=columns, out=str(tmp_path)) as out:
+        array = np.array([[0.1, np.inf]], np.float32)
+        out.write({"age": None, "array": array, "no": False, "ok": True, "small": np.uint8(0), "x": np.float32(0.1)})
+    code, text, _ = run("head", str(tmp_path))
+    assert code == 0
+    shown = dict(line.split(maxsplit=1) for line in text.splitlines()[1:])
+    assert shown == {
+        "age": "None", "array": "array float32 [1, 2]: 0.1, inf", "no": "False", "ok": "True", "small": "0", "x": "0.1"
+    }  # fmt: skip
+    assert json.loads(run("head", "--json", str(tmp_path))[1]) == {
+        "age": None, "array": [[0.1, "inf"]], "no": False, "ok": True, "small": 0, "x": 0.1
+    }  # fmt: skip
+
+
+def test_a_mistyped_command(run: Run) -> None:
+    code, _, err = run("hed", "x")
+    assert code == 2
+    assert "Did you mean 'head'?" in err
+    assert "Did you mean" not in run("zzzz", "x")[2]
+
+
 def test_head_does_not_unpickle_unasked(run: Run, tmp_path: Path) -> None:
     path = str(tmp_path / "data")
     with MDSWriter(columns={"x": "pkl"}, out=path) as writer:

@@ -183,6 +183,20 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data" / "index.json").read_text())["shards"][0]["size_limit"] == 200
 
 
+def test_very_many_columns(tmp_path: Path) -> None:
+    """As many as take seconds and half a gigabyte where a function is compiled for them."""
+    columns = {f"c{i}": ("str", "int", "int8?")[i % 3] for i in range(30_000)}
+    row = {name: {"str": "x", "int": 1, "int8?": None}[kind] for name, kind in columns.items()}
+    with MDSWriter(columns=columns, out=str(tmp_path)) as out:
+        out.write(row)
+        with pytest.raises(KeyError, match="c7"):
+            out.write({name: value for name, value in row.items() if name != "c7"})
+    entry = json.loads((tmp_path / "index.json").read_text())["shards"][0]
+    assert entry["samples"] == 1
+    # Sizes of the columns where they vary, and their values, then.
+    assert entry["raw_data"]["bytes"] > 30_000 * (4 + 1 + 8 + 4 + 1) / 3
+
+
 def test_bad_samples_lose_nothing(tmp_path: Path) -> None:
     out = str(tmp_path / "data")
     with MDSWriter(columns={"x": "int", "y": "str"}, out=out) as writer:

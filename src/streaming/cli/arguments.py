@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from difflib import get_close_matches
 from importlib import metadata
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["make_parser"]
 
@@ -15,7 +17,7 @@ _URL = "a directory, or a URL such as s3://bucket/data; its index.json may be na
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="streaming",
         description="Look at, check, merge and copy streaming datasets, on disk or in any store.",
         epilog="`streaming COMMAND --help` explains a command, with examples. Exit codes: 0 fine, 1 verify found damage, "
@@ -30,6 +32,15 @@ def make_parser() -> argparse.ArgumentParser:
     _add_copy(commands)
     _add_ls(commands)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says which command may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '(\S+)' \(choose from (.*)\)", message)
+        close = get_close_matches(wrong[1], re.findall(r"\w+", wrong[2]), 1) if wrong else []
+        super().error(f"{message}. Did you mean {close[0]!r}?" if close else message)
 
 
 def _add(commands: Any, name: str, summary: str, details: str, examples: str) -> argparse.ArgumentParser:
@@ -62,7 +73,8 @@ def _add_head(commands: Any) -> None:
         commands,
         "head",
         "show the first samples of a dataset",
-        "Images, arrays and long fields are summarised;\nwith --json, there is a line for each sample.",
+        "Images, arrays and long fields are summarised;\n"
+        "with --json, there is a line for each sample, with all numbers and text.",
         "  streaming head -n 2 /data/corpus\n  streaming head --start 100000 s3://bucket/corpus",
     )
     head.add_argument("url", metavar="URL", help=_URL)

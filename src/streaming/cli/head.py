@@ -74,9 +74,11 @@ def summary(value: Any) -> str:
         return _cut(repr(value[:_MAX_TEXT]), len(value), "bytes")
     if isinstance(value, np.ndarray):
         array = cast("np.ndarray[Any, Any]", value)
-        items = ", ".join(map(str, array.ravel()[:_MAX_ITEMS].tolist()))
+        items = ", ".join(map(str, array.ravel()[:_MAX_ITEMS]))  # NumPy's numbers have no more digits than they need
         more = ", ..." if array.size > _MAX_ITEMS else ""
         return f"array {array.dtype} {list(array.shape)}: {items}{more}"
+    if isinstance(value, np.generic):
+        return str(value)
     if hasattr(value, "mode") and hasattr(value, "size"):
         kind = getattr(value, "format", None) or "image"
         return f"{kind} {value.mode} {value.size[0]} x {value.size[1]}"
@@ -94,11 +96,15 @@ def _cut(text: str, count: int | None = None, unit: str = "") -> str:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON: what JSON can hold as it is, anything else summarised."""
+    """Return a value as JSON: what JSON can hold as it is, arrays as lists, anything else summarised."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return as_json(list(cast("Any", value)))
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    if isinstance(value, np.bool_):
+        return bool(cast("Any", value))
     if isinstance(value, (float, np.floating)):
-        number = float(cast("Any", value))
+        number = float(str(cast("Any", value)))  # as short as its type allows
         return number if np.isfinite(number) else repr(number)
     if isinstance(value, np.integer):
         return int(cast("Any", value))

@@ -5,13 +5,25 @@ One base class serves the datasets, so that all of them take the same index expr
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, Protocol, overload
 
 import numpy as np
+from typing_extensions import TypeVar
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["Array", "resolve_index"]
+__all__ = ["Array", "ArrayLike", "resolve_index"]
+
+#: What an item is: a subclass that makes something of its own of a sample says so, as in ``Array[torch.Tensor]``.
+T_co = TypeVar("T_co", covariant=True, default=Any)
+
+
+class ArrayLike(Protocol):
+    """An array of NumPy's, or a tensor."""
+
+    def __array__(self) -> np.ndarray[Any, Any]:
+        """Return it as NumPy's."""
+        ...
 
 
 def resolve_index(at: int | np.integer[Any], size: int) -> int:
@@ -27,7 +39,7 @@ def resolve_index(at: int | np.integer[Any], size: int) -> int:
     return resolved
 
 
-class Array:
+class Array(Generic[T_co]):
     """Indexing by integer, slice, list, array or tensor of integers, or boolean mask."""
 
     @property
@@ -38,14 +50,23 @@ class Array:
     def __len__(self) -> int:
         return self.size
 
-    def get_item(self, sample_id: int) -> Any:
+    def get_item(self, sample_id: int) -> T_co:
         """Return the item at an index in ``[0, size)``."""
         raise NotImplementedError
 
-    def get_items(self, sample_ids: np.ndarray[Any, Any]) -> list[Any]:
+    def get_items(self, sample_ids: np.ndarray[Any, Any]) -> list[T_co]:
         """Return the items at an array of indexes in ``[0, size)``, in that order."""
         get = self.get_item
         return [get(i) for i in sample_ids.tolist()]
+
+    @overload
+    def __getitem__(self, at: int | np.integer[Any]) -> T_co: ...
+
+    @overload
+    def __getitem__(self, at: slice | list[int] | list[bool] | ArrayLike) -> list[T_co]: ...
+
+    @overload
+    def __getitem__(self, at: list[list[int]]) -> list[list[T_co]]: ...
 
     def __getitem__(self, at: Any) -> Any:
         """Return one item, or a list of items.

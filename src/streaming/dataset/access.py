@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.gather import get_many
-from streaming.core.indexing import Array
+from streaming.core.indexing import Array, ArrayLike, T_co
 from streaming.dataset.shards import ShardTable
 
 __all__ = ["RandomAccess"]
 
+S = TypeVar("S")
+R = TypeVar("R")
 
-class RandomAccess(Array):
+
+def _overridable(get_item: Callable[[S, int, int], R]) -> Callable[Concatenate[S, int, ...], R]:
+    """Tell type checkers that a subclass may call the index as it likes, and leave the other parameters out."""
+    return get_item
+
+
+class RandomAccess(Array[T_co]):
     """What datasets of shards have in common: they are indexed like an array.
 
     A subclass may say what a sample is, by a ``get_item`` or ``__getitem__`` of its own; then each sample goes through it.
@@ -47,6 +55,15 @@ class RandomAccess(Array):
         """Number of different samples."""
         return self._table.num_samples
 
+    @overload
+    def __getitem__(self, at: int | np.integer[Any]) -> T_co: ...
+
+    @overload
+    def __getitem__(self, at: slice | list[int] | list[bool] | ArrayLike) -> list[T_co]: ...
+
+    @overload
+    def __getitem__(self, at: list[list[int]]) -> list[list[T_co]]: ...
+
     def __getitem__(self, at: Any) -> Any:
         """Return one sample or a list of them; see :meth:`Array.__getitem__`."""
         # What it comes to where the shard is open, without the calls in between.
@@ -58,7 +75,7 @@ class RandomAccess(Array):
                 return shard.get(at - table.begins_view[number])
         return super().__getitem__(at)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+    def __getitems__(self, indices: Sequence[int]) -> list[T_co]:
         """Return the samples at a list of indexes: what PyTorch asks a dataset for, where it wants a batch of them.
 
         Raises:
@@ -69,7 +86,8 @@ class RandomAccess(Array):
             return [self[index] for index in indices]
         return super().__getitem__(list(indices))
 
-    def get_item(self, sample_id: int, retry: int = 7) -> Any:
+    @_overridable
+    def get_item(self, sample_id: int, retry: int = 7) -> T_co:
         """Return a sample, fetching its shard if need be.
 
         Args:
@@ -88,9 +106,10 @@ class RandomAccess(Array):
         if not 0 <= sample_id < self._table.num_samples:
             raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
         shard, index = self._table.locate(sample_id)
-        return self._cache.get(shard).get(index)
+        sample: Any = self._cache.get(shard).get(index)
+        return sample
 
-    def get_items(self, sample_ids: NDArray[np.int64]) -> list[Any]:
+    def get_items(self, sample_ids: NDArray[np.int64]) -> list[T_co]:
         """Return samples, fetching their shards if need be.
 
         Args:
@@ -106,4 +125,5 @@ class RandomAccess(Array):
         if not self.is_plain() or len(sample_ids) < 2:
             return super().get_items(sample_ids)
         shards = self._table.shards_of(sample_ids)
-        return get_many(self._cache, shards, sample_ids - self._table.sample_offset_per_shard[shards])
+        found: list[Any] = get_many(self._cache, shards, sample_ids - self._table.sample_offset_per_shard[shards])
+        return found

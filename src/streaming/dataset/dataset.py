@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch.utils.data import IterableDataset
 
 from streaming.cache.cache import ShardCache
 from streaming.core.arguments import as_flag, as_integer, optional_integers
 from streaming.core.errors import ConfigError
+from streaming.core.indexing import T_co
 from streaming.core.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
 from streaming.dataset.access import RandomAccess
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, IterableDataset[Any]):
+class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], IterableDataset[T_co]):
     """A dataset that is streamed from where it is stored, in an order that does not depend on the hardware.
 
     Iterate it through a ``DataLoader`` (best a :class:`streaming.StreamingDataLoader`, which also checkpoints), or index it
@@ -148,7 +149,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
         data_parallel_dims: Sequence[str] | None = None,
         data_parallel_rank: int | None = None,
         data_parallel_size: int | None = None,
-        on_error: str = "raise",
+        on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
     ) -> None:
         predownload, batch_size, num_canonical_nodes, shuffle_block_size, replication = optional_integers(
@@ -282,7 +283,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess, Iterable
 
     # -- iteration -----------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T_co]:
         """Yield this worker's samples of the next epoch, or of the rest of the one that is resumed.
 
         Raises:

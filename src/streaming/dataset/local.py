@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
@@ -15,6 +15,7 @@ from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError
+from streaming.core.indexing import T_co
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.spanner import Spanner
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalDataset"]
 
 
-class LocalDataset(RandomAccess, Dataset[Any]):
+class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
     """A map-style dataset over shards on local disk. Nothing is downloaded.
 
     Args:

@@ -26,7 +26,7 @@ from streaming.writing.checks import (
     checked_workers,
 )
 from streaming.writing.infer import infer_columns
-from streaming.writing.inputs import taken
+from streaming.writing.inputs import Rows, taken
 from streaming.writing.journal import JOURNAL_NAME, Finished
 from streaming.writing.keys import KeyCheck
 from streaming.writing.pipeline import Pipeline
@@ -46,7 +46,7 @@ Row = Mapping[str, Any]
 
 
 def write(
-    iterable: Iterable[Row],
+    iterable: Rows,
     out: str | Sequence[str],
     columns: Mapping[str, str] | None = None,
     *,
@@ -117,10 +117,10 @@ def write(
     limit = checked_size_limit(size_limit)
     staging = split_out(out)[0] is None
     inferred = columns is None
-    iterable, columns = taken(iterable, columns)
-    total = length_hint(iterable) or None
+    rows, columns = taken(iterable, columns)
+    total = length_hint(rows) or None
     if columns is None:
-        iterable, columns = _inferred(iterable)
+        rows, columns = _inferred(rows)
     recipe = Recipe(tuple(sorted(checked_columns(columns).items())), compression, tuple(hashes), limit)
     _ = recipe.encoder  # checks the columns before anything is touched
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
@@ -129,7 +129,7 @@ def write(
         try:
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)
-            rows = skip(iterable, journal.finished, recipe)
+            rows = skip(rows, journal.finished, recipe)
             progress = _progress(progress_bar, repr(target), total, resumed)
             keys = KeyCheck(columns, repr(target), inferred)
             with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress, keys) as pipeline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -19,16 +19,40 @@ from streaming.writing.hugging_face import hugging_face_rows
 from streaming.writing.infer import infer_column
 from streaming.writing.tables import Columnar, arrow_rows, pandas_rows
 
-__all__ = ["taken"]
+__all__ = ["Items", "Rows", "Table", "taken"]
 
 Row = Mapping[str, Any]
+
+
+class Table(Protocol):
+    """What offers its rows by Arrow's protocol: tables and frames of pandas, Polars and Arrow."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Return a stream of record batches."""
+        ...
+
+
+class Items(Protocol):
+    """A map-style dataset."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return an item."""
+        ...
+
+
+#: What ``streaming.write`` takes.
+Rows = Iterable[Row] | Table | Items
 
 _SHAPE = (
     "Give rows: an iterable of mappings from the names of columns to values, such as [{'text': 'a'}, {'text': 'b'}]"
 )
 
 
-def taken(given: Any, columns: Mapping[str, str] | None) -> tuple[Iterable[Row], Mapping[str, str] | None]:
+def taken(given: Rows, columns: Mapping[str, str] | None) -> tuple[Iterable[Row], Mapping[str, str] | None]:
     """Return the rows of what a user has, and the encodings of their columns.
 
     Args:
