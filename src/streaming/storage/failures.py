@@ -144,6 +144,8 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     status, code = _found(_STATUS, text), _found(_CODE, text)
     kind, hint = _kind(error, text, int(status or 0), code)
     reason = f"the server answered {status}" if status else _reason(error, text)
+    if kind is ObjectChangedError:
+        reason += ": it was replaced while it was read"
     message = (
         redact_text(_found(_MESSAGE, text)).partition("\n")[0].rstrip(".") if kind is not AccessDeniedError else ""
     )
