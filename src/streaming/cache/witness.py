@@ -89,7 +89,8 @@ class Witness:
             ObjectChangedError: It is not the index that was opened.
             StorageError: It cannot be looked at.
         """
-        if info is None or info.modified is None or getattr(self._store, "heads_are_cheap", False):
+        modified = None if info is None else info.modified
+        if modified is None or self._identity.is_close(modified) or getattr(self._store, "heads_are_cheap", False):
             self._check_index()
 
     def _check_index(self) -> None:
