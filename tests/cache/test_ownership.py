@@ -170,6 +170,17 @@ def test_our_own_old_files_are_replaced_counted_and_evicted(make_dataset: Make, 
     assert not list(Path(local).glob("*set-aside*"))
 
 
+def test_a_directory_that_many_datasets_have_used(make_dataset: Make, tmp_path: Path) -> None:
+    """What was used long ago is forgotten, and what is there of it is then not touched."""
+    local = tmp_path / "local"
+    for number in range(20):
+        remote = make_dataset(5, "remote", hashes=None) if not number else str(tmp_path / "remote")
+        os.utime(tmp_path / "remote" / "index.json", (1e9, 1e9 + number))
+        assert StreamingDataset(remote=remote, local=str(local))[0] == sample(0)
+    assert len(list(local.glob(".streaming-cache*"))) == 17
+    assert not list(local.glob("*set-aside*"))
+
+
 def test_half_fetched_files_of_other_datasets_go(make_dataset: Make, tmp_path: Path) -> None:
     local, mine = tmp_path / "local", tmp_path / "local" / "thesis.part"
     first = StreamingDataset(remote=make_dataset(N, "one"), local=str(local))
