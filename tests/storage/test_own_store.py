@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streaming.core.errors import ConfigError, StalledError, UnavailableError
+from streaming.core.errors import ConfigError, ObjectChangedError, StalledError, UnavailableError
+from streaming.storage import versions
 from streaming.storage.ranged import RangedStore
 from streaming.storage.registry import open_store, stores
 from streaming.storage.store import ObjectInfo
@@ -133,3 +135,51 @@ def test_what_the_base_makes_of_failures(tmp_path: Path) -> None:
         Short("short://user:pw@host/x").download("a", target)
     with pytest.raises(StalledError, match="short://host/x/a: nothing came for 0.2 s"):
         Short("short://user:pw@host/x", 5.0).download("a", target, stall_timeout=0.2)
+
+
+class Plain:
+    """A store of an earlier day: nothing of versions, but the nine methods."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("takes_versions", "takes_ranges", "reads_in_one", "heads_are_cheap", "read", "origin"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def download(
+        self,
+        path: str,
+        target: str,
+        *,
+        offset: int = 0,
+        sink: Any = None,
+        stall_timeout: float,
+        total_timeout: Any = None,
+    ) -> int:
+        return self.inner.download(path, target, offset=offset, sink=sink)
+
+
+def test_a_store_that_takes_no_versions(tmp_path: Path) -> None:
+    """They are looked at before and after."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "a").write_bytes(b"12345")
+    store: Any = Plain(open_store(str(tmp_path / "s")))
+    data, info = versions.read(store, "a")
+    assert data == b"12345"
+    seen: list[ObjectInfo] = []
+    target = str(tmp_path / "t")
+    limits = {"stall_timeout": 5.0}
+    assert versions.download(store, "a", target, on_info=seen.append, **limits) == 5
+    assert seen == [info]
+
+    def replace(chunk: Any) -> None:
+        (tmp_path / "s" / "new").write_bytes(b"67890")
+        os.replace(tmp_path / "s" / "new", tmp_path / "s" / "a")
+
+    with pytest.raises(ObjectChangedError):
+        versions.download(store, "a", target, on_info=seen.append, sink=replace, **limits)
+    with pytest.raises(ObjectChangedError):
+        versions.read(store, "a", 1, 2, version=info.etag)
+    assert versions.read(store, "a", 1, 3)[0] == b"78"

@@ -102,6 +102,8 @@ class ShardDirectory:
             return None
         if self.store is not None and not self._is_noted(shard, statuses):
             return None  # another dataset's took its place just now
+        for keeper in self._keepers(shard) if self.witness.has_seen else ():
+            keeper.compare()
         if self._table is not None:
             self._table.touch(shard)
         return opened
@@ -222,7 +224,11 @@ class ShardDirectory:
         if table is None or not table.owned[shard]:
             return 0
         keepers = self._keepers(shard)
-        if not self.has_files(shard) and table.access[shard] > time.time_ns() - _BEGINS_NS:
+        if (
+            not self.has_files(shard)
+            and not table.stamps[:, shard].any()
+            and table.access[shard] > time.time_ns() - _BEGINS_NS
+        ):
             return 0  # reserved by somebody who is about to fetch it
         if not all(remove_part(keeper.job.part(keeper.job.wire)) for keeper in keepers):
             return 0

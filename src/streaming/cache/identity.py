@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +60,18 @@ class Identity:
         return self.version != _NOTHING
 
     def is_later(self, modified: float) -> bool:
-        """Say whether an object that was written then was so after this dataset was opened."""
-        latest = max(self.opened, self.modified or 0.0)
-        return modified > latest + (1.0 if modified.is_integer() else 0.0)
+        """Say whether an object that was written then was so after this dataset was opened.
+
+        A dataset's index is written last, so what is not later than that was there before; where an index was copied before
+        its shards, the time of opening counts.
+        """
+        if self.modified is not None and modified <= self.modified:
+            return False
+        return modified >= floor(self.opened) if modified.is_integer() else modified > self.opened
+
+    def is_close(self, modified: float) -> bool:
+        """Say whether an object was written so shortly before the opening that its time may not tell which was first."""
+        return modified.is_integer() and modified > self.opened - _RACY_S
 
 
 def identify(index: Index, origin: str, info: ObjectInfo | None, opened: float) -> Identity:

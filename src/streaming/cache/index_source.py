@@ -26,6 +26,7 @@ INDEX_NAME = "index.json"
 PARSED_NAME = ".streaming-index"
 #: Indexes of fewer shards are parsed in less time than anybody notices.
 _WORTH_KEEPING = 20_000
+_warned: set[str] = set()
 
 
 class IndexMissingError(EmptyDatasetError, FileNotFoundError):
@@ -86,6 +87,8 @@ def load_index(directory: str, store: Store | None, retries: int, origin: str = 
     except StorageError as error:
         return _load_of_old(directory, path, origin, opened, store, error)
     identity = identify(index, origin, info, opened)
+    if info is not None and not identity.has_version and not is_proved(index):
+        _warn_of_no_versions(store, origin)
     _write(directory, path, data, index, identity)
     if index.num_shards >= _WORTH_KEEPING:
         with suppress(StorageError):
@@ -118,6 +121,16 @@ def _read_remote(store: Store) -> tuple[bytes, ObjectInfo | None]:
     if getattr(store, "reads_in_one", False):
         return versions.read(store, INDEX_NAME)
     return store.get(INDEX_NAME), None
+
+
+def _warn_of_no_versions(store: Store, origin: str) -> None:
+    if origin not in _warned:
+        _warned.add(origin)
+        logger.warning(
+            "the dataset at %r has no recorded hashes, and its store tells no versions: if it is written again with the "
+            "same sizes, that cannot be noticed, and cached shards are served. Write it with hashes=['xxh64'].",
+            store,
+        )
 
 
 def _load_of_old(

@@ -142,6 +142,16 @@ class Keeper:
         if self._table is not None:
             self._table.versions[self._version_row, self._shard] = version_number(info)
 
+    def compare(self) -> None:
+        """Check that the file is of the version of which this process has read before.
+
+        Raises:
+            ObjectChangedError: It was changed after the dataset was opened.
+        """
+        if self._table is not None and not self.is_proved:
+            wire = self.job.wire
+            self.witness.expect(wire.basename, wire.bytes, int(self._table.versions[self._version_row, self._shard]))
+
     def confirm(self) -> None:
         """Look again, once everything was read.
 
@@ -172,6 +182,7 @@ class Keeper:
     def _is_good(self, info: FileInfo) -> bool:
         path = self.job.path(info)
         try:
+            check_plain(path, os.stat(path))
             # Opening a pipe would wait for its other end without O_NONBLOCK.
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:

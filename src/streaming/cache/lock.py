@@ -11,9 +11,10 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from streaming.cache.holder import find_holder
 from streaming.core.errors import LockedError
@@ -53,7 +54,7 @@ def locked_part(path: str, timeout_s: float = MOMENT_S) -> Iterator[str]:
         LockedError: It does not, for so long.
     """
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = _open_plain(path)
         if not _lock(fd, path, timeout_s):
             yield from _private(path)
             return
@@ -69,6 +70,27 @@ def locked_part(path: str, timeout_s: float = MOMENT_S) -> Iterator[str]:
         _release(fd)
 
 
+def _open_plain(path: str) -> int:
+    """Open a file to write to, made if need be. A link that somebody left in its place is not followed but removed.
+
+    Raises:
+        FileExistsError: There is something that is no file.
+    """
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            continue
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        raise FileExistsError(errno.EEXIST, "it is not a regular file: remove it", path)
+
+
 def remove_part(path: str) -> bool:
     """Remove an unfinished file that nobody works on.
 
@@ -76,8 +98,13 @@ def remove_part(path: str) -> bool:
         Whether it is gone, or was not there; ``False`` if somebody is filling it.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        os.unlink(path)  # the link, not what it leads to
         return True
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.cache.witness import Witness
 from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
+from streaming.storage import versions
 from streaming.storage.store import Store
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class _Source:
 
     store: Store
     info: ShardInfo
+    witness: Witness
 
     def offsets(self) -> NDArray[np.uint32]:
         """Return where each sample begins, and the end of the last: ``[n + 1]``."""
@@ -52,11 +55,17 @@ class _Source:
         row = get_decoder(self.info.schema).row_bytes
         if row is not None:
             return np.arange(count + 1, dtype=np.int64) * row + (raw.bytes - count * row)  # pyright: ignore[reportReturnType]
-        table = self.store.get_range(raw.basename, 0, 4 * (count + 2))
+        table = self._read(0, 4 * (count + 2))
         return np.frombuffer(table, "<u4", count + 1, 4)
 
     def sample(self, begin: int, end: int) -> bytes:
-        return self.store.get_range(self.info.raw[0].basename, begin, end)
+        return self._read(begin, end)
+
+    def _read(self, begin: int, end: int) -> bytes:
+        name = self.info.raw[0].basename
+        data, found = versions.read(self.store, name, begin, end, version=self.witness.version_of(name))
+        self.witness.see(found)  # all of them, and the shard itself, are of the version that was seen first
+        return data
 
 
 class FirstSamples:
@@ -132,7 +141,7 @@ class FirstSamples:
         if wanted * _MIN_GAIN * raw.bytes > raw.bytes * info.samples or wanted > 4 * _REQUESTS:
             return None
         try:
-            return None if self._cache.is_present(shard_id) else _Source(store, info)
+            return None if self._cache.is_present(shard_id) else _Source(store, info, directory.witness)
         except StreamingError:
             return None
 

@@ -45,6 +45,7 @@ _GENERATION = 32
 _RACY = 40
 _FACTS = slice(48, 96)
 _FIELDS = 8
+_MOST_OTHERS = 16
 #: Bits of a recorded stamp: the file was written by this cache; it is proved to be what the dataset has.
 OURS, VERIFIED = 1, 2
 _READERS = 256
@@ -163,8 +164,17 @@ class CacheTable:
                 header = file.read(len(self._header))
                 if header.startswith(_MAGIC) and header != self._header:
                     os.rename(self.path, self._aside_of(header))
+                    self._forget_the_oldest()
             os.replace(part, self.path)
             self.is_new = True
+
+    def _forget_the_oldest(self) -> None:
+        """Remove tables of datasets that were used here long ago."""
+        directory, name = os.path.split(self.path)
+        paths = [os.path.join(directory, found) for found in os.listdir(directory) if found.startswith(f"{name}.")]
+        tables = [path for path in paths if not path.endswith(".part")]
+        for path in sorted(tables, key=os.path.getmtime)[:-_MOST_OTHERS]:
+            os.unlink(path)
 
     def _aside_of(self, header: bytes) -> str:
         return f"{self.path}.{header[16:24].hex()}"

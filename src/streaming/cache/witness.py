@@ -47,6 +47,26 @@ class Witness:
         if info.etag is not None and self._seen.setdefault(info.path, info.etag) != info.etag:
             raise self._changed(f"{info.path} is another version than what was read of it before")
 
+    @property
+    def has_seen(self) -> bool:
+        """Whether this process has seen any object."""
+        return bool(self._seen)
+
+    def expect(self, path: str, size: int, number: int) -> None:
+        """Check that what another process may have fetched is of the version that this one has seen, if it has.
+
+        Args:
+            path: The object.
+            size: Its size in bytes.
+            number: The version's; see :func:`version_number`.
+
+        Raises:
+            ObjectChangedError: It is not.
+        """
+        seen = self._seen.get(path)
+        if seen is not None and number and version_number(ObjectInfo(path, size, seen)) != number:
+            raise self._changed(f"{path} is another version than what was read of it before")
+
     def version_of(self, path: str) -> str | None:
         """Return the version of an object that this process has seen, if it has."""
         return self._seen.get(path)
@@ -69,7 +89,8 @@ class Witness:
             ObjectChangedError: It is not the index that was opened.
             StorageError: It cannot be looked at.
         """
-        if info is None or info.modified is None or getattr(self._store, "heads_are_cheap", False):
+        modified = None if info is None else info.modified
+        if modified is None or self._identity.is_close(modified) or getattr(self._store, "heads_are_cheap", False):
             self._check_index()
 
     def _check_index(self) -> None:

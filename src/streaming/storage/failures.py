@@ -152,6 +152,8 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     status, code = _found(_STATUS, text), _found(_CODE, text)
     kind, hint = _kind(error, text, int(status or 0), code)
     reason = f"the server answered {status}" if status else _reason(error, text)
+    if kind is ObjectChangedError:
+        reason += ": it was replaced while it was read"
     # Of a denial the server's words are the least to be trusted: they are about what was sent.
     message = words(_found(_MESSAGE, text), _sent(spec)) if kind is not AccessDeniedError else ""
     said = ": ".join(part for part in (code, message) if part)
