@@ -91,9 +91,11 @@ def test_given_columns_and_a_remote(session: Any, tmp_path: Path) -> None:
     remote = f"file://{tmp_path}/remote"
     columns = {"id": "int64", "meta": "json", "vector": "ndarray:float32:2"}
     out = (str(tmp_path / "local"), remote)
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "notes.txt").write_text("mine")
     result = dataframe_to_mds(frame(session), mds_kwargs={"out": out, "columns": columns, "compression": None})
     assert result == ("", remote)
-    assert not (tmp_path / "local").exists()
+    assert os.listdir(tmp_path / "local") == ["notes.txt"]
     data = StreamingDataset(remote=remote, local=str(tmp_path / "cache"), batch_size=1)
     assert {s["id"]: s["meta"] for s in data} == {i: {"key": "k", "items": [i]} for i in range(60)}
 
@@ -124,6 +126,7 @@ def test_what_does_not_fit(session: Any, tmp_path: Path) -> None:
         (None, {"out": out}, "empty"),
         (data.limit(0), {"out": out}, "empty"),
         (data, {}, "`out`"),
+        (data, {"out": (out, f"file://{out}"), "columns": {"id": "int64"}}, "are one directory"),
         (data, {"out": out}, "json"),
         (data, {"out": out, "columns": {"absent": "int"}}, "no column 'absent'"),
         (data, {"out": out, "columns": {"id": "int8"}}, "int64"),

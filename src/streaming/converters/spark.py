@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from streaming.core.errors import ConfigError, MissingDependencyError, WorkerError
 from streaming.storage.url import is_local, join
 from streaming.writing.merge import merge_index as merge_indexes
+from streaming.writing.places import split_out
 from streaming.writing.writers import MDSWriter
 
 try:
@@ -171,15 +172,16 @@ def dataframe_to_mds(
         indexes = [remote_index or local_index for local_index, remote_index in parts]
         merge_indexes(indexes, (local, remote) if local and remote else local or remote, keep_local=keep)
     if local and not keep:
-        shutil.rmtree(local, ignore_errors=True)
+        with suppress(OSError):  # the writers removed their files; it holds something else, or is not here
+            os.rmdir(local)
         local = ""
     return local, remote
 
 
 def _places(out: Any) -> tuple[str, str]:
     if isinstance(out, (tuple, list)):
-        local, remote = out
-        return os.fspath(local), os.fspath(remote)
+        local, remote = split_out(out)
+        return local or "", remote or ""
     out = os.fspath(out)
     return (out, "") if is_local(out) else ("", out)
 

@@ -75,9 +75,9 @@ class Pipeline:
         self._base = base
         self._num_shards = len(journal.finished)
         self._next_row = sum(done.entry["samples"] for done in journal.finished)
-        self._freeze = freeze_row if workers else encode_row
         self._encodes_here = not workers
-        self._rows: list[bytes] = []
+        self._freeze = encode_row if self._encodes_here else freeze_row
+        self._rows: list[Any] = []  # encoded samples if they are encoded here, else what freeze_row makes
         self._batch = 8
         self._batches: deque[Future[Piece]] = deque()
         self._pieces: list[Piece] = []

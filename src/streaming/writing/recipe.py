@@ -6,9 +6,12 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, cast
+
+import numpy as np
 
 from streaming.core.errors import SampleError, ShardTooLargeError
 from streaming.format.encodings import mds_encode
@@ -19,6 +22,13 @@ from streaming.writing.build import build_shard
 __all__ = ["Piece", "Recipe", "encode_row", "encode_rows", "freeze_row", "join_samples", "make_files"]
 
 _JPEG = {"jpeg", "list[jpeg]", "jpeg?", "list[jpeg]?"}
+_NUMBERS = {np.dtype(f"{kind}{size}").type for kind in "iu" for size in (1, 2, 4, 8)} | {
+    np.float16,
+    np.float32,
+    np.float64,
+}
+#: Types, not their subclasses, whose values never change.
+_IMMUTABLE = frozenset({str, bytes, int, float, bool, type(None), Decimal, np.bool_, np.str_, *_NUMBERS})
 
 Piece = tuple[bytes, list[int]]
 """Encoded samples one after the other, and the size of each."""
@@ -62,20 +72,32 @@ def _encoder(recipe: Recipe) -> ShardEncoder:
     )
 
 
-def freeze_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> bytes:
-    """Return a row as bytes to send to a worker: its values as they are now, whatever becomes of them.
+def freeze_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> dict[str, Any] | bytes:
+    """Return a row with the values that it has now, whatever becomes of them, to be sent to a worker.
 
     Args:
         recipe: How it will be encoded.
         number: Its number in the dataset, for error texts.
         row: The row.
 
+    Returns:
+        A row of values that cannot change, or that are copies. If some cannot be copied simply: a pickle of it. A row that
+        cannot be pickled is encoded here already, and that pickled.
+
     Raises:
-        SampleError: It does not fit the columns. Only a row that cannot be sent is encoded here already.
+        SampleError: It does not fit the columns, which was seen by encoding it.
         ShardTooLargeError: It is too large.
     """
     try:
         wanted = {name: row[name] for name, _ in recipe.columns if name in row}
+        simple = True
+        for name, value in wanted.items():
+            if type(value) is np.ndarray and value.dtype.kind in "biuf":
+                wanted[name] = value.copy()
+            elif type(value) not in _IMMUTABLE:
+                simple = False
+        if simple:
+            return wanted
         for name, encoding in recipe.columns:
             if encoding in _JPEG and name in wanted:
                 wanted[name] = _with_files(encoding, wanted[name])
@@ -110,7 +132,7 @@ def encode_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> bytes:
         raise type(error)(f"Sample {number}: {error}") from error
 
 
-def encode_rows(recipe: Recipe, first: int, rows: Sequence[bytes]) -> Piece:
+def encode_rows(recipe: Recipe, first: int, rows: Sequence[dict[str, Any] | bytes]) -> Piece:
     """Encode rows.
 
     Args:
@@ -124,7 +146,7 @@ def encode_rows(recipe: Recipe, first: int, rows: Sequence[bytes]) -> Piece:
     """
     samples: list[bytes] = []
     for number, frozen in enumerate(rows, first):
-        row: Mapping[str, Any] | bytes = pickle.loads(frozen)
+        row: Mapping[str, Any] | bytes = pickle.loads(frozen) if isinstance(frozen, bytes) else frozen
         samples.append(row if isinstance(row, bytes) else encode_row(recipe, number, row))
     return join_samples(samples)
 
