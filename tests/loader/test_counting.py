@@ -268,7 +268,8 @@ def test_every_rank_for_itself(make_dataset: Make) -> None:
     remote = make_dataset(N)
     seen: list[int] = []
     for rank in range(2):
-        got, state = stopped(loader(remote, 1, Odd, ranks=(rank, 2)), 2 + rank)
+        with pytest.warns(UserWarning, match="Save and load the state of every rank"):
+            got, state = stopped(loader(remote, 1, Odd, ranks=(rank, 2)), 2 + rank)
         seen += got
         seen += [i for batch in loader(remote, 1, Odd, state, ranks=(rank, 2)) for i in ids_in(batch)]
     assert sorted(seen) == [i for i in range(N) if i % 3]

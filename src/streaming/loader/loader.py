@@ -238,7 +238,14 @@ class StreamingDataLoader(DataLoader[Any]):
                 "so that what training has consumed cannot be counted. Iterate `super().__iter__()` once, or override "
                 "`__getitem__` or `get_item` instead."
             )
-        position = consumed.position() if consumed.is_even or dataset.num_data_ranks == 1 else None
+        num_ranks = dataset.num_data_ranks
+        position = consumed.position() if consumed.is_even or num_ranks == 1 else None
+        if position is None and num_ranks > 1:
+            dataset.warn_once(
+                "own checkpoint",
+                f"The checkpoint is this rank's own, since each of {num_ranks} ranks draws another number of samples for "
+                "its batches. Save and load the state of every rank.",
+            )
         return dataset.state_of_workers(consumed.workers, position)
 
     def load_state_dict(self, obj: Mapping[str, Any] | None) -> None:
