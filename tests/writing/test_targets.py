@@ -107,15 +107,14 @@ def test_a_directory_with_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytes
     check("run:7/data")
 
 
-@both
-def test_a_dataset_in_a_store_is_not_written_over(tmp_path: Path, write: Write) -> None:
+def test_a_dataset_in_a_store_is_not_written_over(tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     by_writer(f"file://{remote}")
     before = {name: (remote / name).read_bytes() for name in os.listdir(remote)}
     with pytest.raises(FileExistsError, match="There is a dataset at"):
-        write(f"file://{remote}", 20)
+        by_write(f"file://{remote}", 20)
     assert {name: (remote / name).read_bytes() for name in os.listdir(remote)} == before
-    write(f"file://{remote}", 20, exist_ok=True)
+    by_write(f"file://{remote}", 20, exist_ok=True)
     check(remote, 20)
 
 

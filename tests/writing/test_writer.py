@@ -58,18 +58,16 @@ def test_shards_stay_below_the_limit_and_none_is_empty(tmp_path: Path) -> None:
     assert [os.path.getsize(out / s["raw_data"]["basename"]) for s in shards] == sizes
 
 
-def test_local_and_remote(tmp_path: Path) -> None:
+def test_local_and_remote(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     local, remote = tmp_path / "local", tmp_path / "remote"
     with MDSWriter(columns={"x": "int"}, out=(str(local), str(remote))) as writer:
         writer.write({"x": 1})
     assert names(remote) == ["index.json", "shard.00000.mds"]
     assert not local.exists()
-    with pytest.raises(FileExistsError, match="There is a dataset at"):
-        MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)))
-    assert LocalDataset(str(remote))[0] == {"x": 1}
-    with MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)), keep_local=True, exist_ok=True) as writer:
+    with MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)), keep_local=True) as writer:
         assert names(remote) == ["shard.00000.mds"]  # nobody reads new shards by the old index
         writer.write({"x": 2})
+    assert f"replacing the dataset at '{remote}'" in caplog.text
     assert names(local) == ["index.json", "shard.00000.mds"]
     assert LocalDataset(str(remote))[0] == {"x": 2}
 

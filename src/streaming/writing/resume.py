@@ -55,8 +55,10 @@ def begin(
         if differs:
             journal = None
     if journal is None and not append:
-        target.clear_remote(exist_ok)
+        if not exist_ok:
+            target.check_remote()
         target.clear(exist_ok or staging)
+        target.clear_remote()
     base = Base.open(target, recipe.encoder, append)
     if journal is None:
         shutil.rmtree(work, ignore_errors=True)

@@ -51,8 +51,7 @@ class Target:
 
     Raises:
         ConfigError: ``out`` has another form, or is one directory twice.
-        FileExistsError: The local directory is not empty, or the store has a dataset, and ``exist_ok`` is not set; or
-            another writer holds the directory.
+        FileExistsError: The local directory is not empty and ``exist_ok`` is not set, or another writer holds it.
         StorageError: The store cannot be written to.
     """
 
@@ -73,8 +72,6 @@ class Target:
         if self.remote is not None:
             self.store = open_store(self.remote, options_for(self.remote, storage_options))
             self.store.check_writable()
-        if not append:
-            self.clear_remote(exist_ok)
         self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
         self._retries = retries
         self.keep_local = keep_local or self.store is None
@@ -88,6 +85,7 @@ class Target:
                 )
             if not append:
                 self.clear(exist_ok)
+                self.clear_remote()
         except BaseException:
             self.claim.release()
             raise
@@ -133,29 +131,32 @@ class Target:
         known = shard["format"] in formats or shard["format"] == self._format
         return known and (shard["zip"] is None or shard["zip"] in _extensions())
 
-    def clear_remote(self, exist_ok: bool) -> None:
-        """Begin a new dataset in the store: take the index of the one there away before its shards change.
-
-        Args:
-            exist_ok: Replace what is there.
+    def check_remote(self) -> None:
+        """Check that the store has no dataset yet.
 
         Raises:
-            FileExistsError: There is a dataset, and ``exist_ok`` is not set.
+            FileExistsError: It has.
         """
-        store = self.store
-        if store is None:
-            return
-        try:
-            store.head(INDEX_NAME)
-        except ObjectNotFoundError:
-            return
-        if not exist_ok:
+        if self._has_remote_index():
             raise FileExistsError(
                 f"There is a dataset at {self!r}. Write to another place, or pass exist_ok=True to replace it or "
                 "append=True to add to it."
             )
-        logger.warning("exist_ok: replacing the dataset at %r", self)
-        store.delete(INDEX_NAME)
+
+    def clear_remote(self) -> None:
+        """Begin a new dataset in the store: take the index of the one there away before its shards change."""
+        if self.store is not None and self._has_remote_index():
+            logger.warning("replacing the dataset at %r; append=True would add to it", self)
+            self.store.delete(INDEX_NAME)
+
+    def _has_remote_index(self) -> bool:
+        if self.store is None:
+            return False
+        try:
+            self.store.head(INDEX_NAME)
+        except ObjectNotFoundError:
+            return False
+        return True
 
     def check_stored(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Check that the files of shards are where readers look for them; see :func:`stored.check_stored`."""
