@@ -14,6 +14,8 @@ from streaming.core.errors import ConfigError
 
 __all__ = ["as_flag", "as_integer", "as_number", "as_path", "as_text", "optional_integer", "optional_integers"]
 
+_INTEGER, _NUMBER = "an integer", "a number"
+
 
 def as_integer(name: str, value: Any, least: int | None = None) -> int:
     """Return a count or a seed as an ``int``.
@@ -31,7 +33,7 @@ def as_integer(name: str, value: Any, least: int | None = None) -> int:
         4
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise _wrong(name, "an integer", value)
+        raise _wrong(name, _INTEGER, value)
     number = int(value)
     if least is not None and number < least:
         raise ConfigError(f"{name} must be at least {least}, got {number}.")
@@ -64,7 +66,7 @@ def as_number(name: str, value: Any, least: float | None = None) -> float:
         ConfigError: It is none, is not finite, or is too small.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise _wrong(name, "a number", value)
+        raise _wrong(name, _NUMBER, value)
     if least is not None and value < least:
         raise ConfigError(f"{name} must be at least {least:g}, got {value}.")
     return int(value) if isinstance(value, Integral) else float(value)
@@ -106,7 +108,8 @@ def as_path(name: str, value: Any) -> str:
 
 
 def _wrong(name: str, expected: str, value: Any) -> ConfigError:
-    return ConfigError(f"{name} must be {expected}, got {value!r} ({type(value).__name__}).{_advice(name, value)}")
+    advice = _advice(name, value) if expected in (_INTEGER, _NUMBER) else ""
+    return ConfigError(f"{name} must be {expected}, got {value!r} ({type(value).__name__}).{advice}")
 
 
 def _advice(name: str, value: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streaming.core.arguments import as_integer
+
 if TYPE_CHECKING:
     from streaming.cache.cache import ShardCache
 
@@ -53,6 +55,7 @@ class Cached:
         Raises:
             ShardUnavailableError: It could not be fetched.
         """
+        shard_id = as_integer("shard_id", shard_id, 0)
         if blocking:
             self._cache.get(shard_id)
         else:
@@ -60,7 +63,7 @@ class Cached:
 
     def evict_shard(self, shard_id: int) -> None:
         """Remove a shard from the cache. What this cache did not fetch stays."""
-        self._cache.evict(shard_id)
+        self._cache.evict(as_integer("shard_id", shard_id, 0))
 
     def evict_coldest_shard(self) -> None:
         """Remove the shard that was used longest ago.

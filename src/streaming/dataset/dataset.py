@@ -217,6 +217,8 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         }
         if not streams:
             given = {"remote": remote, "local": local, **defaults}
+            if not isinstance(stream_config or {}, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(f"stream_config must be a mapping of arguments by name, got {stream_config!r}.")
             streams = [make_stream(stream_name, {**(stream_config or {}), **given})]
         defaults["storage_options"] = storage_options
         self.streams = [stream.with_defaults(defaults) for stream in streams]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streaming.core.arguments import as_integer
+from streaming.core.arguments import as_integer, optional_integers
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World, in_worker, worker_of_process
 from streaming.dataset.state import drawn_by_workers, restored_samples
@@ -73,6 +73,7 @@ class Resumable:
         """
         if num_samples is None:
             return self._own_state()
+        num_samples = as_integer("num_samples", num_samples, 0)
         start = self._epochs.current()
         if start.workers and not from_beginning:
             if num_samples:
@@ -81,7 +82,7 @@ class Resumable:
                     "does not say where training is. Take the checkpoint from StreamingDataLoader.state_dict()."
                 )
             return self.state_of_workers(start.workers)
-        return self._state_at(start, int(num_samples) + (0 if from_beginning else start.sample_in_epoch))
+        return self._state_at(start, num_samples + (0 if from_beginning else start.sample_in_epoch))
 
     def state_of_workers(self, drawn: Sequence[int], position: int | None = None) -> dict[str, Any]:
         """Return a checkpoint by what each ``DataLoader`` worker of this rank has drawn.
@@ -178,9 +179,15 @@ class Resumable:
         """
         if self.batch_size is None:
             raise ConfigError("batch_size is needed to skip batches.")
-        epoch = self.next_epoch if epoch is None else epoch
+        epoch = self.next_epoch if epoch is None else as_integer("epoch", epoch, 0)
         pending = self._epochs.pending(epoch)
-        new = Skips.of_batches(batches, self.batch_size * self.num_data_ranks)
+        try:
+            ranges = [(as_integer("batches", begin), as_integer("batches", end)) for begin, end in batches]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"batches must be pairs of first batch and one past the last, such as [(100, 120)], got {batches!r}."
+            ) from error
+        new = Skips.of_batches(ranges, self.batch_size * self.num_data_ranks)
         position = Skips(pending.skips).position_after(pending.sample_in_epoch)
         if pending.sample_in_epoch and new and new.ranges[0][0] < position:
             raise ConfigError(
@@ -207,8 +214,10 @@ class Resumable:
         if self.batch_size is None:
             raise ConfigError("batch_size is needed to inspect an epoch: the order of samples depends on it.")
         world = self._parallel_world()
-        nodes = num_nodes or world.num_nodes
-        world = World(nodes, ranks_per_node or world.ranks_per_node, 1, 0)
-        epoch = self.next_epoch if epoch is None else epoch
+        nodes, ranks, asked = optional_integers(
+            num_nodes=(num_nodes, 1), ranks_per_node=(ranks_per_node, 1), epoch=(epoch, 0)
+        )
+        world = World(nodes or world.num_nodes, ranks or world.ranks_per_node, 1, 0)
+        epoch = self.next_epoch if asked is None else asked
         spec = self._ordering.spec(self._epochs.pending(epoch).settings, world)
         return EpochInspector(spec, epoch, world.num_nodes, world.ranks_per_node)

@@ -14,6 +14,7 @@ from itertools import chain, islice
 from operator import length_hint
 from typing import Any
 
+from streaming.core.arguments import as_flag
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
@@ -125,7 +126,7 @@ def write(
     _ = recipe.encoder  # checks the columns before anything is touched
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
-        target = _open_target(out, keep_local, retry, storage_options)
+        target = _open_target(out, as_flag("keep_local", keep_local), retry, storage_options)
         try:
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from streaming.core.arguments import as_flag
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
 from streaming.core.unknown_arguments import named_arguments
 from streaming.format.compressors import drop_compressors
@@ -109,8 +110,8 @@ class Writer:
         )
         self._target = Target(
             out,
-            keep_local,
-            exist_ok,
+            as_flag("keep_local", keep_local),
+            as_flag("exist_ok", exist_ok),
             retry,
             append,
             storage_options=storage_options,
