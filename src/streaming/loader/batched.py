@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 from torch.autograd import _profiler_enabled  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+from torch.utils.data import _utils
 from torch.utils.data.dataloader import (
     _MultiProcessingDataLoaderIter,  # pyright: ignore[reportPrivateUsage]
     _SingleProcessDataLoaderIter,  # pyright: ignore[reportPrivateUsage]
 )
 
-from streaming.core.interrupts import redeliver_interrupt
+from streaming.core.interrupts import deferred_interrupts, redeliver_interrupt
 from streaming.dataset.dataset import StreamingDataset
 from streaming.loader.collate import DefaultCollator
 
@@ -71,7 +72,13 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
     """PyTorch's own, which loses no interrupt as it ends its workers where an iteration was left half-way."""
 
     def __del__(self) -> None:
-        try:
+        if _utils is None or _utils.python_exit_status:  # what the rest needs may be gone
             super().__del__()
+            return
+        try:
+            with deferred_interrupts():
+                super().__del__()
+                # Queues, pipes and processes have finalizers of their own, in which an interrupt would be lost.
+                self.__dict__.clear()
         except KeyboardInterrupt:
             redeliver_interrupt()
