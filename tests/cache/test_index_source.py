@@ -86,6 +86,19 @@ def test_goes_by_name_to_other_processes(make_dataset: Make, tmp_path: Path) -> 
     assert sorted(i for batch in loader for i in batch["id"].tolist()) == list(range(50))
 
 
+def test_what_was_parsed_may_be_removed_on_the_way_to_another_process(make_dataset: Make, tmp_path: Path) -> None:
+    local = Path(make_dataset(50, size_limit=1000))
+    sent = pickle.dumps(StreamingDataset(local=str(local), batch_size=5))
+    (local / index_source.PARSED_NAME).unlink()
+    again: Any = pickle.loads(sent)
+    assert again[3] == sample(3)
+    (local / index_source.PARSED_NAME).unlink(missing_ok=True)
+    make_dataset(40, "other", size_limit=1000)
+    (tmp_path / "other" / "index.json").replace(local / "index.json")
+    with pytest.raises(ValueError, match="were removed or replaced"):
+        pickle.loads(sent)
+
+
 READ_ONLY = """
 import os, sys
 import torch

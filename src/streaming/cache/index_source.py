@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streaming.cache.identity import Identity, digest, identify, is_proved
 from streaming.cache.lock import locked_part
 from streaming.cache.ownership import known_facts, open_table, set_aside
-from streaming.core.errors import EmptyDatasetError, ObjectNotFoundError, StorageError
+from streaming.core.errors import EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
 from streaming.format.index import Index, digest_of
 from streaming.format.index_file import dump_parsed, map_parsed
 from streaming.storage import versions
@@ -168,6 +168,13 @@ def _write(directory: str, path: str, data: bytes, index: Index, identity: Ident
     open_table(directory, index, identity)
     if _read(path) == data:
         return
+    try:
+        _replace(directory, path, data)
+    except LockedError as error:  # it is needed only when the remote is away
+        logger.warning("%s is not kept. %s", path, error)
+
+
+def _replace(directory: str, path: str, data: bytes) -> None:
     with locked_part(path + ".part") as part:
         local = _read(path)
         if os.path.lexists(path):

@@ -6,7 +6,9 @@ Held as columns, not as one object per shard, so that ten million shards take ar
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -170,11 +172,16 @@ def _map_again(path: str, count: int, digest: bytes) -> Index:
     from streaming.format.index_file import map_parsed
 
     index = map_parsed(path, None)
-    if index is None or len(index.samples) != count or index.digest != digest:
-        raise IndexFormatError(
-            f"{path} was removed or replaced while a dataset was sent to another process. Try again."
-        )
-    return index
+    if index is not None and len(index.samples) == count and index.digest == digest:
+        return index
+    source = os.path.join(os.path.dirname(path), "index.json")
+    with suppress(OSError), open(source, "rb") as file:
+        data = file.read()
+        if digest_of(data) == digest:
+            return Index.parse(data, source)
+    raise IndexFormatError(
+        f"{path} and {source} were removed or replaced while a dataset was sent to another process. Try again."
+    )
 
 
 def _total(data: FileTable, meta: FileTable) -> NDArray[np.int64]:
