@@ -8,6 +8,8 @@ from typing import Any
 
 from streaming.cache.identity import Identity, version_digest
 from streaming.core.errors import ObjectChangedError
+from streaming.format.index import Index
+from streaming.storage import versions
 from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["Witness", "version_number"]
@@ -22,11 +24,14 @@ class Witness:
         store: Where they are; ``None`` for a dataset that is only local.
         identity: The dataset, as it was opened.
         origin: Where it is, for error texts.
+        index: Its index.
     """
 
-    def __init__(self, store: Store | None, identity: Identity, origin: str) -> None:
+    def __init__(self, store: Store | None, identity: Identity, origin: str, index: Index) -> None:
         self._store = store
         self._identity = identity
+        self._index = index
+        self._version = identity.version
         self._origin = origin
         self._seen: dict[str, str] = {}
         self._index_is_seen = identity.is_seen
@@ -96,8 +101,14 @@ class Witness:
     def _check_index(self) -> None:
         if self._store is None or not self._identity.has_version:
             return
-        if version_digest(self._store.head(_INDEX)) != self._identity.version:
+        if version_digest(self._store.head(_INDEX)) == self._version:
+            return
+        data, info = versions.read(self._store, _INDEX)
+        # What was appended to is what it was, and more; whether a shard was written anew, its own time tells.
+        new = Index.parse(data, f"{_INDEX} at {self._origin}")
+        if new.num_shards <= self._index.num_shards or not new.begins_with(self._index):
             raise self._changed(f"its {_INDEX} is another one now")
+        self._version = version_digest(info)
 
     def _changed(self, how: str) -> ObjectChangedError:
         return ObjectChangedError(

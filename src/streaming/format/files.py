@@ -46,6 +46,13 @@ class StringColumn:
         begin, end = self.offsets[index], self.offsets[index + 1]
         return self.blob[begin:end].tobytes().decode()
 
+    def begins_with(self, other: StringColumn) -> bool:
+        """Say whether its first strings are those of another column."""
+        count, size = len(other.offsets), int(other.offsets[-1])
+        return np.array_equal(self.offsets[:count], other.offsets) and np.array_equal(
+            self.blob[:size], other.blob[:size]
+        )
+
     @classmethod
     def concatenate(cls, columns: Sequence[StringColumn]) -> StringColumn:
         """Join columns into one."""
@@ -100,6 +107,14 @@ class FileTable:
         text = self.hashes[index]
         pairs = (pair.partition(":") for pair in text.split(",")) if text else ()
         return FileInfo(self.names[index], size, {algo: value for algo, _, value in pairs})
+
+    def begins_with(self, other: FileTable) -> bool:
+        """Say whether its first files are those of another table."""
+        return (
+            np.array_equal(self.bytes[: len(other)], other.bytes)
+            and self.names.begins_with(other.names)
+            and self.hashes.begins_with(other.hashes)
+        )
 
     @classmethod
     def concatenate(cls, tables: Sequence[FileTable]) -> FileTable:

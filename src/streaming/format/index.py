@@ -133,6 +133,19 @@ class Index:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def begins_with(self, other: Index) -> bool:
+        """Say whether its first shards are those of another index: whether it may be that one, appended to."""
+        count = other.num_shards
+        return (
+            np.array_equal(self.samples[:count], other.samples)
+            and [self.schemas[i] for i in self.schema_ids[:count].tolist()]
+            == [other.schemas[i] for i in other.schema_ids.tolist()]
+            and self.raw_data.begins_with(other.raw_data)
+            and self.raw_meta.begins_with(other.raw_meta)
+            and self.zip_data.begins_with(other.zip_data)
+            and self.zip_meta.begins_with(other.zip_meta)
+        )
+
     def raw_names(self, shard_id: int) -> list[str]:
         """Return the names of a shard's files as they are read, the meta file before the data file if there are two."""
         names = [self.raw_data.names[shard_id]]
