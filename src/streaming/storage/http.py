@@ -14,7 +14,7 @@ from streaming.storage.options import Sealed
 from streaming.storage.redirects import elsewhere
 from streaming.storage.remote import RemoteStore, Resolve
 from streaming.storage.spec import ClientSpec
-from streaming.storage.store import ObjectInfo
+from streaming.storage.store import ObjectInfo, OnInfo
 from streaming.storage.url import check_path, join, redact
 
 __all__ = ["HttpStore", "open_http", "resolve_http"]
@@ -61,10 +61,23 @@ class HttpStore(RemoteStore):
         store, name = self._home(path)
         return super(HttpStore, store).head(name)._replace(path=path)
 
-    def download(self, path: str, target: str, **kwargs: Any) -> int:
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
+        store, name = self._home(path)
+        data, info = super(HttpStore, store).read(name, start, end, version=version)
+        return data, info._replace(path=path)
+
+    def download(self, path: str, target: str, *, on_info: OnInfo | None = None, **kwargs: Any) -> int:
         """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         store, name = self._home(path)
-        return super(HttpStore, store).download(name, target, **kwargs)
+
+        def told(info: ObjectInfo) -> None:
+            if on_info is not None:
+                on_info(info._replace(path=path))
+
+        return super(HttpStore, store).download(name, target, on_info=told, **kwargs)
 
     def _home(self, path: str) -> tuple[HttpStore, str]:
         """Return the store that an object is to be asked of, and its name there."""
