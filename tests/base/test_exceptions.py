@@ -179,7 +179,7 @@ CASES: dict[str, tuple[type[Exception], Case]] = {
     "extension": (ValueError, lambda p: get_compression_extension("x")),
     "hash": (ValueError, lambda p: get_hash("x", b"")),
     "merge_index without arguments": (ValueError, lambda p: merge_index()),
-    "merge_index of nothing": (FileNotFoundError, lambda p: merge_index([str(p / "a")], str(p / "b"))),
+    "merge_index of nothing": (FileNotFoundError, lambda p: merge_index([str(p / "a")], str(p))),
     "world": (ValueError, lambda p: World(2, 8, 1, 0).replicate(3)),
 }
 

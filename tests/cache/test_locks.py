@@ -115,7 +115,17 @@ def test_ctrl_c_while_waiting(tmp_path: Path) -> None:
         timer.join()
 
 
-@pytest.mark.parametrize("name", ["shard.00000.mds.part", ".streaming-cache", "index.json.part"])
+def test_an_index_that_cannot_be_kept_is_read(
+    make_dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "local").mkdir()
+    monkeypatch.setattr(locked_part.__wrapped__, "__defaults__", (0.1,))
+    with held(tmp_path / "local" / "index.json.part", stop=True):
+        assert len(list(StreamingDataset(remote=make_dataset(100), local=str(tmp_path / "local"), batch_size=4))) == 100
+    assert "index.json is not kept" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["shard.00000.mds.part", ".streaming-cache"])
 def test_a_stopped_job_does_not_stop_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     remote, local = tmp_path / "remote", tmp_path / "local"
     write_dataset(str(remote), 100)
@@ -123,6 +133,9 @@ def test_a_stopped_job_does_not_stop_others(tmp_path: Path, monkeypatch: pytest.
     if name == ".streaming-cache":
         assert len(list(StreamingDataset(**arguments))) == 100
         (local / "shard.00000.mds").unlink()
+    if name.startswith("shard"):  # its part has the dataset in its name
+        (directory,) = StreamingDataset(**arguments)._cache.directories
+        name = os.path.basename(directory._keepers(0)[0].job.part(directory.index.shard(0).raw[0]))
     local.mkdir(exist_ok=True)
     for module, constant in ((lock, "MOMENT_S"), (config, "_BETWEEN_S")):
         monkeypatch.setattr(module, constant, 0.1)

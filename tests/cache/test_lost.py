@@ -62,13 +62,13 @@ def test_removed_while_reading(remote: str, tmp_path: Path, limit: Any, what: st
 
 def test_what_was_known_comes_into_the_new_table(tmp_path: Path) -> None:
     present = {0, 1, 3}
-    one, two = (CacheTable(str(tmp_path), 4, b"x" * 16, present.__contains__) for _ in range(2))
+    one, two = (CacheTable(str(tmp_path), 4, b"x" * 16, has_files=present.__contains__) for _ in range(2))
     one.owned[:] = 10, 20, 30, 0
     one.verified[:] = 1, 2, 3, 0
     reader = two.reader(7)
     reader.at(500)
     os.unlink(one.path)
-    other = CacheTable(str(tmp_path), 4, b"x" * 16, present.__contains__)
+    other = CacheTable(str(tmp_path), 4, b"x" * 16, has_files=present.__contains__)
     other.owned[3] = 40
     other.count_eviction()
     for table in (one, two):

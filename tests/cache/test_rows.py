@@ -22,7 +22,7 @@ def write(out: Path, columns: dict[str, str], shift: int = 0) -> str:
     with MDSWriter(out=str(out), columns=columns, size_limit=None) as writer:
         for i in range(SHARDS * PER_SHARD):
             value: Any = {"x": np.arange(WIDTH, dtype=np.int32) + i + shift, "t": "a" * (i % 3), "y": i}
-            writer.write(value)
+            writer.write({name: value[name] for name in columns})
             if i % PER_SHARD == PER_SHARD - 1:
                 writer.flush_shard()
     return str(out)

@@ -292,7 +292,7 @@ def test_ls(run: Run, make_dataset: Callable[..., str], tmp_path: Path) -> None:
         (["info", "nosuch://bucket/x"], "nosuch"),
         (["info", "s4://bucket/x"], "Did you mean s3://"),
         (["info", "{tmp}/none"], "no such directory"),
-        (["info", "s3:/bucket/x"], "Did you mean s3://bucket/x"),
+        (["info", "s3:/bucket/x"], "Did you mean 's3://bucket/x'"),
         (["info", "s3://"], "'s3://' names no bucket"),
         (["info", "{tmp}"], "There are datasets in directories below it: bad"),
         (["info", "{tmp}/bad/index.txt"], "it is a file. Give the directory"),

@@ -203,7 +203,7 @@ def test_nothing_is_left_and_nothing_is_said_at_exit(bucket: str) -> None:
             {prepare}
             store = open_store(sys.argv[1])
             store.put("x", b"1" * 3_000_000)
-            chunks = iter(runtime.executor().stream(store._found_spec, "read", "x", 0, 65536, stall_s=30))
+            chunks = iter(runtime.executor().stream(store._found_spec, "read", "x", 0, 65536, None, stall_s=30))
             next(chunks), next(chunks)  # one request is under way when the process ends
             helper = runtime._state.helper
             print(helper._helper._process.pid if helper else 0)

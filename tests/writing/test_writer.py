@@ -67,7 +67,7 @@ def test_local_and_remote(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     with MDSWriter(columns={"x": "int"}, out=(str(local), str(remote)), keep_local=True) as writer:
         assert names(remote) == ["shard.00000.mds"]  # nobody reads new shards by the old index
         writer.write({"x": 2})
-    assert f"replacing the dataset at '{remote}'" in caplog.text
+    assert f"replacing the dataset at {remote}" in caplog.text
     assert names(local) == ["index.json", "shard.00000.mds"]
     assert LocalDataset(str(remote))[0] == {"x": 2}
 
