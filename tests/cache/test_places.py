@@ -153,6 +153,7 @@ def test_full_disk(tmp_path: Path, small_disk: Path, workers: int, compression: 
     dataset = StreamingDataset(remote=str(remote), local=str(small_disk / "cache"), batch_size=4, shuffle=True)
     with pytest.raises(ShardUnavailableError, match="free space"):
         ids(dataset, workers)
+    dataset.close()  # what is being fetched just now may still fail for want of room
     filler.unlink()
     assert ids(dataset, workers) == list(range(5 * N))
     assert not list((small_disk / "cache").glob("*.part"))
