@@ -403,6 +403,51 @@ def test_vendors_clients_in_forks_of_a_parent_that_reads(family: str, clouds: Cl
             child.kill()
 
 
+@pytest.mark.parametrize("generations", [1, 2])
+def test_a_child_does_not_wait_for_locks_of_the_hubs_client(generations: int, clouds: Clouds) -> None:
+    """Those that other threads of its parent held at the fork are never let go in the child."""
+    http: Any = pytest.importorskip("huggingface_hub.utils._http")
+    if not hasattr(http, "_CLIENT_LOCK"):
+        pytest.skip("this huggingface_hub has no session that threads share")
+    place = clouds.place("hf")
+    store = open_store(place.url, place.options)
+    store.put("a", bytes(range(256)) * 400)
+    child = mp.get_context("fork").Process(target=_reads_and_forks_amid_requests, args=(store, generations))
+    child.start()
+    child.join(WAIT_S)
+    assert child.exitcode == 0
+
+
+def _reads_and_forks_amid_requests(store: Any, generations: int) -> None:
+    import huggingface_hub.utils._http as http
+
+    _reads_the_same(store)
+    if not generations:
+        return
+    session: Any = http.get_session()
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with http._CLIENT_LOCK, session._transport._pool._optional_thread_lock:
+            held.set()
+            done.wait(WAIT_S)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(WAIT_S)
+    child = mp.get_context("fork").Process(target=_reads_and_forks_amid_requests, args=(store, generations - 1))
+    child.start()
+    child.join(WAIT_S / 2)
+    done.set()
+    thread.join()
+    assert http.get_session() is session
+    _reads_the_same(store)
+    session.close()
+    if child.exitcode != 0 or not session.is_closed:
+        child.kill()
+        os._exit(4)
+
+
 def _reads_the_same(store: Any) -> None:
     for start in range(0, 100_000, 10_000):
         if store.get_range("a", start, start + 256) != (bytes(range(256)) * 400)[start : start + 256]:

@@ -19,6 +19,7 @@ from streaming.core.errors import (
 )
 from streaming.core.imports import optional_import
 from streaming.storage.family import canonical, checked_endpoint
+from streaming.storage.hf_forks import SharedSession
 from streaming.storage.options import Sealed
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact
@@ -33,6 +34,9 @@ _CONNECT_S = 10.0
 # What comes after the @ has slashes of its own only if it begins like this.
 _REVISION = re.compile(r"(refs/(?:convert|pr)/[^/]+|[^/]*)(?:/(.*))?")
 _MISSING = ("RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError", "BucketNotFoundError")
+
+_session = SharedSession()
+os.register_at_fork(before=_session.before_fork, after_in_child=_session.after_fork_in_child)
 
 
 def open_hf(url: str, options: Mapping[str, Any]) -> HfStore:
