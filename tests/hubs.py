@@ -138,7 +138,7 @@ class Hub:
 
 
 _LARGE = 10_000
-_PAGE = 50
+_PAGE = 20
 
 
 class _HubHandler(_Handler):

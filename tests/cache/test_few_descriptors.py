@@ -12,7 +12,7 @@ import pytest
 
 from streaming import JSONWriter, MDSWriter
 
-N = 400
+N = 240
 
 PROGRAM = """
 import resource, sys
@@ -24,7 +24,7 @@ local, workers = sys.argv[1], int(sys.argv[2])
 data = StreamingDataset(local=local, batch_size=200, shuffle=True)
 ids = np.random.default_rng(0).permutation(data.size)
 assert [sample["id"] for sample in data[ids]] == ids.tolist()
-assert [data[i]["id"] for i in ids[:300].tolist()] == ids[:300].tolist()
+assert [data[i]["id"] for i in ids[:200].tolist()] == ids[:200].tolist()
 assert [sample["id"] for sample in data.__getitems__(ids.tolist())] == ids.tolist()
 for _ in range(2):
     loader = StreamingDataLoader(data, batch_size=200, num_workers=workers)

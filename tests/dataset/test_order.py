@@ -213,15 +213,15 @@ DISTRIBUTED = """
 """
 
 
-@pytest.mark.parametrize("kind", ["ranks", "mesh"])
-def test_torchrun(make_dataset: Make, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "processes"), [("ranks", 2), ("mesh", 4)])
+def test_torchrun(make_dataset: Make, tmp_path: Path, kind: str, processes: int) -> None:
     script = tmp_path / "job.py"
     # Spawned workers import the script: what it does must be behind the guard.
     body = textwrap.indent(textwrap.dedent(DISTRIBUTED), "    ")
     script.write_text(f"if __name__ == '__main__':\n{body}")
     arguments = [str(script), make_dataset(), str(tmp_path / "cache"), kind]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", *arguments],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *arguments],
         capture_output=True,
         text=True,
         timeout=110,

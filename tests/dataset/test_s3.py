@@ -49,8 +49,14 @@ def test_write_and_read(bucket: str, tmp_path: Path, compression: str | None) ->
     assert dataset[:] == [sample(i) for i in range(N)]
 
 
-@pytest.mark.parametrize("read_first", [False, True])
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn"), (2, "forkserver")])
+@pytest.mark.parametrize(
+    ("workers", "start", "read_first"),
+    [
+        *((workers, start, read_first) for workers, start in [(0, None), (2, "fork")] for read_first in (False, True)),
+        (2, "spawn", True),
+        (2, "forkserver", False),
+    ],
+)
 def test_plain_dataloader(bucket: str, tmp_path: Path, workers: int, start: str | None, read_first: bool) -> None:
     write_dataset(bucket, N)
     arguments = (bucket, str(tmp_path / "cache"), workers, start, read_first)
@@ -79,7 +85,7 @@ def check_two_epochs(remote: str, cache: str, workers: int, start: str | None, r
 def test_cold_epochs_hold_the_remotes_bytes(bucket: str, tmp_path: Path, start: str) -> None:
     source = tmp_path / "source"
     write_dataset((str(source), bucket), N, keep_local=True)
-    for attempt in range(3):
+    for attempt in range(3 if start == "fork" else 1):
         cache = tmp_path / f"cache{attempt}"
         dataset = StreamingDataset(remote=bucket, local=str(cache), shuffle=True, batch_size=4)
         loader = StreamingDataLoader(dataset, batch_size=4, num_workers=4, multiprocessing_context=start, timeout=60)

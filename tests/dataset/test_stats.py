@@ -31,7 +31,7 @@ def test_bytes_and_samples_of_all_workers(make_dataset: Make, tmp_path: Path, st
         data, batch_size=4, num_workers=2 if start else 0, multiprocessing_context=start, timeout=60 if start else 0
     )
     shards = list(Path(remote).glob("shard*"))
-    for rounds in (1, 2):
+    for rounds in (1, 2) if start in (None, "fork") else (1,):
         assert sum(len(batch["id"]) for batch in loader) == N
         stats = data.stats()
         assert stats["samples"] == rounds * N

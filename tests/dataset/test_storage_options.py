@@ -55,7 +55,8 @@ def test_write_read_resume(
     write_dataset(bucket, N, storage_options=given)
     stream = Stream(remote=bucket, local=str(tmp_path / "cache"), storage_options=given)
     dataset = StreamingDataset(streams=[stream], shuffle=True, batch_size=4)
-    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context=start, timeout=60)
+    workers = 2 if start == "fork" else 1
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=60)
     seen: list[int] = []
     for batch in loader:
         seen += batch["id"].tolist()
@@ -66,7 +67,7 @@ def test_write_read_resume(
     resumed = StreamingDataset(
         remote=bucket, local=str(tmp_path / "cache"), shuffle=True, batch_size=4, storage_options=given
     )
-    rest = StreamingDataLoader(resumed, batch_size=4, num_workers=2, multiprocessing_context=start, timeout=60)
+    rest = StreamingDataLoader(resumed, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=60)
     rest.load_state_dict(state)
     for batch in rest:
         seen += batch["id"].tolist()

@@ -60,7 +60,11 @@ def is_right(kind: str, batch: dict[str, Any], ids: list[int] | None = None) -> 
     )
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [*((kind, "fork") for kind in COLUMNS), ("rows", "spawn"), ("text", "forkserver")],
+    indirect=["kind"],
+)
 def test_what_is_kept_stays(kind: str, make: Callable[..., StreamingDataLoader], start: str) -> None:
     loader = make(multiprocessing_context=start, persistent_workers=True)
     kept: list[tuple[dict[str, Any], list[int]]] = []

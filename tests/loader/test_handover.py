@@ -70,7 +70,7 @@ def test_memory_that_is_shared_by_files(data: str, strategy: Callable[[str], Non
     assert_all_there(list(loader(data)))
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(("data", "start"), [("rows", "fork"), ("text", "fork"), ("rows", "spawn")], indirect=["data"])
 def test_workers_that_share_by_files(data: str, start: str) -> None:
     assert_all_there(list(loader(data, worker_init_fn=use_files, multiprocessing_context=start)))
 

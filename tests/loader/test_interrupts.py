@@ -19,7 +19,7 @@ from streaming.core.interrupts import deferred_interrupts, redeliver_interrupt
 from sample_data import write_dataset
 from servers import web_server
 
-TRIALS = int(os.environ.get("STREAMING_TEST_INTERRUPTS", "12"))
+TRIALS = int(os.environ.get("STREAMING_TEST_INTERRUPTS", "5"))
 
 PROGRAM = """
 import os, random, shutil, signal, sys, threading, time

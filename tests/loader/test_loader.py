@@ -34,10 +34,20 @@ def loader(data: StreamingDataset, workers: int = 0, start: str | None = None, *
     )
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (1, "fork"), (2, "fork"), (2, "spawn"), (2, "forkserver")])
+@pytest.mark.parametrize(
+    ("workers", "start", "shuffle"),
+    [
+        *(
+            (workers, start, shuffle)
+            for workers, start in [(0, None), (1, "fork"), (2, "fork")]
+            for shuffle in (False, True)
+        ),
+        (2, "spawn", True),
+        (2, "forkserver", False),
+    ],
+)
 def test_order_does_not_depend_on_workers(
-    make_dataset: Make, tmp_path: Path, shuffle: bool, workers: int, start: str | None
+    make_dataset: Make, tmp_path: Path, workers: int, start: str | None, shuffle: bool
 ) -> None:
     remote = make_dataset(N, compression="zstd")
     expected = [s["id"] for s in dataset(remote, tmp_path / "a", shuffle=shuffle)]
@@ -64,10 +74,11 @@ def test_epochs_with_the_same_seed_every_time(make_dataset: Make, tmp_path: Path
     """A user who seeds torch at each epoch gives every iteration the same base seed."""
     data = dataset(make_dataset(60), tmp_path / "a")
     seen: list[list[int]] = []
-    for _ in range(3):
+    epochs = 3 if start == "fork" else 2
+    for _ in range(epochs):
         torch.manual_seed(7)
         seen.append(ids(loader(data, 2, start)))
-    assert len({tuple(s) for s in seen}) == 3
+    assert len({tuple(s) for s in seen}) == epochs
     assert all(sorted(s) == list(range(60)) for s in seen)
 
 
