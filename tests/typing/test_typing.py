@@ -16,7 +16,7 @@ import streaming
 PROGRAM = Path(__file__).with_name("program.py")
 SOURCES = Path(streaming.__file__).parents[1]
 LINES = PROGRAM.read_text().splitlines()
-# Of torch, what the program names, and not the half million lines that those modules import.
+# Of torch, what the program names, and not everything that those modules import.
 MYPY = """
 [mypy]
 [mypy-torch.*]
