@@ -34,7 +34,7 @@ PROGRAM = Path(__file__).with_name("crash_program.py")
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers by Linux's /proc"),
-    pytest.mark.timeout(60 + 20 * KILLS),
+    pytest.mark.timeout(120 + 20 * KILLS),
 ]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from streaming import StreamingDataset
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -67,7 +70,9 @@ def run(tmp_path: Path, data: str, name: str, workers: int, die_at: int) -> list
 
 def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
     data = make_dataset(120)
-    whole = run(tmp_path, data, "whole", 0, 0)
+    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
+    epochs = [[sample["id"] for sample in dataset] for _ in range(2)]
+    whole = [json.dumps(ids[begin : begin + 4]) for ids in epochs for begin in range(0, 120, 4)]
     assert len(whole) == 60
     assert len(set(whole)) == 60
     begun = run(tmp_path, data, "parts", 2, 47)
