@@ -1,6 +1,6 @@
 """Faults of every kind, at a rate: each epoch has exactly the right samples, or raises the right exception.
 
-``STREAMING_FAULT_EPOCHS`` is the number of epochs for each rate and number of workers, 1 by default.
+``STREAMING_FAULT_EPOCHS`` is the number of epochs for each rate and number of workers, 2 by default.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streaming.core.errors import ChecksumError, ShardUnavailableError
 from sample_data import sample, write_dataset
 from servers import WebServer, partial_body, web_server
 
-EPOCHS = int(os.environ.get("STREAMING_FAULT_EPOCHS", "1"))
+EPOCHS = int(os.environ.get("STREAMING_FAULT_EPOCHS", "2"))
 N = 600
 
 pytestmark = pytest.mark.timeout(60 + 40 * EPOCHS)
