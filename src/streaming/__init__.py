@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streaming.core.collector import collector_paused
+from streaming.core.process.collector import collector_paused
 
 if TYPE_CHECKING:
     from streaming import base as base
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from streaming.dataset.local import LocalDataset as LocalDataset
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
-    from streaming.writing.bulk import write as write
+    from streaming.writing.bulk.report import WriteReport as WriteReport
+    from streaming.writing.bulk.write import write as write
     from streaming.writing.merge import merge_index as merge_index
-    from streaming.writing.report import WriteReport as WriteReport
     from streaming.writing.writers import CSVWriter as CSVWriter
     from streaming.writing.writers import JSONWriter as JSONWriter
     from streaming.writing.writers import MDSWriter as MDSWriter
@@ -63,14 +63,14 @@ _HOMES = {
     "StreamingDataset": "streaming.dataset.dataset",
     "StreamingError": "streaming.core.errors",
     "TSVWriter": "streaming.writing.writers",
-    "WriteReport": "streaming.writing.report",
+    "WriteReport": "streaming.writing.bulk.report",
     "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",
     "text": "streaming.text",
     "vision": "streaming.vision",
-    "write": "streaming.writing.bulk",
+    "write": "streaming.writing.bulk.write",
 }
 
 

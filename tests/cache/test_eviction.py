@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from streaming import MDSWriter, StreamingDataset
-from streaming.cache.lock import locked_part, remove_part
-from streaming.cache.needs import NEVER, Needs
-from streaming.cache.table import CacheTable
+from streaming.cache.bookkeeping.table import CacheTable
+from streaming.cache.files.lock import locked_part, remove_part
+from streaming.cache.planning.needs import NEVER, Needs
 
 from sample_data import part_of
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from streaming import CSVWriter, JSONWriter, MDSWriter, StreamingDataset
-from streaming.cache import fetch
+from streaming.cache.fetching import fetch
 from streaming.core.errors import StreamingError
 
 from servers import s3_server

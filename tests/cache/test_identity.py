@@ -15,8 +15,8 @@ import pytest
 
 from streaming import CSVWriter, JSONWriter, LocalDataset, MDSWriter, StreamingDataset
 from streaming.cache import index_source
+from streaming.cache.fetching.witness import version_number
 from streaming.cache.index_source import PARSED_NAME
-from streaming.cache.witness import version_number
 from streaming.core.errors import ShardFormatError, ShardUnavailableError, StreamingError
 
 from sample_data import part_of, sample

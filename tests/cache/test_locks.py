@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataset
-from streaming.cache import config, holder, lock
-from streaming.cache.lock import locked_part, locked_path, locked_record
+from streaming.cache import config
+from streaming.cache.files import holder, lock
+from streaming.cache.files.lock import locked_part, locked_path, locked_record
 from streaming.core.errors import LockedError, ShardUnavailableError
 
 from sample_data import write_dataset

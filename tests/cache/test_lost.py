@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataset
-from streaming.cache.table import TABLE_NAME, CacheTable
+from streaming.cache.bookkeeping.table import TABLE_NAME, CacheTable
 
 from sample_data import write_dataset
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streaming.cache.parts import PART_BYTES, download_in_parts
+from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
 from streaming.core.errors import UnavailableError
 
 NUM_PARTS = 12

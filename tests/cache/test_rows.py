@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from streaming import MDSWriter, StreamingDataset
-from streaming.cache import rows as rows_module
 from streaming.cache.cache import ShardCache
+from streaming.cache.files import rows as rows_module
 
 SHARDS, PER_SHARD, WIDTH = 12, 8, 5
 

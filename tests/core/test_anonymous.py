@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
-from streaming.core import allocate as allocating
 from streaming.core import anonymous
-from streaming.core.allocate import allocate
 from streaming.core.anonymous import AnonymousFile
+from streaming.core.process import allocate as allocating
+from streaming.core.process.allocate import allocate
 
 from sample_data import write_dataset
 

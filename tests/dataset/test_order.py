@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
-from streaming.cache.lock import locked_part
-from streaming.dataset import epoch_file
+from streaming.cache.files.lock import locked_part
+from streaming.dataset.epoch import epoch_file
 
 from sample_data import sample
 

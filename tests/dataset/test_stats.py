@@ -13,7 +13,7 @@ import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.cache.cache import ShardCache
-from streaming.cache.fetch import FetchStats
+from streaming.cache.fetching.fetch import FetchStats
 
 from servers import web_server
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from streaming.format.compression import compress, decompress, get_compression_extension
+from streaming.format.codecs.compression import compress, decompress, get_compression_extension
+from streaming.format.codecs.hashing import get_hash
 from streaming.format.formats import ShardEncoder, make_shard_encoder
-from streaming.format.hashing import get_hash
 from streaming.format.index import Index, dump_index
 from streaming.format.shard import open_shard
 

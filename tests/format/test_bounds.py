@@ -11,9 +11,9 @@ import pytest
 
 from streaming import LocalDataset, MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import IndexFormatError, ShardFormatError
-from streaming.format import mds_decoder, mds_encoder
 from streaming.format.formats import _decoders
 from streaming.format.index import Index
+from streaming.format.kinds import mds_decoder, mds_encoder
 
 VALUES: dict[str, Any] = {
     "int": -7,

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.core.errors import ShardFormatError, UnknownNameError
-from streaming.format.compression import (
+from streaming.format.codecs.compression import (
     compress,
     compress_pieces,
     decompress,
@@ -27,7 +27,7 @@ from streaming.format.compression import (
     is_compression,
     stream_decompressor,
 )
-from streaming.format.compressors import drop_compressors
+from streaming.format.codecs.compressors import drop_compressors
 
 FAMILIES = ("br", "bz2", "gz", "snappy", "zstd")
 SAMPLE = bytes(range(256)) * 40 + b"the end"
@@ -192,7 +192,7 @@ def test_pieces_give_the_bytes_of_the_whole(algo: str, size: int) -> None:
 
 FORKS = """
 import os, sys
-from streaming.format.compression import compress
+from streaming.format.codecs.compression import compress
 data = bytes(range(256)) * 8192
 expected = [compress("zstd", data), compress("zstd:5", data)]
 first = os.fork()

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from streaming.core.errors import UnknownNameError
-from streaming.format.hashing import get_hash, get_hashes, is_hash, new_hash
+from streaming.format.codecs.hashing import get_hash, get_hashes, is_hash, new_hash
 
 NAMES = {
     *("blake2b", "blake2s", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"),

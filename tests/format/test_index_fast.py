@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.core.errors import IndexFormatError
-from streaming.format import index_json
 from streaming.format.index import Index
-from streaming.format.index_fast import GiveUp, read_alike
-from streaming.format.index_file import dump_parsed, map_parsed
+from streaming.format.index import parse as index_json
+from streaming.format.index.fast import GiveUp, read_alike
+from streaming.format.index.mapped import dump_parsed, map_parsed
 
 
 def entry(i: int, kind: str, names: list[str], hashes: list[str]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from streaming.core.errors import (
     ShardTooLargeError,
     UnknownNameError,
 )
-from streaming.format import layout
 from streaming.format.formats import formats, get_decoder, make_shard_encoder
+from streaming.format.kinds import layout
 from streaming.format.schema import Schema
 
 

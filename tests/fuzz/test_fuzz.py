@@ -21,7 +21,7 @@ import pytest
 
 from streaming import CSVWriter, JSONWriter, LocalDataset, MDSWriter, StreamingDataset, TSVWriter
 from streaming.core.errors import StreamingError
-from streaming.format.compression import compress, decompress
+from streaming.format.codecs.compression import compress, decompress
 from streaming.format.index import Index
 
 COUNT = int(os.environ.get("STREAMING_TEST_FUZZ", "100"))
@@ -166,7 +166,7 @@ def test_damaged_in_the_store_with_hashes(tmp_path: Path) -> None:
 
 
 def test_journal_of_a_write(tmp_path: Path) -> None:
-    from streaming.writing.journal import JOURNAL_NAME, Finished, Journal
+    from streaming.writing.bulk.journal import JOURNAL_NAME, Finished, Journal
 
     journal = Journal(str(tmp_path), {"recipe": {}, "token": "t", "base": {"num_shards": 0}})
     journal.begin()

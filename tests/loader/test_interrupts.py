@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.core.interrupts import deferred_interrupts, redeliver_interrupt
+from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 
 from sample_data import write_dataset
 from servers import web_server

@@ -16,8 +16,8 @@ import pytest
 
 from streaming.core.errors import ConfigError, ObjectChangedError, ObjectNotFoundError
 from streaming.storage import versions
+from streaming.storage.helper.runtime import declare_worker
 from streaming.storage.registry import open_store
-from streaming.storage.runtime import declare_worker
 from streaming.storage.store import ObjectInfo, Store
 
 CHECKS: dict[str, Callable[[Store, str], None]] = {}

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError, ThrottledError
-from streaming.storage import family
+from streaming.storage.helper.runtime import declare_worker
+from streaming.storage.providers import family
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
-from streaming.storage.runtime import declare_worker
 from streaming.storage.store import Store
 
 from clouds import AZURE_ACCOUNT, Clouds, account_signature, clear_credentials

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
-from streaming.storage import family, gcs_login
-from streaming.storage.azure import resolve_azure
-from streaming.storage.azure_url import azure_place
-from streaming.storage.builders import build_azure, build_gcs
-from streaming.storage.gcs import resolve_gcs
-from streaming.storage.oci import resolve_oci
+from streaming.storage.helper.builders import build_azure, build_gcs
+from streaming.storage.logins import gcs as gcs_login
+from streaming.storage.providers import family
+from streaming.storage.providers.azure import resolve_azure
+from streaming.storage.providers.azure_url import azure_place
+from streaming.storage.providers.gcs import resolve_gcs
+from streaming.storage.providers.oci import resolve_oci
+from streaming.storage.providers.s3 import resolve_s3
 from streaming.storage.registry import open_store
-from streaming.storage.s3 import resolve_s3
 
 from clouds import clear_credentials
 from servers import WebServer
@@ -67,7 +68,7 @@ def test_google_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCS_SECRET", SECRET)
     spec = google()
     assert (spec.settings["access_key_id"], spec.settings["region"]) == ("k", "auto")
-    assert spec.builder == "streaming.storage.builders:build_s3"
+    assert spec.builder == "streaming.storage.helper.builders:build_s3"
     assert google(token="t").settings["token"] == "t"
     assert google(skip_signature=True).settings["skip_signature"]
     assert SECRET not in repr(spec)

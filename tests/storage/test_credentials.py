@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError
-from streaming.storage import credentials
-from streaming.storage.credentials import find_login, read_profile
+from streaming.storage.logins import aws as credentials
+from streaming.storage.logins.aws import find_login, read_profile
+from streaming.storage.providers.s3 import resolve_s3
 from streaming.storage.registry import open_store
-from streaming.storage.s3 import resolve_s3
 
 from servers import S3Server, WebServer
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streaming.core.errors import ConfigError, ThrottledError, UnavailableError
-from streaming.storage.gate import Gate
+from streaming.storage.helper.gate import Gate
 from streaming.storage.registry import open_store
 
 from servers import WebServer

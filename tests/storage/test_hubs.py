@@ -23,7 +23,7 @@ from streaming.core.errors import (
     ThrottledError,
     UnavailableError,
 )
-from streaming.storage import vendor
+from streaming.storage.providers.vendors import client as vendor
 from streaming.storage.registry import open_store
 
 from clouds import clear_credentials

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StalledError, StorageError
-from streaming.storage.local import LocalStore
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
 
 

@@ -69,7 +69,7 @@ def test_a_missing_bucket(s3: S3Server) -> None:
 
 
 def test_listing_needs_the_sdk(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streaming.storage import odd_keys
+    from streaming.storage.providers import odd_keys
 
     def missing(module: str, extra: str, purpose: str) -> Any:
         raise MissingDependencyError(f"{purpose} [{extra}]")

@@ -14,9 +14,9 @@ import obstore.store
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError, UnavailableError
+from streaming.storage.helper.runtime import declare_worker
 from streaming.storage.options import seal
 from streaming.storage.registry import open_store, options_for
-from streaming.storage.runtime import declare_worker
 from streaming.storage.store import Store
 
 from clouds import Clouds

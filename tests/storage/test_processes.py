@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from streaming.core.errors import UnavailableError
-from streaming.storage import runtime
+from streaming.storage.helper import runtime
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
@@ -113,7 +113,7 @@ def test_the_client_started_by_others_is_noticed(s3: S3Server, bucket: str) -> N
         """
         import obstore, os, sys
         from obstore.store import HTTPStore
-        from streaming.storage import runtime
+        from streaming.storage.helper import runtime
         from streaming.storage.registry import open_store
         store = open_store(sys.argv[1])
         assert not runtime.threads_running()
@@ -145,9 +145,9 @@ def test_workers_use_the_client_that_was_built_before_they_were_forked(bucket: s
     out = run_program(
         """
         import os, sys
-        from streaming.storage import runtime
+        from streaming.storage.helper import runtime
         from streaming.storage.registry import open_store
-        from streaming.storage.spec import ClientSpec
+        from streaming.storage.helper.spec import ClientSpec
         store = open_store(sys.argv[1])
         store.check_writable()
         store.put("x", b"1")
@@ -176,7 +176,7 @@ def test_few_threads_in_a_worker(s3: S3Server, bucket: str) -> None:
         import sys, threading
         from concurrent.futures import ThreadPoolExecutor
         from glob import glob
-        from streaming.storage import runtime
+        from streaming.storage.helper import runtime
         from streaming.storage.registry import open_store
         runtime.declare_worker()
         store = open_store(sys.argv[1])
@@ -198,7 +198,7 @@ def test_nothing_is_left_and_nothing_is_said_at_exit(bucket: str) -> None:
         out = run_program(
             f"""
             import sys
-            from streaming.storage import runtime
+            from streaming.storage.helper import runtime
             from streaming.storage.registry import open_store
             {prepare}
             store = open_store(sys.argv[1])
@@ -217,7 +217,7 @@ def test_nothing_is_left_and_nothing_is_said_at_exit(bucket: str) -> None:
 def test_a_killed_parent_leaves_no_helper(store: Store, bucket: str) -> None:
     program = """
         import os, sys, time
-        from streaming.storage import runtime
+        from streaming.storage.helper import runtime
         from streaming.storage.registry import open_store
         store = open_store(sys.argv[1])
         store.get("data/x")
@@ -296,10 +296,10 @@ def test_a_helper_that_dies_in_a_download(web: WebServer, tmp_path: Path) -> Non
 
 def test_a_helper_that_cannot_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime._state.helper.close()
-    monkeypatch.setattr("streaming.storage.client.spawn.get_executable", lambda: "/no/such/python")
+    monkeypatch.setattr("streaming.storage.helper.client.spawn.get_executable", lambda: "/no/such/python")
     with pytest.raises(UnavailableError, match=r"/no/such/python.*set_executable"):
         store.get("x")
-    monkeypatch.setattr("streaming.storage.client.spawn.get_executable", lambda: "/bin/false")
+    monkeypatch.setattr("streaming.storage.helper.client.spawn.get_executable", lambda: "/bin/false")
     with pytest.raises(UnavailableError, match="ended with code 1"):
         store.get("x")
     monkeypatch.undo()
@@ -309,8 +309,9 @@ def test_importing_is_light() -> None:
     out = run_program(
         """
         import sys
-        import streaming.storage.registry, streaming.storage.remote, streaming.storage.s3, streaming.storage.http
-        import streaming.storage.client, streaming.storage.helper
+        import streaming.storage.registry, streaming.storage.providers.remote
+        import streaming.storage.providers.s3, streaming.storage.providers.http
+        import streaming.storage.helper.client, streaming.storage.helper.main
         print([name for name in ("torch", "numpy", "obstore", "boto3", "PIL") if name in sys.modules])
         """
     )

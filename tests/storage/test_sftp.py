@@ -22,7 +22,7 @@ from streaming.core.errors import (
     StorageError,
     UnavailableError,
 )
-from streaming.storage import pool
+from streaming.storage.providers import pool
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 

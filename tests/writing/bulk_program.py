@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import streaming
-from streaming.writing import pipeline
+from streaming.writing.bulk import pipeline
 
 COLUMNS = {"id": "int", "text": "str"}
 ARGUMENTS: dict[str, Any] = {"compression": "zstd", "hashes": ["sha1", "xxh64"], "size_limit": 3000}

@@ -22,7 +22,7 @@ from bulk_program import ARGUMENTS, COLUMNS, rows
 import streaming
 from streaming import LocalDataset, MDSWriter
 from streaming.core.errors import WorkerError
-from streaming.writing.infer import infer_columns
+from streaming.writing.rows.infer import infer_columns
 
 PROGRAM = str(Path(__file__).with_name("bulk_program.py"))
 N = 2000
@@ -145,7 +145,7 @@ def test_a_failing_iterable_is_continued(tmp_path: Path, plain: dict[str, bytes]
 def test_a_bad_sample_corrected(
     tmp_path: Path, plain: dict[str, bytes], workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.writing.pipeline._MAX_BATCH", 16)
+    monkeypatch.setattr("streaming.writing.bulk.pipeline._MAX_BATCH", 16)
     out = str(tmp_path / "out")
     bad = [{**row, "id": "bad"} if row["id"] == 1111 else row for row in rows(N)]
     with pytest.raises(TypeError, match="Sample 1111"):

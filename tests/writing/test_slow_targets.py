@@ -50,7 +50,7 @@ def test_samples_wait_for_a_disk_that_stands_still(
     tmp_path: Path, compression: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What else lies at such a name is removed; these stand for a disk.
-    monkeypatch.setattr("streaming.writing.target.open_new", lambda path: FileIO(path, "w"))
+    monkeypatch.setattr("streaming.writing.publish.target.open_new", lambda path: FileIO(path, "w"))
     writer = MDSWriter(
         columns={"x": "bytes"}, out=str(tmp_path), size_limit=1500, compression=compression, hashes=["sha1"]
     )

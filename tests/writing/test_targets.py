@@ -15,11 +15,11 @@ import streaming
 from streaming import LocalDataset, MDSWriter
 from streaming.base.storage import CloudUploader
 from streaming.core.errors import AccessDeniedError, ConfigError, UploadError
-from streaming.storage.local import LocalStore
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import stores
 from streaming.storage.store import ObjectInfo
-from streaming.writing import stored
-from streaming.writing.journal import JOURNAL_NAME
+from streaming.writing.bulk.journal import JOURNAL_NAME
+from streaming.writing.publish import stored
 
 Write = Callable[..., None]
 

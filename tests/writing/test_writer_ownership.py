@@ -19,7 +19,7 @@ import pytest
 import streaming
 from streaming import CSVWriter, JSONWriter, LocalDataset, MDSWriter
 from streaming.core.errors import ConfigError, MissingColumnError, SampleError
-from streaming.writing.keys import UnstoredKeysWarning
+from streaming.writing.rows.keys import UnstoredKeysWarning
 from streaming.writing.writer import Writer
 
 COLUMNS = {"x": "int", "s": "str"}

@@ -66,7 +66,7 @@ TABLE: dict[str, dict[str, str]] = {
     "format": {
         "CSVReader": f"{_READERS}:CSVReader",
         "CSVWriter": f"{_WRITERS}:CSVWriter",
-        "FileInfo": "streaming.format.files:FileInfo",
+        "FileInfo": "streaming.format.index.files:FileInfo",
         "JSONReader": f"{_READERS}:JSONReader",
         "JSONWriter": f"{_WRITERS}:JSONWriter",
         "MDSReader": f"{_READERS}:MDSReader",
@@ -81,11 +81,11 @@ TABLE: dict[str, dict[str, str]] = {
         "reader_from_json": f"{_READERS}:reader_from_json",
     },
     "format.base": {
-        "FileInfo": "streaming.format.files:FileInfo",
+        "FileInfo": "streaming.format.index.files:FileInfo",
         "Reader": f"{_READER}:Reader",
     },
     "format.base.reader": {
-        "FileInfo": "streaming.format.files:FileInfo",
+        "FileInfo": "streaming.format.index.files:FileInfo",
         "JointReader": f"{_READER}:JointReader",
         "Reader": f"{_READER}:Reader",
         "SplitReader": f"{_READER}:SplitReader",
@@ -174,9 +174,9 @@ TABLE: dict[str, dict[str, str]] = {
         "XSVWriter": f"{_WRITERS}:XSVWriter",
     },
     "hashing": {
-        "get_hash": "streaming.format.hashing:get_hash",
-        "get_hashes": "streaming.format.hashing:get_hashes",
-        "is_hash": "streaming.format.hashing:is_hash",
+        "get_hash": "streaming.format.codecs.hashing:get_hash",
+        "get_hashes": "streaming.format.codecs.hashing:get_hashes",
+        "is_hash": "streaming.format.codecs.hashing:is_hash",
     },
     "local": {"LocalDataset": "streaming.dataset.local:LocalDataset"},
     "partition": {
@@ -210,7 +210,7 @@ TABLE: dict[str, dict[str, str]] = {
         "get_shuffle_py1s": f"{_ORDERS}:get_shuffle_py1s",
     },
     "shuffle.py2s": {"get_shuffle_py2s": f"{_ORDERS}:get_shuffle_py2s"},
-    "spanner": {"Spanner": "streaming.dataset.spanner:Spanner"},
+    "spanner": {"Spanner": "streaming.dataset.compat.spanner:Spanner"},
     "stream": {
         "Stream": "streaming.dataset.stream:Stream",
         "streams_registry": "streaming.base.registries:streams_registry",

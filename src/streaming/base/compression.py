@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from streaming.core.errors import ConfigError
-from streaming.format.compression import (
+from streaming.format.codecs.compression import (
     compress,
     decompress,
     get_compression_extension,

@@ -1,2 +1,2 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.dataset.spanner import Spanner as Spanner
+from streaming.dataset.compat.spanner import Spanner as Spanner

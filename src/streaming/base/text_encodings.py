@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streaming.core.errors import ColumnTypeError, UnknownNameError
-from streaming.format.lines import VALUE_TYPES, is_line_encoding
+from streaming.format.kinds.lines import VALUE_TYPES, is_line_encoding
 
 __all__ = ["is_json_encoded", "is_json_encoding", "is_xsv_encoding", "xsv_decode", "xsv_encode"]
 

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.counters import Counters
+from streaming.cache.bookkeeping.counters import Counters
 from streaming.cache.directory import ShardDirectory
-from streaming.cache.eviction import NOW, Evictor
-from streaming.cache.fetch import FetchStats
-from streaming.cache.needs import Plan
-from streaming.cache.open_shards import OpenShards
-from streaming.cache.pool import UrgentFirst
-from streaming.cache.rows import FoundRows
+from streaming.cache.fetching.fetch import FetchStats
+from streaming.cache.fetching.pool import UrgentFirst
+from streaming.cache.files.open_shards import OpenShards
+from streaming.cache.files.rows import FoundRows
+from streaming.cache.planning.eviction import NOW, Evictor
+from streaming.cache.planning.needs import Plan
 from streaming.core.errors import ConfigError, ShardUnavailableError
 from streaming.format.shard import Shard
 

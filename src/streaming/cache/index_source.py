@@ -8,12 +8,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from streaming.cache.identity import Identity, digest, identify, is_proved
-from streaming.cache.lock import locked_part
-from streaming.cache.ownership import known_facts, open_table, set_aside
+from streaming.cache.bookkeeping.identity import Identity, digest, identify, is_proved
+from streaming.cache.files.lock import locked_part
+from streaming.cache.files.ownership import known_facts, open_table, set_aside
 from streaming.core.errors import EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
 from streaming.format.index import Index, digest_of
-from streaming.format.index_file import dump_parsed, map_parsed
+from streaming.format.index.mapped import dump_parsed, map_parsed
 from streaming.storage import versions
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store

@@ -8,11 +8,11 @@ from typing import Any
 
 from streaming.cli.source import with_retries
 from streaming.core.errors import ChecksumError, ObjectNotFoundError, ShardFormatError
-from streaming.format.compression import stream_decompressor
-from streaming.format.hashing import is_hash, new_hash
+from streaming.format.codecs.compression import stream_decompressor
+from streaming.format.codecs.hashing import is_hash, new_hash
 from streaming.format.index import FileInfo, ShardInfo
 from streaming.format.shard import Shard, open_shard
-from streaming.storage.local import LocalStore
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import Store
 
 __all__ = ["check_file", "check_shard", "open_checked"]

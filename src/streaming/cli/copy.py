@@ -15,13 +15,13 @@ from streaming.cli.parallel import in_parallel
 from streaming.cli.source import INDEX_NAME, Source, read_source, with_retries
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError
 from streaming.format.index import FileInfo, Index
-from streaming.storage.local import LocalStore
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
 from streaming.storage.url import check_root, redact
-from streaming.writing.places import same_directory
-from streaming.writing.report import show_bytes
-from streaming.writing.stored import check_files
+from streaming.writing.bulk.report import show_bytes
+from streaming.writing.publish.places import same_directory
+from streaming.writing.publish.stored import check_files
 
 __all__ = ["MARK_NAME", "run"]
 

@@ -11,7 +11,7 @@ from streaming.cli.source import INDEX_NAME
 from streaming.core.errors import ObjectNotFoundError
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.url import redact
-from streaming.writing.report import show_bytes
+from streaming.writing.bulk.report import show_bytes
 
 __all__ = ["run"]
 

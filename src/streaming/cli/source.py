@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from streaming.core.errors import ObjectNotFoundError
 from streaming.format.index import Index
-from streaming.storage.local import LocalStore
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store

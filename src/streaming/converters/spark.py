@@ -14,7 +14,7 @@ from typing import Any
 from streaming.core.errors import ConfigError, MissingDependencyError, WorkerError
 from streaming.storage.url import is_local, join
 from streaming.writing.merge import merge_index as merge_indexes
-from streaming.writing.places import split_out
+from streaming.writing.publish.places import split_out
 from streaming.writing.writers import MDSWriter
 
 try:

@@ -14,8 +14,8 @@ from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from typing import Any
 
-from streaming.core.allocate import allocate
 from streaming.core.errors import SharedMemoryError
+from streaming.core.process.allocate import allocate
 
 __all__ = ["AnonymousFile"]
 

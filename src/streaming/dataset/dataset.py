@@ -16,28 +16,28 @@ from streaming.cache.cache import ShardCache
 from streaming.core.arguments import as_flag, as_integer, optional_integers
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
-from streaming.core.orphans import end_with_parent
+from streaming.core.process.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
 from streaming.dataset.access import RandomAccess
-from streaming.dataset.batches import Collator, iterate_batches
 from streaming.dataset.caching import Cached
-from streaming.dataset.compat import DatasetDetails, no_attribute
+from streaming.dataset.compat.details import DatasetDetails, no_attribute
 from streaming.dataset.config import (
     CacheArgs,
     OrderArgs,
     parse_cache_limit,
     parse_epoch_size,
 )
-from streaming.dataset.epochs import Epochs, Start
-from streaming.dataset.iterate import Planned, iterate
-from streaming.dataset.ordering import Ordering
-from streaming.dataset.progress import Progress
+from streaming.dataset.epoch.batches import Collator, iterate_batches
+from streaming.dataset.epoch.epochs import Epochs, Start
+from streaming.dataset.epoch.iterate import Planned, iterate
+from streaming.dataset.epoch.ordering import Ordering
+from streaming.dataset.epoch.progress import Progress
+from streaming.dataset.epoch.resumption import Resumable
+from streaming.dataset.epoch.state import drawn_of_worker
+from streaming.dataset.epoch.substitutes import Substitutes, check_on_error
 from streaming.dataset.registry import make_stream
-from streaming.dataset.resumption import Resumable
 from streaming.dataset.shards import ShardTable
-from streaming.dataset.state import drawn_of_worker
 from streaming.dataset.stream import Stream, open_streams
-from streaming.dataset.substitutes import Substitutes, check_on_error
 from streaming.dataset.wrappers import (
     refuse_double_sharding,
     refuse_share_as_size,
@@ -45,8 +45,8 @@ from streaming.dataset.wrappers import (
     what_is_uneven,
 )
 from streaming.order.plan import WorkerIds
+from streaming.storage.helper.runtime import declare_worker
 from streaming.storage.options import StorageOptions
-from streaming.storage.runtime import declare_worker
 
 __all__ = ["StreamingDataset"]
 

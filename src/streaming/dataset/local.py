@@ -17,8 +17,8 @@ from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.dataset.access import RandomAccess
+from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
-from streaming.dataset.spanner import Spanner
 from streaming.dataset.stream import check_safe
 from streaming.storage.url import redact
 

@@ -17,11 +17,11 @@ from streaming.cache.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
-from streaming.dataset.stream_compat import StreamDetails
-from streaming.format.hashing import get_hashes, is_hash
+from streaming.dataset.compat.stream_details import StreamDetails
+from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.format.index import Index
-from streaming.storage.local import LocalStore
 from streaming.storage.options import StorageOptions, seal
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.store import Store
 from streaming.storage.url import join, redact, scheme_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streaming.core.registry import Registry
-from streaming.format import jsonl, mds, mds_decoder, xsv
 from streaming.format.encodings import encodings
+from streaming.format.kinds import jsonl, mds, mds_decoder, xsv
 from streaming.format.options import WriteOptions
 from streaming.format.sample import SampleDecoder
 from streaming.format.schema import Schema

@@ -9,8 +9,8 @@ from typing import Any
 
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.units import bytes_to_int
-from streaming.format.compression import get_compression_extension
-from streaming.format.hashing import is_hash, new_hash
+from streaming.format.codecs.compression import get_compression_extension
+from streaming.format.codecs.hashing import is_hash, new_hash
 
 __all__ = [
     "MAX_SHARD_BYTES",

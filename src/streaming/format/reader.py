@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from streaming.core.errors import ConfigError, UnsafeTypeError
 from streaming.core.indexing import Array
 from streaming.core.units import bytes_to_int
-from streaming.format.entry import MAX_SAMPLES, VERSION, EntryError, count, get, read_file, read_schema
-from streaming.format.files import FileInfo
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
+from streaming.format.index.entry import MAX_SAMPLES, VERSION, EntryError, count, get, read_file, read_schema
+from streaming.format.index.files import FileInfo
 from streaming.format.schema import Schema
 from streaming.format.shard import Shard, open_shard
 

@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, overload
 
 from streaming.core.registry import Registry
-from streaming.format.files import FileInfo
 from streaming.format.index import Index
+from streaming.format.index.files import FileInfo
 from streaming.format.reader import JointReader, Reader, SizeLimit, SplitReader, needed_file
 from streaming.format.schema import SEPARATORS, Schema
 

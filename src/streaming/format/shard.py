@@ -20,9 +20,9 @@ from streaming.core.errors import (
     ShardFormatError,
     UnknownNameError,
 )
-from streaming.format.files import FileInfo
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
+from streaming.format.index.files import FileInfo
 from streaming.format.rows import Rows
 from streaming.format.sample import OFFSETS, ReadSample, SampleDecoder, SampleTable
 

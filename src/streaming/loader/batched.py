@@ -13,7 +13,7 @@ from torch.utils.data.dataloader import (
     _SingleProcessDataLoaderIter,  # pyright: ignore[reportPrivateUsage]
 )
 
-from streaming.core.interrupts import deferred_interrupts, redeliver_interrupt
+from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 from streaming.dataset.dataset import StreamingDataset
 from streaming.loader.collate import DefaultCollator
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streaming.core.allocate import allocate
 from streaming.core.errors import SharedMemoryError
+from streaming.core.process.allocate import allocate
 
 __all__ = ["Block", "Blocks", "Borrowed"]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.gather import get_columns, get_many
-from streaming.cache.rows import FoundRows
+from streaming.cache.files.gather import get_columns, get_many
+from streaming.cache.files.rows import FoundRows
 from streaming.core.world import in_worker, worker_of_process
 from streaming.format.sample import FixedColumn, ListedColumn, SampleDecoder
 from streaming.loader.counting import Counted

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from streaming.core.errors import CheckpointError, ConfigError
-from streaming.core.interrupts import deferred_interrupts, redeliver_interrupt
+from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.wrappers import is_read_ahead, no_batch
 from streaming.loader.arguments import check_arguments

@@ -21,22 +21,22 @@ StoreFactory = Callable[[str, Mapping[str, Any]], Store]
 stores: Registry[StoreFactory] = Registry(
     "storage scheme",
     {
-        "file": "streaming.storage.local:open_local",
-        "s3": "streaming.storage.s3:open_s3",
-        "s3a": "streaming.storage.s3:open_s3",
-        "gs": "streaming.storage.gcs:open_gcs",
-        "gcs": "streaming.storage.gcs:open_gcs",
-        "az": "streaming.storage.azure:open_azure",
-        "azure": "streaming.storage.azure:open_azure",
-        "azure-dl": "streaming.storage.azure:open_azure",
-        "abfs": "streaming.storage.azure:open_azure",
-        "abfss": "streaming.storage.azure:open_azure",
-        "oci": "streaming.storage.oci:open_oci",
-        "dbfs": "streaming.storage.databricks:open_databricks",
-        "hf": "streaming.storage.hf:open_hf",
-        "sftp": "streaming.storage.sftp:open_sftp",
-        "http": "streaming.storage.http:open_http",
-        "https": "streaming.storage.http:open_http",
+        "file": "streaming.storage.providers.local:open_local",
+        "s3": "streaming.storage.providers.s3:open_s3",
+        "s3a": "streaming.storage.providers.s3:open_s3",
+        "gs": "streaming.storage.providers.gcs:open_gcs",
+        "gcs": "streaming.storage.providers.gcs:open_gcs",
+        "az": "streaming.storage.providers.azure:open_azure",
+        "azure": "streaming.storage.providers.azure:open_azure",
+        "azure-dl": "streaming.storage.providers.azure:open_azure",
+        "abfs": "streaming.storage.providers.azure:open_azure",
+        "abfss": "streaming.storage.providers.azure:open_azure",
+        "oci": "streaming.storage.providers.oci:open_oci",
+        "dbfs": "streaming.storage.providers.vendors.databricks:open_databricks",
+        "hf": "streaming.storage.providers.vendors.hf:open_hf",
+        "sftp": "streaming.storage.providers.sftp.store:open_sftp",
+        "http": "streaming.storage.providers.http:open_http",
+        "https": "streaming.storage.providers.http:open_http",
     },
     group="streaming.stores",
 )
@@ -86,7 +86,7 @@ def factory_of(scheme: str) -> StoreFactory:
     """
     if scheme in stores:
         return stores[scheme]
-    from streaming.storage.fsspec import open_fsspec, serves
+    from streaming.storage.providers.fsspec.store import open_fsspec, serves
 
     if serves(scheme):
         return open_fsspec
@@ -109,7 +109,7 @@ def options_for(url: str, storage_options: StorageOptions | Sealed | None) -> Se
 
 def _open_with(url: str, given: Any) -> Store:
     if is_client(given):
-        from streaming.storage.ready import open_ready
+        from streaming.storage.providers.ready import open_ready
 
         return open_ready(url, given)
     return factory_of(scheme_of(url))(url, dict(given))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from streaming.format.compression import compress_pieces, get_compression_extension
+from streaming.format.codecs.compression import compress_pieces, get_compression_extension
+from streaming.format.codecs.hashing import new_hash
 from streaming.format.formats import ShardEncoder
-from streaming.format.hashing import new_hash
 
 __all__ = ["Content", "build_shard"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from streaming.core.errors import ConfigError
 from streaming.core.units import bytes_to_int
-from streaming.format.compression import is_compression
-from streaming.format.hashing import get_hashes, is_hash
+from streaming.format.codecs.compression import is_compression
+from streaming.format.codecs.hashing import get_hashes, is_hash
 
 __all__ = [
     "checked_columns",

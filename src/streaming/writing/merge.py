@@ -19,9 +19,9 @@ from streaming.storage.registry import open_store, options_for
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 from streaming.storage.url import join, redact
-from streaming.writing.entries import INDEX_NAME, check_columns, file_names, map_names, read_entries
 from streaming.writing.partitions import Place, by_numbers, find_partitions, parse_partition, parse_place, paths_below
-from streaming.writing.stored import check_stored
+from streaming.writing.publish.entries import INDEX_NAME, check_columns, file_names, map_names, read_entries
+from streaming.writing.publish.stored import check_stored
 
 __all__ = ["IndexMissingError", "IndexUnavailableError", "merge_index", "merge_list", "merge_root"]
 

@@ -12,7 +12,7 @@ from streaming.core.errors import ConfigError
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
 from streaming.storage.url import check_root, is_local, redact
-from streaming.writing.entries import INDEX_NAME
+from streaming.writing.publish.entries import INDEX_NAME
 
 __all__ = ["Place", "by_numbers", "find_partitions", "parse_partition", "parse_place", "paths_below"]
 

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 from streaming.core.arguments import as_flag
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
 from streaming.core.unknown_arguments import named_arguments
-from streaming.format.compressors import drop_compressors
+from streaming.format.codecs.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
 from streaming.storage.options import StorageOptions
-from streaming.writing.base import Base
 from streaming.writing.build import build_shard
 from streaming.writing.checks import checked_columns, checked_compression, checked_hashes, checked_size_limit
-from streaming.writing.keys import KeyCheck
 from streaming.writing.options import check_options, make_progress
 from streaming.writing.ownership import Unfinished, watch_forks
-from streaming.writing.target import Target
+from streaming.writing.publish.base import Base
+from streaming.writing.publish.target import Target
+from streaming.writing.rows.keys import KeyCheck
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -1,6 +1,6 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
 from streaming.base.names import get_index_basename as get_index_basename
-from streaming.format.files import FileInfo as FileInfo
+from streaming.format.index.files import FileInfo as FileInfo
 from streaming.format.reader import Reader as Reader
 from streaming.format.readers import CSVReader as CSVReader
 from streaming.format.readers import JSONReader as JSONReader

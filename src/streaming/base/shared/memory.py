@@ -14,8 +14,8 @@ import time
 from contextlib import suppress
 
 from streaming.base.constant import TICK
-from streaming.core.allocate import allocate
 from streaming.core.errors import ConfigError, SharedMemoryError, WorkerError
+from streaming.core.process.allocate import allocate
 
 __all__ = ["SharedMemory", "list_names"]
 

@@ -22,7 +22,7 @@ from streaming.storage.registry import open_store, stores
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 from streaming.storage.url import check_path, join, redact, scheme_of
-from streaming.writing.places import check_apart
+from streaming.writing.publish.places import check_apart
 
 __all__ = [
     "BOTOCORE_CLIENT_ERROR_CODES",

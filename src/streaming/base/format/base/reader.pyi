@@ -1,5 +1,5 @@
 # Written by tests/goldens/surface/stubs.py from streaming/base/_aliases.py.
-from streaming.format.files import FileInfo as FileInfo
+from streaming.format.index.files import FileInfo as FileInfo
 from streaming.format.reader import JointReader as JointReader
 from streaming.format.reader import Reader as Reader
 from streaming.format.reader import SplitReader as SplitReader

@@ -1,0 +1,1 @@
+"""What user code written for the original reads of a dataset or a stream beyond samples, worked out when asked for."""

@@ -1,0 +1,202 @@
+"""Which epoch an iteration is, agreed by the workers of a ``DataLoader`` without waiting for each other.
+
+The workers that one iteration of a ``DataLoader`` starts share its base seed, and with persistent workers each has been
+asked for an iterator equally often. The first to arrive with a new (seed, round) claims the next epoch; the others
+find the claim. The same seed may come again (a user may seed every epoch alike): a claim that already has this worker,
+or whose workers are all gone, is another iteration's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.dataset.epoch.board import Board
+
+__all__ = ["Epochs", "Start"]
+
+_REMEMBERED = 16
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an iteration begins.
+
+    Attributes:
+        epoch: Epoch, from 0.
+        sample_in_epoch: Samples of it that are already consumed, over all ranks.
+        settings: Settings that a loaded checkpoint brought, which hold for later epochs too.
+        skips: Ranges of samples of the epoch that are not served.
+        workers: Samples after those that each worker of this rank has drawn already, where a checkpoint says so.
+    """
+
+    epoch: int
+    sample_in_epoch: int
+    settings: dict[str, Any]
+    skips: list[list[int]]
+    workers: tuple[int, ...] = ()
+
+
+class Epochs:
+    """The epoch counter of one dataset object, shared with its workers."""
+
+    def __init__(self) -> None:
+        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []})
+        self._rounds = 0
+        self._round_pid = os.getpid()
+
+    def begin(self) -> Start:
+        """Return where the iteration that this process now begins starts.
+
+        In the main process each call is a new epoch. In a worker, the epoch is that of the ``DataLoader`` iteration
+        that asked for it.
+        """
+        info = _worker_info()
+        if self._round_pid != os.getpid():
+            self._round_pid = os.getpid()
+            self._rounds = 0
+        self._rounds += 1
+        with self._board.change() as doc:
+            if info is None:
+                return _start(doc, _next(doc))
+            key = self._key(info, self._rounds)
+            claim: dict[str, Any] | None = _find_claim(doc["claims"], key, info.id)
+            if claim is None:
+                start = _start(doc, _next(doc))
+                claim = {"key": key, "pids": {}, "start": [start.epoch, start.sample_in_epoch]}
+                doc["claims"] = [*doc["claims"][1 - _REMEMBERED :], claim]
+            pids: dict[str, int] = claim["pids"]
+            pids[str(info.id)] = os.getpid()
+            epoch, sample = claim["start"]
+            return _make_start(doc, epoch, sample)
+
+    def current(self) -> Start:
+        """Return where the present or, before any, the coming iteration started."""
+        doc = self._board.read()
+        resume = doc["resume"]
+        if resume is not None and resume[0] >= doc["next"] - 1:
+            return _make_start(doc, resume[0], resume[1])
+        return _make_start(doc, doc["next"] - 1, 0)
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next iteration will be."""
+        return int(self._board.read()["next"])
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        with self._board.change() as doc:
+            doc["next"] = int(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration ``epoch``, unless a checkpoint for that very epoch waits to be resumed."""
+        with self._board.change() as doc:
+            if doc["resume"] is not None and doc["resume"][0] == epoch:
+                return
+            doc["next"] = int(epoch)
+
+    def set_skips(self, epoch: int, ranges: list[list[int]]) -> None:
+        """Leave ranges of samples of an epoch out, instead of those that were."""
+        with self._board.change() as doc:
+            skips = {key: value for key, value in doc["skips"].items() if int(key) >= doc["next"] - 1}
+            doc["skips"] = {**skips, str(epoch): ranges}
+
+    def pending(self, epoch: int) -> Start:
+        """Return where an iteration of ``epoch`` would start."""
+        doc = self._board.read()
+        resume = doc["resume"]
+        sample = int(resume[1]) if resume is not None and resume[0] == epoch else 0
+        return _make_start(doc, epoch, sample)
+
+    def is_first(self, what: str) -> bool:
+        """Say whether this is asked for the first time, by any process that shares the dataset."""
+        with self._board.change() as doc:
+            is_first = what not in doc["said"]
+            if is_first:
+                doc["said"] = [*doc["said"], what]
+        return is_first
+
+    def _key(self, info: Any, round_: int) -> list[int]:
+        return [info.seed - info.id, round_, info.num_workers]
+
+    def resume(
+        self,
+        epoch: int,
+        sample_in_epoch: int,
+        settings: dict[str, Any],
+        skips: list[list[int]] | None = None,
+        workers: Sequence[int] = (),
+    ) -> None:
+        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples that were served.
+
+        Args:
+            epoch: The epoch.
+            sample_in_epoch: Samples of it, over all ranks.
+            settings: What the checkpoint sets in place of the arguments.
+            skips: Ranges of samples that are left out.
+            workers: Samples after those that each worker of this rank has drawn, if that is more than none.
+        """
+        info = _worker_info()
+        rounds = self._rounds if self._round_pid == os.getpid() else 0
+        with self._board.change() as doc:
+            if info is not None:
+                # Each worker of an iteration may load the same checkpoint; one of them may already have begun.
+                claim = _find_claim(doc["claims"], self._key(info, rounds + 1), info.id)
+                if claim is not None and claim["start"] == [epoch, sample_in_epoch]:
+                    return
+            doc["skips"] = {str(epoch): skips} if skips else {}
+            doc["resume"] = [epoch, sample_in_epoch, *workers]
+            doc["settings"] = settings
+            if epoch >= 0:
+                doc["next"] = epoch
+
+
+def _next(doc: dict[str, Any]) -> int:
+    epoch = int(doc["next"])
+    doc["next"] = epoch + 1
+    return epoch
+
+
+def _start(doc: dict[str, Any], epoch: int) -> Start:
+    resume = doc["resume"]
+    sample = 0
+    if resume is not None:
+        if resume[0] == epoch:
+            sample = int(resume[1])
+        elif resume[0] < epoch:
+            doc["resume"] = None
+    return _make_start(doc, epoch, sample)
+
+
+def _make_start(doc: dict[str, Any], epoch: int, sample: int) -> Start:
+    resume = doc["resume"]
+    workers = tuple(resume[2:]) if resume is not None and resume[:2] == [epoch, sample] else ()
+    return Start(epoch, sample, dict(doc["settings"]), doc["skips"].get(str(epoch), []), workers)
+
+
+def _find_claim(claims: list[dict[str, Any]], key: list[int], worker: int) -> dict[str, Any] | None:
+    for claim in reversed(claims):
+        if claim["key"] == key:
+            pids: dict[str, int] = claim["pids"]
+            if str(worker) not in pids and any(_alive(pid) for pid in pids.values()):
+                return claim
+            return None
+    return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _worker_info() -> Any:
+    data = sys.modules.get("torch.utils.data")
+    return data.get_worker_info() if data is not None else None

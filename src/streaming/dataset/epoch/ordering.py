@@ -1,0 +1,218 @@
+"""From the dataset's arguments, a checkpoint's settings and the world, to this worker's sample ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from streaming.core.errors import CheckpointError, ConfigError
+from streaming.core.world import World
+from streaming.dataset.config import OrderArgs
+from streaming.dataset.epoch.epoch_file import shared_ids
+from streaming.dataset.epoch.epochs import Start
+from streaming.dataset.epoch.plans import WorkerPlan
+from streaming.dataset.epoch.state import check_state, settings_of
+from streaming.dataset.shards import ShardTable
+from streaming.dataset.stream import Stream
+from streaming.order.classic.weights import resolve_weights
+from streaming.order.defaults import (
+    DEFAULT_ALGO,
+    LEGACY_ALGO,
+    default_block_size,
+    default_num_canonical_nodes,
+)
+from streaming.order.plan import EpochOrder, WorkerIds, is_materialised, order_version
+from streaming.order.skips import Skips
+from streaming.order.spec import Layout, OrderSpec
+
+__all__ = ["Ordering"]
+
+_CHEAP_EPOCH = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What the order of an epoch needs beyond the arguments, decided by arguments, checkpoint and world."""
+
+    shuffle_algo: str
+    num_canonical_nodes: int
+    shuffle_seed: int
+    shuffle_block_size: int
+    initial_physical_nodes: int | None
+
+
+class Ordering:
+    """The order of one dataset: its fixed part, and the specs that settings and worlds give.
+
+    Args:
+        args: What the user said.
+        table: The shards of all streams.
+        streams: The streams, for their weights.
+
+    Raises:
+        ConfigError: The weights contradict each other or ``epoch_size``.
+    """
+
+    def __init__(self, args: OrderArgs, table: ShardTable, streams: Sequence[Stream]) -> None:
+        self.args = args
+        self._samples_per_shard = table.samples_per_shard
+        self._shards_per_stream = table.shards_per_stream
+        self.weights = resolve_weights(
+            table.samples_per_stream,
+            proportions=[stream.proportion for stream in streams],
+            repeats=[stream.repeat for stream in streams],
+            chooses=[stream.choose for stream in streams],
+            epoch_size=args.epoch_size,
+            seed=args.shuffle_seed,
+        )
+        self.epoch_size = int(self.weights.epoch_size)
+        if self.epoch_size <= 0:
+            raise ConfigError("An epoch would hold no samples: every stream's weight is 0.")
+        for stream, proportion, repeat, choose in zip(
+            streams, self.weights.proportion, self.weights.repeat, self.weights.choose, strict=True
+        ):
+            stream.proportion, stream.repeat, stream.choose = proportion, repeat, choose
+        self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
+        self._dataset_print = _fingerprint(self._samples_per_shard, self._shards_per_stream)
+        self._weights_print = _fingerprint(self.weights.choose)
+
+    def worker_ids(self, start: Start, world: World) -> WorkerIds:
+        """Return the sample ids of one worker, from where its iteration starts.
+
+        Raises:
+            ConfigError: ``batch_size`` was not given, or the layout does not fit the order.
+        """
+        if self.args.batch_size is None:
+            raise ConfigError(
+                "batch_size is needed to iterate a StreamingDataset: the order of samples depends on it. Pass the same "
+                "batch_size to the dataset and to its DataLoader."
+            )
+        order = self._order(start.settings, world, start.epoch)
+        return order.worker_ids(
+            world.node, world.rank_of_node, world.worker_of_rank, start.sample_in_epoch, Skips(start.skips)
+        )
+
+    def plan(self, start: Start, world: World, done: int = 0) -> WorkerPlan:
+        """Return when this worker's node needs which shards, and when this worker serves its samples.
+
+        Args:
+            start: Where its iteration starts.
+            world: This worker.
+            done: Slots of it that it does not serve again.
+        """
+        settings = start.settings
+        return WorkerPlan(
+            lambda epoch: self._order(settings, world, epoch),
+            f"{self._dataset_print}|{self._weights_print}|{self._settings(settings, world)}",
+            start.epoch,
+            start.sample_in_epoch,
+            Skips(start.skips),
+            world,
+            self.args.batch_size or 1,
+            done,
+        )
+
+    def is_cheap(self, start: Start, world: World) -> bool:
+        """Say whether the order of another epoch may be made without being noticed."""
+        return self.epoch_size <= _CHEAP_EPOCH or not is_materialised(self.spec(start.settings, world))
+
+    def _order(self, settings: Mapping[str, Any], world: World, epoch: int) -> EpochOrder:
+        spec = self.spec(settings, world)
+        layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
+        ids = None
+        if is_materialised(spec):
+            from streaming.order.classic.epoch import epoch_ids
+
+            ids = shared_ids(self._directory, spec, epoch, lambda: epoch_ids(spec, epoch))
+        return EpochOrder(spec, epoch, layout, ids)
+
+    def spec(self, loaded: Mapping[str, Any], world: World) -> OrderSpec:
+        """Return everything the order depends on, for a world in which equal ranks count once."""
+        settings = self._settings(loaded, world)
+        return OrderSpec(
+            samples_per_shard=self._samples_per_shard,
+            shards_per_stream=self._shards_per_stream,
+            choose=self.weights.choose,
+            proportion=self.weights.proportion,
+            epoch_size=self.epoch_size,
+            batch_size=self.args.batch_size or 1,
+            num_canonical_nodes=settings.num_canonical_nodes,
+            shuffle=self.args.shuffle,
+            shuffle_algo=settings.shuffle_algo,
+            shuffle_seed=settings.shuffle_seed,
+            shuffle_block_size=settings.shuffle_block_size,
+            sampling_method=self.args.sampling_method,
+            sampling_granularity=self.args.sampling_granularity,
+            partition_algo=self.args.partition_algo,
+            batching_method=self.args.batching_method,
+            initial_physical_nodes=settings.initial_physical_nodes,
+        )
+
+    def state(self, loaded: Mapping[str, Any], world: World) -> dict[str, Any]:
+        """Return the part of a checkpoint that describes the order."""
+        settings = self._settings(loaded, world)
+        initial = settings.initial_physical_nodes
+        batch_size = self.args.batch_size
+        return {
+            "num_canonical_nodes": settings.num_canonical_nodes,
+            "shuffle_seed": settings.shuffle_seed,
+            "initial_physical_nodes": world.num_nodes if initial is None else initial,
+            "shuffle": self.args.shuffle,
+            "shuffle_algo": settings.shuffle_algo,
+            "order_version": order_version(settings.shuffle_algo),
+            "shuffle_block_size": settings.shuffle_block_size,
+            "batching_method": self.args.batching_method,
+            "sampling_method": self.args.sampling_method,
+            "sampling_granularity": self.args.sampling_granularity,
+            "epoch_size": self.epoch_size,
+            "weights": self._weights_print,
+            "dataset": self._dataset_print,
+            "global_batch_size": None if batch_size is None else batch_size * world.num_ranks,
+        }
+
+    def check_state(self, state: Mapping[str, Any], world: World) -> dict[str, Any]:
+        """Check that a checkpoint whose values are right can be resumed, and return the settings it brings.
+
+        Raises:
+            CheckpointError: It cannot.
+        """
+        settings = settings_of(state)
+        if "shuffle_algo" not in state and self.args.shuffle_algo is None:
+            settings["shuffle_algo"] = LEGACY_ALGO
+        named = self.args.shuffle_algo
+        if named is not None and settings.get("shuffle_algo", named) != named:
+            raise CheckpointError(
+                f"The checkpoint was made with shuffle_algo={settings['shuffle_algo']!r}, the dataset has "
+                f"{named!r}. Leave shuffle_algo out to continue with the checkpoint's."
+            )
+        check_state(state, self.state(settings, world))
+        if int(state["sample_in_epoch"]) > self.epoch_size + world.num_ranks * (self.args.batch_size or 1):
+            raise CheckpointError(
+                f"The checkpoint is {state['sample_in_epoch']} samples into the epoch, which has only {self.epoch_size}. "
+                "Check epoch_size and the data."
+            )
+        return settings
+
+    def _settings(self, loaded: Mapping[str, Any], world: World) -> _Settings:
+        args = self.args
+        algo = args.shuffle_algo or loaded.get("shuffle_algo") or DEFAULT_ALGO
+        nodes = loaded.get("num_canonical_nodes") or args.num_canonical_nodes
+        canonical = nodes or default_num_canonical_nodes(algo, world.num_nodes)
+        block = loaded.get("shuffle_block_size") or args.shuffle_block_size
+        return _Settings(
+            algo,
+            canonical,
+            loaded.get("shuffle_seed", args.shuffle_seed),
+            block or default_block_size(canonical),
+            loaded.get("initial_physical_nodes"),
+        )
+
+
+def _fingerprint(*arrays: Any) -> str:
+    digest = blake2b(digest_size=8)
+    for values in arrays:
+        digest.update(values.astype("<i8").tobytes())
+        digest.update(b"|")
+    return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""A worker's plan: when its node reads from which shards, in this epoch and the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.cache.planning.needs import Needs
+from streaming.core.world import World
+from streaming.order.needs import node_spans
+from streaming.order.plan import EpochOrder
+from streaming.order.skips import Skips
+
+__all__ = ["WorkerPlan"]
+
+Ints = NDArray[np.int64]
+
+#: Time between the beginnings of two epochs: more than any epoch has samples.
+_EPOCH = 1 << 44
+
+
+class WorkerPlan:
+    """What :class:`streaming.cache.planning.needs.Plan` asks for.
+
+    Args:
+        order: Returns the order of an epoch.
+        name: What the order depends on, as text: readers of one name are compared.
+        epoch: The epoch that is read.
+        sample_in_epoch: Samples of it consumed before, over all ranks.
+        skips: Parts of it that are left out.
+        world: This worker, ranks with equal samples counted once.
+        batch_size: Samples of a batch on one rank.
+        done: Slots that this worker served before its iteration began.
+    """
+
+    def __init__(
+        self,
+        order: Callable[[int], EpochOrder],
+        name: str,
+        epoch: int,
+        sample_in_epoch: int,
+        skips: Skips,
+        world: World,
+        batch_size: int,
+        done: int = 0,
+    ) -> None:
+        self._order = order
+        self._epoch = epoch
+        self._begin = sample_in_epoch
+        self._skips = skips
+        self._world = world
+        self._batch_size = batch_size
+        self._done = done
+        self._lock = threading.Lock()
+        self._needs: Needs | None = None
+        is_first = epoch == 0 or sample_in_epoch > 0
+        self.speaks = is_first and world.worker_of_rank == 0 and world.rank_of_node == 0
+        text = f"{name}|{world.num_nodes}|{world.node}|{world.num_ranks}|{batch_size}"
+        self.key = int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "little") + 1
+
+    def time(self, position: int) -> int:
+        """Return the time at which a slot is served: samples of all ranks together, each epoch from a round number."""
+        world = self._world
+        batch, slot = divmod(position + self._done, self._batch_size)
+        batch = batch * max(world.workers_per_rank, 1) + world.worker_of_rank
+        return self._epoch * _EPOCH + self._begin + (batch * self._batch_size + slot) * world.num_ranks
+
+    def needs(self) -> Needs:
+        """Return the node's needs in this epoch, and in the next if it can be known."""
+        with self._lock:
+            if self._needs is None:
+                self._needs = self._find()
+            return self._needs
+
+    def _find(self) -> Needs:
+        this = self._order(self._epoch)
+        node = self._world.node
+        spans = [_at(self._epoch, node_spans(this, node, self._begin, self._skips))]
+        if this.lanes is not None:  # else it is too costly to know beforehand
+            following = self._order(self._epoch + 1)
+            spans.append(_at(self._epoch + 1, node_spans(following, node, 0, Skips(()))))
+        shards, first, last = (np.concatenate(column) for column in zip(*spans, strict=True))
+        return Needs(this.spec.num_shards, shards, first, last)
+
+
+def _at(epoch: int, spans: tuple[Ints, Ints, Ints]) -> tuple[Ints, Ints, Ints]:
+    shards, first, last = spans
+    return shards, first + epoch * _EPOCH, last + epoch * _EPOCH

@@ -1,0 +1,1 @@
+"""Whole files: their compression, in both directions, and their hashes."""

@@ -1,0 +1,237 @@
+"""A file system of fsspec, and what is done with it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
+from streaming.core.imports import optional_import
+from streaming.storage.providers.fsspec.failures import translated
+from streaming.storage.store import ObjectInfo
+from streaming.storage.url import redact, scheme_of
+
+__all__ = ["PART", "System", "connect"]
+
+#: What the names of files that are being written end with.
+PART = ".part"
+
+_CHUNK = 4 << 20
+_ATTEMPTS = 5
+# Another process's: some would end its connections when they are collected.
+_inherited: list[Any] = []
+
+
+class System:
+    """A file system, for one operation at a time.
+
+    Args:
+        fs: What fsspec made.
+        root: The directory of the store there.
+
+    Attributes:
+        is_busy: Whether a thread may still use it.
+    """
+
+    def __init__(self, fs: Any, root: str) -> None:
+        base = optional_import("fsspec.spec", "fsspec", "fsspec").AbstractFileSystem
+        self.fs = fs
+        self.is_busy = False
+        self._root = root.rstrip("/")
+        # The others copy and delete, which takes time and is no single step either.
+        self._renames = type(fs).mv is not base.mv
+        self._lists_flat = type(fs).find is not base.find or hasattr(fs, "_find")
+
+    def is_alive(self) -> bool:
+        """Say whether nobody uses it."""
+        return not self.is_busy
+
+    def close(self) -> None:
+        """Forget it; fsspec has no way of closing."""
+
+    def abandon(self) -> None:
+        """Keep it, unused: it is another process's."""
+        _inherited.append(self.fs)
+
+    def full(self, path: str) -> str:
+        """Return the file system's name of an object."""
+        return f"{self._root}/{path}" if self._root and path else path or self._root or "/"
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of a file."""
+        self.fs.invalidate_cache()
+        info = self.fs.info(self.full(path))
+        if info["type"] == "directory":
+            raise IsADirectoryError(path)
+        return _as_object(path, info)
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
+        if end <= start:
+            return b""
+        try:
+            return self.fs.cat_file(self.full(path), start=start, end=end)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception:
+            # Some take a range beyond the end for an error.
+            size = self.head(path).bytes
+            if start >= size:
+                return b""
+            if end <= size:
+                raise
+            return self.fs.cat_file(self.full(path), start=start, end=size)
+
+    def chunks(self, path: str, start: int, end: int) -> Iterator[bytes]:
+        """Yield bytes ``[start, end)`` of a file."""
+        if start >= end:
+            return
+        with self.fs.open(self.full(path), "rb", cache_type="none") as file:
+            if start:
+                file.seek(start)
+            at = start
+            while at < end:
+                chunk = file.read(min(_CHUNK, end - at))
+                if not chunk:
+                    return
+                at += len(chunk)
+                yield chunk
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """Return every file in and below a directory, in the order of their paths."""
+        self.fs.invalidate_cache()
+        top = self.full(prefix)
+        found: dict[str, Any] = self.fs.find(top, detail=True) if self._lists_flat else dict(_walk(self.fs, top))
+        if not found:
+            self.fs.ls(top)  # tells why, if there is a reason
+        start = self._root.strip("/") + "/" if self._root.strip("/") else ""
+        inside = top.strip("/") + "/" if top.strip("/") else ""
+        infos: list[ObjectInfo] = []
+        for name, info in found.items():
+            plain = name.lstrip("/")
+            base = plain.rpartition("/")[2]
+            if plain.startswith(inside) and not (base.startswith(".") and base.endswith(PART)):
+                infos.append(_as_object(plain[len(start) :], info))
+        return sorted(infos, key=lambda info: info.path)
+
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write a file: under another name first, where the file system can rename."""
+        full = self.full(path)
+        if not self._renames:
+            self._write(full, source)
+            return
+        directory, _, name = full.rpartition("/")
+        part = f"{directory}/.{name}.{secrets.token_hex(4)}{PART}".lstrip("/" if not directory else "")
+        if directory:
+            self._make_directories(directory)
+        try:
+            self._write(part, source)
+            self._rename(part, full)
+        except BaseException:
+            with suppress(Exception):
+                self.fs.rm_file(part)
+            raise
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is not there may be an error."""
+        try:
+            self.fs.rm_file(self.full(path))
+        except FileNotFoundError:
+            return
+        except Exception:
+            self.fs.invalidate_cache()
+            if self.fs.exists(self.full(path)):
+                raise
+
+    def exists_root(self) -> bool:
+        """Say whether the directory exists, or the bucket where there are no directories."""
+        self.fs.invalidate_cache()
+        root = self._root or "/"
+        return bool(self.fs.exists(root) or (not self._renames and self.fs.exists(root.partition("/")[0])))
+
+    def _make_directories(self, directory: str) -> None:
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                self.fs.makedirs(directory, exist_ok=True)
+                return
+            except Exception:
+                # Some fail where another makes one of them at the same time.
+                self.fs.invalidate_cache()
+                if self.fs.isdir(directory):
+                    return
+                if not attempts_left:
+                    raise
+
+    def _write(self, full: str, source: str | bytes) -> None:
+        if isinstance(source, str):
+            self.fs.put_file(source, full)
+        else:
+            self.fs.pipe_file(full, bytes(source))
+
+    def _rename(self, part: str, full: str) -> None:
+        try:
+            self.fs.mv(part, full)
+        except Exception:
+            # Some replace nothing.
+            self.fs.invalidate_cache()
+            if not self.fs.exists(full):
+                raise
+            self.fs.rm_file(full)
+            self.fs.mv(part, full)
+
+
+def connect(url: str, options: Mapping[str, Any]) -> System:
+    """Make a file system that nobody else has.
+
+    Raises:
+        ConfigError: It does not take the options.
+        StorageError: It could not be made.
+        MissingDependencyError: A package that it needs is not installed.
+    """
+    core = optional_import("fsspec.core", "fsspec", f"{scheme_of(url)}://")
+    where = redact(url)
+    with translated(where):
+        try:
+            fs, root = core.url_to_fs(url, skip_instance_cache=True, **options)
+        except ImportError as error:
+            raise MissingDependencyError(f"fsspec needs another package for {where}: {error}") from error
+        except (TypeError, ValueError) as error:
+            names = ", ".join(sorted(map(str, options))) or "none"
+            raise ConfigError(
+                f"{where}: fsspec's file system does not take this URL with the storage options {names} ({error})."
+            ) from None
+        return System(fs, str(root))
+
+
+def _walk(fs: Any, directory: str) -> Iterator[tuple[str, Any]]:
+    for info in fs.ls(directory, detail=True):
+        name: str = info["name"]
+        if name.rstrip("/") == directory.rstrip("/"):
+            continue  # itself, as some list it
+        if info["type"] == "directory":
+            yield from _walk(fs, name)
+        elif info["type"] == "file" or fs.isfile(name):
+            yield name, info
+
+
+def _as_object(path: str, info: Mapping[str, Any]) -> ObjectInfo:
+    size = info.get("size")
+    if size is None:
+        raise StorageError(f"{path}: fsspec's file system does not tell its size, which is needed.")
+    times = (info.get(name) for name in ("mtime", "LastModified", "last_modified", "modified", "updated"))
+    modified = next((time for value in times if (time := _seconds(value)) is not None), None)
+    versions = (info.get(name) for name in ("ETag", "etag", "md5Hash", "mtime", "modified", "LastModified", "created"))
+    version = next((str(value) for value in versions if value is not None), None)
+    return ObjectInfo(path, int(size), version and f"{version}-{size}", modified)
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a time as seconds since the epoch; file systems tell it as numbers or as dates with a zone."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.timestamp()
+    return None

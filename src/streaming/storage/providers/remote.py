@@ -1,0 +1,323 @@
+"""The store that all network families share: our operations over one client."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from streaming.core.errors import (
+    AccessDeniedError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StalledError,
+    StorageError,
+    UnavailableError,
+)
+from streaming.storage.helper.failures import RangeError, RangeIgnoredError, WrongRegionError
+from streaming.storage.helper.gate import MAX_CONCURRENCY, gate_of
+from streaming.storage.helper.runtime import executor
+from streaming.storage.helper.spec import ClientSpec
+from streaming.storage.options import Sealed, seal
+from streaming.storage.store import ObjectInfo, OnInfo, Sink
+from streaming.storage.target import open_target, write_all
+from streaming.storage.url import check_path, redact
+
+__all__ = ["RemoteStore", "Resolve"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+Resolve = Callable[[str, Mapping[str, Any], bool], ClientSpec]
+"""Makes a client's description of a URL, options, and whether the region must be looked up."""
+
+_REPLY_S = 60.0
+# A transfer slower than this is taken for dead.
+_SLOWEST = 16 << 10
+_MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
+_MIN_PART, _MAX_PARTS = 8 << 20, 9000
+
+
+class RemoteStore:
+    """Objects below a URL of a network store.
+
+    Args:
+        url: The root.
+        options: Settings of the family, which go before the environment.
+        resolve: The family's way from URL, options and environment to a client; a module-level function, so that the
+            store can be pickled.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | Sealed, resolve: Resolve) -> None:
+        self.url = url
+        self._options = seal(options)
+        self._resolve = resolve
+        self._place = "/".join(redact(url).split("/", 3)[:3])
+        self._found_spec: ClientSpec | None = None
+        self._public: ClientSpec | None = None
+        self._is_elsewhere = False
+
+    #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
+    takes_ranges = True
+    takes_versions = True
+    #: Whether ``read`` of a whole object takes one request.
+    reads_in_one = True
+
+    def __repr__(self) -> str:
+        return redact(self.url)
+
+    @property
+    def origin(self) -> str:
+        """Where the objects are, without secrets: the URL, and the server and account that it is looked up at."""
+        spec = self._found_spec = self._found_spec or self._find_spec()
+        settings = {**spec.settings, **spec.settings.get("config", {})}
+        known = (str(settings[name]) for name in ("endpoint", "account_name") if settings.get(name))
+        return " ".join([redact(self.url), *map(redact, known)])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Credentials are looked up anew in each process, so only what the user gave travels, sealed.
+        return type(self), (self.url, self._options, self._resolve)
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        check_path(path)
+        with self._turn(path):
+            return self._read(lambda spec: self._get(spec, path))
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
+        check_path(path)
+        with self._turn(path):
+            data, info = self._read(lambda spec: self._read_version(spec, path, start, end, version))
+        _check_version(self, info, version)
+        return data, info
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
+        check_path(path)
+        if end <= start:
+            return b""
+        with self._turn(path):
+            return self._read(lambda spec: self._get_range(spec, path, start, end))
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+        check_path(path)
+        with self._turn(path):
+            return self._read(lambda spec: self._call(spec, "head", path))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
+        prefix = prefix.strip("/")
+        if prefix:
+            check_path(prefix)
+        # The first page tells whether the bucket can be reached as it was resolved.
+        pages, first = self._read(lambda spec: _first_page(spec, prefix))
+        yield from first
+        for page in pages:
+            yield from page
+
+    def download(
+        self,
+        path: str,
+        target: str,
+        *,
+        offset: int = 0,
+        sink: Sink | None = None,
+        stall_timeout: float = 60.0,
+        total_timeout: float | None = None,
+        version: str | None = None,
+        on_info: OnInfo | None = None,
+    ) -> int:
+        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
+        check_path(path)
+        deadline = None if total_timeout is None else time.monotonic() + total_timeout
+        with self._turn(path), open_target(target, offset) as out:
+            info, chunks = self._read(lambda spec: _reading(spec, path, offset, stall_timeout, version))
+            _check_version(self, info, version)
+            if on_info is not None:
+                on_info(info)
+            at = offset
+            for chunk in chunks:
+                write_all(out, chunk)
+                at += len(chunk)
+                if sink is not None:
+                    sink(chunk)
+                if deadline is not None and time.monotonic() > deadline:
+                    raise StalledError(f"{self!r}/{path}: {at} of {info.bytes} bytes came within {total_timeout} s.")
+        _check_length(self, info, at)
+        return info.bytes
+
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
+        check_path(path)
+        if isinstance(source, str):
+            # Opened here first: a missing source is the caller's, not the store's.
+            with open(source, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+            name, given = "put_file", os.path.abspath(source)
+        else:
+            name, given, size = "put_bytes", bytes(source), len(source)
+        # A part is sent without a word from the server, and an upload has at most 10,000.
+        part = max(_MIN_PART, -(-size // _MAX_PARTS))
+        stall, limit = _REPLY_S + part / _SLOWEST, _REPLY_S + size / _SLOWEST
+        with self._turn(path):
+            self._try(
+                lambda spec: executor().call(
+                    spec.for_writing(), name, path, given, part, stall_s=stall, limit_s=2 * limit
+                )
+            )
+
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is no failure."""
+        check_path(path)
+        with self._turn(path):
+            self._try(lambda spec: self._call(spec, "delete", path))
+
+    def exists_root(self) -> bool:
+        """Say whether the bucket exists."""
+        try:
+            self._read(lambda spec: self._call(spec, "probe", ""))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def check_writable(self) -> None:
+        """Check that the bucket exists and these credentials may use it."""
+        self._try(lambda spec: self._call(spec, "probe", ""))
+
+    def _turn(self, path: str) -> AbstractContextManager[None]:
+        most = int(self._options.reveal().get("max_concurrency", MAX_CONCURRENCY))
+        return gate_of(self._place, most).turn(f"{self!r}/{path}")
+
+    def _read(self, operation: Callable[[ClientSpec], T]) -> T:
+        """Do what may be done with a public bucket without credentials, if those that there are were refused."""
+        try:
+            return self._try(operation)
+        except AccessDeniedError:
+            public = self._public
+            if public is None:
+                raise
+            try:
+                result = operation(public)
+            except StorageError:
+                pass  # it is not public either: tell of the credentials
+            else:
+                logger.warning("%r: the credentials were refused, so it is read without any, as it is public.", self)
+                self._found_spec = public
+                return result
+            raise
+
+    def _try(self, operation: Callable[[ClientSpec], T]) -> T:
+        # No lock: threads that resolve at once find the same, and a fork could copy a lock in use.
+        found = self._found_spec
+        spec = self._found_spec = found or self._find_spec()
+        try:
+            return operation(spec)
+        except WrongRegionError:
+            self._is_elsewhere = True
+            spec = self._found_spec = self._find_spec()
+            return operation(spec)
+        except AccessDeniedError:
+            # Credentials may have been renewed since they were found.
+            self._found_spec = None
+            again = self._find_spec() if found is not None else spec
+            if again.key(0) == spec.key(0):
+                raise
+            self._found_spec = again
+            return operation(again)
+
+    def _find_spec(self) -> ClientSpec:
+        spec = self._resolve(self.url, self._options.reveal(), self._is_elsewhere)
+        self._public = spec.public
+        return spec._replace(public=None)
+
+    @staticmethod
+    def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:
+        return executor().call(spec, name, path, *args, stall_s=_REPLY_S)
+
+    def _get(self, spec: ClientSpec, path: str) -> bytes:
+        return self._read_version(spec, path, 0, None, None)[0]
+
+    def _read_version(
+        self, spec: ClientSpec, path: str, start: int, end: int | None, version: str | None
+    ) -> tuple[bytes, ObjectInfo]:
+        if end is not None:
+            try:
+                return self._call(spec, "read_range", path, start, end, version)
+            except RangeIgnoredError:
+                pass
+        info, chunks = _reading(spec, path, 0 if end is not None else start, _REPLY_S, version)
+        data = b"".join(chunks)
+        _check_length(self, info, len(data) if end is not None else start + len(data))
+        return data[slice(start, end) if end is not None else slice(None)], info
+
+    def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
+        try:
+            return self._call(spec, "get_range", path, start, end)
+        except RangeError:
+            return b""
+        except RangeIgnoredError:
+            return self._get(spec, path)[start:end]
+
+
+def _stream(spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
+    return executor().stream(spec, name, path, *args, stall_s=stall_s)
+
+
+def _first_page(spec: ClientSpec, prefix: str) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
+    pages = _stream(spec, "list", prefix, stall_s=_REPLY_S)
+    return pages, next(pages, [])
+
+
+def _begun(
+    spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
+) -> tuple[ObjectInfo, Iterator[Any]]:
+    """Send the request for an object from an offset on: its description, and its chunks to come."""
+    chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
+    items = _stream(spec, "read", path, offset, chunk_bytes, version, stall_s=stall_s)
+    info: ObjectInfo = next(items)
+    return info, items
+
+
+def _reading(
+    spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
+) -> tuple[ObjectInfo, Iterator[Any]]:
+    """Begin to read an object at an offset, whatever the server makes of ranges."""
+    try:
+        return _begun(spec, path, offset, stall_s, version)
+    except RangeError:
+        info: ObjectInfo = executor().call(spec, "head", path, stall_s=_REPLY_S)
+        if info.bytes == offset:
+            return info, iter(())
+        raise ObjectChangedError(
+            f"{spec.url}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has been "
+            "replaced: fetch it again from the start."
+        ) from None
+    except RangeIgnoredError:
+        info, chunks = _begun(spec, path, 0, stall_s, version)
+        return info, _after(chunks, offset)
+
+
+def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
+    for chunk in chunks:
+        if offset < len(chunk):
+            yield memoryview(chunk)[offset:]
+        offset = max(0, offset - len(chunk))
+
+
+def _check_version(store: RemoteStore, info: ObjectInfo, version: str | None) -> None:
+    # Asked for in the request, and looked at again: not every server knows conditions.
+    if version is not None and info.etag != version:
+        raise ObjectChangedError(f"{store!r}/{info.path} was replaced: it is {info.etag} now, {version} was asked for.")
+
+
+def _check_length(store: RemoteStore, info: ObjectInfo, got: int) -> None:
+    if got != info.bytes:
+        raise UnavailableError(f"{store!r}/{info.path}: the connection ended after {got} of {info.bytes} bytes.")

@@ -1,0 +1,189 @@
+"""Amazon S3 and everything that speaks its protocol: R2, B2, MinIO, CoreWeave, OCI's S3 interface ..."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from streaming.storage.helper.spec import ClientSpec
+from streaming.storage.logins.aws import Login, Profile, find_login, profile_files, read_profile
+from streaming.storage.providers.compatible import region_of_host, virtual_only, with_bucket_in_host
+from streaming.storage.providers.family import canonical, checked_endpoint, client_settings
+from streaming.storage.providers.remote import RemoteStore
+from streaming.storage.providers.vendors.network import share_ca_bundle
+from streaming.storage.url import odd_base, redact, split_bucket
+
+__all__ = ["open_s3", "resolve_s3"]
+
+_OPTIONS = {
+    "access_key_id", "acl", "allow_http", "checksum_algorithm", "client_options", "credential_provider",
+    "endpoint", "profile", "region", "request_payer", "retry_config", "secret_access_key",
+    "server_side_encryption", "session_token", "skip_signature", "sse_kms_key_id", "unsigned_payload",
+    "virtual_hosted_style_request",
+}  # fmt: skip
+# As boto3, s3fs and others spell them.
+_ALIASES = {
+    "anon": "skip_signature",
+    "endpoint_url": "endpoint",
+    "key": "access_key_id",
+    "region_name": "region",
+    "secret": "secret_access_key",
+    "token": "session_token",
+}
+_PREFIX = "AWS_"
+_AWS = "https://s3.amazonaws.com"
+_KEYS = ("access_key_id", "secret_access_key", "session_token", "credential_provider")
+_REGION_S = 10.0
+
+
+def open_s3(url: str, options: Mapping[str, Any]) -> RemoteStore:
+    """Open ``s3://bucket/prefix``. Nothing is contacted yet.
+
+    Args:
+        url: The root.
+        options: ``endpoint`` (else ``S3_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), ``region``,
+            ``profile``, ``access_key_id``, ``secret_access_key``, ``session_token``, ``skip_signature``,
+            ``request_payer`` (else ``MOSAICML_STREAMING_AWS_REQUESTER_PAYS``, a list of buckets), ``acl`` of what is
+            written (else ``S3_CANNED_ACL``), ``virtual_hosted_style_request``, ``server_side_encryption`` and others of
+            the client, and ``client_options`` and ``retry_config`` as it takes them. The names of boto3 are understood
+            as well.
+
+    Raises:
+        ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
+    """
+    split_bucket(url)
+    found = canonical(options, "s3", _OPTIONS, _ALIASES, prefix="aws_")
+    _endpoint(found, {}, Profile("", {}))
+    return RemoteStore(url, found, resolve_s3)
+
+
+def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+    """Find everything that the client needs, from options, environment and profile files.
+
+    Args:
+        url: The root.
+        options: Options with canonical names.
+        find_region: Ask the endpoint for the bucket's region, since the configured one is wrong.
+
+    Raises:
+        ConfigError: The endpoint is not a URL, or a profile file cannot be parsed.
+        AccessDeniedError: The profile asked for is not there.
+    """
+    environ = dict(os.environ)
+    bucket, prefix = split_bucket(url)
+    profile = read_profile(options, environ)
+    login = find_login(options, environ, profile)
+    endpoint = _endpoint(options, environ, profile)
+    own = {
+        name: value
+        for name, value in options.items()
+        if name not in ("acl", "profile", "allow_http", "max_concurrency")
+    }
+    settings = {**own, **client_settings(options, endpoint), **login.settings}
+    settings.update(bucket=bucket, prefix=prefix or None, region=_region(options, environ, profile, endpoint))
+    virtual = _is_virtual(options, environ, profile, endpoint)
+    settings["virtual_hosted_style_request"] = virtual
+    if endpoint:
+        settings["endpoint"] = with_bucket_in_host(endpoint, bucket) if virtual else endpoint
+    base = odd_base(url)
+    if base is not None:
+        # The base goes to the client as a part of the bucket, which is in the path then, if not in the host.
+        settings["odd"] = (bucket, base)
+        settings.update(bucket="" if virtual and endpoint else bucket, prefix=None, virtual_hosted_style_request=False)
+    if find_region:
+        settings["region"] = _region_of_bucket(endpoint or _AWS, bucket) or settings["region"]
+    payers = environ.get("MOSAICML_STREAMING_AWS_REQUESTER_PAYS", "").split(",")
+    if bucket in (name.strip() for name in payers):
+        settings["request_payer"] = True
+    acl = options.get("acl") or environ.get("S3_CANNED_ACL")
+    spec = ClientSpec(
+        redact(url),
+        "streaming.storage.helper.builders:build_s3",
+        settings,
+        write_headers={"x-amz-acl": str(acl)} if acl else {},
+        hints=_hints(login, endpoint, str(settings["region"])),
+        env_prefix=_PREFIX,
+        environ={
+            **{name: value for name, value in environ.items() if name.startswith(_PREFIX)},
+            **profile_files(environ),
+        },
+    )
+    if settings.get("skip_signature") or settings.get("request_payer"):
+        return spec
+    open_to_all = {name: value for name, value in settings.items() if name not in (*login.settings, *_KEYS)}
+    return spec._replace(public=spec._replace(settings={**open_to_all, "skip_signature": True}, write_headers={}))
+
+
+def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:
+    names = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    candidates = [("the option endpoint", options.get("endpoint"))]
+    candidates += [(name, environ.get(name)) for name in names]
+    candidates += [(f"endpoint_url of the profile {profile.name!r}", profile.values.get("endpoint_url"))]
+    for source, value in candidates:
+        if not value:
+            continue
+        return checked_endpoint(source, value)
+    return None
+
+
+def _region(
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    profile: Profile,
+    endpoint: str | None,
+) -> str:
+    return (
+        options.get("region")
+        or environ.get("AWS_REGION")
+        or environ.get("AWS_DEFAULT_REGION")
+        or profile.values.get("region")
+        or region_of_host(endpoint)
+        or "us-east-1"
+    )
+
+
+def _is_virtual(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile, endpoint: str | None) -> bool:
+    """Say whether the bucket is a part of the host's name rather than of the path."""
+    if "virtual_hosted_style_request" in options:
+        return bool(options["virtual_hosted_style_request"])
+    told = environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
+    if told:
+        return told.lower() in ("1", "true", "yes")
+    style = re.search(r"addressing_style\s*=\s*(\w+)", profile.values.get("s3", ""))
+    return virtual_only(endpoint) or (style is not None and style.group(1) == "virtual")
+
+
+def _region_of_bucket(endpoint: str, bucket: str) -> str | None:
+    """Ask an endpoint where a bucket is; it says so whether or not it lets us in."""
+    share_ca_bundle()
+    request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_REGION_S) as reply:
+            return reply.headers.get("x-amz-bucket-region")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.headers.get("x-amz-bucket-region")
+    except (OSError, ValueError):
+        return None
+
+
+def _hints(login: Login, endpoint: str | None, region: str) -> dict[str, str]:
+    host = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else None
+    where = f"The endpoint is {host}. " if host else ""
+    return {
+        "bucket": f"{where}Check the bucket's name{' and S3_ENDPOINT_URL' if host else ''}.",
+        "missing": "Check the path.",
+        "denied": (
+            f"Credentials came from {login.source}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
+            "AWS_SESSION_TOKEN), AWS_PROFILE, or the storage options access_key_id and secret_access_key; check that "
+            "they are current and that they allow this."
+        ),
+        "throttled": "It asks to slow down: use fewer workers, or more retries.",
+        "region": f"The region {region!r} is not the bucket's: set AWS_REGION.",
+        "unavailable": f"{where}Check the network{' and S3_ENDPOINT_URL' if host else ''}.",
+    }

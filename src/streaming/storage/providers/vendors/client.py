@@ -1,0 +1,246 @@
+"""Stores that a vendor's own client reads and writes, in pure Python: what they have in common.
+
+Each process makes its own clients, on first use: connections that a fork copies are never used again (nor closed, which
+is for the process that opened them). A client is made anew when what it logged in with is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from typing import IO, Any, TypeVar
+
+from streaming.core.errors import (
+    AccessDeniedError,
+    ObjectNotFoundError,
+    StalledError,
+    StorageError,
+    StreamingError,
+    UnavailableError,
+)
+from streaming.storage.helper.gate import gate_of
+from streaming.storage.helper.watched import within
+from streaming.storage.options import Sealed, seal
+from streaming.storage.providers.vendors.network import share_ca_bundle
+from streaming.storage.ranged import RangedStore
+from streaming.storage.store import ObjectInfo
+from streaming.storage.url import check_path
+
+__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "environment"]
+
+T = TypeVar("T")
+
+#: Longest silence of a server within one request, in seconds.
+TIMEOUT_S = 60.0
+#: Bytes that come at a time when an object is streamed.
+CHUNK = 1 << 20
+
+_CONNECTIONS = 16
+_LIST_S = 600.0
+# A transfer slower than this is taken for dead.
+_SLOWEST = 16 << 10
+
+
+class _Clients:
+    """This process's clients, by what they were made for."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.made: dict[Hashable, Any] = {}
+        self.inherited: list[Any] = []
+
+    def after_fork_in_child(self) -> None:
+        # A thread of the parent may have held the lock. Kept, so that nothing closes what is the parent's.
+        self.lock = threading.Lock()
+        self.inherited.append(self.made)
+        self.made = {}
+
+
+_clients = _Clients()
+os.register_at_fork(after_in_child=_clients.after_fork_in_child)
+
+
+def client_of(key: Hashable, connect: Callable[[], T]) -> tuple[T, bool]:
+    """Return this process's client for a key, and whether it has just been made."""
+    with _clients.lock:
+        if key in _clients.made:
+            return _clients.made[key], False
+        share_ca_bundle()
+        client = _clients.made[key] = connect()
+        return client, True
+
+
+def environment(*prefixes: str) -> tuple[tuple[str, str], ...]:
+    """Return the variables that a client looks at when it logs in, so that one who has changed them is another."""
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith(prefixes)))
+
+
+class VendorStore(RangedStore):
+    """Objects by a client of the vendor's.
+
+    A kind of store says how to make a client and what to do with it. What is raised there is translated.
+
+    Args:
+        url: The root.
+        options: Of the kind of store.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
+        super().__init__(url)
+        self._options = seal(options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self._options)
+
+    def get(self, path: str) -> bytes:
+        """Return a whole object."""
+        check_path(path)
+        return self._call(path, lambda client: b"".join(self._chunks(client, path, 0, None)))
+
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
+        check_path(path)
+        if end <= start:
+            return b""
+        return self._call(path, lambda client: b"".join(self._chunks(client, path, start, end)))
+
+    def head(self, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+        check_path(path)
+        return self._call(path, lambda client: self._head(client, path))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object in and below the directory ``prefix``, in the order of their paths; none if there is none."""
+        prefix = prefix.strip("/")
+        if prefix:
+            check_path(prefix)
+        try:
+            found = self._call(prefix, lambda client: list(self._entries(client, prefix)), _LIST_S)
+        except ObjectNotFoundError:
+            if self.exists_root():
+                return
+            raise
+        yield from sorted(found, key=lambda info: info.path)
+
+    def put(self, path: str, source: str | bytes) -> None:
+        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
+        check_path(path)
+        # Opened here first: a missing source is the caller's, not the store's.
+        with open(source, "rb") if isinstance(source, str) else BytesIO(source) as file:
+
+            def operation(client: Any) -> None:
+                file.seek(0)
+                self._put(client, path, file)
+
+            size = file.seek(0, 2)
+            self._call(path, operation, 2 * (TIMEOUT_S + size / _SLOWEST))
+
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is no failure."""
+        check_path(path)
+        try:
+            self._call(path, lambda client: self._delete(client, path), 2 * TIMEOUT_S)
+        except ObjectNotFoundError:
+            return
+
+    def exists_root(self) -> bool:
+        """Say whether the place that the URL names exists."""
+        try:
+            self._call("", self._probe, 2 * TIMEOUT_S)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    @abstractmethod
+    def _connect(self) -> Any:
+        """Make a client."""
+
+    @abstractmethod
+    def _key(self) -> Hashable:
+        """Return what tells a client of this store from others: where, and who asks."""
+
+    @abstractmethod
+    def _place(self) -> str:
+        """Return the server, whose requests are counted together."""
+
+    @abstractmethod
+    def _failure(self, error: Exception, path: str) -> StorageError:
+        """Translate what the client raised."""
+
+    @abstractmethod
+    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        """Yield bytes ``[start, end)`` of an object, or to its end; fewer where it ends before."""
+
+    @abstractmethod
+    def _head(self, client: Any, path: str) -> ObjectInfo:
+        """Return size and version of an object."""
+
+    @abstractmethod
+    def _entries(self, client: Any, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield every object in and below a directory, in any order."""
+
+    @abstractmethod
+    def _put(self, client: Any, path: str, source: IO[bytes]) -> None:
+        """Write an object."""
+
+    @abstractmethod
+    def _delete(self, client: Any, path: str) -> None:
+        """Remove an object."""
+
+    @abstractmethod
+    def _probe(self, client: Any) -> Any:
+        """Ask for the place, which fails when it is missing."""
+
+    def _ranges(self, path: str, start: int, end: int) -> Iterator[bytes]:
+        at = start
+        if start < end:
+            with self._turn(path) as client:
+                for chunk in self._chunks(client, path, start, None):
+                    at += len(chunk)
+                    yield chunk
+        if at != end:
+            raise UnavailableError(f"{self!r}/{path}: it ended at byte {at} of {end}.")
+
+    def _call(self, path: str, operation: Callable[[Any], T], limit_s: float | None = None) -> T:
+        """Do something with a client, once more with a new one if an old one is refused.
+
+        Args:
+            path: The object.
+            operation: What to do.
+            limit_s: Longest time for it, in seconds; ``None`` where the client itself ends it in time.
+        """
+        for is_last in (False, True):
+            try:
+                with self._turn(path) as client:
+                    return operation(client) if limit_s is None else within(limit_s, lambda: operation(client))
+            except AccessDeniedError:
+                if is_last or not self._forget():
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _turn(self, path: str) -> Iterator[Any]:
+        """Wait for a turn, and have a client for it."""
+        most = int(self._options.reveal().get("max_concurrency", _CONNECTIONS))
+        where = f"{self!r}/{path}" if path else repr(self)
+        with gate_of(self._place(), most).turn(where):
+            try:
+                yield client_of(self._key(), self._connect)[0]
+            except StalledError as error:
+                raise error if where in str(error) else StalledError(f"{where}: {error}.") from None
+            except StreamingError:
+                raise
+            except Exception as error:
+                # Not chained: a client's texts may quote what was sent.
+                raise self._failure(error, path) from None
+
+    def _forget(self) -> bool:
+        """Let go of the client, since its login was refused; say whether another one may fare better."""
+        return _clients.made.pop(self._key(), None) is not None and self._may_log_in_again
+
+    #: Whether a login ends by itself, so that another may succeed.
+    _may_log_in_again = False

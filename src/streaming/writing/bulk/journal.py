@@ -1,0 +1,103 @@
+"""What a bulk write has finished, line by line in a file, so that a killed one can be continued."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from streaming.core.errors import ConfigError
+from streaming.format.codecs.hashing import get_hash
+from streaming.storage.target import write_all
+from streaming.writing.publish.target import open_new
+
+__all__ = ["JOURNAL_NAME", "Finished", "Journal", "fingerprint"]
+
+JOURNAL_NAME = "journal.jsonl"
+
+
+def fingerprint(sample: bytes) -> str:
+    """Return what an encoded sample is recognised by."""
+    return get_hash("xxh3_128", sample)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A shard that is where it belongs.
+
+    Attributes:
+        entry: Its entry in the index.
+        first: Fingerprint of its first sample.
+        last: Fingerprint of its last sample.
+    """
+
+    entry: dict[str, Any]
+    first: str
+    last: str
+
+
+class Journal:
+    """The journal of one bulk write.
+
+    Args:
+        directory: Where its file is.
+        header: What the write was called with, as JSON.
+        finished: Shards that are finished, in order.
+    """
+
+    def __init__(self, directory: str, header: dict[str, Any], finished: Sequence[Finished] = ()) -> None:
+        self._path = os.path.join(directory, JOURNAL_NAME)
+        self.header = header
+        self.finished = list(finished)
+
+    @classmethod
+    def load(cls, directory: str) -> Journal | None:
+        """Read the journal of an interrupted write; ``None`` if there is none. A torn last line is left out.
+
+        Raises:
+            ConfigError: It holds something else.
+        """
+        try:
+            with open(os.path.join(directory, JOURNAL_NAME), "rb") as file:
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return None
+        records: list[Any] = []
+        for line in lines:
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+        if not records:
+            return None
+        try:
+            finished = [Finished(**record) for record in records[1:]]
+            _ = records[0]["recipe"].items(), records[0]["token"], records[0]["base"]["num_shards"]
+            _ = [(done.entry["raw_data"]["bytes"], done.entry["zip_data"], done.entry["samples"]) for done in finished]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(
+                f"{os.path.join(directory, JOURNAL_NAME)} is not the journal of an unfinished write ({error!r}): something "
+                "else wrote to it. Pass resume=False to begin anew."
+            ) from error
+        return cls(directory, records[0], finished)
+
+    def begin(self) -> None:
+        """Write the file anew: the header, and the shards finished so far."""
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        part = self._path + ".part"
+        with open_new(part) as file:
+            write_all(file, b"".join(map(_line, (self.header, *map(asdict, self.finished)))))
+            os.fsync(file.fileno())
+        os.replace(part, self._path)
+
+    def add(self, finished: Finished) -> None:
+        """Note the next shard as finished."""
+        with open(self._path, "ab", buffering=0) as file:
+            file.write(_line(asdict(finished)))
+        self.finished.append(finished)
+
+
+def _line(record: Any) -> bytes:
+    return json.dumps(record).encode() + b"\n"

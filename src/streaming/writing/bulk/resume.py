@@ -1,0 +1,162 @@
+"""Continuing a bulk write that was interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from streaming.core.errors import ConfigError
+from streaming.format.codecs.hashing import get_hash
+from streaming.format.index import dump_index
+from streaming.writing.bulk.journal import Finished, Journal, fingerprint
+from streaming.writing.bulk.recipe import Recipe
+from streaming.writing.publish.base import Base
+from streaming.writing.publish.target import WORK_NAME, Target
+
+__all__ = ["begin", "checked_row", "skip"]
+
+Row = Mapping[str, Any]
+
+
+def begin(
+    target: Target, recipe: Recipe, *, exist_ok: bool, append: bool, resume: bool, staging: bool
+) -> tuple[Journal, Base]:
+    """Find what an interrupted call has finished, or begin anew.
+
+    Args:
+        target: Where the write goes; it holds what is there.
+        recipe: How shards are made.
+        exist_ok: Replace the dataset that is there, or an unfinished one that cannot be continued.
+        append: Add to the dataset that is there.
+        resume: Continue an unfinished write.
+        staging: Whether the local directory is not the user's, so that nothing in it is missed.
+
+    Returns:
+        The journal, begun, and the dataset that is added to.
+
+    Raises:
+        ConfigError: The unfinished write cannot be continued.
+        FileExistsError: There is a dataset, and it is neither to be replaced nor added to.
+        StorageError: What is there cannot be read.
+    """
+    work = target.path(WORK_NAME)
+    journal = Journal.load(work) if resume else None
+    if journal is not None:
+        differs = _difference(journal.header["recipe"], {**recipe.as_json(), "append": append})
+        if differs and not exist_ok:
+            raise ConfigError(
+                f"{target!r} holds an unfinished write with other arguments ({differs}), so it cannot be continued. "
+                "Call with the same arguments, or discard it: pass exist_ok=True, or to append resume=False."
+            )
+        if differs:
+            journal = None
+    if journal is None and not append:
+        if not exist_ok:
+            target.check_remote()
+        target.clear(exist_ok or staging)
+        target.clear_remote()
+    base = Base.open(target, recipe.encoder, append)
+    if journal is None:
+        shutil.rmtree(work, ignore_errors=True)
+        journal = Journal(
+            work, {"recipe": {**recipe.as_json(), "append": append}, "base": _identity(base), "token": base.token}
+        )
+    else:
+        base = _base_of(journal, base, target)
+        journal.finished = journal.finished[: _num_intact(journal.finished, target)]
+    journal.begin()
+    return journal, base
+
+
+def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}: {there.get(key)!r} there" for key in wanted if there.get(key) != wanted[key])
+
+
+def _identity(base: Base) -> dict[str, Any]:
+    entries = list(base.entries)
+    return {"num_shards": len(entries), "hash": get_hash("xxh3_128", dump_index(entries))}
+
+
+def _base_of(journal: Journal, found: Base, target: Target) -> Base:
+    """Return the dataset that an interrupted call appended to. Its own index may already be there."""
+    num_shards = journal.header["base"]["num_shards"]
+    base = found.first(num_shards, journal.header["token"])
+    ours = [done.entry for done in journal.finished]
+    if _identity(base) != journal.header["base"] or list(found.entries[num_shards:]) not in ([], ours):
+        raise ConfigError(
+            f"The dataset at {target!r} has changed since the unfinished append to it began. Pass resume=False to "
+            "append all samples to it as it is now."
+        )
+    return base
+
+
+def _num_intact(finished: Sequence[Finished], target: Target) -> int:
+    """Count the finished shards, from the first, whose files are where they belong."""
+    sizes = {} if target.store is None else {info.path: info.bytes for info in target.store.list()}
+    for number, done in enumerate(finished):
+        file = done.entry["zip_data"] or done.entry["raw_data"]
+        name, size = file["basename"], file["bytes"]
+        path = target.path(name)
+        local_is_fine = not target.keep_local or (os.path.isfile(path) and os.path.getsize(path) == size)
+        if not local_is_fine or (target.store is not None and sizes.get(name) != size):
+            return number
+    return len(finished)
+
+
+def skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) -> Iterator[Row]:
+    """Return the rows after those of the finished shards, having compared the first and the last of each.
+
+    Args:
+        iterable: All rows. A sequence is asked for those it takes alone.
+        finished: The finished shards.
+        recipe: How they were made.
+
+    Raises:
+        ConfigError: The rows are not those of the finished shards.
+    """
+    encode = recipe.encoder.encode_sample
+    rows = iter(()) if isinstance(iterable, Sequence) else iter(iterable)
+    position = 0
+    for number, done in enumerate(finished):
+        samples: int = done.entry["samples"]
+        if isinstance(iterable, Sequence):
+            ends = (iterable[i] for i in (position, position + samples - 1) if i < len(iterable))
+        else:
+            ends = _ends(islice(rows, samples))
+        # Each is encoded as it comes: the next may be the same object, filled anew.
+        prints = [fingerprint(encode(checked_row(row))) for row in ends]
+        if prints != [done.first, done.last]:
+            raise ConfigError(
+                f"The unfinished write cannot be continued: samples {position} to {position + samples - 1} are not "
+                f"those that shard {number} of it holds. Give the same samples in the same order, or discard it: pass "
+                "exist_ok=True and resume=False."
+            )
+        position += samples
+    if isinstance(iterable, Sequence):
+        return (checked_row(iterable[i]) for i in range(position, len(iterable)))
+    return map(checked_row, rows)
+
+
+def _ends(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the first and the last of rows; the only one twice."""
+    for row in islice(rows, 1):
+        yield row
+        yield from deque(rows, maxlen=1) or (row,)
+
+
+def checked_row(row: Any) -> Row:
+    """Return a sample.
+
+    Raises:
+        ConfigError: It is no mapping.
+    """
+    if not isinstance(row, Mapping):
+        raise ConfigError(
+            f"A sample must be a mapping of column names to values, got {type(row).__name__}. Name what it holds, such as "
+            "{'text': value}."
+        )
+    return row  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,225 @@
+"""``streaming.write``: an iterable to a dataset, by many processes, and restartable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from operator import length_hint
+from typing import Any
+
+from streaming.core.arguments import as_flag
+from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.storage.options import StorageOptions
+from streaming.storage.url import redact
+from streaming.writing.bulk.journal import JOURNAL_NAME, Finished
+from streaming.writing.bulk.pipeline import Pipeline
+from streaming.writing.bulk.recipe import Recipe
+from streaming.writing.bulk.report import WriteReport
+from streaming.writing.bulk.resume import begin, checked_row, skip
+from streaming.writing.bulk.workers import WorkerPool, default_workers
+from streaming.writing.checks import (
+    checked_columns,
+    checked_compression,
+    checked_hashes,
+    checked_retry,
+    checked_size_limit,
+    checked_workers,
+)
+from streaming.writing.publish.places import split_out
+from streaming.writing.publish.target import WORK_NAME, Target
+from streaming.writing.rows.infer import infer_columns
+from streaming.writing.rows.inputs import Rows, taken
+from streaming.writing.rows.keys import KeyCheck
+from streaming.writing.rows.snapshot import check_fit, snapshot
+
+__all__ = ["write"]
+
+_ROWS_TO_INFER_FROM = 32
+
+Row = Mapping[str, Any]
+
+
+def write(
+    iterable: Rows,
+    out: str | Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    *,
+    workers: int | None = None,
+    compression: str | None = None,
+    hashes: Sequence[str] | None = None,
+    size_limit: int | str | None = 1 << 26,
+    keep_local: bool = False,
+    exist_ok: bool = False,
+    append: bool = False,
+    resume: bool = True,
+    retry: int = 2,
+    progress_bar: bool = True,
+    storage_options: StorageOptions | None = None,
+) -> WriteReport:
+    """Write an iterable's samples to an MDS dataset, encoding and compressing in worker processes.
+
+    The files are the same, byte for byte, as those of an :class:`MDSWriter` with the same arguments, whatever the
+    number of workers. Memory holds a few shards for each worker.
+
+    A call that was killed, or failed, continues when it is made again: shards that are finished are kept, and their
+    samples are skipped. For that, the iterable must give the same samples in the same order (the first and the last
+    sample of every finished shard are compared), and the local directory must still be there: that of ``out``, or for
+    a URL alone one below the system's temporary directory, so on the same machine. A sequence is continued at an
+    index; any other iterable is read from its begin.
+
+    Args:
+        iterable: Samples: mappings with a value for each column. Also a table or frame of pandas, Polars or Arrow, a
+            dataset of Hugging Face (its images stay the files that they are) or of Ray Data, or a map-style dataset. It is
+            consumed in this process; torch tensors become arrays.
+        out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
+        columns: Encoding of each column, by name; ``None``: inferred from the first rows (see
+            :func:`streaming.writing.rows.infer.infer_columns`).
+        workers: Number of processes; default: one for each core that this process may use. 0: none.
+        compression: As for :class:`MDSWriter`, like the arguments below.
+        hashes: Hash algorithms to record for every file.
+        size_limit: Largest raw size of a shard in bytes.
+        keep_local: Keep local copies of what is uploaded.
+        exist_ok: Replace the dataset that is there, or an unfinished one that cannot be continued.
+        append: Add to the dataset that is there, or begin one.
+        resume: Continue an unfinished call.
+        retry: Further attempts after a failed upload.
+        progress_bar: Show one, if standard error is a terminal.
+        storage_options: Settings of the store, as for :class:`streaming.Stream`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigError: An argument is wrong, or an unfinished write cannot be continued with these arguments and samples.
+        SampleError: A sample does not fit the columns; the text has its number.
+        FileExistsError: There is something, and neither ``exist_ok`` nor ``append`` is set; or another writer holds the
+            directory.
+        UploadError: A shard could not be uploaded.
+        WorkerError: A worker process died.
+
+    Example:
+        >>> report = write(({"text": line} for line in open("corpus.txt")), "s3://bucket/corpus", compression="zstd")
+        >>> print(report)
+        s3://bucket/corpus: 1,200,000 samples in 70 shards, ...
+    """
+    started = time.monotonic()
+    if append and exist_ok:
+        raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
+    retry = checked_retry(retry)
+    num_workers = default_workers() if workers is None else checked_workers(workers) or 0
+    compression, hashes = checked_compression(compression), checked_hashes(hashes)
+    limit = checked_size_limit(size_limit)
+    staging = split_out(out)[0] is None
+    inferred = columns is None
+    rows, columns = taken(iterable, columns)
+    total = length_hint(rows) or None
+    if columns is None:
+        rows, columns = _inferred(rows)
+    recipe = Recipe(tuple(sorted(checked_columns(columns).items())), compression, tuple(hashes), limit)
+    _ = recipe.encoder  # checks the columns before anything is touched
+    # Processes come first, while this process has neither a lock nor threads of ours to inherit.
+    with WorkerPool(num_workers) as pool:
+        target = _open_target(out, as_flag("keep_local", keep_local), retry, storage_options)
+        try:
+            journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
+            resumed = _count(journal.finished)
+            rows = skip(rows, journal.finished, recipe)
+            progress = _progress(progress_bar, repr(target), total, resumed)
+            keys = KeyCheck(columns, repr(target), inferred)
+            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress, keys) as pipeline:
+                for row in rows:
+                    pipeline.add(row)
+                pipeline.finish()
+            entries = [done.entry for done in journal.finished]
+            base.publish(target, entries)
+            _clear(target.path(WORK_NAME))
+            target.close()
+        finally:
+            # After a failure everything stays as it is, for the next call.
+            target.claim.release()
+            if staging:
+                with suppress(OSError):  # not empty
+                    os.rmdir(target.local)
+    raw, zipped = (_bytes(entries, kind) for kind in ("raw_data", "zip_data"))
+    return WriteReport(
+        repr(target),
+        _count(journal.finished),
+        len(entries),
+        raw,
+        zipped if recipe.compression else None,
+        time.monotonic() - started,
+        resumed,
+        dict(recipe.columns),
+    )
+
+
+def _clear(directory: str) -> None:
+    """Remove the working directory, the journal last: killed in the middle, the next call still knows that all is done."""
+    for entry in list(os.scandir(directory)):
+        if entry.name != JOURNAL_NAME:
+            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+    shutil.rmtree(directory)
+
+
+def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
+    if isinstance(iterable, Sequence):
+        first = [snapshot(checked_row(iterable[i])) for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
+    else:
+        rows = iter(iterable)
+        # Whoever yields one object again and again, filled anew, means each row as it was when it came.
+        first = [snapshot(checked_row(row)) for row in islice(rows, _ROWS_TO_INFER_FROM)]
+        iterable = chain(first, rows)
+    columns = infer_columns(first)
+    check_fit(first, columns)
+    return iterable, columns
+
+
+def _open_target(
+    out: str | Sequence[str], keep_local: bool, retry: int, storage_options: StorageOptions | None
+) -> Target:
+    local, remote = split_out(out)
+    if local is None and remote is not None:
+        local = _staging_directory(remote)
+        out = (local, remote)
+    return Target(
+        out, keep_local, exist_ok=False, retries=retry, append=True, yields=False, storage_options=storage_options
+    )
+
+
+def _staging_directory(remote: str) -> str:
+    """Return the local directory for a URL, the same in every call, and nobody else's."""
+    name = hashlib.blake2s(remote.encode(), digest_size=12).hexdigest()
+    path = os.path.join(tempfile.gettempdir(), f"streaming-write-{os.getuid()}-{name}")
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    status = os.lstat(path)
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise AccessDeniedError(f"{path}, where shards for {redact(remote)} are prepared, belongs to another user.")
+    return path
+
+
+def _count(finished: Sequence[Finished]) -> int:
+    return sum(done.entry["samples"] for done in finished)
+
+
+def _bytes(entries: Sequence[Mapping[str, Any]], key: str) -> int:
+    return sum(entry[key]["bytes"] for entry in entries if entry[key])
+
+
+def _progress(wanted: bool, what: str, total: int | None, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=f"Writing {what}",
+        total=total,
+        initial=done,
+        unit=" samples",
+        unit_scale=True,
+        disable=None if wanted else True,
+    )

@@ -1,0 +1,105 @@
+"""The dataset that a writer adds to: nothing, for a new one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.core.errors import ConfigError, UploadError
+from streaming.format.formats import ShardEncoder
+from streaming.format.index import dump_index
+from streaming.writing.publish.entries import INDEX_NAME, next_shard_number, read_entries
+from streaming.writing.publish.target import Target
+
+__all__ = ["Base"]
+
+_COLUMNS = ("format", "columns", "column_names", "column_encodings", "column_sizes", "newline", "separator")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What was there when a writer began.
+
+    Attributes:
+        index: The index as it was found, ``None`` for a new dataset.
+        entries: Its entries.
+        next_number: Number of the first new shard.
+        token: Part of the new shards' names, so that no other writer that appends to the same dataset in a store
+            writes files of these names; empty where a directory's lock keeps others out.
+    """
+
+    index: bytes | None
+    entries: tuple[dict[str, Any], ...]
+    next_number: int
+    token: str = ""
+
+    @classmethod
+    def open(cls, target: Target, encoder: ShardEncoder, append: bool) -> Base:
+        """Read what is there.
+
+        Args:
+            target: Where the writer writes. It is closed if this fails.
+            encoder: Of the samples to add.
+            append: Whether to add to a dataset that is there.
+
+        Raises:
+            ConfigError: The dataset that is there has other columns.
+            UploadError: It lacks files, so that it could not be read with what is added either.
+            IndexFormatError: What is there is no dataset.
+            StorageError: It cannot be read.
+        """
+        if not append:
+            return cls(None, (), 0)
+        try:
+            index = target.read_index()
+            entries = read_entries(index, f"{INDEX_NAME} of {target!r}") if index else []
+            _check_columns(entries, encoder, target)
+            target.check_stored(entries)
+        except BaseException:
+            target.close()
+            raise
+        token = secrets.token_hex(4) if target.store is not None else ""
+        return cls(index, tuple(entries), next_shard_number(entries), token)
+
+    def first(self, num_shards: int, token: str) -> Base:
+        """Return the dataset of the first shards alone, to be added to under a token that was chosen before."""
+        entries = self.entries[:num_shards]
+        return Base(self.index, entries, next_shard_number(entries), token)
+
+    def stem(self, number: int) -> str:
+        """Return the name, up to the format, of the new shard of a number from 0."""
+        stem = f"shard.{self.next_number + number:05}"
+        return f"{stem}.{self.token}" if self.token else stem
+
+    def publish(self, target: Target, entries: Sequence[dict[str, Any]]) -> None:
+        """Write and upload the index of what was there and what is new.
+
+        Args:
+            target: Where the shards are.
+            entries: The entry of each new shard.
+
+        Raises:
+            UploadError: A shard is not there, it cannot be uploaded, or another writer has changed the dataset meanwhile.
+        """
+        target.check_stored(entries)
+        if self.index is not None and target.read_index() != self.index:
+            raise UploadError(
+                f"The dataset at {target!r} was changed by another writer while this one appended to it; its index was "
+                "left as that writer made it. Append again."
+            )
+        target.write(INDEX_NAME, [[dump_index([*self.entries, *entries])]])
+        target.upload(INDEX_NAME)
+
+
+def _check_columns(entries: Sequence[dict[str, Any]], encoder: ShardEncoder, target: Target) -> None:
+    if not entries:
+        return
+    there, new = entries[-1], encoder.index_fields()
+    for key in _COLUMNS:
+        if there.get(key) != new.get(key):
+            raise ConfigError(
+                f"Cannot append to {target!r}: its {key} is {there.get(key)!r}, and what is to be added has "
+                f"{new.get(key)!r}. Pass the columns of the dataset, or write to another place."
+            )
