@@ -67,15 +67,16 @@ def test_a_dataset_that_is_written_again(tmp_path: Path, kind: str, compression:
     assert not list(Path(local).glob("*set-aside*"))
 
 
+@pytest.mark.parametrize("compression", [None, "zstd"])
 @pytest.mark.parametrize("hashes", [[], ["xxh64"]])
 def test_a_bucket_that_is_written_again_within_a_second(
-    bucket: Callable[[], str], tmp_path: Path, hashes: list[str]
+    bucket: Callable[[], str], tmp_path: Path, hashes: list[str], compression: str | None
 ) -> None:
-    """Its index may then be the same in all that a store tells of it."""
+    """Its index may then be the same in all that a store tells of it, and what was kept is of another version."""
     remote, local = bucket(), str(tmp_path / "local")
-    for version in (1, 2, 3):
-        write(remote, version, hashes=hashes, exist_ok=True)
-        assert versions_of(StreamingDataset(remote=remote, local=local)) == {version}
+    for version in range(1001, 1006):
+        write(remote, version, "json", hashes=hashes, compression=compression, size_limit=300, exist_ok=True)
+        assert versions_of(StreamingDataset(remote=remote, local=local, keep_zip=True)) == {version}
 
 
 @pytest.mark.parametrize("hashes", [[], ["xxh64"]])

@@ -176,8 +176,10 @@ class Keeper:
         return bool(known) and version_number(info) == known
 
     def doubt(self) -> None:
-        """Forget that the raw file is proved; whose it is stays known."""
-        self._note(self.job.raw, self._noted(self.job.raw) & ~VERIFIED)
+        """Forget that the files are proved, the compressed one too; whose they are stays known."""
+        for info in (self.job.raw, self.job.zip):
+            if info is not None:
+                self._note(info, self._noted(info) & ~VERIFIED)
 
     def _is_good(self, info: FileInfo) -> bool:
         path = self.job.path(info)
