@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from streaming import MDSWriter
-from streaming.cache.files.lock import remove_part
+from streaming.cache.bookkeeping.lock import remove_part
 
 from servers import WebServer, web_server
 

@@ -15,7 +15,7 @@ import pytest
 
 from streaming import CSVWriter, JSONWriter, LocalDataset, MDSWriter, StreamingDataset
 from streaming.cache import index_source
-from streaming.cache.fetching.witness import version_number
+from streaming.cache.files.witness import version_number
 from streaming.cache.index_source import PARSED_NAME
 from streaming.core.errors import ShardFormatError, ShardUnavailableError, StreamingError
 

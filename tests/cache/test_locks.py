@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataset
-from streaming.cache import config
-from streaming.cache.files import holder, lock
-from streaming.cache.files.lock import locked_part, locked_path, locked_record
+from streaming.cache.bookkeeping import holder, lock
+from streaming.cache.bookkeeping.lock import locked_part, locked_path, locked_record
+from streaming.cache.fetching import config
 from streaming.core.errors import LockedError, ShardUnavailableError
 
 from sample_data import write_dataset

@@ -53,7 +53,7 @@ def test_rows_are_those_of_the_shards(
     dataset: StreamingDataset, into_own: bool, most_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where shards lie too far apart for one view of them all."""
-    monkeypatch.setattr("streaming.format.rows._MOST_BYTES", most_bytes)
+    monkeypatch.setattr("streaming.format.samples.rows._MOST_BYTES", most_bytes)
     monkeypatch.setattr(rows_module, "_PART_BYTES", 7 * 4 * WIDTH)
     random = np.random.default_rng(0)
     for count, number in [(1, SHARDS), (4, 1), (50, 3), (50, SHARDS)]:

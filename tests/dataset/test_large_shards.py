@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
-from streaming.cache.fetching.witness import version_number
+from streaming.cache.files.witness import version_number
 
 from sample_data import part_of
 from servers import S3Server, s3_server

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streaming import CSVWriter, JSONWriter, LocalDataset, TSVWriter, XSVWriter
 from streaming.format.formats import get_decoder, make_shard_encoder
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 
 LETTERS = st.text("ab|:\r\n", max_size=5)
 MARKS = st.text("ab|:\r\n", min_size=1, max_size=3)

@@ -21,7 +21,7 @@ from streaming.core.errors import (
 )
 from streaming.format.formats import formats, get_decoder, make_shard_encoder
 from streaming.format.kinds import layout
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 
 
 def schema_of(fields: dict[str, Any]) -> Schema:

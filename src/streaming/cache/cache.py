@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.counters import Counters
-from streaming.cache.directory import ShardDirectory
+from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.fetch import FetchStats
 from streaming.cache.fetching.pool import UrgentFirst
 from streaming.cache.files.open_shards import OpenShards

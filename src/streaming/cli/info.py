@@ -9,7 +9,7 @@ import numpy as np
 
 from streaming.cli.output import print_json, print_line, print_table
 from streaming.cli.source import Source, read_source
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 from streaming.writing.bulk.report import show_bytes
 
 __all__ = ["run"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.files.gather import get_many
+from streaming.cache.reading.gather import get_many
 from streaming.core.indexing import Array, ArrayLike, T_co
 from streaming.dataset.shards import ShardTable
 

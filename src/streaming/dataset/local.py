@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from torch.utils.data import Dataset
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.config import FetchConfig
-from streaming.cache.directory import ShardDirectory
+from streaming.cache.fetching.config import FetchConfig
+from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError

@@ -12,8 +12,8 @@ from copy import copy
 from hashlib import blake2s
 from typing import Any
 
-from streaming.cache.config import FetchConfig
-from streaming.cache.directory import ShardDirectory
+from streaming.cache.fetching.config import FetchConfig
+from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError

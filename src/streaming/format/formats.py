@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from streaming.core.registry import Registry
 from streaming.format.encodings import encodings
 from streaming.format.kinds import jsonl, mds, mds_decoder, xsv
-from streaming.format.options import WriteOptions
-from streaming.format.sample import SampleDecoder
-from streaming.format.schema import Schema
+from streaming.format.samples.options import WriteOptions
+from streaming.format.samples.sample import SampleDecoder
+from streaming.format.samples.schema import Schema
 
 __all__ = ["ShardEncoder", "ShardFormat", "column_names", "formats", "get_decoder", "make_shard_encoder"]
 

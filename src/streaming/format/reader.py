@@ -14,7 +14,7 @@ from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
 from streaming.format.index.entry import MAX_SAMPLES, VERSION, EntryError, count, get, read_file, read_schema
 from streaming.format.index.files import FileInfo
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 from streaming.format.shard import Shard, open_shard
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from streaming.core.registry import Registry
 from streaming.format.index import Index
 from streaming.format.index.files import FileInfo
 from streaming.format.reader import JointReader, Reader, SizeLimit, SplitReader, needed_file
-from streaming.format.schema import SEPARATORS, Schema
+from streaming.format.samples.schema import SEPARATORS, Schema
 
 if TYPE_CHECKING:
     from typing_extensions import Self

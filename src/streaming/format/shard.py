@@ -23,8 +23,8 @@ from streaming.core.errors import (
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
 from streaming.format.index.files import FileInfo
-from streaming.format.rows import Rows
-from streaming.format.sample import OFFSETS, ReadSample, SampleDecoder, SampleTable
+from streaming.format.samples.rows import Rows
+from streaming.format.samples.sample import OFFSETS, ReadSample, SampleDecoder, SampleTable
 
 __all__ = ["Shard", "open_shard"]
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.files.gather import get_columns, get_many
 from streaming.cache.files.rows import FoundRows
+from streaming.cache.reading.gather import get_columns, get_many
 from streaming.core.world import in_worker, worker_of_process
-from streaming.format.sample import FixedColumn, ListedColumn, SampleDecoder
+from streaming.format.samples.sample import FixedColumn, ListedColumn, SampleDecoder
 from streaming.loader.counting import Counted
 from streaming.loader.explain import explain, have_equal_keys
 from streaming.loader.handover import Handover

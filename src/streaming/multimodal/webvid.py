@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from streaming.cache.files.lock import MOMENT_S, locked_part
+from streaming.cache.bookkeeping.lock import MOMENT_S, locked_part
 from streaming.core.errors import ConfigError
 from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
 from streaming.dataset.dataset import StreamingDataset

@@ -9,7 +9,7 @@ import numpy as np
 
 from streaming.base.constant import TICK
 from streaming.base.shared.array import SharedArray
-from streaming.cache.files.lock import locked_path
+from streaming.cache.bookkeeping.lock import locked_path
 from streaming.core.errors import WorkerError
 
 __all__ = ["SharedBarrier"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cache.files.lock import locked_record
+from streaming.cache.bookkeeping.lock import locked_record
 from streaming.core.anonymous import AnonymousFile
 
 __all__ = ["PHASES", "Counters", "Phases"]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.files.lock import locked_part, locked_path
+from streaming.cache.bookkeeping.lock import locked_part, locked_path
 from streaming.core.errors import LockedError
 from streaming.core.process.allocate import allocate
 

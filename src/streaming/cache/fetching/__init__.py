@@ -1,1 +1,1 @@
-"""From a store to this node: one file, in parts, by background threads, or only the rows that come first."""
+"""From a store to this node: the shards of one stream, one file, in parts, by background threads."""

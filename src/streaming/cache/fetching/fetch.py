@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from streaming.cache.bookkeeping.counters import Phases
-from streaming.cache.config import THROTTLE_PATIENCE, FetchConfig
+from streaming.cache.bookkeeping.lock import locked_part
+from streaming.cache.fetching.config import THROTTLE_PATIENCE, FetchConfig
 from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
 from streaming.cache.files.keeper import FileJob, Keeper, cheapest_hash
-from streaming.cache.files.lock import locked_part
 from streaming.core.errors import (
     AccessDeniedError,
     ChecksumError,

@@ -1,1 +1,1 @@
-"""Files of shards on this node: named, proved, locked, owned, opened, and read by many samples at once."""
+"""Files of shards on this node: proved, owned, opened, and read by many samples at once."""

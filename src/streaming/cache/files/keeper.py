@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from streaming.cache.bookkeeping.table import OURS, VERIFIED, CacheTable, stamp_of
-from streaming.cache.fetching.witness import Witness, version_number
 from streaming.cache.files.ownership import check_plain, give_way, is_ours
+from streaming.cache.files.witness import Witness, version_number
 from streaming.core.errors import ConfigError
 from streaming.format.codecs.hashing import is_hash, new_hash
 from streaming.format.index import FileInfo

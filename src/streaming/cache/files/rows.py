@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.format.rows import Rows, view_rows
-from streaming.format.sample import SampleDecoder
+from streaming.format.samples.rows import Rows, view_rows
+from streaming.format.samples.sample import SampleDecoder
 from streaming.format.shard import Shard
 
 __all__ = ["FoundRows", "OpenRows"]

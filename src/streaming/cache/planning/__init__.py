@@ -1,1 +1,1 @@
-"""What is fetched ahead and what goes first, by when it is needed next."""
+"""When a node needs which shards, and so which goes first."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.table import Reader
-from streaming.cache.directory import ShardDirectory
+from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.planning.needs import NEVER, Plan
 
 __all__ = ["NOW", "Evictor"]

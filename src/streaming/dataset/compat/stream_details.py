@@ -17,7 +17,7 @@ from streaming.core.world import World
 from streaming.order.classic.weights import resolve_weights
 
 if TYPE_CHECKING:
-    from streaming.cache.directory import ShardDirectory
+    from streaming.cache.fetching.directory import ShardDirectory
     from streaming.format.reader import Reader
 
 __all__ = ["StreamDetails"]

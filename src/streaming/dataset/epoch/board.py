@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streaming.cache.files.lock import locked_record
+from streaming.cache.bookkeeping.lock import locked_record
 from streaming.core.anonymous import AnonymousFile
 
 __all__ = ["Board"]

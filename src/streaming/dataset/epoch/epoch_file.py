@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.files.lock import locked_part, remove_part
+from streaming.cache.bookkeeping.lock import locked_part, remove_part
 from streaming.core.errors import LockedError
 from streaming.order.spec import OrderSpec
 

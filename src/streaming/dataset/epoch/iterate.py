@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
-from streaming.cache.fetching.ranges import FirstSamples
-from streaming.cache.planning.lookahead import LookAhead
+from streaming.cache.reading.lookahead import LookAhead
+from streaming.cache.reading.ranges import FirstSamples
 from streaming.dataset.epoch.plans import WorkerPlan
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.shards import ShardTable

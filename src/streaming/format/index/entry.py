@@ -11,7 +11,7 @@ from streaming.core.units import bytes_to_int
 from streaming.format.codecs.compression import is_compression
 from streaming.format.encodings import base_name, encodings, get_mds_encoded_size
 from streaming.format.index.files import FileInfo
-from streaming.format.schema import FORMATS, SEPARATORS, SPLIT_FORMATS, Schema
+from streaming.format.samples.schema import FORMATS, SEPARATORS, SPLIT_FORMATS, Schema
 
 __all__ = [
     "MAX_SAMPLES",

@@ -22,7 +22,7 @@ import xxhash
 from streaming.core.errors import IndexFormatError
 from streaming.format.index.files import FileTable, StringColumn
 from streaming.format.index.table import Index, digest_of
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 
 __all__ = ["MappedIndex", "dump_parsed", "map_parsed"]
 

@@ -28,7 +28,7 @@ from streaming.format.index.entry import (
 from streaming.format.index.fast import FILE_KEYS, Columns, GiveUp, read_alike
 from streaming.format.index.files import FileTable, FileTableBuilder, StringColumn
 from streaming.format.index.json_stream import READ, read_object
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 
 __all__ = ["FILE_KEYS", "IndexParts", "parse_index"]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streaming.format.index.entry import VERSION
 from streaming.format.index.files import FileInfo, FileTable
 from streaming.format.index.parse import parse_index
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 
 __all__ = ["Index", "ShardInfo", "digest_of", "dump_index"]
 

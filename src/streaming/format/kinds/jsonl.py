@@ -16,9 +16,9 @@ from streaming.format.kinds.lines import (
     encode_line,
     is_line_encoding,
 )
-from streaming.format.options import WriteOptions, check_columns
-from streaming.format.sample import SampleDecoder
-from streaming.format.schema import Schema
+from streaming.format.samples.options import WriteOptions, check_columns
+from streaming.format.samples.sample import SampleDecoder
+from streaming.format.samples.schema import Schema
 
 __all__ = ["JSONShardEncoder", "compile_decoder"]
 

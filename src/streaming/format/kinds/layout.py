@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streaming.core.errors import ColumnTypeError, MissingColumnError, ShardTooLargeError
-from streaming.format.options import MAX_SHARD_BYTES
+from streaming.format.samples.options import MAX_SHARD_BYTES
 
 __all__ = ["encode_offsets", "missing_column", "not_a_sample", "null_value"]
 

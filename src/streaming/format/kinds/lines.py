@@ -11,7 +11,7 @@ from typing import Any
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
 from streaming.format.kinds.layout import encode_offsets
-from streaming.format.options import dump_config
+from streaming.format.samples.options import dump_config
 
 __all__ = [
     "VALUE_TYPES",

@@ -21,7 +21,7 @@ from streaming.core.errors import (
 from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
 from streaming.format.kinds.layout import encode_offsets, missing_column, not_a_sample, null_value
 from streaming.format.kinds.mds_encoder import compile_encoder
-from streaming.format.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
+from streaming.format.samples.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
 
 __all__ = ["MDSShardEncoder"]
 

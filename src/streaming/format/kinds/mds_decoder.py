@@ -21,7 +21,7 @@ from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding, RowsEncoding, decodes_many, element_of
 from streaming.format.encodings.scalar import Bool, Int, number_of
 from streaming.format.encodings.text import Bytes, Str
-from streaming.format.sample import (
+from streaming.format.samples.sample import (
     MOST_WRITTEN,
     OFFSETS,
     Columns,
@@ -31,7 +31,7 @@ from streaming.format.sample import (
     SampleDecoder,
     SampleTable,
 )
-from streaming.format.schema import Schema
+from streaming.format.samples.schema import Schema
 
 __all__ = ["compile_decoder"]
 

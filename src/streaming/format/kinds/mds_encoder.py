@@ -17,7 +17,7 @@ from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding
 from streaming.format.encodings.scalar import Bool, Int, number_of
 from streaming.format.encodings.text import Bytes, Str
-from streaming.format.sample import MOST_WRITTEN
+from streaming.format.samples.sample import MOST_WRITTEN
 
 __all__ = ["compile_encoder"]
 

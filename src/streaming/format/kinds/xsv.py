@@ -16,9 +16,9 @@ from streaming.format.kinds.lines import (
     is_line_encoding,
     text_of,
 )
-from streaming.format.options import ColumnNameError, WriteOptions, check_columns
-from streaming.format.sample import SampleDecoder
-from streaming.format.schema import SEPARATORS, Schema
+from streaming.format.samples.options import ColumnNameError, WriteOptions, check_columns
+from streaming.format.samples.sample import SampleDecoder
+from streaming.format.samples.schema import SEPARATORS, Schema
 
 __all__ = ["XSVShardEncoder", "compile_decoder"]
 

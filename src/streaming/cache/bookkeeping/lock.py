@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from streaming.cache.files.holder import find_holder
+from streaming.cache.bookkeeping.holder import find_holder
 from streaming.core.errors import LockedError
 
 __all__ = ["MOMENT_S", "locked_part", "locked_path", "locked_record", "remove_part"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.fetching.witness import Witness
+from streaming.cache.files.witness import Witness
 from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
 from streaming.format.formats import get_decoder

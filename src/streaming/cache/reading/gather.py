@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
-from streaming.format.sample import ListedColumn
+from streaming.format.samples.sample import ListedColumn
 
 __all__ = ["get_columns", "get_many"]
 
