@@ -38,7 +38,7 @@ def measure_ours(algo: str, num_samples: int, begin: int) -> dict[str, float]:
     import numpy as np
     from orders import make_spec
 
-    from streaming.order.plan import EpochOrder
+    from streaming.order.queries.plan import EpochOrder
     from streaming.order.spec import Layout
 
     shards = num_shards(num_samples)

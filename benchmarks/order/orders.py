@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.order.plan import EpochOrder
+from streaming.order.queries.plan import EpochOrder
 from streaming.order.spec import Layout, OrderSpec
 
 Ints = NDArray[np.int64]

@@ -19,7 +19,7 @@ from streaming.order.classic.partition import get_partitions
 from streaming.order.classic.sampling import get_sampling
 from streaming.order.classic.shuffle import get_shuffle
 from streaming.order.classic.weights import StreamWeights, resolve_weights
-from streaming.order.plan import worker_ids
+from streaming.order.queries.plan import worker_ids
 from streaming.order.spec import Layout, OrderSpec
 
 Case = dict[str, Any]

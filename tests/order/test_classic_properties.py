@@ -22,7 +22,7 @@ from streaming.order.classic.sorting import stable_order
 from streaming.order.classic.spans import divide_runs, empty_ids
 from streaming.order.classic.weights import resolve_weights
 from streaming.order.defaults import default_block_size, default_num_canonical_nodes
-from streaming.order.plan import worker_ids
+from streaming.order.queries.plan import worker_ids
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
 from streaming.order.spec import Layout, OrderSpec
 

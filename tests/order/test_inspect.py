@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.order.inspect import EpochInspector
-from streaming.order.plan import EpochOrder
+from streaming.order.queries.inspect import EpochInspector
+from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lanes_cases import make_spec
 
-from streaming.order.needs import node_spans
-from streaming.order.plan import EpochOrder
+from streaming.order.queries.needs import node_spans
+from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout
 

@@ -44,7 +44,7 @@ from streaming.dataset.wrappers import (
     what_a_subset_repeats,
     what_is_uneven,
 )
-from streaming.order.plan import WorkerIds
+from streaming.order.queries.plan import WorkerIds
 from streaming.storage.helper.runtime import declare_worker
 from streaming.storage.options import StorageOptions
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streaming.core.world import World
 from streaming.dataset.compat.spanner import Spanner
-from streaming.order.plan import EpochOrder
+from streaming.order.queries.plan import EpochOrder
 from streaming.order.spec import Layout
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from streaming.cache.reading.ranges import FirstSamples
 from streaming.dataset.epoch.plans import WorkerPlan
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.shards import ShardTable
-from streaming.order.plan import WorkerIds
+from streaming.order.queries.plan import WorkerIds
 
 __all__ = ["Planned", "Step", "iterate", "steps"]
 

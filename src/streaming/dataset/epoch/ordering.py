@@ -23,7 +23,7 @@ from streaming.order.defaults import (
     default_block_size,
     default_num_canonical_nodes,
 )
-from streaming.order.plan import EpochOrder, WorkerIds, is_materialised, order_version
+from streaming.order.queries.plan import EpochOrder, WorkerIds, is_materialised, order_version
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from streaming.cache.planning.needs import Needs
 from streaming.core.world import World
-from streaming.order.needs import node_spans
-from streaming.order.plan import EpochOrder
+from streaming.order.queries.needs import node_spans
+from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 
 __all__ = ["WorkerPlan"]

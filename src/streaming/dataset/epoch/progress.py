@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.dataset.epoch.epochs import Start
-from streaming.order.plan import WorkerIds
+from streaming.order.queries.plan import WorkerIds
 
 __all__ = ["Progress"]
 

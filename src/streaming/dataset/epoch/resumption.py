@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streaming.dataset.epoch.epochs import Epochs, Start
     from streaming.dataset.epoch.ordering import Ordering
     from streaming.dataset.epoch.progress import Progress
-    from streaming.order.inspect import EpochInspector
+    from streaming.order.queries.inspect import EpochInspector
 
 __all__ = ["Resumable"]
 
@@ -209,7 +209,7 @@ class Resumable:
         Raises:
             ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
         """
-        from streaming.order.inspect import EpochInspector
+        from streaming.order.queries.inspect import EpochInspector
 
         if self.batch_size is None:
             raise ConfigError("batch_size is needed to inspect an epoch: the order of samples depends on it.")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
-from streaming.order.plan import EpochOrder, WorkerIds
+from streaming.order.queries.plan import EpochOrder, WorkerIds
 from streaming.order.spec import Layout, OrderSpec
 
 __all__ = ["EpochInspector", "Place", "ShardNeeds"]

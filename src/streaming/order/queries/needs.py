@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.arrays import distinct
-from streaming.order.plan import EpochOrder
+from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout
 
