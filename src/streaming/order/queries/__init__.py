@@ -1,1 +1,1 @@
-"""Questions that any order answers: what a worker serves, what is in a batch, where a sample comes, what a node needs when."""
+"""Questions that any order answers: what a worker serves, what a batch holds, where a sample comes, what a node needs."""
