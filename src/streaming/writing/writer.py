@@ -27,6 +27,7 @@ from streaming.writing.checks import checked_columns, checked_compression, check
 from streaming.writing.options import check_options, make_progress
 from streaming.writing.ownership import Unfinished, watch_forks
 from streaming.writing.publish.base import Base
+from streaming.writing.publish.places import Place
 from streaming.writing.publish.target import Target
 from streaming.writing.rows.keys import KeyCheck
 
@@ -96,6 +97,7 @@ class Writer:
         append: bool = False,
         storage_options: StorageOptions | None = None,
     ) -> None:
+        place = Place.parse(out, storage_options)
         max_workers, retry = check_options(max_workers, retry, exist_ok, append)
         self.compression = checked_compression(compression)
         self.hashes = checked_hashes(hashes)
@@ -108,18 +110,10 @@ class Writer:
             size_limit=self.size_limit,
             **encoder_args,
         )
-        self._target = Target(
-            out,
-            as_flag("keep_local", keep_local),
-            as_flag("exist_ok", exist_ok),
-            retry,
-            append,
-            storage_options=storage_options,
-            format=self.format,
-        )
-        self._base = Base.open(self._target, self._encoder, append)
+        self._target = Target(place, keep_local=as_flag("keep_local", keep_local), retries=retry, format=self.format)
+        self._base = Base.open(self._target, self._encoder, append=append, exist_ok=as_flag("exist_ok", exist_ok))
         self.local = self._target.local
-        self.remote = self._target.remote
+        self.remote = place.remote.url if place.remote else None
         self.keep_local = self._target.keep_local
         self.extra_bytes_per_shard = self._encoder.base_bytes
         self.extra_bytes_per_sample = self._encoder.extra_bytes_per_sample

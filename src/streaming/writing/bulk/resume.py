@@ -54,12 +54,12 @@ def begin(
             )
         if differs:
             journal = None
-    if journal is None and not append:
-        if not exist_ok:
+    if journal is not None and not append:
+        base = Base()
+    else:
+        if not (append or exist_ok):
             target.check_remote()
-        target.clear(exist_ok or staging)
-        target.clear_remote()
-    base = Base.open(target, recipe.encoder, append)
+        base = Base.open(target, recipe.encoder, append=append, exist_ok=exist_ok or staging)
     if journal is None:
         shutil.rmtree(work, ignore_errors=True)
         journal = Journal(
@@ -84,7 +84,7 @@ def _identity(base: Base) -> dict[str, Any]:
 def _base_of(journal: Journal, found: Base, target: Target) -> Base:
     """Return the dataset that an interrupted call appended to. Its own index may already be there."""
     num_shards = journal.header["base"]["num_shards"]
-    base = found.first(num_shards, journal.header["token"])
+    base = Base(found.index, found.entries[:num_shards], journal.header["token"])
     ours = [done.entry for done in journal.finished]
     if _identity(base) != journal.header["base"] or list(found.entries[num_shards:]) not in ([], ours):
         raise ConfigError(

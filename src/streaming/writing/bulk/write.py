@@ -16,8 +16,8 @@ from typing import Any
 
 from streaming.core.arguments import as_flag
 from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
-from streaming.storage.url import redact
 from streaming.writing.bulk.journal import JOURNAL_NAME, Finished
 from streaming.writing.bulk.pipeline import Pipeline
 from streaming.writing.bulk.recipe import Recipe
@@ -32,7 +32,7 @@ from streaming.writing.checks import (
     checked_size_limit,
     checked_workers,
 )
-from streaming.writing.publish.places import split_out
+from streaming.writing.publish.places import Place
 from streaming.writing.publish.target import WORK_NAME, Target
 from streaming.writing.rows.infer import infer_columns
 from streaming.writing.rows.inputs import Rows, taken
@@ -116,7 +116,7 @@ def write(
     num_workers = default_workers() if workers is None else checked_workers(workers) or 0
     compression, hashes = checked_compression(compression), checked_hashes(hashes)
     limit = checked_size_limit(size_limit)
-    staging = split_out(out)[0] is None
+    place = Place.parse(out, storage_options)
     inferred = columns is None
     rows, columns = taken(iterable, columns)
     total = length_hint(rows) or None
@@ -126,7 +126,8 @@ def write(
     _ = recipe.encoder  # checks the columns before anything is touched
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
-        target = _open_target(out, as_flag("keep_local", keep_local), retry, storage_options)
+        staging = place.local is None
+        target = Target(_staged(place), keep_local=as_flag("keep_local", keep_local), retries=retry, yields=False)
         try:
             journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
             resumed = _count(journal.finished)
@@ -181,27 +182,17 @@ def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     return iterable, columns
 
 
-def _open_target(
-    out: str | Sequence[str], keep_local: bool, retry: int, storage_options: StorageOptions | None
-) -> Target:
-    local, remote = split_out(out)
-    if local is None and remote is not None:
-        local = _staging_directory(remote)
-        out = (local, remote)
-    return Target(
-        out, keep_local, exist_ok=False, retries=retry, append=True, yields=False, storage_options=storage_options
-    )
-
-
-def _staging_directory(remote: str) -> str:
-    """Return the local directory for a URL, the same in every call, and nobody else's."""
-    name = hashlib.blake2s(remote.encode(), digest_size=12).hexdigest()
+def _staged(place: Place) -> Place:
+    """Return the place with a local directory: for a URL alone the same in every call, and nobody else's."""
+    if place.local is not None or place.remote is None:
+        return place
+    name = hashlib.blake2s(place.remote.url.encode(), digest_size=12).hexdigest()
     path = os.path.join(tempfile.gettempdir(), f"streaming-write-{os.getuid()}-{name}")
     os.makedirs(path, mode=0o700, exist_ok=True)
     status = os.lstat(path)
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise AccessDeniedError(f"{path}, where shards for {redact(remote)} are prepared, belongs to another user.")
-    return path
+        raise AccessDeniedError(f"{path}, where shards for {place.remote} are prepared, belongs to another user.")
+    return Place(Location.parse(path), place.remote)
 
 
 def _count(finished: Sequence[Finished]) -> int:
