@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from streaming.core.unknown_arguments import named_arguments
-from streaming.storage.options import StorageOptions
+from streaming.writing.options import WriterArguments, WriterOptions
 from streaming.writing.writer import Writer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
 
@@ -46,36 +50,18 @@ class MDSWriter(Writer):
 
     format = "mds"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         out: str | Sequence[str],
-        keep_local: bool = False,
-        compression: str | None = None,
-        hashes: Sequence[str] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
         self.columns = dict(columns)
         fields = self._encoder.index_fields()
@@ -96,37 +82,19 @@ class JSONWriter(Writer):
 
     format = "json"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: str | Sequence[str],
-        keep_local: bool = False,
-        compression: str | None = None,
-        hashes: Sequence[str] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
         self.columns = dict(columns)
         self.newline = newline
@@ -144,7 +112,7 @@ class XSVWriter(Writer):
 
     format = "xsv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
@@ -152,30 +120,12 @@ class XSVWriter(Writer):
         separator: str,
         newline: str = "\n",
         out: str | Sequence[str],
-        keep_local: bool = False,
-        compression: str | None = None,
-        hashes: Sequence[str] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline, "separator": separator},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
         self.columns = dict(columns)
         self.separator = separator
@@ -187,39 +137,21 @@ class CSVWriter(XSVWriter):
 
     format = "csv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: str | Sequence[str],
-        keep_local: bool = False,
-        compression: str | None = None,
-        hashes: Sequence[str] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             columns=columns,
             separator=",",
             newline=newline,
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
 
 
@@ -228,37 +160,19 @@ class TSVWriter(XSVWriter):
 
     format = "tsv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: str | Sequence[str],
-        keep_local: bool = False,
-        compression: str | None = None,
-        hashes: Sequence[str] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             columns=columns,
             separator="\t",
             newline=newline,
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )

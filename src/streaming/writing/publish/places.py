@@ -48,16 +48,14 @@ class Place:
         Raises:
             ConfigError: It is none of these; or both of a pair are one directory, or the remote is below the local one.
         """
-        if isinstance(out, (str, os.PathLike)):
-            return cls.of(Location.parse(_text(out, out), storage_options))
-        if not isinstance(out, (tuple, list)) or len(cast("Sequence[Any]", out)) != 2:
-            raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
-        local, remote = (Location.parse(_text(part, out), storage_options) for part in out)
+        locations = [Location.parse(text, storage_options) for text in _texts(out)]
+        if len(locations) == 1:
+            return cls.of(locations[0])
+        local, remote = locations
         if local.scheme:
             raise ConfigError(f"The first of out=(local, remote) must be a local path, got {str(local)!r}.")
-        place = cls(local.expanded(), remote)
         check_apart(local.path, remote)
-        return place
+        return cls(local.expanded(), remote)
 
     @classmethod
     def of(cls, location: Location) -> Place:
@@ -65,11 +63,18 @@ class Place:
         return cls(None, location) if location.scheme else cls(location.expanded(), None)
 
 
-def _text(part: Any, out: Any) -> str:
-    text = os.fspath(part) if isinstance(part, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text:
+def _texts(out: Any) -> list[str]:
+    """Return the one text that was given, or the two of a pair."""
+    if isinstance(out, (str, os.PathLike)):
+        parts: list[Any] = [out]
+    elif isinstance(out, (tuple, list)) and len(cast("Sequence[Any]", out)) == 2:
+        parts = list(cast("Sequence[Any]", out))
+    else:
+        raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
+    texts = [os.fspath(part) if isinstance(part, (str, os.PathLike)) else None for part in parts]
+    if not all(isinstance(text, str) and text for text in texts):
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote), all of them text; got {out!r}.")
-    return text
+    return cast("list[str]", texts)
 
 
 def check_apart(local: str, remote: Location) -> None:
