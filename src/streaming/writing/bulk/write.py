@@ -126,7 +126,8 @@ def write(
     _ = recipe.encoder  # checks the columns before anything is touched
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
-        target = Target(_staged(place), keep_local=options.keep_local, retries=options.retry, yields=False)
+        place = _staged(place)
+        target = Target(place, keep_local=options.keep_local, retries=options.retry, yields=False)
         try:
             journal, base, rows = begin(target, recipe, options, rows, resume=resume, staging=staging)
             resumed = journal.num_samples
