@@ -9,7 +9,6 @@ from streaming.storage.location import Location
 
 __all__ = ["locate"]
 
-
 #: Options that are about one of a command's places, and which.
 _OWN = {"source": "from_options", "target": "to_options"}
 
@@ -43,5 +42,5 @@ def locate(args: Any) -> None:
         setattr(args, name, several if name == "urls" else several[0])
 
 
-def _listed(given: Any) -> list[str]:
-    return given if isinstance(given, list) else [given] if given else []
+def _listed(given: str | list[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else given or []

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from streaming.storage.options import Sealed, StorageOptions, seal
-from streaming.storage.url import check_root, file_path, join_names, redact
+from streaming.storage.url import file_path, join_names, redact, scheme_of_root
 
 __all__ = ["Location"]
 
@@ -45,7 +45,7 @@ class Location:
             ConfigError: It is meant to be a URL and is none (``s3:/bucket``), or has white space before or behind it; or
                 the options are of another form.
         """
-        scheme = check_root(url)
+        scheme = scheme_of_root(url)
         base, mark, query = url.partition("?") if scheme else (url, "", "")
         return cls(scheme, base, mark + query, seal(None)).with_options(storage_options)
 

@@ -10,7 +10,7 @@ from streaming.core.errors import ConfigError
 
 __all__ = [
     "check_path",
-    "check_root",
+    "scheme_of_root",
     "file_path",
     "is_local",
     "join",
@@ -59,7 +59,7 @@ def scheme_of(url: str) -> str:
     return ""
 
 
-def check_root(url: str) -> str:
+def scheme_of_root(url: str) -> str:
     """Return the scheme of a place's URL; white space behind one is nothing that anybody means.
 
     Raises:

@@ -33,9 +33,7 @@ class Place:
     @property
     def where(self) -> Location:
         """Where readers look: the store's directory if there is one."""
-        where = self.remote or self.local
-        assert where is not None
-        return where
+        return self.remote or cast("Location", self.local)
 
     @classmethod
     def parse(cls, out: str | os.PathLike[str] | Sequence[str], storage_options: StorageOptions | None = None) -> Place:
