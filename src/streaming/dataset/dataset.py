@@ -16,6 +16,7 @@ from streaming.cache.cache import ShardCache
 from streaming.core.arguments import as_flag, as_integer, optional_integers
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
+from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, SamplingMethod, ShuffleAlgo, Where
 from streaming.core.process.orphans import end_with_parent
 from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
 from streaming.dataset.access import RandomAccess
@@ -121,26 +122,26 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         self,
         *,
         streams: Sequence[Stream] | None = None,
-        remote: str | None = None,
-        local: str | None = None,
-        split: str | None = None,
+        remote: Where | None = None,
+        local: Where | None = None,
+        split: Where | None = None,
         download_retry: int = 2,
         download_timeout: float = 60.0,
-        validate_hash: str | None = None,
+        validate_hash: HashName | None = None,
         keep_zip: bool = False,
         epoch_size: int | float | str | None = None,
         predownload: int | None = None,
         cache_limit: int | float | str | None = None,
-        sampling_method: str = "balanced",
+        sampling_method: SamplingMethod = "balanced",
         sampling_granularity: int = 1,
-        partition_algo: str = "relaxed",
+        partition_algo: PartitionAlgo = "relaxed",
         num_canonical_nodes: int | None = None,
         batch_size: int | None = None,
         shuffle: bool = False,
-        shuffle_algo: str | None = None,
+        shuffle_algo: ShuffleAlgo | None = None,
         shuffle_seed: int = 9176,
         shuffle_block_size: int | None = None,
-        batching_method: str = "random",
+        batching_method: BatchingMethod = "random",
         allow_unsafe_types: bool = False,
         replication: int | None = None,
         stream_name: str = "stream",

@@ -16,6 +16,7 @@ from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
+from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
@@ -42,7 +43,7 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         IndexFormatError: The index is not valid.
     """
 
-    def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
+    def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = as_path("local", local)
         self.split = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types

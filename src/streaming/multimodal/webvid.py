@@ -6,9 +6,11 @@ import os
 import time
 from typing import Any
 
+from typing_extensions import Unpack
+
 from streaming.cache.bookkeeping.lock import MOMENT_S, locked_part
 from streaming.core.errors import ConfigError
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 from streaming.dataset.dataset import StreamingDataset
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
@@ -33,7 +35,13 @@ class StreamingOutsideGIWebVid(ConvenienceDataset):
     Without ``extra_local`` and ``extra_remote``, samples have no video. Videos are not counted by ``cache_limit``.
     """
 
-    def __init__(self, *, extra_local: str | None = None, extra_remote: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        extra_local: str | None = None,
+        extra_remote: str | None = None,
+        **kwargs: Unpack[ConvenienceArguments],
+    ) -> None:
         super().__init__(**kwargs)
         if (extra_local is None) != (extra_remote is None):
             raise ConfigError("extra_local and extra_remote belong together: give both or neither.")

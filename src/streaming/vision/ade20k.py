@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from typing_extensions import Unpack
+
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 
 __all__ = ["StreamingADE20K"]
 
@@ -27,7 +29,7 @@ class StreamingADE20K(ConvenienceDataset):
         joint_transform: Callable[..., Any] | None = None,
         transform: Callable[..., Any] | None = None,
         target_transform: Callable[..., Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ConvenienceArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.joint_transform = joint_transform

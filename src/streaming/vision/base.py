@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
 from streaming.core.errors import ConfigError
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from streaming.dataset.convenience import ConvenienceDataset, ConvenienceOptions, takes_arguments_of
 
 __all__ = ["StandardTransform", "StreamingVisionDataset", "to_tensor"]
 
@@ -75,7 +76,7 @@ class StreamingVisionDataset(ConvenienceDataset):
         transforms: Transform | None = None,
         transform: Transform | None = None,
         target_transform: Transform | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ConvenienceOptions],
     ) -> None:
         if transforms is not None and (transform is not None or target_transform is not None):
             raise ConfigError("Give either transforms, or transform and target_transform, not both.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from typing_extensions import Unpack
+
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 
 __all__ = ["StreamingCOCO"]
 
@@ -19,7 +21,7 @@ class StreamingCOCO(ConvenienceDataset):
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
     """
 
-    def __init__(self, *, transform: Callable[..., Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, transform: Callable[..., Any] | None = None, **kwargs: Unpack[ConvenienceArguments]) -> None:
         super().__init__(**kwargs)
         self.transform = transform
 

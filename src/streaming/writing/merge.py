@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, overload
 
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError, StorageError, UploadError
+from streaming.core.names import Where
 from streaming.format.index import dump_index
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
@@ -42,7 +43,7 @@ class IndexMissingError(IndexUnavailableError, ObjectNotFoundError):
 @overload
 def merge_index(
     index_file_urls: list[Any],
-    out: str | tuple[str, str],
+    out: Where | tuple[Where, Where],
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
@@ -52,7 +53,7 @@ def merge_index(
 
 @overload
 def merge_index(
-    out: str | tuple[str, str],
+    out: Where | tuple[Where, Where],
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
