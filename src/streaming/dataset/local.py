@@ -41,6 +41,13 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         EmptyDatasetError: There is no index.
         UnsafeTypeError: A column would be unpickled and ``allow_unsafe_types`` is not set.
         IndexFormatError: The index is not valid.
+
+    Example:
+        >>> dataset = LocalDataset('data')
+        >>> dataset.size, dataset[10]
+        (64, {'label': 0, 'text': 'text 10'})
+        >>> [sample['label'] for sample in dataset[:3]]
+        [0, 1, 2]
     """
 
     def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:

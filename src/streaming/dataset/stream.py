@@ -58,6 +58,11 @@ class Stream(StreamDetails):
         UnknownNameError: The scheme of ``remote`` is not known.
 
     A stream object is only configuration: it can serve any number of datasets.
+
+    Example:
+        >>> streams = [Stream(remote='data', local='cache', proportion=3), Stream(local='wiki', proportion=1)]
+        >>> StreamingDataset(streams=streams, epoch_size=80).samples_per_stream
+        array([64,  1])
     """
 
     def __init__(

@@ -20,7 +20,13 @@ __all__ = ["StreamingInsideWebVid", "StreamingOutsideDTWebVid", "StreamingOutsid
 
 
 class StreamingInsideWebVid(StreamingDataset):
-    """WebVid with the videos in the shards, in the column ``content``. Arguments as ``StreamingDataset``'s."""
+    """WebVid with the videos in the shards, in the column ``content``. Arguments as ``StreamingDataset``'s.
+
+    Example:
+        >>> from streaming.multimodal import StreamingInsideWebVid
+        >>> StreamingInsideWebVid(local='videos', batch_size=4)[0]['caption']
+        'a cat'
+    """
 
 
 @takes_arguments_of(ConvenienceDataset)
@@ -33,6 +39,13 @@ class StreamingOutsideGIWebVid(ConvenienceDataset):
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
 
     Without ``extra_local`` and ``extra_remote``, samples have no video. Videos are not counted by ``cache_limit``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from streaming.multimodal import StreamingOutsideGIWebVid
+        >>> _ = Path('a.mp4').write_bytes(b'frames')
+        >>> StreamingOutsideGIWebVid(local='videos', extra_local='cache', extra_remote='.')[0]['content']
+        b'frames'
     """
 
     def __init__(
@@ -78,4 +91,10 @@ class StreamingOutsideGIWebVid(ConvenienceDataset):
 
 
 class StreamingOutsideDTWebVid(StreamingOutsideGIWebVid):
-    """The same under another name. Arguments as :class:`StreamingOutsideGIWebVid`'s."""
+    """The same under another name. Arguments as :class:`StreamingOutsideGIWebVid`'s.
+
+    Example:
+        >>> from streaming.multimodal import StreamingOutsideDTWebVid
+        >>> StreamingOutsideDTWebVid(local='videos')[0]['caption']
+        'a cat'
+    """

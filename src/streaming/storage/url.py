@@ -128,6 +128,14 @@ def check_path(path: str) -> str:
 
     Raises:
         ConfigError: It is empty or absolute, or has an empty, ``.`` or ``..`` component.
+
+    Example:
+        >>> check_path('train/shard.00000.mds')
+        'train/shard.00000.mds'
+        >>> check_path('../shard.00000.mds')
+        Traceback (most recent call last):
+            ...
+        streaming.core.errors.ConfigError: ...
     """
     if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise ConfigError(

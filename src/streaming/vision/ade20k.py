@@ -21,6 +21,12 @@ class StreamingADE20K(ConvenienceDataset):
         transform: For the image.
         target_transform: For the annotation.
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
+
+    Example:
+        >>> from streaming.vision import StreamingADE20K
+        >>> image, annotation = StreamingADE20K(local='scenes', transform=np.asarray)[0]
+        >>> image.shape, annotation.size
+        ((3, 4, 3), (4, 3))
     """
 
     def __init__(

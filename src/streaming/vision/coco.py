@@ -19,6 +19,12 @@ class StreamingCOCO(ConvenienceDataset):
     Args:
         transform: For image, its height and width, boxes and labels: called with those four, returns them.
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
+
+    Example:
+        >>> from streaming.vision import StreamingCOCO
+        >>> image, image_id, size, boxes, labels = StreamingCOCO(local='boxes')[0]
+        >>> image_id, size, boxes.shape
+        (7, (3, 4), (1, 4))
     """
 
     def __init__(self, *, transform: Callable[..., Any] | None = None, **kwargs: Unpack[ConvenienceArguments]) -> None:

@@ -70,6 +70,14 @@ class Resumable:
 
         Returns:
             Plain numbers and text by name, under 1 KB: where the run is, and what the order depends on.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> for _, sample in zip(range(60), dataset):
+            ...     pass
+            >>> state = dataset.state_dict()
+            >>> state['epoch'], state['sample_in_epoch']
+            (0, 60)
         """
         if num_samples is None:
             return self._own_state()
@@ -151,6 +159,15 @@ class Resumable:
 
         Raises:
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> for _, sample in zip(range(60), dataset):
+            ...     pass
+            >>> resumed = StreamingDataset(local='data', batch_size=4)
+            >>> resumed.load_state_dict(dataset.state_dict())
+            >>> len(list(resumed))
+            4
         """
         obj = check_values(obj, self._ordering.epoch_size)
         world = self._parallel_world()
@@ -174,8 +191,10 @@ class Resumable:
             ConfigError: A range is empty, or lies in the past of the checkpoint that is resumed.
 
         Example:
-            >>> dataset.load_state_dict(checkpoint)      # made at batch 41,000
-            >>> dataset.skip_batches([(41_200, 41_260)])
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> dataset.skip_batches([(0, 15)])
+            >>> [sample['text'] for sample in dataset]
+            ['text 60', 'text 61', 'text 62', 'text 63']
         """
         if self.batch_size is None:
             raise ConfigError("batch_size is needed to skip batches.")
@@ -208,6 +227,11 @@ class Resumable:
 
         Raises:
             ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
+
+        Example:
+            >>> epoch = StreamingDataset(local='data', batch_size=4).inspect_epoch(0, num_nodes=2, ranks_per_node=1)
+            >>> epoch.batch(0).shape  # ranks, samples of each
+            (2, 4)
         """
         from streaming.order.queries.inspect import EpochInspector
 

@@ -106,9 +106,11 @@ def write(
         WorkerError: A worker process died.
 
     Example:
-        >>> report = write(({"text": line} for line in open("corpus.txt")), "s3://bucket/corpus", compression="zstd")
+        >>> report = streaming.write(({'text': f'line {i}'} for i in range(1000)), 'corpus', compression='zstd', workers=0)
         >>> print(report)
-        s3://bucket/corpus: 1,200,000 samples in 70 shards, ...
+        corpus: 1,000 samples in 1 shards, ...
+        >>> StreamingDataset(local='corpus')[999]
+        {'text': 'line 999'}
     """
     started = time.monotonic()
     if append and exist_ok:
