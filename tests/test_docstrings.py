@@ -193,7 +193,7 @@ def test_what_has_no_example_exists() -> None:
 def parameters(obj: Any) -> list[str]:
     """What a call takes, as far as the class itself says so."""
     if inspect.isclass(obj):
-        if "__init__" not in vars(obj) or issubclass(obj, BaseException):
+        if "__init__" not in vars(obj) or issubclass(obj, BaseException) or getattr(obj, "_is_protocol", False):
             return []
         obj = obj.__init__
     return [own for own in inspect.signature(obj).parameters if own not in ("self", "cls")]

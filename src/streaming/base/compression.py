@@ -100,7 +100,10 @@ class LevelledCompression(Compression):
 
 
 class Brotli(LevelledCompression):
-    """Brotli.
+    """Brotli (RFC 7932).
+
+    Args:
+        level: How hard to try, 0 (fastest) to 11 (smallest).
 
     Example:
         >>> Brotli().decompress(Brotli(5).compress(b'text'))
@@ -116,7 +119,10 @@ class Brotli(LevelledCompression):
 
 
 class Bzip2(LevelledCompression):
-    """Bzip2.
+    """Bzip2 (https://sourceware.org/bzip2).
+
+    Args:
+        level: How hard to try, 1 (fastest) to 9 (smallest).
 
     Example:
         >>> Bzip2().decompress(Bzip2(9).compress(b'text'))
@@ -132,7 +138,10 @@ class Bzip2(LevelledCompression):
 
 
 class Gzip(LevelledCompression):
-    """Gzip, with a fixed time stamp.
+    """Gzip (RFC 1952), with a fixed time stamp: equal data gives equal files.
+
+    Args:
+        level: How hard to try, 0 (not at all) to 9 (smallest).
 
     Example:
         >>> Gzip().decompress(Gzip(6).compress(b'text'))
@@ -148,7 +157,7 @@ class Gzip(LevelledCompression):
 
 
 class Snappy(Compression):
-    """Snappy.
+    """Snappy (https://github.com/google/snappy), which has no levels.
 
     Example:
         >>> Snappy().decompress(Snappy().compress(b'text'))
@@ -167,7 +176,10 @@ class Snappy(Compression):
 
 
 class Zstandard(LevelledCompression):
-    """Zstandard.
+    """Zstandard (RFC 8878).
+
+    Args:
+        level: How hard to try, 1 (fastest) to 22 (smallest).
 
     Example:
         >>> Zstandard().decompress(Zstandard(7).compress(b'text'))

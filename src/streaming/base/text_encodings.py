@@ -13,6 +13,9 @@ __all__ = ["is_json_encoded", "is_json_encoding", "is_xsv_encoding", "xsv_decode
 def is_json_encoding(encoding: str) -> bool:
     """Tell whether ``encoding`` is one of the JSON-lines format: ``'str'``, ``'int'`` or ``'float'``.
 
+    Args:
+        encoding: Text that may be one.
+
     Example:
         >>> is_json_encoding('int'), is_json_encoding('bytes')
         (True, False)
@@ -22,6 +25,10 @@ def is_json_encoding(encoding: str) -> bool:
 
 def is_json_encoded(encoding: str, value: Any) -> bool:
     """Return True if a value can be stored in a column of an encoding.
+
+    Args:
+        encoding: ``'str'``, ``'int'`` or ``'float'``.
+        value: The value.
 
     Raises:
         UnknownNameError: (a ``KeyError``) There is no such encoding.
@@ -40,6 +47,9 @@ def is_json_encoded(encoding: str, value: Any) -> bool:
 def is_xsv_encoding(encoding: str) -> bool:
     """Tell whether ``encoding`` is one of separated values: ``'str'``, ``'int'`` or ``'float'``.
 
+    Args:
+        encoding: Text that may be one.
+
     Example:
         >>> is_xsv_encoding('float')
         True
@@ -49,6 +59,10 @@ def is_xsv_encoding(encoding: str) -> bool:
 
 def xsv_encode(encoding: str, value: Any) -> str:
     """Return the text of a value.
+
+    Args:
+        encoding: ``'str'``, ``'int'`` or ``'float'``.
+        value: The value.
 
     Raises:
         UnknownNameError: (a ``KeyError``) There is no such encoding.
@@ -64,6 +78,10 @@ def xsv_encode(encoding: str, value: Any) -> str:
 
 def xsv_decode(encoding: str, value: str) -> Any:
     """Return the value of its text.
+
+    Args:
+        encoding: ``'str'``, ``'int'`` or ``'float'``.
+        value: What :func:`xsv_encode` returned.
 
     Raises:
         UnknownNameError: (a ``KeyError``) There is no such encoding.

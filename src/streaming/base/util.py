@@ -45,6 +45,9 @@ def _merge_index_from_root(  # pyright: ignore[reportUnusedFunction] - clients i
 def get_list_arg(text: str) -> list[str]:
     """Split a command-line argument at its commas; no text is no items.
 
+    Args:
+        text: Items with commas between them.
+
     Example:
         >>> get_list_arg('a,b')
         ['a', 'b']

@@ -1,7 +1,9 @@
 """The names that arguments take, so that editors complete them and type checkers find a misspelt one.
 
 Most lists are open: a name that was registered, or that is read from a configuration, is given as :data:`AnyName`. At
-run time all of them are plain text.
+run time all of them are plain text::
+
+    StreamingDataset(remote="s3://bucket/data", batch_size=32, shuffle=True, shuffle_algo=AnyName("mine"))
 """
 
 from __future__ import annotations

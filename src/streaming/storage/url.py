@@ -126,6 +126,9 @@ def odd_base(url: str) -> str | None:
 def check_path(path: str) -> str:
     """Return the path of an object if it stays below the root it is relative to.
 
+    Args:
+        path: Path below the root of a store or dataset, with ``/`` between components.
+
     Raises:
         ConfigError: It is empty or absolute, or has an empty, ``.`` or ``..`` component.
 

@@ -48,6 +48,9 @@ def get_compressions() -> set[str]:
 def is_compression(algo: Any) -> bool:
     """Tell whether ``algo`` is the spelling of a compression.
 
+    Args:
+        algo: Text that may be one.
+
     Example:
         >>> is_compression('zstd:22'), is_compression('zstd:23')
         (True, False)
@@ -57,6 +60,9 @@ def is_compression(algo: Any) -> bool:
 
 def get_compression_extension(algo: str) -> str:
     """Return the file extension of a compression, without a dot.
+
+    Args:
+        algo: ``'family'`` or ``'family:level'``.
 
     Raises:
         UnknownNameError: There is no such compression.

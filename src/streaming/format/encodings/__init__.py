@@ -185,6 +185,9 @@ def mds_decode(encoding: str, data: bytes | bytearray | memoryview) -> Any:
 def get_mds_encoded_size(encoding: str) -> int | None:
     """Return how many bytes each value takes, or ``None`` if that varies.
 
+    Args:
+        encoding: ``'name'``, ``'name:config'``, or either followed by ``'?'``.
+
     Raises:
         UnknownNameError: No encoding has that name.
 
@@ -197,6 +200,9 @@ def get_mds_encoded_size(encoding: str) -> int | None:
 
 def is_mds_encoding(encoding: Any) -> bool:
     """Tell whether ``encoding`` names an encoding, with a configuration that it takes.
+
+    Args:
+        encoding: Text that may name one.
 
     Example:
         >>> is_mds_encoding('ndarray:uint16'), is_mds_encoding('ndarray:text')
@@ -212,6 +218,9 @@ def is_mds_encoding(encoding: Any) -> bool:
 def is_mds_encoding_safe(encoding: str) -> bool:
     """Tell whether decoding cannot run code that the data brings.
 
+    Args:
+        encoding: ``'name'``, ``'name:config'``, or either followed by ``'?'``.
+
     Example:
         >>> is_mds_encoding_safe('json'), is_mds_encoding_safe('pkl')
         (True, False)
@@ -224,6 +233,9 @@ def is_mds_encoding_safe(encoding: str) -> bool:
 
 def base_name(encoding: str) -> str:
     """Return the name in the registry of an encoding that may have a configuration, or be nullable.
+
+    Args:
+        encoding: ``'name'``, ``'name:config'``, or either followed by ``'?'``.
 
     Example:
         >>> base_name('ndarray:uint16?')
