@@ -20,6 +20,7 @@ from torch.utils.data import IterableDataset
 from streaming.cache.cache import ShardCache
 from streaming.core.arguments import as_flag, as_integer
 from streaming.core.indexing import T_co
+from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, SamplingMethod, ShuffleAlgo, Where
 from streaming.core.world import World
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.compat.machinery import no_attribute, warn_of_machinery
@@ -65,42 +66,44 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         remote: URL or shared path of the dataset; see :class:`Stream`.
         local: Directory for downloaded shards, or of a dataset that is only local.
         split: Sub-directory that holds the dataset.
-        download_retry: Further attempts after a failed download.
+        download_retry: Further attempts after a failed download, at least 0.
         download_timeout: Longest time in seconds without a byte before a download counts as stalled.
-        validate_hash: Hash algorithm that every downloaded file must have recorded and match.
+        validate_hash: Hash algorithm that every downloaded file must have recorded and match. Default: one of those that
+            are recorded, if any is.
         keep_zip: Keep compressed files beside the raw ones.
-        storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
         epoch_size: Samples in an epoch over all ranks, as a number or text such as ``'100k'``. Default: every sample
             once, or what the streams' ``repeat`` and ``choose`` say.
-        predownload: Samples ahead of the one being served whose shards are fetched. Default: 8 batches.
-        cache_limit: Bytes that the cache may hold on a node, as a number or text such as ``'100gb'``.
+        predownload: Samples ahead of the one being served whose shards are fetched, at least 0. Default: 8 batches, or 64
+            without ``batch_size``.
+        cache_limit: Bytes that the cache may hold on a node, as a number or text such as ``'100gb'``. Default: no limit.
         sampling_method: ``'balanced'`` (another subset of a partly drawn stream each epoch) or ``'fixed'`` (the same).
-        sampling_granularity: Samples drawn from a shard at a time when a stream is partly drawn.
+        sampling_granularity: Samples drawn from a shard at a time when a stream is partly drawn, at least 1.
         partition_algo: How classic orders are split over nodes: ``'relaxed'`` or ``'orig'``.
-        num_canonical_nodes: Parts into which the dataset is cut for shuffling and placing. The order depends on it.
-            Default: the number of nodes of the first run (64 times that for ``py1s`` and ``py2s``).
+        num_canonical_nodes: Parts into which the dataset is cut for shuffling and placing, at least 1. The order depends on
+            it. Default: the number of nodes of the first run (64 times that for ``py1s`` and ``py2s``).
         batch_size: Samples of a batch on each rank; the same as the ``DataLoader``'s. Needed for iterating.
         shuffle: Whether to shuffle.
         shuffle_algo: Name of the order, see the registry ``streaming.order.registry.shuffle_algos``. Default: the one of
             the checkpoint that is resumed, else this library's own.
-        shuffle_seed: Seed of the order.
+        shuffle_seed: Seed of the order, at least 0.
         shuffle_block_size: Samples among which a sample is shuffled. Default: 4,000,000 over the canonical nodes, at
             least 262,144.
         batching_method: ``'random'``, ``'stratified'``, ``'per_stream'`` or ``'device_per_stream'``.
         allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
-        replication: Consecutive ranks that get the same samples, for tensor or sequence parallelism.
+        replication: Consecutive ranks that get the same samples, for tensor or sequence parallelism. Default: none do.
         stream_name: Name of the registered :class:`Stream` class to use with ``remote`` and ``local``.
         stream_config: Further arguments of that class.
         device_mesh: A ``DeviceMesh``; ranks that differ only in dimensions other than ``data_parallel_dims`` get the same
             samples.
         data_parallel_dims: Names of the mesh's dimensions over which data is split, outermost first.
         data_parallel_rank: This rank's place among those that get different samples, instead of a mesh.
-        data_parallel_size: How many ranks get different samples.
+        data_parallel_size: How many ranks get different samples; needed with ``data_parallel_rank``.
         on_error: What iterating does about a shard that is missing or damaged where it is stored, and about a sample that
             cannot be decoded (or whose ``get_item`` raises): ``'raise'``, or ``'skip'``: another sample of the same stream
             takes its place, the same on every replica and after resuming. Each is logged, counted in :meth:`stats` and
             listed in ``.streaming-quarantine.jsonl`` in the local directory. Failures of access, network and disk are
             raised all the same.
+        storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -111,35 +114,37 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         UnsafeTypeError: (a ``ValueError``) A column would be unpickled and ``allow_unsafe_types`` is not set.
 
     Example:
-        >>> dataset = StreamingDataset(remote='s3://bucket/data', shuffle=True, batch_size=32)
-        >>> dataset[-1]['text']
-        >>> for batch in DataLoader(dataset, batch_size=32, num_workers=8): ...
+        >>> dataset = StreamingDataset(remote='data', local='cache', shuffle=True, batch_size=16)
+        >>> dataset[-1]
+        {'label': 3, 'text': 'text 63'}
+        >>> [len(batch['text']) for batch in StreamingDataLoader(dataset, batch_size=16)]
+        [16, 16, 16, 16]
     """
 
     def __init__(
         self,
         *,
         streams: Sequence[Stream] | None = None,
-        remote: str | None = None,
-        local: str | None = None,
-        split: str | None = None,
+        remote: Where | None = None,
+        local: Where | None = None,
+        split: Where | None = None,
         download_retry: int = 2,
         download_timeout: float = 60.0,
-        validate_hash: str | None = None,
+        validate_hash: HashName | None = None,
         keep_zip: bool = False,
         epoch_size: int | float | str | None = None,
         predownload: int | None = None,
         cache_limit: int | float | str | None = None,
-        sampling_method: str = "balanced",
+        sampling_method: SamplingMethod = "balanced",
         sampling_granularity: int = 1,
-        partition_algo: str = "relaxed",
+        partition_algo: PartitionAlgo = "relaxed",
         num_canonical_nodes: int | None = None,
         batch_size: int | None = None,
         shuffle: bool = False,
-        shuffle_algo: str | None = None,
+        shuffle_algo: ShuffleAlgo | None = None,
         shuffle_seed: int = 9176,
         shuffle_block_size: int | None = None,
-        batching_method: str = "random",
+        batching_method: BatchingMethod = "random",
         allow_unsafe_types: bool = False,
         replication: int | None = None,
         stream_name: str = "stream",

@@ -16,6 +16,7 @@ from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
+from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import check_safe
@@ -39,9 +40,16 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         EmptyDatasetError: There is no index.
         UnsafeTypeError: A column would be unpickled and ``allow_unsafe_types`` is not set.
         IndexFormatError: The index is not valid.
+
+    Example:
+        >>> dataset = LocalDataset('data')
+        >>> dataset.size, dataset[10]
+        (64, {'label': 0, 'text': 'text 10'})
+        >>> [sample['label'] for sample in dataset[:3]]
+        [0, 1, 2]
     """
 
-    def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
+    def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = as_path("local", local)
         self.split = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types

@@ -58,6 +58,18 @@ class StreamingDataLoader(DataLoader[Any]):
 
     Attributes:
         num_samples_yielded: Samples yielded in this iteration on this rank.
+
+    Example:
+        >>> def loader():
+        ...     return StreamingDataLoader(StreamingDataset(local='data', shuffle=True, batch_size=16), batch_size=16)
+        >>> batches = loader()
+        >>> for batch in batches:
+        ...     checkpoint = batches.state_dict()
+        ...     break
+        >>> resumed = loader()
+        >>> resumed.load_state_dict(checkpoint)
+        >>> len(list(resumed))
+        3
     """
 
     def __init__(
