@@ -10,6 +10,7 @@ import numpy as np
 
 from streaming.core.arguments import as_flag
 from streaming.core.errors import ConfigError
+from streaming.core.names import Compression, HashName
 from streaming.core.units import bytes_to_int
 from streaming.format.codecs.compression import is_compression
 from streaming.format.codecs.hashing import get_hashes, is_hash
@@ -27,8 +28,8 @@ class WriterArguments(TypedDict, total=False):
     """
 
     keep_local: bool
-    compression: str | None
-    hashes: Sequence[str] | None
+    compression: Compression | None
+    hashes: Sequence[HashName] | None
     size_limit: int | str | None
     progress_bar: bool
     max_workers: int | None
@@ -47,8 +48,8 @@ class WriterOptions:
     """
 
     keep_local: bool = False
-    compression: str | None = None
-    hashes: Sequence[str] | None = None
+    compression: Compression | None = None
+    hashes: Sequence[HashName] | None = None
     size_limit: int | str | None = 1 << 26
     progress_bar: bool = False
     max_workers: int | None = None
@@ -78,7 +79,7 @@ class WriterOptions:
         return None if self.size_limit is None else int(self.size_limit)
 
 
-def _checked_compression(compression: str | None) -> str | None:
+def _checked_compression(compression: Compression | None) -> Compression | None:
     """Return the compression, ``None`` for none.
 
     Raises:
@@ -92,7 +93,7 @@ def _checked_compression(compression: str | None) -> str | None:
     return compression or None
 
 
-def _checked_hashes(hashes: Sequence[str] | None) -> list[str]:
+def _checked_hashes(hashes: Sequence[HashName] | None) -> list[HashName]:
     """Return the names of the hash algorithms.
 
     Raises:

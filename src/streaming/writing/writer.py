@@ -11,12 +11,13 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
+from streaming.core.names import Out
 from streaming.core.unknown_arguments import named_arguments
 from streaming.format.codecs.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
@@ -72,7 +73,7 @@ class Writer:
         self,
         *,
         encoder_args: Mapping[str, Any],
-        out: str | Sequence[str],
+        out: Out,
         **options: Unpack[WriterArguments],
     ) -> None:
         given = WriterOptions(**options)

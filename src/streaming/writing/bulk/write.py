@@ -14,6 +14,7 @@ from operator import length_hint
 from typing import Any
 
 from streaming.core.errors import AccessDeniedError
+from streaming.core.names import Compression, HashName, Out
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.pipeline import Pipeline
@@ -38,12 +39,12 @@ Row = Mapping[str, Any]
 
 def write(
     iterable: Rows,
-    out: str | Sequence[str],
+    out: Out,
     columns: Mapping[str, str] | None = None,
     *,
     workers: int | None = None,
-    compression: str | None = None,
-    hashes: Sequence[str] | None = None,
+    compression: Compression | None = None,
+    hashes: Sequence[HashName] | None = None,
     size_limit: int | str | None = 1 << 26,
     keep_local: bool = False,
     exist_ok: bool = False,
@@ -95,9 +96,11 @@ def write(
         WorkerError: A worker process died.
 
     Example:
-        >>> report = write(({"text": line} for line in open("corpus.txt")), "s3://bucket/corpus", compression="zstd")
+        >>> report = streaming.write(({'text': f'line {i}'} for i in range(1000)), 'corpus', compression='zstd', workers=0)
         >>> print(report)
-        s3://bucket/corpus: 1,200,000 samples in 70 shards, ...
+        corpus: 1,000 samples in 1 shards, ...
+        >>> StreamingDataset(local='corpus')[999]
+        {'text': 'line 999'}
     """
     started = time.monotonic()
     options = WriterOptions(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError
+from streaming.core.names import Out
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.storage.providers.fsspec.store import FORCED
@@ -36,7 +37,7 @@ class Place:
         return self.remote or cast("Location", self.local)
 
     @classmethod
-    def parse(cls, out: str | os.PathLike[str] | Sequence[str], storage_options: StorageOptions | None = None) -> Place:
+    def parse(cls, out: Out, storage_options: StorageOptions | None = None) -> Place:
         """Take ``out`` apart: a path, a URL, or a pair of both.
 
         Args:
