@@ -8,7 +8,8 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.logins.azure import AzureLogin, account_of, connection, find_azure_login
+from streaming.storage.logins.azure import account_of, connection, find_azure_login
+from streaming.storage.logins.login import Login
 from streaming.storage.providers.azure_url import AzurePlace, azure_place
 from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, first_of
 from streaming.storage.providers.remote import RemoteStore
@@ -52,7 +53,7 @@ def open_azure(url: str, options: Mapping[str, Any]) -> RemoteStore:
     return RemoteStore(url, found, resolve_azure)
 
 
-def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from URL, options and environment; there are no regions to find.
 
     Raises:
@@ -84,18 +85,16 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     common.update({name: options[name] for name in ("authority_host", "encryption_key") if name in options})
     spec = ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_azure",
-        {**common, **login.settings},
+        "streaming.storage.helper.builders:build_store",
+        {"kind": "AzureStore", **common, **login.settings},
         hints=_hints(login, place, account),
         env_prefix="AZURE_",
         # Microsoft's library looks at them again, the client must not.
-        environ={n: v for n, v in environ.items() if n.startswith("AZURE_")}
-        if "azure_identity" in login.settings
-        else {},
+        environ={n: v for n, v in environ.items() if n.startswith("AZURE_")} if "sign_in" in login.settings else {},
     )
-    if "skip_signature" in login.settings:
+    if login.is_unsigned:
         return spec
-    return spec._replace(public=spec._replace(settings={**common, "skip_signature": True}))
+    return spec._replace(public=spec._replace(settings={"kind": "AzureStore", **common, "skip_signature": True}))
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], place: AzurePlace, account: str) -> str:
@@ -111,7 +110,7 @@ def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], place: Azu
     return f"https://{account}.blob.{suffix}"
 
 
-def _hints(login: AzureLogin, place: AzurePlace, account: str) -> dict[str, str]:
+def _hints(login: Login, place: AzurePlace, account: str) -> dict[str, str]:
     where = f"This is the container {place.container!r} of the account {account!r}"
     return {
         "bucket": f"{where}: check that it is there. azure://account/container/path needs the account that "

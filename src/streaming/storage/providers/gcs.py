@@ -8,7 +8,8 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.logins.gcs import GcsLogin, find_gcs_login
+from streaming.storage.logins.gcs import find_gcs_login
+from streaming.storage.logins.login import Login
 from streaming.storage.providers.compatible import compatible_spec
 from streaming.storage.providers.family import canonical, checked_endpoint, client_settings
 from streaming.storage.providers.remote import RemoteStore
@@ -56,7 +57,7 @@ def open_gcs(url: str, options: Mapping[str, Any]) -> RemoteStore:
     return RemoteStore(url, found, resolve_gcs)
 
 
-def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from options and environment; there are no regions to find.
 
     Raises:
@@ -74,24 +75,31 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
         given["default_headers"] = {**given.get("default_headers", {}), "x-goog-user-project": project}
         options = {**options, "client_options": given}
     hints = _hints(login)
+    keys = login.settings if "access_key_id" in login.settings else {}
     # Google speaks S3's protocol too, which takes HMAC keys, and which asks nobody for a token when there is no login.
-    by_s3 = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", login.keys, options, hints)
+    by_s3 = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", keys, options, hints)
     if login.is_unsigned:
         return by_s3
     public = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", {}, options, hints)
-    if login.keys:
+    if keys:
         return by_s3._replace(public=public)
     if odd_base(url) is not None:
         raise ConfigError(
             f"{redact(url)!r}: keys with empty segments ('//') are reached by Google's S3-compatible interface only. Give "
             "HMAC keys (GCS_KEY and GCS_SECRET, or the storage options access_key_id and secret_access_key)."
         )
-    settings = {**client_settings(options, endpoint), **login.settings, "bucket": bucket, "prefix": prefix or None}
+    settings = {
+        "kind": "GCSStore",
+        **client_settings(options, endpoint),
+        **login.settings,
+        "bucket": bucket,
+        "prefix": prefix or None,
+    }
     if endpoint:
         settings["base_url"] = endpoint
     return ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_gcs",
+        "streaming.storage.helper.builders:build_store",
         settings,
         hints=hints,
         env_prefix="GOOGLE_",
@@ -108,7 +116,7 @@ def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str]) -> str | N
     return None
 
 
-def _hints(login: GcsLogin) -> dict[str, str]:
+def _hints(login: Login) -> dict[str, str]:
     return {
         "bucket": "Check the bucket's name.",
         "missing": "Check the path.",

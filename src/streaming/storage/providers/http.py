@@ -150,7 +150,7 @@ def open_http(url: str, options: Mapping[str, Any]) -> HttpStore:
     return HttpStore(url, canonical(options, "http", _OPTIONS, {}), resolve_http)
 
 
-def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_http(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Describe the client of a URL; there are no regions to find."""
     del find_region
     parts = urlsplit(url)
@@ -160,6 +160,7 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> Cli
         token = base64.b64encode(unquote(user).encode()).decode("ascii")
         headers.setdefault("authorization", f"Basic {token}")
     settings: dict[str, Any] = {
+        "kind": "HTTPStore",
         "url": urlunsplit((parts.scheme, host, parts.path, parts.query, "")),
         "client_options": {
             "allow_http": parts.scheme.lower() == "http",
@@ -168,4 +169,4 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> Cli
         },
         "retry_config": options.get("retry_config", {}),
     }
-    return ClientSpec(redact(url), "streaming.storage.helper.builders:build_http", settings, hints=_HINTS)
+    return ClientSpec(redact(url), "streaming.storage.helper.builders:build_store", settings, hints=_HINTS)

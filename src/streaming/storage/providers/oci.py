@@ -76,7 +76,7 @@ def _native(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) ->
     )
 
 
-def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from URL, options, environment and Oracle's configuration file.
 
     Raises:

@@ -49,7 +49,7 @@ def open_ready(url: str, client: Any) -> RemoteStore:
     return RemoteStore(url, {"client": client}, resolve_ready)
 
 
-def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Describe a client with the settings of the one that was given."""
     del find_region
     client = options["client"]
@@ -67,7 +67,7 @@ def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     settings["client_options"] = dict(client.client_options or {})
     settings["retry_config"] = dict(client.retry_config or {})
     return ClientSpec(
-        redact(url), "streaming.storage.helper.builders:build_ready", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
+        redact(url), "streaming.storage.helper.builders:build_store", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
     )
 
 

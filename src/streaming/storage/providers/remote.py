@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-Resolve = Callable[[str, Mapping[str, Any], bool], ClientSpec]
-"""Makes a client's description of a URL, options, and whether the region must be looked up."""
+Resolve = Callable[[str, Mapping[str, Any], "bool | str"], ClientSpec]
+"""Makes a client's description of a URL, options, and the region, or whether it must be looked up."""
 
 _REPLY_S = 60.0
 # A transfer slower than this is taken for dead.
@@ -59,7 +59,7 @@ class RemoteStore:
         self._place = "/".join(redact(url).split("/", 3)[:3])
         self._found_spec: ClientSpec | None = None
         self._public: ClientSpec | None = None
-        self._is_elsewhere = False
+        self._is_elsewhere: bool | str = False
 
     #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
     takes_ranges = True
@@ -220,8 +220,8 @@ class RemoteStore:
         spec = self._found_spec = found or self._find_spec()
         try:
             return operation(spec)
-        except WrongRegionError:
-            self._is_elsewhere = True
+        except WrongRegionError as error:
+            self._is_elsewhere = error.region or True
             spec = self._found_spec = self._find_spec()
             return operation(spec)
         except AccessDeniedError:
