@@ -54,9 +54,10 @@ def _from_options(options: Mapping[str, Any]) -> Login | None:
         return Login(source, {name: str(options.get(name, "")) for name in ("access_key_id", "secret_access_key")})
     for name in ("credential_provider", "token", "service_account_key"):
         if name in options:
-            value: Any = options[name]
-            is_fields = name == "service_account_key" and not isinstance(value, str)
-            return Login(source, {name: json.dumps(dict(value)) if is_fields else value})
+            given: Any = options[name]
+            if name == "service_account_key" and not isinstance(given, str):
+                given = json.dumps(dict(given))
+            return Login(source, {name: given})
     path = options.get("service_account") or options.get("application_credentials")
     return _from_file(os.path.expanduser(os.fspath(path)), source) if path else None
 

@@ -47,30 +47,25 @@ class HttpStore(RemoteStore):
         self._hops = 0
 
     def get(self, path: str) -> bytes:
-        """Return a whole object."""
         store, name = self._home(path)
         return super(HttpStore, store).get(name)
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         store, name = self._home(path)
         return super(HttpStore, store).get_range(name, start, end)
 
     def head(self, path: str) -> ObjectInfo:
-        """Return size and version of an object."""
         store, name = self._home(path)
         return super(HttpStore, store).head(name)._replace(path=path)
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
         store, name = self._home(path)
         data, info = super(HttpStore, store).read(name, start, end, version=version)
         return data, info._replace(path=path)
 
     def download(self, path: str, target: str, *, on_info: OnInfo | None = None, **kwargs: Any) -> int:
-        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         store, name = self._home(path)
 
         def told(info: ObjectInfo) -> None:

@@ -68,7 +68,6 @@ class OciStore(VendorStore):
         return type(self), (self.url, self._options, self._where)
 
     def check_writable(self) -> None:
-        """Check that the bucket exists and the key may use it."""
         self._call("", self._probe, 2 * TIMEOUT_S)
 
     def _connect(self) -> Any:
