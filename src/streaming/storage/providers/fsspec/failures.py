@@ -56,5 +56,7 @@ def _kind(error: Exception) -> type[StorageError]:
     for classes, kind in _BY_CLASS:
         if isinstance(error, classes):
             return kind
+    if any(each.__name__ == "ClientConnectionError" for each in type(error).__mro__):  # of aiohttp
+        return UnavailableError
     status = getattr(error, "status", None) or getattr(error, "code", None)
     return _BY_STATUS.get(status, StorageError) if isinstance(status, int) else StorageError

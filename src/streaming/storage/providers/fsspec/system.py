@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
 from streaming.core.imports import optional_import
+from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact, scheme_of
 
@@ -179,6 +180,10 @@ def connect(url: str, options: Mapping[str, Any]) -> System:
     """
     core = optional_import("fsspec.core", "fsspec", f"{scheme_of(url)}://")
     where = redact(url)
+    share_ca_bundle()
+    if scheme_of(url) in ("http", "https"):
+        # Which alone takes no notice of HTTPS_PROXY unless it is told to.
+        options = {"client_kwargs": {"trust_env": True}, **options}
     try:
         fs, root = core.url_to_fs(url, skip_instance_cache=True, **options)
     except ImportError as error:
