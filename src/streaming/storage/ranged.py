@@ -86,7 +86,9 @@ class RangedStore(Store):
             return info.bytes
 
     def _expect(self, path: str, version: str | None, stall_s: float | None = None) -> ObjectInfo:
-        info = self._info(path, stall_s)
+        return self._same(path, self._info(path, stall_s), version)
+
+    def _same(self, path: str, info: ObjectInfo, version: str | None) -> ObjectInfo:
         if version is not None and info.etag != version:
             raise ObjectChangedError(f"{self!r}/{path} was replaced: it is {info.etag} now, {version} was asked for.")
         return info

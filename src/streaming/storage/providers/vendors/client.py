@@ -11,6 +11,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import IO, Any, TypeVar
 
@@ -30,7 +31,7 @@ from streaming.storage.ranged import RangedStore
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path
 
-__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "environment"]
+__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "described", "environment"]
 
 T = TypeVar("T")
 
@@ -79,6 +80,24 @@ def environment(*prefixes: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(item for item in os.environ.items() if item[0].startswith(prefixes)))
 
 
+def described(path: str, headers: Mapping[str, Any], etag: str | None = None) -> ObjectInfo:
+    """Return what the headers of a reply say of an object.
+
+    Args:
+        path: The object.
+        headers: Of a reply with all or a part of it, or with nothing of it.
+        etag: Its version, where that is not its time and its size.
+    """
+    size = int(str(headers.get("content-range") or "").rpartition("/")[2] or headers["content-length"])
+    said = headers.get("last-modified")
+    modified = None
+    with suppress(TypeError, ValueError):
+        modified = parsedate_to_datetime(str(said)).timestamp()
+    return ObjectInfo(
+        path, size, etag or (f"{said if modified is None else int(modified)}-{size}" if said else None), modified
+    )
+
+
 class VendorStore(RangedStore):
     """Objects by a client of the vendor's, or of another library.
 
@@ -96,6 +115,8 @@ class VendorStore(RangedStore):
     _object_limit_s: float | None = None
     #: Whether each client is for one operation at a time, as of ``pool.Connection``.
     _is_pooled = False
+    #: Whether a reply tells which version it is of: :meth:`_chunks_told`.
+    reads_in_one = False
     #: Whether a login ends by itself, so that another may succeed.
     _may_log_in_again = False
 
@@ -115,6 +136,21 @@ class VendorStore(RangedStore):
         if end <= start:
             return b""
         return self._call(path, lambda client: b"".join(self._chunks(client, path, start, end)), self._object_limit_s)
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        check_path(path)
+        told: list[ObjectInfo] = []
+        if self.reads_in_one and (end is None or start < end):
+            chunks = self._chunks_told
+            data = self._call(path, lambda client: b"".join(chunks(client, path, start, end, told)))
+            if told:
+                info = self._same(path, told[-1], version)
+                if len(data) != max(0, min(info.bytes if end is None else end, info.bytes) - start):
+                    raise UnavailableError(f"{self!r}/{path}: it ended after {len(data)} bytes.")
+                return data, info
+        return super().read(path, start, end, version=version)
 
     def head(self, path: str) -> ObjectInfo:
         return self._info(path, self._limit_s)
@@ -174,6 +210,12 @@ class VendorStore(RangedStore):
     @abstractmethod
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
         """Yield bytes ``[start, end)`` of an object, or to its end; fewer where it ends before."""
+
+    def _chunks_told(
+        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
+    ) -> Iterator[bytes]:
+        """Do as ``_chunks``, and append what they are of before the first."""
+        raise NotImplementedError
 
     @abstractmethod
     def _head(self, client: Any, path: str) -> ObjectInfo:
