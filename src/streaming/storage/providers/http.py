@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UnavailableError
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.options import Sealed
-from streaming.storage.providers.family import canonical
+from streaming.storage.providers.family import canonical, hints
 from streaming.storage.providers.redirects import elsewhere
 from streaming.storage.providers.remote import RemoteStore, Resolve
 from streaming.storage.store import ObjectInfo, OnInfo
@@ -22,12 +22,10 @@ __all__ = ["HttpStore", "open_http", "resolve_http"]
 _DIRECT_S = 60.0
 _MOST_HOPS = 5
 _OPTIONS = {"client_options", "headers", "retry_config"}
-_HINTS = {
-    "missing": "Check the path.",
-    "denied": "Give a user and password in the URL, or a token in the storage option headers.",
-    "throttled": "It asks to slow down: use fewer workers, or more retries.",
-    "unavailable": "Check the host's name, its port and the network.",
-}
+_HINTS = hints(
+    denied="Give a user and password in the URL, or a token in the storage option headers.",
+    unavailable="Check the host's name, its port and the network.",
+)
 
 
 class HttpStore(RemoteStore):

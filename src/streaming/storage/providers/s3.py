@@ -13,7 +13,7 @@ from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.logins.aws import Profile, find_login, profile_files, read_profile
 from streaming.storage.logins.login import Login
 from streaming.storage.providers.compatible import region_of_host, virtual_only, with_bucket_in_host
-from streaming.storage.providers.family import canonical, checked_endpoint, client_settings
+from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.url import odd_base, redact, split_bucket
@@ -45,19 +45,14 @@ def open_s3(url: str, options: Mapping[str, Any]) -> RemoteStore:
 
     Args:
         url: The root.
-        options: ``endpoint`` (else ``S3_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), ``region``,
-            ``profile``, ``access_key_id``, ``secret_access_key``, ``session_token``, ``skip_signature``,
-            ``request_payer`` (else ``MOSAICML_STREAMING_AWS_REQUESTER_PAYS``, a list of buckets), ``acl`` of what is
-            written (else ``S3_CANNED_ACL``), ``virtual_hosted_style_request``, ``server_side_encryption`` and others of
-            the client, and ``client_options`` and ``retry_config`` as it takes them. The names of boto3 are understood
-            as well.
+        options: Those of docs/storage.md, and the names of boto3 for them.
 
     Raises:
         ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
     """
     split_bucket(url)
     found = canonical(options, "s3", _OPTIONS, _ALIASES, prefix="aws_")
-    _endpoint(found, {}, Profile("", {}))
+    given_endpoint(found, {})
     return RemoteStore(url, found, resolve_s3)
 
 
@@ -123,15 +118,9 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool | str) ->
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:
-    names = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    candidates = [("the option endpoint", options.get("endpoint"))]
-    candidates += [(name, environ.get(name)) for name in names]
-    candidates += [(f"endpoint_url of the profile {profile.name!r}", profile.values.get("endpoint_url"))]
-    for source, value in candidates:
-        if not value:
-            continue
-        return checked_endpoint(source, value)
-    return None
+    given = given_endpoint(options, environ, "S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    own = profile.values.get("endpoint_url")
+    return given or (checked_endpoint(f"endpoint_url of the profile {profile.name!r}", own) if own else None)
 
 
 def _region(
@@ -201,18 +190,16 @@ def _region_of_bucket(endpoint: str | None, bucket: str) -> str | None:
 def _hints(login: Login, endpoint: str | None, region: str) -> dict[str, str]:
     host = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else None
     where = f"The endpoint is {host}. " if host else ""
-    return {
-        "bucket": f"{where}Check the bucket's name{' and S3_ENDPOINT_URL' if host else ''}.",
-        "missing": "Check the path.",
-        "denied": (
+    return hints(
+        bucket=f"{where}Check the bucket's name{' and S3_ENDPOINT_URL' if host else ''}.",
+        denied=(
             f"Credentials came from {login.source}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
             "AWS_SESSION_TOKEN), AWS_PROFILE, or the storage options access_key_id and secret_access_key; check that "
             "they are current and that they allow this."
         ),
-        "throttled": "It asks to slow down: use fewer workers, or more retries.",
-        "region": (
+        region=(
             f"The region {region!r} is not the bucket's: set AWS_REGION, or pip install 'streaming-dataset[aws]', which "
             "finds it."
         ),
-        "unavailable": f"{where}Check the network{' and S3_ENDPOINT_URL' if host else ''}.",
-    }
+        unavailable=f"{where}Check the network{' and S3_ENDPOINT_URL' if host else ''}.",
+    )
