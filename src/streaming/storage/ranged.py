@@ -20,8 +20,9 @@ _CHUNK = 8 << 20
 
 
 class RangedStore(Store):
-    """A :class:`streaming.storage.store.Store` whose other methods follow from five: ``get_range``, ``head``, ``list``,
-    ``put`` and ``delete``.
+    """A :class:`streaming.storage.store.Store` whose other methods follow from five.
+
+    They are ``get_range``, ``head``, ``list``, ``put`` and ``delete``.
 
     Threads share it, and it goes to other processes by pickling or by a fork: make clients on first use, one for each
     process (and thread, if they are not made to be shared), and leave them out of pickles. Raise the kinds of
@@ -29,7 +30,32 @@ class RangedStore(Store):
 
     Args:
         url: The root; ``repr`` shows it without user, password and query.
-    """  # noqa: D205
+
+    Example:
+        >>> from pathlib import Path
+        >>> from streaming.core.errors import ObjectNotFoundError
+        >>> from streaming.storage.registry import stores
+        >>> from streaming.storage.store import ObjectInfo
+        >>> objects = {}
+        >>> class Memory(RangedStore):
+        ...     def get_range(self, path, start, end):
+        ...         return objects[path][start:end]
+        ...     def head(self, path):
+        ...         if path not in objects:
+        ...             raise ObjectNotFoundError(f'There is no {path}.')
+        ...         return ObjectInfo(path, len(objects[path]))
+        ...     def list(self, prefix=''):
+        ...         return (ObjectInfo(path, len(objects[path])) for path in sorted(objects) if path.startswith(prefix))
+        ...     def put(self, path, source):
+        ...         objects[path] = source if isinstance(source, bytes) else Path(source).read_bytes()
+        ...     def delete(self, path):
+        ...         objects.pop(path, None)
+        >>> stores['dict'] = lambda url, options: Memory(url)
+        >>> with MDSWriter(columns={'text': 'str'}, out='dict://') as out:
+        ...     out.write({'text': 'a'})
+        >>> sorted(objects)
+        ['index.json', 'shard.00000.mds']
+    """
 
     takes_versions = True
 
