@@ -77,3 +77,12 @@ def test_a_release_names_one_version(tmp_path: Path) -> None:
     release.check_version(tmp_path, Path("streaming_dataset-1.0-py3-none-any.whl"))
     with pytest.raises(SystemExit, match=r"version 1\.1, streaming\.__version__ 1\.0"):
         release.check_version(tmp_path, Path("streaming_dataset-1.1-py3-none-any.whl"))
+
+
+def test_torch_with_cuda_is_taken_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    builds = ["2.13.0", "2.6.0+cpu", "2.6.0", "2.4.1", "2.4.0"]
+    monkeypatch.setattr(sys, "platform", "linux")
+    picked = [versions.pick_build(builds, large, low) for low in ("2.4", "2.6", "2.3") for large in (False, True)]
+    assert picked == [None, "2.4.0", "2.6.0+cpu", "2.6.0+cpu", None, None]
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert versions.pick_build(builds, False, "2.4") == "2.4.0"

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,17 +128,17 @@ class Environment:
 
     def install(self) -> bool:
         lows = lower_bounds()
+        wanted = [newest_torch()]
         torch_low = lows.pop("torch")
-        wanted = [["-c", "constraints.txt", "torch"]]
         if self.row.dependencies == "lowest":
-            wanted.insert(0, [f"torch=={torch_low}"])
-        torch = next((each for each in wanted if self.offered(*each)), None)
+            wanted.insert(0, torch_low)
+        builds = self.torch_builds()
+        torch = next((each for each in map(partial(pick_build, builds, self.large), wanted) if each), None)
         if torch:
-            self.must(self.pip("install", "-q", *torch))
-        if torch is None:
-            self.row.remarks.append("without torch: no build for this Python but with CUDA (--large)")
-        elif torch is not wanted[0]:
-            self.row.remarks.append(f"torch of constraints.txt: {torch_low} is not offered")
+            self.must(self.pip("install", "-q", f"torch=={torch}"))
+            self.row.remarks.append(f"torch {torch}")
+        else:
+            self.row.remarks.append(f"without torch {' or '.join(wanted)}: not offered, or only with CUDA (--large)")
         pins = {name: low for name, low in lows.items() if self.row.dependencies == "lowest" and self.exact(name, low)}
         missing = [f"{name} {low}" for name, low in lows.items() if name not in pins]
         if missing and self.row.dependencies == "lowest":
@@ -152,13 +153,25 @@ class Environment:
         asked = self.pip("install", "-q", "--dry-run", "--no-deps", "--only-binary", ":all:", f"{name}=={version}")
         return asked.returncode == 0
 
-    def offered(self, *requirement: str) -> bool:
-        """Say whether torch can be had, and without gigabytes of CUDA."""
-        asked = self.pip("install", "-q", "--dry-run", "--only-binary", ":all:", "--report", "-", *requirement)
-        if asked.returncode:
-            return False
-        names = [entry["metadata"]["name"] for entry in json.loads(asked.stdout)["install"]]
-        return self.large or not any(name.startswith(("nvidia", "cuda")) for name in names)
+    def torch_builds(self) -> list[str]:
+        """Return the versions of torch that are offered for this Python, those for CPUs as ``X.Y.Z+cpu``."""
+        found = re.search(r"Available versions: (.*)", self.pip("index", "versions", "torch").stdout)
+        return found[1].split(", ") if found else []
+
+
+def newest_torch() -> str:
+    """Return the version of torch in constraints.txt."""
+    (version,) = re.findall(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
+    return version
+
+
+def pick_build(builds: list[str], large: bool, version: str) -> str | None:
+    """Return the build of a version, the one for CPUs if there is one, and no other on Linux unless ``large``."""
+    equal = [
+        build for build in builds if re.sub(r"(\.0)+$", "", build.partition("+")[0]) == re.sub(r"(\.0)+$", "", version)
+    ]
+    small = [build for build in equal if build.endswith("+cpu") or sys.platform == "darwin"]
+    return next(iter(small or equal if large else small), None)
 
 
 def test_files(paths: list[str], torch: bool) -> list[str]:
