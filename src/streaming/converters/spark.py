@@ -64,7 +64,11 @@ _RESULT = spark.StructType(
 
 
 def is_json_compatible(data_type: Any) -> bool:
-    """Say whether every value of a Spark type can be stored by the ``json`` encoding."""
+    """Say whether every value of a Spark type can be stored by the ``json`` encoding.
+
+    Args:
+        data_type: A type of ``pyspark.sql.types``.
+    """
     if isinstance(data_type, spark.StructType):
         return all(is_json_compatible(field.dataType) for field in data_type.fields)
     if isinstance(data_type, spark.ArrayType):

@@ -30,6 +30,12 @@ class Cached:
             same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
             ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
             ``cache_limit``, 0 for none.
+
+        Example:
+            >>> dataset = StreamingDataset(remote='data', local='cache')
+            >>> _ = dataset[0]
+            >>> dataset.stats()['files_fetched']
+            1
         """
         totals = self._cache.counters.totals()
         stats: dict[str, int | float] = {}

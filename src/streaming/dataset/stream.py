@@ -17,6 +17,7 @@ from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
+from streaming.core.names import HashName, Where
 from streaming.dataset.compat.stream_details import StreamDetails
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.format.index import Index
@@ -57,20 +58,25 @@ class Stream(StreamDetails):
         UnknownNameError: The scheme of ``remote`` is not known.
 
     A stream object is only configuration: it can serve any number of datasets.
+
+    Example:
+        >>> streams = [Stream(remote='data', local='cache', proportion=3), Stream(local='wiki', proportion=1)]
+        >>> StreamingDataset(streams=streams, epoch_size=80).samples_per_stream
+        array([64,  1])
     """
 
     def __init__(
         self,
         *,
-        remote: str | None = None,
-        local: str | None = None,
-        split: str | None = None,
+        remote: Where | None = None,
+        local: Where | None = None,
+        split: Where | None = None,
         proportion: float | None = None,
         repeat: float | None = None,
         choose: int | None = None,
         download_retry: int | None = None,
         download_timeout: float | None = None,
-        validate_hash: str | None = None,
+        validate_hash: HashName | None = None,
         keep_zip: bool | None = None,
         storage_options: StorageOptions | None = None,
     ) -> None:

@@ -28,6 +28,31 @@ class RangedStore(ABC):
 
     Args:
         url: The root; ``repr`` shows it without user, password and query.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from streaming.core.errors import ObjectNotFoundError
+        >>> from streaming.storage.registry import stores
+        >>> from streaming.storage.store import ObjectInfo
+        >>> objects = {}
+        >>> class Memory(RangedStore):
+        ...     def get_range(self, path, start, end):
+        ...         return objects[path][start:end]
+        ...     def head(self, path):
+        ...         if path not in objects:
+        ...             raise ObjectNotFoundError(f'There is no {path}.')
+        ...         return ObjectInfo(path, len(objects[path]))
+        ...     def list(self, prefix=''):
+        ...         return (ObjectInfo(path, len(objects[path])) for path in sorted(objects) if path.startswith(prefix))
+        ...     def put(self, path, source):
+        ...         objects[path] = source if isinstance(source, bytes) else Path(source).read_bytes()
+        ...     def delete(self, path):
+        ...         objects.pop(path, None)
+        >>> stores['dict'] = lambda url, options: Memory(url)
+        >>> with MDSWriter(columns={'text': 'str'}, out='dict://') as out:
+        ...     out.write({'text': 'a'})
+        >>> sorted(objects)
+        ['index.json', 'shard.00000.mds']
     """
 
     takes_versions = True

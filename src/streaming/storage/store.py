@@ -19,6 +19,12 @@ class ObjectInfo(NamedTuple):
         bytes: Size.
         etag: The store's version tag, if it has one: another one means that the object was replaced.
         modified: When it was written, in seconds since the epoch by the store's clock, if the store tells.
+
+    Example:
+        >>> from streaming.storage.registry import open_store
+        >>> info = open_store('data').head('index.json')
+        >>> info.path, info.bytes > 100
+        ('index.json', True)
     """
 
     path: str
@@ -43,6 +49,15 @@ class Store(Protocol):
 
     A store that knows versions has ``takes_versions = True``, :meth:`read`, and the last two arguments of
     :meth:`download`. Others may leave these out: versions are then compared before and after (see ``versions``).
+
+    Example:
+        >>> from streaming.storage.registry import open_store
+        >>> store = open_store('data')
+        >>> store.put('notes/a.txt', b'some text')
+        >>> store.get_range('notes/a.txt', 5, 9)
+        b'text'
+        >>> [info.path for info in store.list('notes')]
+        ['notes/a.txt']
     """
 
     def read(

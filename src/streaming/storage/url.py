@@ -126,8 +126,19 @@ def odd_base(url: str) -> str | None:
 def check_path(path: str) -> str:
     """Return the path of an object if it stays below the root it is relative to.
 
+    Args:
+        path: Path below the root of a store or dataset, with ``/`` between components.
+
     Raises:
         ConfigError: It is empty or absolute, or has an empty, ``.`` or ``..`` component.
+
+    Example:
+        >>> check_path('train/shard.00000.mds')
+        'train/shard.00000.mds'
+        >>> check_path('../shard.00000.mds')
+        Traceback (most recent call last):
+            ...
+        streaming.core.errors.ConfigError: ...
     """
     if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise ConfigError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from streaming.core.errors import ConfigError
+from streaming.core.names import Compression, HashName
 from streaming.core.units import bytes_to_int
 from streaming.format.codecs.compression import is_compression
 from streaming.format.codecs.hashing import get_hashes, is_hash
@@ -24,7 +25,7 @@ __all__ = [
 NoneType = type(None)
 
 
-def checked_compression(compression: str | None) -> str | None:
+def checked_compression(compression: Compression | None) -> Compression | None:
     """Return the compression, ``None`` for none.
 
     Raises:
@@ -38,7 +39,7 @@ def checked_compression(compression: str | None) -> str | None:
     return compression or None
 
 
-def checked_hashes(hashes: Sequence[str] | None) -> list[str]:
+def checked_hashes(hashes: Sequence[HashName] | None) -> list[HashName]:
     """Return the names of the hash algorithms.
 
     Raises:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, overload
 
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError, StorageError, UploadError
+from streaming.core.names import Where
 from streaming.format.index import dump_index
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store, options_for
@@ -42,7 +43,7 @@ class IndexMissingError(IndexUnavailableError, ObjectNotFoundError):
 @overload
 def merge_index(
     index_file_urls: list[Any],
-    out: str | tuple[str, str],
+    out: Where | tuple[Where, Where],
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
@@ -52,7 +53,7 @@ def merge_index(
 
 @overload
 def merge_index(
-    out: str | tuple[str, str],
+    out: Where | tuple[Where, Where],
     keep_local: bool = True,
     download_timeout: float = 60,
     *,
@@ -91,7 +92,12 @@ def merge_index(*args: Any, **kwargs: Any) -> None:  # noqa: D417 (the names are
         UploadError: The merged index could not be uploaded, or shards that it would list are not there.
 
     Example:
-        >>> merge_index("s3://bucket/data")  # has data/0/index.json, data/1/index.json, ...
+        >>> for part in ('0', '1'):  # by two processes, say
+        ...     with MDSWriter(columns={'text': 'str'}, out=f'parts/{part}') as out:
+        ...         out.write({'text': part})
+        >>> merge_index('parts')
+        >>> StreamingDataset(local='parts')[:]
+        [{'text': '0'}, {'text': '1'}]
     """
     # The first argument decides the form, and in the second form `keep_local` follows it directly.
     first = args[0] if args else kwargs.get("index_file_urls")

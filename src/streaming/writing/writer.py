@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.core.arguments import as_flag
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
+from streaming.core.names import Compression, HashName, Out
 from streaming.core.unknown_arguments import named_arguments
 from streaming.format.codecs.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
@@ -84,10 +85,10 @@ class Writer:
         self,
         *,
         encoder_args: Mapping[str, Any],
-        out: str | Sequence[str],
+        out: Out,
         keep_local: bool = False,
-        compression: str | None = None,
-        hashes: Sequence[str] | None = None,
+        compression: Compression | None = None,
+        hashes: Sequence[HashName] | None = None,
         size_limit: int | str | None = 1 << 26,
         progress_bar: bool = False,
         max_workers: int | None = None,

@@ -45,7 +45,12 @@ __all__ = [
 
 
 class GCSAuthentication(Enum):
-    """How a client of Google Cloud Storage proves who it is."""
+    """How a client of Google Cloud Storage proves who it is.
+
+    Example:
+        >>> GCSAuthentication.HMAC.value
+        1
+    """
 
     HMAC = 1
     SERVICE_ACCOUNT = 2
@@ -68,6 +73,13 @@ class CloudUploader:
     Raises:
         ConfigError: ``out`` has another form, or is one directory twice.
         FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+
+    Example:
+        >>> import os
+        >>> uploader = CloudUploader.get(('data', 'backup'), keep_local=True, exist_ok=True)
+        >>> uploader.upload_file('index.json')
+        >>> os.listdir('backup')
+        ['index.json']
     """
 
     def __init__(

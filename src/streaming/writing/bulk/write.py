@@ -16,6 +16,7 @@ from typing import Any
 
 from streaming.core.arguments import as_flag
 from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.core.names import Compression, HashName, Out
 from streaming.storage.options import StorageOptions
 from streaming.storage.url import redact
 from streaming.writing.bulk.journal import JOURNAL_NAME, Finished
@@ -48,12 +49,12 @@ Row = Mapping[str, Any]
 
 def write(
     iterable: Rows,
-    out: str | Sequence[str],
+    out: Out,
     columns: Mapping[str, str] | None = None,
     *,
     workers: int | None = None,
-    compression: str | None = None,
-    hashes: Sequence[str] | None = None,
+    compression: Compression | None = None,
+    hashes: Sequence[HashName] | None = None,
     size_limit: int | str | None = 1 << 26,
     keep_local: bool = False,
     exist_ok: bool = False,
@@ -105,9 +106,11 @@ def write(
         WorkerError: A worker process died.
 
     Example:
-        >>> report = write(({"text": line} for line in open("corpus.txt")), "s3://bucket/corpus", compression="zstd")
+        >>> report = streaming.write(({'text': f'line {i}'} for i in range(1000)), 'corpus', compression='zstd', workers=0)
         >>> print(report)
-        s3://bucket/corpus: 1,200,000 samples in 70 shards, ...
+        corpus: 1,000 samples in 1 shards, ...
+        >>> StreamingDataset(local='corpus')[999]
+        {'text': 'line 999'}
     """
     started = time.monotonic()
     if append and exist_ok:
@@ -181,9 +184,7 @@ def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     return iterable, columns
 
 
-def _open_target(
-    out: str | Sequence[str], keep_local: bool, retry: int, storage_options: StorageOptions | None
-) -> Target:
+def _open_target(out: Out, keep_local: bool, retry: int, storage_options: StorageOptions | None) -> Target:
     local, remote = split_out(out)
     if local is None and remote is not None:
         local = _staging_directory(remote)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError
+from streaming.core.names import Out
 from streaming.storage.providers.fsspec.store import FORCED
 from streaming.storage.registry import open_store
 from streaming.storage.url import check_root, is_local, redact, scheme_of
@@ -14,7 +15,7 @@ from streaming.storage.url import check_root, is_local, redact, scheme_of
 __all__ = ["check_apart", "local_path", "same_directory", "split_out"]
 
 
-def split_out(out: str | os.PathLike[str] | Sequence[str]) -> tuple[str | None, str | None]:
+def split_out(out: Out) -> tuple[str | None, str | None]:
     """Return the local path and the URL of ``out``, ``None`` for the one that is not given.
 
     Raises:

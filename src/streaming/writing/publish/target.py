@@ -14,6 +14,7 @@ from io import FileIO
 from typing import Any
 
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError, UploadError
+from streaming.core.names import Out
 from streaming.format.codecs.compression import get_compression_extension, get_compressions
 from streaming.format.formats import formats
 from streaming.storage.options import StorageOptions
@@ -57,7 +58,7 @@ class Target:
 
     def __init__(
         self,
-        out: str | Sequence[str],
+        out: Out,
         keep_local: bool,
         exist_ok: bool,
         retries: int,
