@@ -6,13 +6,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_ARGS ?=
 CA_FILE := import ssl; print(ssl.get_default_verify_paths().cafile or '')
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-long check bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/train_language_model.py $(DEMO_ARGS)
 
 test: $(VENV)/.test $(VENV)/.azurite
 	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+
+# Everything again, with more seeds, kills, pairings and examples: an hour or more.
+test-long: $(VENV)/.test $(VENV)/.azurite
+	$(BIN)/python -m pytest -n 2 -m "long or not long" --hypothesis-profile=long $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

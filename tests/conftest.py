@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+
+from budget import register_profiles
 
 from clouds import Clouds
 from sample_data import write_dataset
@@ -18,9 +19,7 @@ from sample_data import write_dataset
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes is the machine's affair.
-settings.register_profile("any-machine", deadline=None)
-settings.load_profile("any-machine")
+register_profiles()
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from budget import share
 from streaming.core.errors import (
     ColumnTypeError,
     ConfigError,
@@ -75,7 +76,7 @@ rows = st.fixed_dictionaries({"a": st.integers(), "b": text, "c": st.floats(allo
 
 @pytest.mark.parametrize("format", ["json", "csv"])
 @given(row=rows)
-@settings(max_examples=60)
+@share(0.6)
 def test_lines_round_trip(format: str, row: dict[str, Any]) -> None:
     encoder = make_shard_encoder(format, columns={"a": "int", "b": "str", "c": "float", "d": "int"})
     decode = get_decoder(schema_of(encoder.index_fields())).decode
@@ -83,7 +84,7 @@ def test_lines_round_trip(format: str, row: dict[str, Any]) -> None:
 
 
 @given(st.dictionaries(st.text(), st.binary(), max_size=5), st.integers(-(1 << 63), (1 << 63) - 1))
-@settings(max_examples=60)
+@share(0.6)
 def test_mds_round_trip(values: dict[str, bytes], number: int) -> None:
     columns = {**dict.fromkeys(values, "bytes"), "number": "int"}
     encoder = make_shard_encoder("mds", columns=columns)

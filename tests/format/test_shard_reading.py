@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from budget import share
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.format.encodings import Encoding, encodings
 from streaming.format.index import FileInfo, Index, ShardInfo
@@ -271,8 +272,8 @@ def test_no_regular_file(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(
-    max_examples=80,
+@share(
+    0.8,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_damage_is_reported(tmp_path: Path, data: st.DataObject) -> None:

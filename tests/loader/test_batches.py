@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from torch.utils.data import default_collate, get_worker_info
 
+from budget import share
 from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 
 SCALARS = ["uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
@@ -130,7 +131,7 @@ encodings = st.sampled_from(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@share(0.25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=st.lists(encodings, min_size=1, max_size=6), batch_size=st.integers(1, 60))
 def test_same_whatever_the_columns(
     tmp_path_factory: pytest.TempPathFactory, columns: list[str], batch_size: int
@@ -145,7 +146,7 @@ def test_same_whatever_the_columns(
 
 
 @given(data=st.data())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@share(0.25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_many_at_once_are_those_one_by_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     columns = data.draw(st.lists(encodings, min_size=1, max_size=3))
     path = write(tmp_path_factory.mktemp("d"), {f"c{i}": encoding for i, encoding in enumerate(columns)})

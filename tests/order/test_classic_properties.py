@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from budget import share
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.order.classic.batching import generate_work
 from streaming.order.classic.epoch import ClassicEpoch, epoch_ids
@@ -27,7 +28,7 @@ from streaming.order.registry import batching_methods, partition_algos, shuffle_
 from streaming.order.spec import Layout, OrderSpec
 
 CLASSIC = ("naive", "py1br", "py1e", "py1s", "py2s")
-quick = settings(max_examples=60)
+quick = share(0.6)
 
 
 def make_spec(sizes: list[list[int]], choose: list[int] | None = None, **changes: Any) -> OrderSpec:

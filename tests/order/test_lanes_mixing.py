@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from budget import share
 from streaming.order.lanes.mixing import BLOCK, Mixer
 
 weights = st.one_of(
@@ -21,7 +22,7 @@ def make(counts: list[int], nodes: int, keyed: bool) -> Mixer:
     return Mixer(np.array(counts, np.int64), nodes, keys)
 
 
-@settings(max_examples=100)
+@share(1)
 @given(weights, st.integers(1, 7), st.booleans())
 def test_serves_every_unit_once_and_inverts(counts: list[int], nodes: int, keyed: bool) -> None:
     mixer = make(counts, nodes, keyed)
@@ -39,7 +40,7 @@ def test_serves_every_unit_once_and_inverts(counts: list[int], nodes: int, keyed
             assert len(units) == dealt.sum()
 
 
-@settings(max_examples=100)
+@share(1)
 @given(weights, st.integers(1, 4), st.booleans())
 def test_every_stretch_holds_the_shares(counts: list[int], nodes: int, keyed: bool) -> None:
     mixer = make(counts, nodes, keyed)
