@@ -16,7 +16,7 @@ test: $(VENV)/.test $(VENV)/.azurite
 
 # Everything again, with more seeds, kills, pairings and examples: an hour or more.
 test-long: $(VENV)/.test $(VENV)/.azurite
-	$(BIN)/python -m pytest -n 2 -m "long or not long" --hypothesis-profile=long $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "long or not long" --hypothesis-profile=long --timeout=3600 $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

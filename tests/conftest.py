@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from budget import register_profiles
-
 from clouds import Clouds
 from sample_data import write_dataset
 

@@ -1,6 +1,6 @@
 """Random histories of datasets that share a cache: no sample is ever served that is not of the version that was opened.
 
-``STREAMING_HISTORIES`` is how many there are of each kind; for a longer run, 50.
+``STREAMING_HISTORIES`` is how many there are of each kind.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from streaming import CSVWriter, JSONWriter, MDSWriter, StreamingDataset
 from streaming.cache.fetching import fetch
 from streaming.core.errors import StreamingError
 
+from budget import pairings, repetitions
 from servers import s3_server
 
-HISTORIES = int(os.environ.get("STREAMING_HISTORIES", "1"))
+HISTORIES = repetitions("STREAMING_HISTORIES", 1, 10)
 STEPS = 14
 WRITERS: dict[str, Any] = {"mds": MDSWriter, "json": JSONWriter, "csv": CSVWriter}
 
@@ -155,10 +156,10 @@ class History:
         self.read_again()
 
 
-@pytest.mark.parametrize("where", ["local", "s3"])
-@pytest.mark.parametrize("hashes", [[], ["xxh64"]])
-@pytest.mark.parametrize("compression", [None, "zstd"])
-@pytest.mark.parametrize("kind", ["mds", "json", "csv"])
+@pytest.mark.parametrize(
+    ("kind", "compression", "hashes", "where"),
+    pairings(["mds", "json", "csv"], [None, "zstd"], [[], ["xxh64"]], ["local", "s3"]),
+)
 def test_histories(
     bucket: Callable[[], str], tmp_path: Path, kind: str, compression: str | None, hashes: list[str], where: str
 ) -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.errors import CheckpointError, StreamingError
 
+from budget import share
 from sample_data import write_dataset
 
 N = 256

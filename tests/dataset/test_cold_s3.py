@@ -1,6 +1,6 @@
 """Cold epochs from a bucket with forked workers: every byte right, and hardly one fetched twice.
 
-``STREAMING_COLD_RUNS`` is the number of epochs for each number of workers, 3 by default.
+``STREAMING_COLD_RUNS`` is the number of epochs for each number of workers, 2 by default.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader
 
 from streaming import MDSWriter, StreamingDataset
 
+from budget import repetitions
 from relay import Relay, relay
 from servers import S3Server, s3_server
 
-RUNS = int(os.environ.get("STREAMING_COLD_RUNS", "3"))
+RUNS = repetitions("STREAMING_COLD_RUNS", 2, 20)
 N = 1200
 
 pytestmark = pytest.mark.timeout(60 + 30 * RUNS)

@@ -17,7 +17,6 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.format.codecs.compression import (
     compress,
@@ -29,6 +28,8 @@ from streaming.format.codecs.compression import (
     stream_decompressor,
 )
 from streaming.format.codecs.compressors import drop_compressors
+
+from budget import share
 
 FAMILIES = ("br", "bz2", "gz", "snappy", "zstd")
 SAMPLE = bytes(range(256)) * 40 + b"the end"

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming.core.errors import IndexFormatError, IndexNotJSONError
 from streaming.format.index import FileInfo, Index, dump_index
+
+from budget import share
 
 SOURCE = "s3://bucket/data/index.json"
 

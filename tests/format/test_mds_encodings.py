@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from budget import share
 from streaming.core.errors import (
     ColumnSizeError,
     ColumnTypeError,
@@ -39,6 +38,8 @@ from streaming.format.encodings import (
     mds_encode,
 )
 from streaming.format.formats import make_shard_encoder
+
+from budget import share
 
 INTS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 FLOATS = ("float16", "float32", "float64")

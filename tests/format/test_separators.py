@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming import CSVWriter, JSONWriter, LocalDataset, TSVWriter, XSVWriter
 from streaming.format.formats import get_decoder, make_shard_encoder
 from streaming.format.samples.schema import Schema
+
+from budget import share
 
 LETTERS = st.text("ab|:\r\n", max_size=5)
 MARKS = st.text("ab|:\r\n", min_size=1, max_size=3)

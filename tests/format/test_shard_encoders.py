@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming.core.errors import (
     ColumnTypeError,
     ConfigError,
@@ -23,6 +22,8 @@ from streaming.core.errors import (
 from streaming.format.formats import formats, get_decoder, make_shard_encoder
 from streaming.format.kinds import layout
 from streaming.format.samples.schema import Schema
+
+from budget import share
 
 
 def schema_of(fields: dict[str, Any]) -> Schema:

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming.core.errors import ShardFormatError, UnknownNameError
 from streaming.format.encodings import Encoding, encodings
 from streaming.format.index import FileInfo, Index, ShardInfo
 from streaming.format.shard import Shard, open_shard
 
+from budget import share
 from format_support import read_dataset, write_dataset
 
 COLUMNS = {"id": "int", "text": "str", "tokens": "ndarray:uint16:3"}

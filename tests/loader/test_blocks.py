@@ -15,9 +15,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.loader.blocks import Blocks, Borrowed
+
+from budget import share
 
 NUM_SAMPLES, SIZE, WIDTH = 480, 4, 300
 COLUMNS = {

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from budget import share
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.order.classic.batching import generate_work
 from streaming.order.classic.epoch import ClassicEpoch, epoch_ids
@@ -26,6 +25,8 @@ from streaming.order.defaults import default_block_size, default_num_canonical_n
 from streaming.order.queries.plan import worker_ids
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
 from streaming.order.spec import Layout, OrderSpec
+
+from budget import share
 
 CLASSIC = ("naive", "py1br", "py1e", "py1s", "py2s")
 quick = share(0.6)

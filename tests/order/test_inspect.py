@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming.order.queries.inspect import EpochInspector
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
+
+from budget import share
 
 ALGOS = ["lanes", "py1e", "naive"]
 

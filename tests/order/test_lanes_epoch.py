@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lanes_cases import all_ids, make_spec, specs, stream_of
 
-from budget import share
 from streaming.core.errors import ConfigError
 from streaming.order.lanes import LanesEpoch
 from streaming.order.lanes.sampling import draw
 from streaming.order.spec import OrderSpec
+
+from budget import share
 
 
 @share(1.2)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import share
 from streaming.order.lanes.mixing import BLOCK, Mixer
+
+from budget import share
 
 weights = st.one_of(
     st.lists(st.integers(0, 300), min_size=1, max_size=12).filter(any),

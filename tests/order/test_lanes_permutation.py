@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from budget import share
 from streaming.order.lanes.arithmetic import MAX_SAMPLES, bit_length, mul_div
 from streaming.order.lanes.keys import Purpose, derive, mix64, mix64_int
 from streaming.order.lanes.permutation import MAX_DOMAIN, permute, unpermute
+
+from budget import share
 
 _KEYS = 30_000
 

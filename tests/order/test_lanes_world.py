@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lanes_cases import all_ids, batches, make_spec, real, sizes, stream_of
 
-from budget import share
 from streaming.core.errors import ConfigError
 from streaming.order.lanes import LanesEpoch
 from streaming.order.spec import Layout
+
+from budget import share
 
 GLOBAL_BATCH = 48
 METHODS = ("random", "stratified", "per_stream", "device_per_stream")

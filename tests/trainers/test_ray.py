@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray.train.torch")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 Make = Callable[..., str]
 
 PROGRAM = """
