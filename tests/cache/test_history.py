@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,17 @@ from streaming.cache.fetching import fetch
 from streaming.core.errors import StreamingError
 
 from budget import pairings, repetitions
-from servers import s3_server
+from servers import S3Server
 
 HISTORIES = repetitions("STREAMING_HISTORIES", 1, 10)
 STEPS = 14
 WRITERS: dict[str, Any] = {"mds": MDSWriter, "json": JSONWriter, "csv": CSVWriter}
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Callable[[], str]]:
+@pytest.fixture
+def bucket(s3: S3Server) -> Callable[[], str]:
     """Makes buckets, each once."""
-    numbers = iter(range(10_000))
-    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("AWS_", "S3_")):
-                patch.delenv(name)
-        for name, value in server.env.items():
-            patch.setenv(name, value)
-        yield lambda: server.create_bucket(f"history-{next(numbers)}")
+    return s3.create_bucket
 
 
 class History:
