@@ -142,7 +142,7 @@ def _read_epoch(remote: str, local: str, seen: Any) -> None:
 def test_a_materialised_epoch_is_made_once(make_dataset: Make, tmp_path: Path) -> None:
     remote = make_dataset()
     expected = epoch(dataset(remote, tmp_path / "b", shuffle_algo="py1e"))
-    context = mp.get_context("spawn")
+    context = mp.get_context("forkserver")
     seen = context.Queue()
     processes = [
         context.Process(target=_read_epoch, args=(remote, str(tmp_path / "a"), seen), daemon=True) for _ in range(4)
