@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_ARGS ?=
 CA_FILE := import ssl; print(ssl.get_default_verify_paths().cafile or '')
 
-.PHONY: demo test test-versions check bench release clean
+.PHONY: demo test test-long test-versions check bench release clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/train_language_model.py $(DEMO_ARGS)
@@ -17,6 +17,10 @@ test: $(VENV)/.test $(VENV)/.azurite
 # With every Python of the machine and the lowest and newest dependencies. VERSIONS_ARGS: see tests/versions.py.
 test-versions: $(VENV)/.torch
 	$(BIN)/python tests/versions.py $(VERSIONS_ARGS)
+
+# Everything again, with more seeds, kills, pairings and examples: an hour or more.
+test-long: $(VENV)/.test $(VENV)/.azurite
+	$(BIN)/python -m pytest -n 2 -m "long or not long" --hypothesis-profile=long --timeout=3600 $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
