@@ -56,17 +56,19 @@ class ShardCache:
     """
 
     def __init__(self, directories: Sequence[ShardDirectory], limit: int | None = None, index_bytes: int = 0) -> None:
-        self.directories = tuple(directories)
+        self.directories: tuple[ShardDirectory, ...] = tuple(directories)
         self.limit = limit
         self.index_bytes = index_bytes
         counts = [d.index.num_shards for d in self.directories]
         self._first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self._stream_of = np.repeat(np.arange(len(counts)), counts)
         #: ``bool[S]``, whether a shard is read from where it is, so that there is nothing to fetch ahead of need.
-        self.in_place = np.concatenate([np.empty(0, np.bool_), *(d.in_place for d in self.directories)])
+        self.in_place: NDArray[np.bool_] = np.concatenate(
+            [np.empty(0, np.bool_), *(d.in_place for d in self.directories)]
+        )
         if limit is not None:
             self._check_limit(limit)
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self._reset()
 
     def _reset(self) -> None:

@@ -169,20 +169,20 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         )
         sampling_granularity = as_integer("sampling_granularity", sampling_granularity, 1)
         shuffle_seed = as_integer("shuffle_seed", shuffle_seed, 0)
-        self.on_error = check_on_error(on_error)
+        self.on_error: str = check_on_error(on_error)
         self.predownload = predownload
-        self.cache_limit = parse_cache_limit(cache_limit)
+        self.cache_limit: int | None = parse_cache_limit(cache_limit)
         self.sampling_method = sampling_method
         self.sampling_granularity = sampling_granularity
         self.partition_algo = partition_algo
         self.num_canonical_nodes = num_canonical_nodes
         self.batch_size = batch_size
-        self.shuffle = as_flag("shuffle", shuffle)
+        self.shuffle: bool = as_flag("shuffle", shuffle)
         self.shuffle_algo = shuffle_algo
         self.shuffle_seed = shuffle_seed
         self.shuffle_block_size = shuffle_block_size
         self.batching_method = batching_method
-        self.allow_unsafe_types = as_flag("allow_unsafe_types", allow_unsafe_types)
+        self.allow_unsafe_types: bool = as_flag("allow_unsafe_types", allow_unsafe_types)
         self.replication = replication
         args = OrderArgs(
             parse_epoch_size(epoch_size),
@@ -227,13 +227,13 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
             streams = [make_stream(stream_name, {**(stream_config or {}), **given})]
         defaults["storage_options"] = storage_options
         self.streams = [stream.with_defaults(defaults) for stream in streams]
-        self.num_streams = len(self.streams)
+        self.num_streams: int = len(self.streams)
         _check_local_directories(self.streams)
         opened = open_streams(self.streams, allow_unsafe_types)
         directories = [directory for directory, _ in opened]
         self._table = ShardTable([directory.index for directory in directories])
         self._ordering = Ordering(args, self._table, self.streams)
-        self.epoch_size = self._ordering.epoch_size
+        self.epoch_size: int = self._ordering.epoch_size
         self._cache = ShardCache(directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened))
         self._epochs = Epochs()
         self._progress = Progress()

@@ -90,7 +90,7 @@ class Stream(StreamDetails):
             raise ConfigError(
                 f"validate_hash={validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
             )
-        self.remote = _path_text("remote", remote)
+        self.remote: str | None = _path_text("remote", remote)
         self._local = _path_text("local", local)
         self.local = self._local
         self.split = _path_text("split", split) or ""
@@ -98,11 +98,11 @@ class Stream(StreamDetails):
         self._base = working_directory()
         self.proportion = proportion
         self.repeat = repeat
-        self.choose = None if choose is None else as_integer("choose", _whole(choose))
+        self.choose: int | None = None if choose is None else as_integer("choose", _whole(choose))
         self.download_retry = download_retry
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
-        self.keep_zip = None if keep_zip is None else as_flag("keep_zip", keep_zip)
+        self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
         self._storage_options = None if storage_options is None else seal(storage_options)
         self._check()
         if self.local is None and self.remote is not None:
@@ -135,7 +135,7 @@ class Stream(StreamDetails):
         if not (self.remote or self.local):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
-            self.split = default.get("split") or ""
+            self.split: str = default.get("split") or ""
         for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))

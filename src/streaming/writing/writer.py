@@ -98,9 +98,9 @@ class Writer:
         storage_options: StorageOptions | None = None,
     ) -> None:
         max_workers, retry = check_options(max_workers, retry, exist_ok, append)
-        self.compression = checked_compression(compression)
-        self.hashes = checked_hashes(hashes)
-        self.size_limit = checked_size_limit(size_limit)
+        self.compression: str | None = checked_compression(compression)
+        self.hashes: list[HashName] = checked_hashes(hashes)
+        self.size_limit: int | None = checked_size_limit(size_limit)
         checked_columns(encoder_args.get("columns", {}))
         self._encoder = make_shard_encoder(
             self.format,
@@ -119,11 +119,11 @@ class Writer:
             format=self.format,
         )
         self._base = Base.open(self._target, self._encoder, append)
-        self.local = self._target.local
-        self.remote = self._target.remote
-        self.keep_local = self._target.keep_local
-        self.extra_bytes_per_shard = self._encoder.base_bytes
-        self.extra_bytes_per_sample = self._encoder.extra_bytes_per_sample
+        self.local: str = self._target.local
+        self.remote: str | None = self._target.remote
+        self.keep_local: bool = self._target.keep_local
+        self.extra_bytes_per_shard: int = self._encoder.base_bytes
+        self.extra_bytes_per_sample: int = self._encoder.extra_bytes_per_sample
         workers = max_workers or min(32, (os.cpu_count() or 1) + 4)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="streaming-write")
         # A shard's bytes are in memory until its files are written, so few shards are built at once.

@@ -15,7 +15,7 @@ __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
 class MDSWriter(Writer):
     """Writes MDS shards: binary, with random access to every sample.
 
-    The bytes are those of mosaicml-streaming's format (version 2 of the index); ``streaming.format.kinds.mds`` has the layout.
+    The format is mosaicml-streaming's, with version 2 of the index; ``streaming.format.kinds.mds`` has the layout.
 
     Args:
         columns: Encoding of each column, by name: ``{'tokens': 'ndarray:uint16', 'label': 'int'}``. Columns are stored in
@@ -83,12 +83,12 @@ class MDSWriter(Writer):
             append=append,
             storage_options=storage_options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         fields = self._encoder.index_fields()
         self.column_names: list[str] = list(fields["column_names"])
         self.column_encodings: list[str] = list(fields["column_encodings"])
         self.column_sizes: list[int | None] = list(fields["column_sizes"])
-        self.config_data = self._encoder.config
+        self.config_data: bytes = self._encoder.config
 
 
 class JSONWriter(Writer):
@@ -147,7 +147,7 @@ class JSONWriter(Writer):
             append=append,
             storage_options=storage_options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.newline = newline
 
 
@@ -209,7 +209,7 @@ class XSVWriter(Writer):
             append=append,
             storage_options=storage_options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.separator = separator
         self.newline = newline
 

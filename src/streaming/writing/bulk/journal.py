@@ -50,7 +50,7 @@ class Journal:
     def __init__(self, directory: str, header: dict[str, Any], finished: Sequence[Finished] = ()) -> None:
         self._path = os.path.join(directory, JOURNAL_NAME)
         self.header = header
-        self.finished = list(finished)
+        self.finished: list[Finished] = list(finished)
 
     @classmethod
     def load(cls, directory: str) -> Journal | None:

@@ -73,12 +73,12 @@ class Target:
         if self.remote is not None:
             self.store = open_store(self.remote, options_for(self.remote, storage_options))
             self.store.check_writable()
-        self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
+        self.local: str = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
         self._retries = retries
-        self.keep_local = keep_local or self.store is None
+        self.keep_local: bool = keep_local or self.store is None
         self._written: set[str] = set()
         self._make_directory()
-        self.claim = Claim(self.local, yields)
+        self.claim: Claim = Claim(self.local, yields)
         try:
             if os.path.islink(self.path(WORK_NAME)):
                 raise AccessDeniedError(
