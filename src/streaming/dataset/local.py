@@ -18,7 +18,6 @@ from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
-from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import check_safe
 from streaming.storage.url import redact
@@ -65,8 +64,7 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         if not allow_unsafe_types:
             check_safe(index, directory)
         files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
-        self._table = ShardTable([index])
-        self._cache = ShardCache([files], None, loaded.bytes)
+        super().__init__(ShardTable([index]), ShardCache([files], None, loaded.bytes))
 
     @cached_property
     def shards(self) -> Sequence[Reader]:
@@ -75,8 +73,3 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
 
         (directory,) = self._cache.directories
         return Readers([(directory.index, self.local, self.split)], self._allows_unsafe)
-
-    @cached_property
-    def spanner(self) -> Spanner:
-        """From sample ids to shards."""
-        return Spanner(self._table.samples_per_shard)
