@@ -15,7 +15,8 @@ __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
 class MDSWriter(Writer):
     """Writes MDS shards: binary, with random access to every sample.
 
-    The bytes are those of mosaicml-streaming's format (version 2 of the index); ``streaming.format.kinds.mds`` has the layout.
+    The bytes are those of mosaicml-streaming's format (version 2 of the index); ``streaming.format.kinds.mds`` has the
+    layout.
 
     Args:
         columns: Encoding of each column, by name: ``{'tokens': 'ndarray:uint16', 'label': 'int'}``. Columns are stored in
