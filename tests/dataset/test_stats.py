@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
-from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.fetch import FetchStats
+from streaming.cache.fetching.fetches import Fetches
 
 from servers import web_server
 
@@ -42,13 +42,13 @@ def test_bytes_and_samples_of_all_workers(make_dataset: Make, tmp_path: Path, st
 
 
 def test_an_epoch_ends_when_all_is_counted(make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = ShardCache._count
+    count = Fetches._count
 
-    def count_late(self: ShardCache, stats: FetchStats) -> None:
+    def count_late(self: Fetches, stats: FetchStats) -> None:
         time.sleep(0.2)  # as a thread that does not get to run
         count(self, stats)
 
-    monkeypatch.setattr(ShardCache, "_count", count_late)
+    monkeypatch.setattr(Fetches, "_count", count_late)
     remote = make_dataset(N)
     data = StreamingDataset(remote=remote, local=str(tmp_path / "cache"), batch_size=4)
     for _ in data:

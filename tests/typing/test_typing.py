@@ -19,7 +19,7 @@ LINES = PROGRAM.read_text().splitlines()
 # Of torch, what the program names, and not everything that those modules import.
 MYPY = """
 [mypy]
-[mypy-torch.*]
+[mypy-torch.*,transformers.*]
 follow_imports = skip
 [mypy-torch,torch._C.*,torch._tensor,torch.types,torch.utils,torch.utils.data.*]
 follow_imports = silent

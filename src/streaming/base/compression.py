@@ -39,6 +39,10 @@ class Compression(ABC):
 
     Attributes:
         extension: Of compressed files, without a dot.
+
+    Example:
+        >>> [spelling for spelling, _ in Snappy.each()]
+        ['snappy']
     """
 
     extension: ClassVar[str]
@@ -65,6 +69,10 @@ class LevelledCompression(Compression):
 
     Raises:
         ConfigError: There is no such level.
+
+    Example:
+        >>> [spelling for spelling, _ in Bzip2.each()][:3]
+        ['bz2', 'bz2:1', 'bz2:2']
     """
 
     levels: ClassVar[Sequence[int]]
@@ -92,7 +100,15 @@ class LevelledCompression(Compression):
 
 
 class Brotli(LevelledCompression):
-    """Brotli."""
+    """Brotli (RFC 7932).
+
+    Args:
+        level: How hard to try, 0 (fastest) to 11 (smallest).
+
+    Example:
+        >>> Brotli().decompress(Brotli(5).compress(b'text'))
+        b'text'
+    """
 
     extension = "br"
     levels: ClassVar[Sequence[int]] = list(range(12))
@@ -103,7 +119,15 @@ class Brotli(LevelledCompression):
 
 
 class Bzip2(LevelledCompression):
-    """Bzip2."""
+    """Bzip2 (https://sourceware.org/bzip2).
+
+    Args:
+        level: How hard to try, 1 (fastest) to 9 (smallest).
+
+    Example:
+        >>> Bzip2().decompress(Bzip2(9).compress(b'text'))
+        b'text'
+    """
 
     extension = "bz2"
     levels: ClassVar[Sequence[int]] = list(range(1, 10))
@@ -114,7 +138,15 @@ class Bzip2(LevelledCompression):
 
 
 class Gzip(LevelledCompression):
-    """Gzip, with a fixed time stamp."""
+    """Gzip (RFC 1952), with a fixed time stamp: equal data gives equal files.
+
+    Args:
+        level: How hard to try, 0 (not at all) to 9 (smallest).
+
+    Example:
+        >>> Gzip().decompress(Gzip(6).compress(b'text'))
+        b'text'
+    """
 
     extension = "gz"
     levels: ClassVar[Sequence[int]] = list(range(10))
@@ -125,7 +157,12 @@ class Gzip(LevelledCompression):
 
 
 class Snappy(Compression):
-    """Snappy."""
+    """Snappy (https://github.com/google/snappy), which has no levels.
+
+    Example:
+        >>> Snappy().decompress(Snappy().compress(b'text'))
+        b'text'
+    """
 
     extension = "snappy"
 
@@ -139,7 +176,15 @@ class Snappy(Compression):
 
 
 class Zstandard(LevelledCompression):
-    """Zstandard."""
+    """Zstandard (RFC 8878).
+
+    Args:
+        level: How hard to try, 1 (fastest) to 22 (smallest).
+
+    Example:
+        >>> Zstandard().decompress(Zstandard(7).compress(b'text'))
+        b'text'
+    """
 
     extension = "zstd"
     levels: ClassVar[Sequence[int]] = list(range(1, 23))

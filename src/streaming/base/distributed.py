@@ -28,17 +28,32 @@ T = TypeVar("T")
 
 
 def get_rank() -> int:
-    """Return the rank of this process, 0 if it is alone."""
+    """Return the rank of this process, 0 if it is alone.
+
+    Example:
+        >>> get_rank()
+        0
+    """
     return detect_ranks().rank
 
 
 def get_world_size() -> int:
-    """Return the number of ranks, 1 if this process is alone."""
+    """Return the number of ranks, 1 if this process is alone.
+
+    Example:
+        >>> get_world_size()
+        1
+    """
     return detect_ranks().num_ranks
 
 
 def get_local_rank() -> int:
-    """Return the rank of this process within its node, 0 if it is alone."""
+    """Return the rank of this process within its node, 0 if it is alone.
+
+    Example:
+        >>> get_local_rank()
+        0
+    """
     local_rank = os.environ.get("LOCAL_RANK")
     if local_rank:
         return int(local_rank)
@@ -47,17 +62,31 @@ def get_local_rank() -> int:
 
 
 def get_local_world_size() -> int:
-    """Return the number of ranks on this node, 1 if this process is alone."""
+    """Return the number of ranks on this node, 1 if this process is alone.
+
+    Example:
+        >>> get_local_world_size()
+        1
+    """
     return detect_ranks().ranks_per_node
 
 
 def maybe_init_dist() -> bool:
-    """Return False: process groups are the user's to initialise."""
+    """Return False: process groups are the user's to initialise.
+
+    Example:
+        >>> maybe_init_dist()
+        False
+    """
     return False
 
 
 def barrier() -> None:
-    """Wait until every rank is here, if ``torch.distributed`` is initialised."""
+    """Wait until every rank is here, if ``torch.distributed`` is initialised.
+
+    Example:
+        >>> barrier()  # alone: goes on at once
+    """
     dist = _initialised()
     if dist is not None:
         dist.barrier()
@@ -69,6 +98,9 @@ def broadcast(tensor: Any, src: int) -> None:
     Args:
         tensor: What to send, or where to receive it.
         src: The rank that sends.
+
+    Example:
+        >>> broadcast(torch.zeros(3), src=0)
     """
     dist = _initialised()
     if dist is not None:
@@ -81,6 +113,9 @@ def all_gather(tensor_list: list[Any], tensor: Any) -> None:
     Args:
         tensor_list: Where to receive them, by rank.
         tensor: What this rank sends.
+
+    Example:
+        >>> all_gather([torch.zeros(3)], torch.ones(3))
     """
     dist = _initialised()
     if dist is not None:
@@ -98,6 +133,10 @@ def all_gather_object(obj: T) -> list[T]:
 
     Raises:
         WorkerError: (a ``RuntimeError``) There are several ranks, and ``torch.distributed`` is not initialised.
+
+    Example:
+        >>> all_gather_object('alone')
+        ['alone']
     """
     dist = _initialised()
     if dist is not None:

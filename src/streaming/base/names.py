@@ -6,5 +6,10 @@ __all__ = ["get_index_basename"]
 
 
 def get_index_basename() -> str:
-    """Return the name of the file that lists a dataset's shards."""
+    """Return the name of the file that lists a dataset's shards.
+
+    Example:
+        >>> get_index_basename()
+        'index.json'
+    """
     return "index.json"

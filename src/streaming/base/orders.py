@@ -44,35 +44,65 @@ Ints = NDArray[np.int64]
 def get_shuffle_naive(
     shard_sizes: Ints, num_canonical_nodes: int, seed: int, epoch: int, block_size: int = 1 << 18
 ) -> Ints:
-    """Return an epoch's order by ``naive``; see :func:`streaming.order.classic.shuffle.get_shuffle`."""
+    """Return an epoch's order by ``naive``; see :func:`streaming.order.classic.shuffle.get_shuffle`.
+
+    Example:
+        >>> order = get_shuffle_naive(np.array([4, 4]), num_canonical_nodes=1, seed=9176, epoch=0)
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
     return get_shuffle("naive", shard_sizes, num_canonical_nodes, seed, epoch, block_size)
 
 
 def get_shuffle_py1br(
     shard_sizes: Ints, num_canonical_nodes: int, seed: int, epoch: int, block_size: int = 1 << 18
 ) -> Ints:
-    """Return an epoch's order by ``py1br``; see :func:`streaming.order.classic.shuffle.get_shuffle`."""
+    """Return an epoch's order by ``py1br``; see :func:`streaming.order.classic.shuffle.get_shuffle`.
+
+    Example:
+        >>> order = get_shuffle_py1br(np.array([4, 4]), num_canonical_nodes=1, seed=9176, epoch=0)
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
     return get_shuffle("py1br", shard_sizes, num_canonical_nodes, seed, epoch, block_size)
 
 
 def get_shuffle_py1e(
     shard_sizes: Ints, num_canonical_nodes: int, seed: int, epoch: int, block_size: int = 1 << 18
 ) -> Ints:
-    """Return an epoch's order by ``py1e``; see :func:`streaming.order.classic.shuffle.get_shuffle`."""
+    """Return an epoch's order by ``py1e``; see :func:`streaming.order.classic.shuffle.get_shuffle`.
+
+    Example:
+        >>> order = get_shuffle_py1e(np.array([4, 4]), num_canonical_nodes=1, seed=9176, epoch=0)
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
     return get_shuffle("py1e", shard_sizes, num_canonical_nodes, seed, epoch, block_size)
 
 
 def get_shuffle_py1s(
     shard_sizes: Ints, num_canonical_nodes: int, seed: int, epoch: int, block_size: int = 1 << 18
 ) -> Ints:
-    """Return an epoch's order by ``py1s``; see :func:`streaming.order.classic.shuffle.get_shuffle`."""
+    """Return an epoch's order by ``py1s``; see :func:`streaming.order.classic.shuffle.get_shuffle`.
+
+    Example:
+        >>> order = get_shuffle_py1s(np.array([4, 4]), num_canonical_nodes=1, seed=9176, epoch=0)
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
     return get_shuffle("py1s", shard_sizes, num_canonical_nodes, seed, epoch, block_size)
 
 
 def get_shuffle_py2s(
     shard_sizes: Ints, num_canonical_nodes: int, seed: int, epoch: int, block_size: int = 1 << 18
 ) -> Ints:
-    """Return an epoch's order by ``py2s``; see :func:`streaming.order.classic.shuffle.get_shuffle`."""
+    """Return an epoch's order by ``py2s``; see :func:`streaming.order.classic.shuffle.get_shuffle`.
+
+    Example:
+        >>> order = get_shuffle_py2s(np.array([4, 4]), num_canonical_nodes=1, seed=9176, epoch=0)
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
     return get_shuffle("py2s", shard_sizes, num_canonical_nodes, seed, epoch, block_size)
 
 
@@ -88,6 +118,10 @@ def divide_spans(
 
     Returns:
         The spans, cut where a part ends; and for each part, the range of those that are its own.
+
+    Example:
+        >>> divide_spans([(0, 6), (6, 8)], num_samples=8, num_parts=2)
+        ([(0, 4), (4, 6), (6, 8)], [(0, 1), (1, 3)])
     """
     del num_samples
     begins = np.array([begin for begin, _ in spans], np.int64)
@@ -107,7 +141,12 @@ def get_partitions_orig(
     drop_first: int = 0,
     initial_physical_nodes: int | None = None,
 ) -> Ints:
-    """Split an epoch by ``orig``; see :func:`streaming.order.classic.partition.get_partitions`."""
+    """Split an epoch by ``orig``; see :func:`streaming.order.classic.partition.get_partitions`.
+
+    Example:
+        >>> get_partitions_orig(8, 2, num_physical_nodes=2, ranks_per_node=1, workers_per_rank=1, batch_size=2).shape
+        (2, 1, 1, 2, 2)
+    """
     return classic.get_partitions(
         "orig",
         num_samples,
@@ -131,7 +170,12 @@ def get_partitions_relaxed(
     drop_first: int = 0,
     initial_physical_nodes: int | None = None,
 ) -> Ints:
-    """Split an epoch by ``relaxed``; see :func:`streaming.order.classic.partition.get_partitions`."""
+    """Split an epoch by ``relaxed``; see :func:`streaming.order.classic.partition.get_partitions`.
+
+    Example:
+        >>> get_partitions_relaxed(8, 1, num_physical_nodes=1, ranks_per_node=1, workers_per_rank=1, batch_size=4).shape
+        (1, 1, 1, 2, 4)
+    """
     return classic.get_partitions(
         "relaxed",
         num_samples,
@@ -219,7 +263,12 @@ def get_partitions(
     drop_first: int = 0,
     initial_physical_nodes: int | None = None,
 ) -> Ints:
-    """Split an epoch; see :func:`streaming.order.classic.partition.get_partitions`."""
+    """Split an epoch; see :func:`streaming.order.classic.partition.get_partitions`.
+
+    Example:
+        >>> get_partitions('relaxed', 8, 1, num_physical_nodes=1, ranks_per_node=2, workers_per_rank=1, batch_size=2).shape
+        (1, 2, 1, 2, 2)
+    """
     return algos[algo](
         num_samples,
         num_canonical_nodes,
@@ -248,6 +297,12 @@ def generate_work(batching_method: str, dataset: Any, world: World, epoch: int, 
     Raises:
         UnknownNameError: No such method.
         ConfigError: The numbers do not fit together.
+
+    Example:
+        >>> from streaming.base.world import World
+        >>> dataset = StreamingDataset(local='data', batch_size=4)
+        >>> generate_work('random', dataset, World.detect(), epoch=0, sample_in_epoch=0).shape
+        (1, 1, 1, 16, 4)
     """
     if batching_method not in _batching:
         raise UnknownNameError(f"Unknown batching method {batching_method!r}. Known: {', '.join(sorted(_batching))}.")
@@ -255,22 +310,50 @@ def generate_work(batching_method: str, dataset: Any, world: World, epoch: int, 
 
 
 def generate_work_random_batching(dataset: Any, world: World, epoch: int, sample_in_epoch: int) -> Ints:
-    """Deal samples of all streams mixed; see :func:`generate_work`."""
+    """Deal samples of all streams mixed; see :func:`generate_work`.
+
+    Example:
+        >>> from streaming.base.world import World
+        >>> dataset = StreamingDataset(local='data', batch_size=4, shuffle_algo='py1e')
+        >>> generate_work_random_batching(dataset, World.detect(), 0, 32).shape
+        (1, 1, 1, 8, 4)
+    """
     return generate_work("random", dataset, world, epoch, sample_in_epoch)
 
 
 def generate_work_stratified_batching(dataset: Any, world: World, epoch: int, sample_in_epoch: int) -> Ints:
-    """Deal each stream's share to every global batch; see :func:`generate_work`."""
+    """Deal each stream's share to every global batch; see :func:`generate_work`.
+
+    Example:
+        >>> from streaming.base.world import World
+        >>> dataset = StreamingDataset(local='data', batch_size=4, shuffle_algo='py1e')
+        >>> generate_work_stratified_batching(dataset, World.detect(), 0, 32).shape
+        (1, 1, 1, 8, 4)
+    """
     return generate_work("stratified", dataset, world, epoch, sample_in_epoch)
 
 
 def generate_work_per_stream_batching(dataset: Any, world: World, epoch: int, sample_in_epoch: int) -> Ints:
-    """Deal global batches of one stream each; see :func:`generate_work`."""
+    """Deal global batches of one stream each; see :func:`generate_work`.
+
+    Example:
+        >>> from streaming.base.world import World
+        >>> dataset = StreamingDataset(local='data', batch_size=4, shuffle_algo='py1e')
+        >>> generate_work_per_stream_batching(dataset, World.detect(), 0, 32).shape
+        (1, 1, 1, 8, 4)
+    """
     return generate_work("per_stream", dataset, world, epoch, sample_in_epoch)
 
 
 def generate_work_device_per_stream_batching(dataset: Any, world: World, epoch: int, sample_in_epoch: int) -> Ints:
-    """Deal batches of one stream each to every rank; see :func:`generate_work`."""
+    """Deal batches of one stream each to every rank; see :func:`generate_work`.
+
+    Example:
+        >>> from streaming.base.world import World
+        >>> dataset = StreamingDataset(local='data', batch_size=4, shuffle_algo='py1e')
+        >>> generate_work_device_per_stream_batching(dataset, World.detect(), 0, 0).shape[-1]
+        4
+    """
     return generate_work("device_per_stream", dataset, world, epoch, sample_in_epoch)
 
 

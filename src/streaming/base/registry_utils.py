@@ -32,6 +32,13 @@ class TypedRegistry(Generic[T]):
             namespace, its parts joined by ``_``.
         description: What it holds, for people.
         entries: The mapping that holds them, by default a new one.
+
+    Example:
+        >>> loggers = TypedRegistry(('my', 'loggers'), description='Where to log.')
+        >>> loggers.register('text', func=print)
+        <built-in function print>
+        >>> 'text' in loggers, loggers.get_all()
+        (True, {'text': <built-in function print>})
     """
 
     def __init__(
@@ -132,6 +139,12 @@ def create_registry(
 
     Raises:
         ConfigError: (a ``ValueError``) There is a registry of that name.
+
+    Example:
+        >>> with save_registry():
+        ...     numbers = create_registry('my', 'numbers', generic_type=int)
+        ...     numbers.register('one', func=1)
+        1
     """
     del generic_type
     if namespace in _registries:
@@ -165,6 +178,12 @@ def construct_from_registry(
     Raises:
         UnknownNameError: Nothing has that name.
         ConfigError: What has it is neither class nor function, or not of the class asked for.
+
+    Example:
+        >>> kinds = TypedRegistry(('my', 'kinds'))
+        >>> _ = kinds.register('fraction', func=complex)
+        >>> construct_from_registry('fraction', kinds, kwargs={'real': 1, 'imag': 2})
+        (1+2j)
     """
     registered = registry.get(name)
     if inspect.isclass(pre_validation_function):
@@ -193,6 +212,12 @@ def import_file(loc: str | os.PathLike[str]) -> ModuleType:
     Raises:
         FileNotFoundError: It is not there.
         WorkerError: (a ``RuntimeError``) It failed.
+
+    Example:
+        >>> with open('mine.py', 'w') as file:
+        ...     _ = file.write('answer = 42')
+        >>> import_file('mine.py').answer
+        42
     """
     path = os.fspath(loc)
     if not os.path.exists(path):
@@ -215,7 +240,15 @@ def adopt(registry: TypedRegistry[Any]) -> TypedRegistry[Any]:
 
 @contextmanager
 def save_registry() -> Iterator[None]:
-    """Undo at the end of the block what was registered in it."""
+    """Undo at the end of the block what was registered in it.
+
+    Example:
+        >>> from streaming.base.registries import streams_registry
+        >>> with save_registry():
+        ...     _ = streams_registry.register('mine', func=Stream)
+        >>> 'mine' in streams_registry
+        False
+    """
     before = {namespace: dict(registry.entries.snapshot()) for namespace, registry in _registries.items()}
     try:
         yield

@@ -11,16 +11,32 @@ __all__ = ["is_json_encoded", "is_json_encoding", "is_xsv_encoding", "xsv_decode
 
 
 def is_json_encoding(encoding: str) -> bool:
-    """Tell whether ``encoding`` is one of the JSON-lines format: ``'str'``, ``'int'`` or ``'float'``."""
+    """Tell whether ``encoding`` is one of the JSON-lines format: ``'str'``, ``'int'`` or ``'float'``.
+
+    Args:
+        encoding: Text that may be one.
+
+    Example:
+        >>> is_json_encoding('int'), is_json_encoding('bytes')
+        (True, False)
+    """
     return is_line_encoding(encoding)
 
 
 def is_json_encoded(encoding: str, value: Any) -> bool:
     """Return True if a value can be stored in a column of an encoding.
 
+    Args:
+        encoding: ``'str'``, ``'int'`` or ``'float'``.
+        value: The value.
+
     Raises:
         UnknownNameError: (a ``KeyError``) There is no such encoding.
         ColumnTypeError: (an ``AttributeError``) The value has another type.
+
+    Example:
+        >>> is_json_encoded('int', 3)
+        True
     """
     kind = _type_of(encoding)
     if not isinstance(value, kind):
@@ -29,16 +45,32 @@ def is_json_encoded(encoding: str, value: Any) -> bool:
 
 
 def is_xsv_encoding(encoding: str) -> bool:
-    """Tell whether ``encoding`` is one of separated values: ``'str'``, ``'int'`` or ``'float'``."""
+    """Tell whether ``encoding`` is one of separated values: ``'str'``, ``'int'`` or ``'float'``.
+
+    Args:
+        encoding: Text that may be one.
+
+    Example:
+        >>> is_xsv_encoding('float')
+        True
+    """
     return is_line_encoding(encoding)
 
 
 def xsv_encode(encoding: str, value: Any) -> str:
     """Return the text of a value.
 
+    Args:
+        encoding: ``'str'``, ``'int'`` or ``'float'``.
+        value: The value.
+
     Raises:
         UnknownNameError: (a ``KeyError``) There is no such encoding.
         ColumnTypeError: (an ``AttributeError``) The value has another type.
+
+    Example:
+        >>> xsv_encode('int', 3)
+        '3'
     """
     is_json_encoded(encoding, value)
     return str(value)
@@ -47,9 +79,17 @@ def xsv_encode(encoding: str, value: Any) -> str:
 def xsv_decode(encoding: str, value: str) -> Any:
     """Return the value of its text.
 
+    Args:
+        encoding: ``'str'``, ``'int'`` or ``'float'``.
+        value: What :func:`xsv_encode` returned.
+
     Raises:
         UnknownNameError: (a ``KeyError``) There is no such encoding.
         ValueError: The text is not one of the encoding.
+
+    Example:
+        >>> xsv_decode('int', '3')
+        3
     """
     return _type_of(encoding)(value)
 

@@ -43,7 +43,15 @@ def _merge_index_from_root(  # pyright: ignore[reportUnusedFunction] - clients i
 
 
 def get_list_arg(text: str) -> list[str]:
-    """Split a command-line argument at its commas; no text is no items."""
+    """Split a command-line argument at its commas; no text is no items.
+
+    Args:
+        text: Items with commas between them.
+
+    Example:
+        >>> get_list_arg('a,b')
+        ['a', 'b']
+    """
     return text.split(",") if text else []
 
 
@@ -58,6 +66,9 @@ def wait_for_file_to_exist(filename: str, poll_interval: float, timeout: float, 
 
     Raises:
         WorkerError: (a ``RuntimeError``) It did not appear in time.
+
+    Example:
+        >>> wait_for_file_to_exist('data/index.json', poll_interval=0.1, timeout=1, err_msg='No index:')
     """
     start = time.monotonic()
     while not os.path.exists(filename):
@@ -71,6 +82,9 @@ def clean_stale_shared_memory() -> None:
     """Do nothing: this library leaves nothing in shared memory, however a process ends.
 
     Segments that the original library may have left are not touched, since a job that still runs may use them.
+
+    Example:
+        >>> clean_stale_shared_memory()
     """
 
 
@@ -80,6 +94,10 @@ def get_import_exception_message(package_name: str, extra_deps: str = "") -> str
     Args:
         package_name: Name of the extra.
         extra_deps: Accepted for compatibility.
+
+    Example:
+        >>> get_import_exception_message('vision')
+        "streaming was installed ... pip install 'streaming-dataset[vision]'"
     """
     del extra_deps
     return (
@@ -111,6 +129,17 @@ def retry(
 
     Raises:
         ConfigError: (a ``ValueError``) ``num_attempts`` is less than 1.
+
+    Example:
+        >>> attempts = []
+        >>> @retry(OSError, num_attempts=3, initial_backoff=0, max_jitter=0)
+        ... def read():
+        ...     attempts.append(1)
+        ...     if len(attempts) < 3:
+        ...         raise OSError('not yet')
+        ...     return 'data'
+        >>> read()
+        'data'
     """
     if num_attempts < 1:
         raise ConfigError(f"num_attempts counts the first call too, so it must be at least 1; got {num_attempts}.")

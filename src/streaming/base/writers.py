@@ -22,11 +22,23 @@ class _Kind(ABC):  # noqa: B024 - for isinstance alone
 
 
 class JointWriter(_Kind):
-    """A writer of shards of one file each: :class:`streaming.MDSWriter`."""
+    """A writer of shards of one file each: :class:`streaming.MDSWriter`.
+
+    Example:
+        >>> from streaming.base.format.base.writer import JointWriter
+        >>> issubclass(MDSWriter, JointWriter)
+        True
+    """
 
 
 class SplitWriter(_Kind):
-    """A writer of shards of a data and a meta file: JSON lines and separated values."""
+    """A writer of shards of a data and a meta file: JSON lines and separated values.
+
+    Example:
+        >>> from streaming.base.format.base.writer import SplitWriter
+        >>> issubclass(CSVWriter, SplitWriter)
+        True
+    """
 
 
 JointWriter.register(MDSWriter)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import CancelledError, Future
-from contextlib import nullcontext
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.counters import Counters
+from streaming.cache.fetching.directories import Directories
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.fetch import FetchStats
-from streaming.cache.fetching.pool import UrgentFirst
+from streaming.cache.fetching.fetches import Fetches
 from streaming.cache.files.open_shards import OpenShards
 from streaming.cache.files.rows import FoundRows
 from streaming.cache.planning.eviction import NOW, Evictor
@@ -33,14 +32,10 @@ __all__ = ["ShardCache"]
 
 logger = logging.getLogger(__name__)
 
-#: Downloads at a time: of one process, and about of all of a node.
-_DOWNLOADS, _NODE_DOWNLOADS = 8, 64
 #: How often other processes may evict a shard just when it was fetched.
 _TRIES = 32
 #: How long a reader waits for others' downloads before it passes the limit, and how often it looks.
 _PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.01
-#: How long a fetch may take from when its file has its name to when it is counted, if this process is not kept from running.
-_MOMENT_S = 2.0
 
 
 class ShardCache:
@@ -56,16 +51,10 @@ class ShardCache:
     """
 
     def __init__(self, directories: Sequence[ShardDirectory], limit: int | None = None, index_bytes: int = 0) -> None:
-        self.directories = tuple(directories)
+        self._places = Directories(directories, index_bytes)
         self.limit = limit
-        self.index_bytes = index_bytes
-        counts = [d.index.num_shards for d in self.directories]
-        self._first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        self._stream_of = np.repeat(np.arange(len(counts)), counts)
-        #: ``bool[S]``, whether a shard is read from where it is, so that there is nothing to fetch ahead of need.
-        self.in_place = np.concatenate([np.empty(0, np.bool_), *(d.in_place for d in self.directories)])
         if limit is not None:
-            self._check_limit(limit)
+            self._places.check_limit(limit)
         self.counters = Counters()
         self._reset()
 
@@ -73,16 +62,13 @@ class ShardCache:
         self._pid = os.getpid()
         self._open = OpenShards(self.num_shards)
         self.peek = self._open.get
-        self._pool: UrgentFirst | None = None
-        self._fetching: dict[int, FetchStats] = {}
-        self._num_threads = _DOWNLOADS
+        self._fetches = Fetches(self.counters)
         self._made_evictor: Evictor | None = None
         self._seen_evictions = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration only."""
-        keep = ("directories", "limit", "index_bytes", "counters", "_first", "_stream_of", "in_place")
-        return {name: self.__dict__[name] for name in keep}
+        return {name: self.__dict__[name] for name in ("_places", "limit", "counters")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin with nothing open."""
@@ -90,16 +76,33 @@ class ShardCache:
         self._reset()
 
     @property
+    def directories(self) -> tuple[ShardDirectory, ...]:
+        """The streams' directories, in stream order."""
+        return self._places.every
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the indexes."""
+        return self._places.index_bytes
+
+    @property
     def num_shards(self) -> int:
         """Shards of all streams."""
-        return int(self._first[-1])
+        return self._places.num_shards
+
+    @property
+    def in_place(self) -> NDArray[np.bool_]:
+        """``bool[S]``, whether a shard is read from where it is, so that there is nothing to fetch ahead of need."""
+        return self._places.in_place
+
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes of the largest shard, raw and compressed together."""
+        return self._places.largest_bytes
 
     def locate(self, shard_id: int) -> tuple[ShardDirectory, int]:
         """Return a shard's directory, and its index there."""
-        if not 0 <= shard_id < self.num_shards:
-            raise IndexError(f"Shard {shard_id} is out of range for {self.num_shards} shards.")
-        stream = int(self._stream_of[shard_id])
-        return self.directories[stream], shard_id - int(self._first[stream])
+        return self._places.locate(shard_id)
 
     @property
     def _evictor(self) -> Evictor | None:
@@ -117,7 +120,7 @@ class ShardCache:
         """
         if self._evictor is not None:
             self._evictor.follow(plan)
-        self._num_threads = max(2, min(_DOWNLOADS, _NODE_DOWNLOADS // processes))
+        self._fetches.share(processes)
 
     def at(self, time_: int) -> bool:
         """Note how far the reader is, and close what was evicted meanwhile, so that its room on disk is free.
@@ -132,7 +135,7 @@ class ShardCache:
         generation = evictor.generation
         if generation != self._seen_evictions:
             self._seen_evictions = generation
-            self._open.drop_those(self._is_evicted)
+            self._open.drop_those(self._places.is_evicted)
             return True
         return False
 
@@ -199,23 +202,15 @@ class ShardCache:
         return shard
 
     def _wait_for(self, shard_id: int, timeout_s: float) -> None:
-        begin = time.monotonic_ns()
         future = self.prefetch(shard_id, NOW)
-        stats = self._fetching.get(shard_id)
         try:
-            future.result(timeout=timeout_s)
-        except CancelledError:
-            return  # the cache was closed meanwhile; it can be used again
+            self._fetches.wait(shard_id, future, timeout_s)
         except TimeoutError as error:
+            directory, _ = self.locate(shard_id)
             raise ShardUnavailableError(
-                f"Waited {timeout_s:.0f} s for shard {shard_id} in {self.locate(shard_id)[0].directory} to be fetched from "
-                f"{self.locate(shard_id)[0].origin}."
+                f"Waited {timeout_s:.0f} s for shard {shard_id} in {directory.directory} to be fetched from "
+                f"{directory.origin}."
             ) from error
-        finally:
-            end = time.monotonic_ns()
-            spent = stats.phases.within(begin, end) if stats is not None else {}
-            causes = {f"wait_ns_{phase}": ns for phase, ns in spent.items()}
-            self.counters.add(waits=1, wait_ns=end - begin, **causes)
 
     def prefetch(self, shard_id: int, deadline: float) -> Future[bool]:
         """Begin to fetch a shard in the background, the lowest deadline first.
@@ -224,18 +219,13 @@ class ShardCache:
             A future that ends with ``True`` when the shard is present, with ``False`` if for now there is only room for
             what is needed before, or with the exception that kept the shard from being present.
         """
-        if shard_id not in self._fetching:
-            self._fetching[shard_id] = FetchStats()
-        return self.in_background(shard_id, deadline, lambda deadline: self.fetch(shard_id, deadline))
+        self._check_process()
+        return self._fetches.submit(shard_id, deadline, lambda deadline: self.fetch(shard_id, deadline))
 
     def in_background(self, key: Hashable, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
         """Have a job done by the threads that fetch, the lowest deadline first; each key is done once at a time."""
         self._check_process()
-        if self._pool is None:
-            self._pool = UrgentFirst(self._num_threads, "streaming-fetch")
-            # Threads that wait for work would keep themselves alive for ever.
-            weakref.finalize(self, self._pool.stop).atexit = False
-        return self._pool.submit(key, deadline, job)
+        return self._fetches.in_background(key, deadline, job)
 
     def fetch(self, shard_id: int, deadline: float = NOW) -> bool:
         """Make a shard present in this thread.
@@ -250,12 +240,7 @@ class ShardCache:
         Raises:
             ShardUnavailableError: It could not be made present.
         """
-        stats = self._fetching.get(shard_id) or FetchStats()
-        try:
-            return self._fetch(shard_id, deadline, stats)
-        finally:
-            self._count(stats)
-            self._fetching.pop(shard_id, None)
+        return self._fetches.run(shard_id, lambda stats: self._fetch(shard_id, deadline, stats))
 
     def _fetch(self, shard_id: int, deadline: float, stats: FetchStats) -> bool:
         directory, local = self.locate(shard_id)
@@ -266,29 +251,14 @@ class ShardCache:
         if evictor is not None and not self._make_room(evictor, shard_id, size, deadline):
             return False
         find_room = None if evictor is None else lambda: self._make_room(evictor, shard_id, size, NOW)
-        directory.fetch(local, time.sleep, stats, self._connections, find_room)
+        directory.fetch(local, time.sleep, stats, self._fetches.connections, find_room)
         if deadline == NOW and self.limit is not None:
             self._open_now(shard_id)
         return True
 
     def settle(self) -> None:
         """Wait, a moment at most, until those fetches of this process are counted whose files are there already."""
-        deadline = time.monotonic() + _MOMENT_S
-        for shard_id, stats in list(self._fetching.items()):
-            directory, local = self.locate(shard_id)
-            while (
-                stats.phases.current == "download"
-                and self._fetching.get(shard_id) is stats
-                and directory.has_files(local)
-                and time.monotonic() < deadline
-            ):
-                time.sleep(_LOOK_AGAIN_S / 10)
-
-    def _connections(self) -> int:
-        """Return how many requests at a time a download may take: its share, of those that are under way now."""
-        # What waits for another process, or for its turn, takes none.
-        active = sum(stats.phases.current == "download" for stats in list(self._fetching.values()))
-        return -(-self._num_threads // max(1, active))
+        self._fetches.settle(self._places.has_files)
 
     @staticmethod
     def _make_room(evictor: Evictor, shard_id: int, size: int, deadline: float) -> bool:
@@ -339,41 +309,23 @@ class ShardCache:
     @property
     def usage(self) -> int:
         """Bytes on this node's disk that this cache holds, indexes included."""
-        tables = [table for d in self.directories if (table := d.table) is not None]
-        with tables[0].lock() if tables else nullcontext():  # or what goes and what comes for it may both be counted
-            return self.index_bytes + sum(int(table.owned.sum()) for table in tables)
+        return self._places.usage
 
-    def _check_limit(self, limit: int) -> None:
-        if limit <= self.index_bytes:
-            raise ConfigError(f"cache_limit={limit} must exceed the size of the indexes, {self.index_bytes} bytes.")
-        largest = max(
-            (int((d.index.raw_bytes + d.index.zip_bytes).max(initial=0)) for d in self.directories),
-            default=0,
-        )
-        if limit < 4 * largest:
-            raise ConfigError(
-                f"cache_limit={limit} must be at least four times the largest shard (raw and compressed together "
-                f"{largest} bytes): {4 * largest} bytes."
-            )
+    def stats(self) -> dict[str, int | float]:
+        """Return what happened so far, by name, summed over the processes that share this cache's counters."""
+        stats: dict[str, int | float] = {}
+        for name, value in self.counters.totals().items():
+            if name.startswith("wait_ns"):
+                stats[name.replace("wait_ns", "wait_seconds")] = value / 1e9
+            else:
+                stats[name] = value
+        return {**stats, "cache_usage": self.usage, "cache_limit": self.limit or 0}
 
     def _deadline_s(self, directory: ShardDirectory, local: int) -> float:
         # Each attempt ends by itself when it stalls; this bound only catches what nothing else would.
         config = directory.config
         transfer = directory.max_bytes(local) / 50_000
         return (config.download_retry + 1) * (config.download_timeout + transfer) + 600
-
-    def _is_evicted(self, shard_id: int) -> bool:
-        directory, local = self.locate(shard_id)
-        return directory.table is not None and not directory.table.verified[local]
-
-    def _count(self, stats: FetchStats) -> None:
-        self.counters.add(
-            bytes_fetched=stats.bytes_fetched,
-            files_fetched=stats.files_fetched,
-            retries=stats.retries,
-            throttled=stats.throttled,
-            corrupt=stats.corrupt,
-        )
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
@@ -383,9 +335,6 @@ class ShardCache:
         """Stop the background threads and close the open shards. The cache can be used again."""
         if self._pid != os.getpid():
             return
-        if self._pool is not None:
-            self._pool.close()  # while it is in its place, or a job that is about to end would begin others in a new one
-            self._pool = None
+        self._fetches.close()
         self.leave()
-        self._fetching.clear()
         self._open.clear()

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["as_flag", "as_integer", "as_number", "as_path", "as_text", "optional_integer", "optional_integers"]
+__all__ = [
+    "Checked",
+    "as_flag",
+    "as_integer",
+    "as_number",
+    "as_path",
+    "as_text",
+    "by",
+    "optional_integer",
+    "optional_integers",
+]
 
 _INTEGER, _NUMBER = "an integer", "a number"
 
@@ -105,6 +117,39 @@ def as_path(name: str, value: Any) -> str:
         raise _wrong(name, "a path or a URL", value)
     text: Any = os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return as_text(name, text)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A base of frozen dataclasses whose fields are arguments: each is checked once, as the value is made, by its name.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Config(Checked):
+        ...     batch_size: int = field(metadata=by(as_integer, 1))
+        >>> Config(np.int64(4)).batch_size
+        4
+    """
+
+    def __post_init__(self) -> None:
+        """Put what its check returns in place of each field that has one.
+
+        Raises:
+            ConfigError: What a check raises.
+        """
+        for field in fields(self):
+            if "check" in field.metadata:
+                checked = field.metadata["check"](field.name, getattr(self, field.name))
+                object.__setattr__(self, field.name, checked)
+
+
+def by(check: Callable[..., Any], *limits: Any) -> dict[str, Any]:
+    """Return the metadata of a field of :class:`Checked`: its check, called with its name, what was given, and limits."""
+
+    def checked(name: str, value: Any) -> Any:
+        return check(name, value, *limits)
+
+    return {"check": checked}
 
 
 def _wrong(name: str, expected: str, value: Any) -> ConfigError:

@@ -82,6 +82,13 @@ class Array(Generic[T_co]):
         Raises:
             IndexError: An index is outside ``[-size, size)``, or a mask has another length.
             ConfigError: (a ``ValueError``) The index is of another type.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data')
+            >>> dataset[-1]['text'], [sample['label'] for sample in dataset[10:16:2]]
+            ('text 63', [0, 2, 4])
+            >>> len(dataset[np.arange(dataset.size) % 2 == 0])
+            32
         """
         if isinstance(at, (int, np.integer)):
             return self.get_item(resolve_index(at, self.size))

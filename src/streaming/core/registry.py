@@ -25,6 +25,16 @@ class Registry(MutableMapping[str, T], Generic[T]):
         kind: What the names name, in the singular, for error texts (``"shuffle algorithm"``).
         entries: Names and their objects, or ``"module:attribute"`` strings.
         group: Entry-point group that third parties register names in.
+
+    Example:
+        >>> codecs = Registry('codec', {'hex': 'binascii:hexlify'})
+        >>> codecs['hex'](b'a')
+        b'61'
+        >>> codecs['none'] = bytes
+        >>> codecs['nonne']
+        Traceback (most recent call last):
+            ...
+        streaming.core.errors.UnknownNameError: Unknown codec 'nonne'. Known: hex, none.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, T | str], group: str | None = None) -> None:

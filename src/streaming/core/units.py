@@ -28,6 +28,10 @@ def bytes_to_int(bytes_str: int | float | str) -> int:
 
     Raises:
         ConfigError: The text is not a byte count.
+
+    Example:
+        >>> bytes_to_int('1.5kb')
+        1536
     """
     return _parse(bytes_str, {**_BYTE_UNITS, "b": 1}, "a byte count such as 1048576, '64mb' or '1.5gb'")
 
@@ -44,6 +48,10 @@ def number_abbrev_to_int(abbrev_str: int | float | str) -> int:
 
     Raises:
         ConfigError: The text is not a count.
+
+    Example:
+        >>> number_abbrev_to_int('1.5k')
+        1500
     """
     return _parse(abbrev_str, _COUNT_UNITS, "a count such as 100000, '100k' or '1.5b'")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Concatenate, TypeVar, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.gather import get_many
 from streaming.core.indexing import Array, ArrayLike, T_co
+from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
 
 __all__ = ["RandomAccess"]
@@ -29,11 +31,17 @@ class RandomAccess(Array[T_co]):
     """What datasets of shards have in common: they are indexed like an array.
 
     A subclass may say what a sample is, by a ``get_item`` or ``__getitem__`` of its own; then each sample goes through it.
+
+    Args:
+        table: Where the samples lie.
+        cache: Their shards.
     """
 
-    _table: ShardTable
-    _cache: ShardCache
     _is_direct = True
+
+    def __init__(self, table: ShardTable, cache: ShardCache) -> None:
+        self._table = table
+        self._cache = cache
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Note whether the class brings its own way to get a sample."""
@@ -44,6 +52,11 @@ class RandomAccess(Array[T_co]):
     def is_plain(cls) -> bool:
         """Say whether samples are served as they are stored, not through a method that a subclass brings."""
         return cls.__getitem__ is RandomAccess.__getitem__ and cls._is_direct
+
+    @cached_property
+    def spanner(self) -> Spanner:
+        """From sample ids to shards."""
+        return Spanner(self._table.samples_per_shard)
 
     @property
     def size(self) -> int:
@@ -125,5 +138,5 @@ class RandomAccess(Array[T_co]):
         if not self.is_plain() or len(sample_ids) < 2:
             return super().get_items(sample_ids)
         shards = self._table.shards_of(sample_ids)
-        found: list[Any] = get_many(self._cache, shards, sample_ids - self._table.sample_offset_per_shard[shards])
+        found: list[Any] = get_many(self._cache, shards, self._table.indexes_in(shards, sample_ids))
         return found

@@ -1,26 +1,50 @@
-"""The arguments of a dataset, turned once into frozen, validated values."""
+"""The arguments of a dataset as frozen values, by what they are about. Each is checked here, once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from streaming.core.arguments import as_integer, as_text, optional_integer
+from streaming.core.arguments import Checked, as_flag, as_integer, as_text, by, optional_integer
 from streaming.core.errors import ConfigError
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
+from streaming.storage.options import StorageOptions
 
-__all__ = ["CacheArgs", "OrderArgs", "SAMPLING_METHODS"]
+__all__ = ["CacheConfig", "OrderConfig", "ParallelConfig", "StreamDefaults", "as_on_error", "parse_epoch_size"]
+
+logger = logging.getLogger(__name__)
 
 SAMPLING_METHODS = ("balanced", "fixed")
+ON_ERROR = ("raise", "skip")
+
+#: Samples that are fetched ahead: batches, or samples where batches have no size.
+_AHEAD_BATCHES, _AHEAD = 8, 64
+
+
+def _as_method(name: str, value: Any) -> str:
+    if as_text(name, value) not in SAMPLING_METHODS:
+        raise ConfigError(f"{name} must be one of {', '.join(SAMPLING_METHODS)}, got {value!r}.")
+    return value
+
+
+def _as_registered(name: str, value: Any, registry: Mapping[str, Any]) -> str:
+    registry[as_text(name, value)]
+    return value
+
+
+def _optional_registered(name: str, value: Any, registry: Mapping[str, Any]) -> str | None:
+    return None if value is None else _as_registered(name, value, registry)
 
 
 @dataclass(frozen=True)
-class OrderArgs:
+class OrderConfig(Checked):
     """What the user said about the order. ``None`` leaves a choice to the run, or to a checkpoint.
 
     Attributes:
-        epoch_size: Samples an epoch draws over all ranks.
+        epoch_size: Samples an epoch draws over all ranks; see :func:`parse_epoch_size`.
         sampling_method: ``'balanced'`` draws another subset each epoch, ``'fixed'`` the same one.
         sampling_granularity: Samples drawn from a shard at a time.
         partition_algo: How classic orders split the epoch over nodes, ranks and workers.
@@ -31,48 +55,28 @@ class OrderArgs:
         shuffle_seed: Seed, not negative.
         shuffle_block_size: Samples among which a sample is shuffled.
         batching_method: How streams are mixed in batches.
-        replication: Consecutive ranks that get the same samples.
+
+    Raises:
+        ConfigError: A value is out of range.
+        UnknownNameError: No such algorithm or method.
     """
 
     epoch_size: int | None
-    sampling_method: str
-    sampling_granularity: int
-    partition_algo: str
-    num_canonical_nodes: int | None
-    batch_size: int | None
-    shuffle: bool
-    shuffle_algo: str | None
-    shuffle_seed: int
-    shuffle_block_size: int | None
-    batching_method: str
-    replication: int | None
-
-    def __post_init__(self) -> None:
-        """Check every value that can be checked without the dataset.
-
-        Raises:
-            ConfigError: A value is out of range.
-            UnknownNameError: No such algorithm or method.
-        """
-        for name in ("sampling_method", "partition_algo", "batching_method"):
-            as_text(name, getattr(self, name))
-        if self.sampling_method not in SAMPLING_METHODS:
-            raise ConfigError(
-                f"sampling_method must be one of {', '.join(SAMPLING_METHODS)}, got {self.sampling_method!r}."
-            )
-        if self.shuffle_algo is not None:
-            shuffle_algos[as_text("shuffle_algo", self.shuffle_algo)]
-        partition_algos[self.partition_algo]
-        batching_methods[self.batching_method]
-        as_integer("sampling_granularity", self.sampling_granularity, 1)
-        as_integer("shuffle_seed", self.shuffle_seed, 0)
-        for name in ("num_canonical_nodes", "batch_size", "shuffle_block_size", "replication", "epoch_size"):
-            optional_integer(name, getattr(self, name), 1)
+    sampling_method: str = field(metadata=by(_as_method))
+    sampling_granularity: int = field(metadata=by(as_integer, 1))
+    partition_algo: str = field(metadata=by(_as_registered, partition_algos))
+    num_canonical_nodes: int | None = field(metadata=by(optional_integer, 1))
+    batch_size: int | None = field(metadata=by(optional_integer, 1))
+    shuffle: bool = field(metadata=by(as_flag))
+    shuffle_algo: str | None = field(metadata=by(_optional_registered, shuffle_algos))
+    shuffle_seed: int = field(metadata=by(as_integer, 0))
+    shuffle_block_size: int | None = field(metadata=by(optional_integer, 1))
+    batching_method: str = field(metadata=by(_as_registered, batching_methods))
 
 
 @dataclass(frozen=True)
-class CacheArgs:
-    """What the user said about the cache.
+class CacheConfig:
+    """What the user said about the cache. Made by :meth:`of`.
 
     Attributes:
         predownload: Samples ahead of the one being served whose shards are fetched.
@@ -82,14 +86,87 @@ class CacheArgs:
     predownload: int
     limit: int | None
 
-    def __post_init__(self) -> None:
-        """Check the values.
+    @classmethod
+    def of(cls, predownload: int | None, cache_limit: int | float | str | None, batch_size: int | None) -> CacheConfig:
+        """Check the arguments, and fill in what is fetched ahead by default.
+
+        Args:
+            predownload: As above, or ``None`` for some batches.
+            cache_limit: As ``limit``, or text; nothing, 0 and ``''`` mean no limit.
+            batch_size: Samples of a batch on each rank.
 
         Raises:
             ConfigError: A value is out of range.
         """
-        as_integer("predownload", self.predownload, 0)
-        optional_integer("cache_limit", self.limit, 1)
+        limit = _parse("cache_limit", cache_limit, bytes_to_int)
+        given = optional_integer("predownload", predownload, 0)
+        if given is None:
+            return cls(_AHEAD_BATCHES * batch_size if batch_size else _AHEAD, limit)
+        if batch_size is not None and given < batch_size:
+            logger.warning(
+                "predownload=%d is below batch_size=%d: shards are fetched only when a batch already waits for them.",
+                given,
+                batch_size,
+            )
+        return cls(given, limit)
+
+
+@dataclass(frozen=True)
+class ParallelConfig(Checked):
+    """What the user said about which ranks get the same samples.
+
+    Attributes:
+        replication: Consecutive ranks that get the same samples.
+        device_mesh: A ``DeviceMesh``.
+        data_parallel_dims: Names of its dimensions over which data is split, outermost first.
+        data_parallel_rank: This rank's place among those that get different samples.
+        data_parallel_size: How many ranks get different samples.
+
+    Raises:
+        ConfigError: A number is not one, or out of range.
+    """
+
+    replication: int | None = field(metadata=by(optional_integer, 1))
+    device_mesh: Any
+    data_parallel_dims: Sequence[str] | None
+    data_parallel_rank: int | None = field(metadata=by(optional_integer, 0))
+    data_parallel_size: int | None = field(metadata=by(optional_integer, 1))
+
+
+@dataclass(frozen=True)
+class StreamDefaults:
+    """What the user said for every stream that does not say it itself; each :class:`Stream` checks what it takes.
+
+    Attributes:
+        split: Sub-directory that holds the dataset.
+        download_retry: Further attempts after a failed download.
+        download_timeout: Longest time in seconds without a byte before a download counts as stalled.
+        validate_hash: Hash algorithm that every downloaded file must have recorded and match.
+        keep_zip: Keep compressed files beside the raw ones.
+        storage_options: Settings of the store. Never shown.
+    """
+
+    split: str | None
+    download_retry: int
+    download_timeout: float
+    validate_hash: str | None
+    keep_zip: bool
+    storage_options: StorageOptions | None = field(repr=False)
+
+    def of_any_class(self) -> dict[str, Any]:
+        """Return, by name, those that every registered class of streams takes."""
+        return {name: value for name, value in vars(self).items() if name != "storage_options"}
+
+
+def as_on_error(value: Any) -> str:
+    """Return a valid ``on_error``.
+
+    Raises:
+        ConfigError: It is not one.
+    """
+    if value not in ON_ERROR:
+        raise ConfigError(f"on_error must be one of {', '.join(map(repr, ON_ERROR))}; got {value!r}.")
+    return value
 
 
 def parse_epoch_size(value: int | float | str | None) -> int | None:
@@ -99,15 +176,6 @@ def parse_epoch_size(value: int | float | str | None) -> int | None:
         ConfigError: It is negative or not a count.
     """
     return _parse("epoch_size", value, number_abbrev_to_int)
-
-
-def parse_cache_limit(value: int | float | str | None) -> int | None:
-    """Read ``cache_limit``; nothing, 0 and ``''`` mean no limit.
-
-    Raises:
-        ConfigError: It is negative or not a byte count.
-    """
-    return _parse("cache_limit", value, bytes_to_int)
 
 
 def _parse(name: str, value: int | float | str | None, parse: Callable[[int | float | str], int]) -> int | None:

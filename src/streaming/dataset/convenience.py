@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
+from streaming.core.names import HashName, PartitionAlgo, ShuffleAlgo, Where
 from streaming.dataset.dataset import StreamingDataset
 
-__all__ = ["ConvenienceDataset", "takes_arguments_of"]
+__all__ = ["ConvenienceArguments", "ConvenienceDataset", "ConvenienceOptions", "takes_arguments_of"]
 
 T = TypeVar("T", bound=type[Any])
+
+
+class ConvenienceOptions(TypedDict, total=False):
+    """The arguments of :class:`ConvenienceDataset` but ``batch_size``, for classes that hand them on."""
+
+    remote: Where | None
+    local: Where | None
+    split: Where | None
+    download_retry: int
+    download_timeout: float
+    validate_hash: HashName | None
+    keep_zip: bool
+    epoch_size: int | str | None
+    predownload: int | None
+    cache_limit: int | str | None
+    partition_algo: PartitionAlgo
+    num_canonical_nodes: int | None
+    shuffle: bool
+    shuffle_algo: ShuffleAlgo
+    shuffle_seed: int
+    shuffle_block_size: int
+
+
+class ConvenienceArguments(ConvenienceOptions, total=False):
+    """The arguments of :class:`ConvenienceDataset`."""
+
+    batch_size: int | None
 
 
 class ConvenienceDataset(StreamingDataset):
@@ -23,21 +51,21 @@ class ConvenienceDataset(StreamingDataset):
     def __init__(
         self,
         *,
-        remote: str | None = None,
-        local: str | None = None,
-        split: str | None = None,
+        remote: Where | None = None,
+        local: Where | None = None,
+        split: Where | None = None,
         download_retry: int = 2,
         download_timeout: float = 60,
-        validate_hash: str | None = None,
+        validate_hash: HashName | None = None,
         keep_zip: bool = False,
         epoch_size: int | str | None = None,
         predownload: int | None = None,
         cache_limit: int | str | None = None,
-        partition_algo: str = "orig",
+        partition_algo: PartitionAlgo = "orig",
         num_canonical_nodes: int | None = None,
         batch_size: int | None = None,
         shuffle: bool = False,
-        shuffle_algo: str = "py1s",
+        shuffle_algo: ShuffleAlgo = "py1s",
         shuffle_seed: int = 9176,
         shuffle_block_size: int = 1 << 18,
     ) -> None:

@@ -1,61 +1,61 @@
-"""``StreamingDataset``: samples by index, and the samples of this worker in the epoch's order."""
+"""``StreamingDataset``: samples by index, and the samples of this worker in the epoch's order.
+
+The dataset is made of parts, each with a module of its own, and what it offers is handed to one of them: the ``streams``, a
+``ShardTable`` of where samples lie and the ``ShardCache`` that opens their shards; ``DataRanks``, ``Epochs`` and the
+``Ordering``, which say what this process reads; the ``EpochReader``, which reads it and counts its ``Progress``;
+``Resumption`` and ``Inspection``.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any, Literal, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from streaming.cache.cache import ShardCache
-from streaming.core.arguments import as_flag, as_integer, optional_integers
-from streaming.core.errors import ConfigError
+from streaming.core.arguments import as_flag, as_integer
 from streaming.core.indexing import T_co
-from streaming.core.process.orphans import end_with_parent
-from streaming.core.world import Ranks, World, detect_ranks, explicit_ranks, in_worker
+from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, SamplingMethod, ShuffleAlgo, Where
+from streaming.core.world import World
 from streaming.dataset.access import RandomAccess
-from streaming.dataset.caching import Cached
-from streaming.dataset.compat.details import DatasetDetails, no_attribute
+from streaming.dataset.compat.machinery import no_attribute, warn_of_machinery
 from streaming.dataset.config import (
-    CacheArgs,
-    OrderArgs,
-    parse_cache_limit,
+    CacheConfig,
+    OrderConfig,
+    ParallelConfig,
+    StreamDefaults,
+    as_on_error,
     parse_epoch_size,
 )
-from streaming.dataset.epoch.batches import Collator, iterate_batches
+from streaming.dataset.epoch.batches import Collator
 from streaming.dataset.epoch.epochs import Epochs, Start
-from streaming.dataset.epoch.iterate import Planned, iterate
+from streaming.dataset.epoch.inspection import Inspection
 from streaming.dataset.epoch.ordering import Ordering
 from streaming.dataset.epoch.progress import Progress
-from streaming.dataset.epoch.resumption import Resumable
-from streaming.dataset.epoch.state import drawn_of_worker
-from streaming.dataset.epoch.substitutes import Substitutes, check_on_error
-from streaming.dataset.registry import make_stream
-from streaming.dataset.shards import ShardTable
+from streaming.dataset.epoch.reader import EpochReader
+from streaming.dataset.epoch.resumption import Resumption
+from streaming.dataset.ranks import DataRanks
+from streaming.dataset.shards import TABLES, ShardTable
 from streaming.dataset.stream import Stream, open_streams
-from streaming.dataset.wrappers import (
-    refuse_double_sharding,
-    refuse_share_as_size,
-    what_a_subset_repeats,
-    what_is_uneven,
-)
-from streaming.order.queries.plan import WorkerIds
-from streaming.storage.helper.runtime import declare_worker
+from streaming.dataset.streams import resolve_streams
+from streaming.dataset.wrappers import refuse_share_as_size, what_a_subset_repeats
 from streaming.storage.options import StorageOptions
 
-__all__ = ["StreamingDataset"]
+if TYPE_CHECKING:
+    from streaming.format.reader import Reader
+    from streaming.order.queries.inspect import EpochInspector
 
-logger = logging.getLogger(__name__)
+__all__ = ["StreamingDataset"]
 
 T = TypeVar("T")
 
 
-class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], IterableDataset[T_co]):
+class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
     """A dataset that is streamed from where it is stored, in an order that does not depend on the hardware.
 
     Iterate it through a ``DataLoader`` (best a :class:`streaming.StreamingDataLoader`, which also checkpoints), or index it
@@ -66,42 +66,44 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         remote: URL or shared path of the dataset; see :class:`Stream`.
         local: Directory for downloaded shards, or of a dataset that is only local.
         split: Sub-directory that holds the dataset.
-        download_retry: Further attempts after a failed download.
+        download_retry: Further attempts after a failed download, at least 0.
         download_timeout: Longest time in seconds without a byte before a download counts as stalled.
-        validate_hash: Hash algorithm that every downloaded file must have recorded and match.
+        validate_hash: Hash algorithm that every downloaded file must have recorded and match. Default: one of those that
+            are recorded, if any is.
         keep_zip: Keep compressed files beside the raw ones.
-        storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
         epoch_size: Samples in an epoch over all ranks, as a number or text such as ``'100k'``. Default: every sample
             once, or what the streams' ``repeat`` and ``choose`` say.
-        predownload: Samples ahead of the one being served whose shards are fetched. Default: 8 batches.
-        cache_limit: Bytes that the cache may hold on a node, as a number or text such as ``'100gb'``.
+        predownload: Samples ahead of the one being served whose shards are fetched, at least 0. Default: 8 batches, or 64
+            without ``batch_size``.
+        cache_limit: Bytes that the cache may hold on a node, as a number or text such as ``'100gb'``. Default: no limit.
         sampling_method: ``'balanced'`` (another subset of a partly drawn stream each epoch) or ``'fixed'`` (the same).
-        sampling_granularity: Samples drawn from a shard at a time when a stream is partly drawn.
+        sampling_granularity: Samples drawn from a shard at a time when a stream is partly drawn, at least 1.
         partition_algo: How classic orders are split over nodes: ``'relaxed'`` or ``'orig'``.
-        num_canonical_nodes: Parts into which the dataset is cut for shuffling and placing. The order depends on it.
-            Default: the number of nodes of the first run (64 times that for ``py1s`` and ``py2s``).
+        num_canonical_nodes: Parts into which the dataset is cut for shuffling and placing, at least 1. The order depends on
+            it. Default: the number of nodes of the first run (64 times that for ``py1s`` and ``py2s``).
         batch_size: Samples of a batch on each rank; the same as the ``DataLoader``'s. Needed for iterating.
         shuffle: Whether to shuffle.
         shuffle_algo: Name of the order, see the registry ``streaming.order.registry.shuffle_algos``. Default: the one of
             the checkpoint that is resumed, else this library's own.
-        shuffle_seed: Seed of the order.
+        shuffle_seed: Seed of the order, at least 0.
         shuffle_block_size: Samples among which a sample is shuffled. Default: 4,000,000 over the canonical nodes, at
             least 262,144.
         batching_method: ``'random'``, ``'stratified'``, ``'per_stream'`` or ``'device_per_stream'``.
         allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
-        replication: Consecutive ranks that get the same samples, for tensor or sequence parallelism.
+        replication: Consecutive ranks that get the same samples, for tensor or sequence parallelism. Default: none do.
         stream_name: Name of the registered :class:`Stream` class to use with ``remote`` and ``local``.
         stream_config: Further arguments of that class.
         device_mesh: A ``DeviceMesh``; ranks that differ only in dimensions other than ``data_parallel_dims`` get the same
             samples.
         data_parallel_dims: Names of the mesh's dimensions over which data is split, outermost first.
         data_parallel_rank: This rank's place among those that get different samples, instead of a mesh.
-        data_parallel_size: How many ranks get different samples.
+        data_parallel_size: How many ranks get different samples; needed with ``data_parallel_rank``.
         on_error: What iterating does about a shard that is missing or damaged where it is stored, and about a sample that
             cannot be decoded (or whose ``get_item`` raises): ``'raise'``, or ``'skip'``: another sample of the same stream
             takes its place, the same on every replica and after resuming. Each is logged, counted in :meth:`stats` and
             listed in ``.streaming-quarantine.jsonl`` in the local directory. Failures of access, network and disk are
             raised all the same.
+        storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -112,35 +114,37 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         UnsafeTypeError: (a ``ValueError``) A column would be unpickled and ``allow_unsafe_types`` is not set.
 
     Example:
-        >>> dataset = StreamingDataset(remote='s3://bucket/data', shuffle=True, batch_size=32)
-        >>> dataset[-1]['text']
-        >>> for batch in DataLoader(dataset, batch_size=32, num_workers=8): ...
+        >>> dataset = StreamingDataset(remote='data', local='cache', shuffle=True, batch_size=16)
+        >>> dataset[-1]
+        {'label': 3, 'text': 'text 63'}
+        >>> [len(batch['text']) for batch in StreamingDataLoader(dataset, batch_size=16)]
+        [16, 16, 16, 16]
     """
 
     def __init__(
         self,
         *,
         streams: Sequence[Stream] | None = None,
-        remote: str | None = None,
-        local: str | None = None,
-        split: str | None = None,
+        remote: Where | None = None,
+        local: Where | None = None,
+        split: Where | None = None,
         download_retry: int = 2,
         download_timeout: float = 60.0,
-        validate_hash: str | None = None,
+        validate_hash: HashName | None = None,
         keep_zip: bool = False,
         epoch_size: int | float | str | None = None,
         predownload: int | None = None,
         cache_limit: int | float | str | None = None,
-        sampling_method: str = "balanced",
+        sampling_method: SamplingMethod = "balanced",
         sampling_granularity: int = 1,
-        partition_algo: str = "relaxed",
+        partition_algo: PartitionAlgo = "relaxed",
         num_canonical_nodes: int | None = None,
         batch_size: int | None = None,
         shuffle: bool = False,
-        shuffle_algo: str | None = None,
+        shuffle_algo: ShuffleAlgo | None = None,
         shuffle_seed: int = 9176,
         shuffle_block_size: int | None = None,
-        batching_method: str = "random",
+        batching_method: BatchingMethod = "random",
         allow_unsafe_types: bool = False,
         replication: int | None = None,
         stream_name: str = "stream",
@@ -152,95 +156,70 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
     ) -> None:
-        predownload, batch_size, num_canonical_nodes, shuffle_block_size, replication = optional_integers(
-            predownload=(predownload, 0),
-            batch_size=(batch_size, 1),
-            num_canonical_nodes=(num_canonical_nodes, 1),
-            shuffle_block_size=(shuffle_block_size, 1),
-            replication=(replication, 1),
+        order = OrderConfig(
+            epoch_size=parse_epoch_size(epoch_size),
+            sampling_method=sampling_method,
+            sampling_granularity=sampling_granularity,
+            partition_algo=partition_algo,
+            num_canonical_nodes=num_canonical_nodes,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            shuffle_algo=shuffle_algo,
+            shuffle_seed=shuffle_seed,
+            shuffle_block_size=shuffle_block_size,
+            batching_method=batching_method,
         )
-        data_parallel_rank, data_parallel_size = optional_integers(
-            data_parallel_rank=(data_parallel_rank, 0), data_parallel_size=(data_parallel_size, 1)
-        )
-        sampling_granularity = as_integer("sampling_granularity", sampling_granularity, 1)
-        shuffle_seed = as_integer("shuffle_seed", shuffle_seed, 0)
-        self.on_error = check_on_error(on_error)
-        self.predownload = predownload
-        self.cache_limit = parse_cache_limit(cache_limit)
-        self.sampling_method = sampling_method
-        self.sampling_granularity = sampling_granularity
-        self.partition_algo = partition_algo
-        self.num_canonical_nodes = num_canonical_nodes
-        self.batch_size = batch_size
-        self.shuffle = as_flag("shuffle", shuffle)
-        self.shuffle_algo = shuffle_algo
-        self.shuffle_seed = shuffle_seed
-        self.shuffle_block_size = shuffle_block_size
-        self.batching_method = batching_method
+        caching = CacheConfig.of(predownload, cache_limit, order.batch_size)
+        parallel = ParallelConfig(replication, device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size)
+        defaults = StreamDefaults(split, download_retry, download_timeout, validate_hash, keep_zip, storage_options)
+        self.sampling_method = order.sampling_method
+        self.sampling_granularity = order.sampling_granularity
+        self.partition_algo = order.partition_algo
+        self.num_canonical_nodes = order.num_canonical_nodes
+        self.batch_size = order.batch_size
+        self.shuffle = order.shuffle
+        self.shuffle_algo = order.shuffle_algo
+        self.shuffle_seed = order.shuffle_seed
+        self.shuffle_block_size = order.shuffle_block_size
+        self.batching_method = order.batching_method
+        self.predownload = caching.predownload
+        self.cache_limit = caching.limit
+        self.replication = parallel.replication
         self.allow_unsafe_types = as_flag("allow_unsafe_types", allow_unsafe_types)
-        self.replication = replication
-        args = OrderArgs(
-            parse_epoch_size(epoch_size),
-            sampling_method,
-            sampling_granularity,
-            partition_algo,
-            self.num_canonical_nodes,
-            batch_size,
-            self.shuffle,
-            shuffle_algo,
-            shuffle_seed,
-            shuffle_block_size,
-            batching_method,
-            replication,
-        )
-        if predownload is None:
-            self.predownload = 8 * batch_size if batch_size else 64
-        elif batch_size is not None and predownload < batch_size:
-            logger.warning(
-                "predownload=%d is below batch_size=%d: shards are fetched only when a batch already waits for them.",
-                predownload,
-                batch_size,
-            )
-        cache_args = CacheArgs(self.predownload or 0, self.cache_limit)
-        self._ranks = explicit_ranks(
-            device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size, replication
-        )
-        if replication is not None:
-            World.detect().replicate(replication)
-        streams = _check_streams(streams, bool(remote or local))
-        defaults: dict[str, Any] = {
-            "split": split,
-            "download_retry": download_retry,
-            "download_timeout": download_timeout,
-            "validate_hash": validate_hash,
-            "keep_zip": keep_zip,
-        }
-        if not streams:
-            given = {"remote": remote, "local": local, **defaults}
-            if not isinstance(stream_config or {}, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ConfigError(f"stream_config must be a mapping of arguments by name, got {stream_config!r}.")
-            streams = [make_stream(stream_name, {**(stream_config or {}), **given})]
-        defaults["storage_options"] = storage_options
-        self.streams = [stream.with_defaults(defaults) for stream in streams]
+        self.on_error = as_on_error(on_error)
+        where = {"remote": remote, "local": local}
+        self._ranks = DataRanks(parallel)
+        self.streams = resolve_streams(streams, where, defaults, stream_name, stream_config)
         self.num_streams = len(self.streams)
-        _check_local_directories(self.streams)
-        opened = open_streams(self.streams, allow_unsafe_types)
+        opened = open_streams(self.streams, self.allow_unsafe_types)
         directories = [directory for directory, _ in opened]
-        self._table = ShardTable([directory.index for directory in directories])
-        self._ordering = Ordering(args, self._table, self.streams)
-        self.epoch_size = self._ordering.epoch_size
-        self._cache = ShardCache(directories, cache_args.limit, sum(index_bytes for _, index_bytes in opened))
+        super().__init__(
+            ShardTable([directory.index for directory in directories]),
+            ShardCache(directories, caching.limit, sum(index_bytes for _, index_bytes in opened)),
+        )
         self._epochs = Epochs()
         self._progress = Progress()
+        ordering = Ordering(order, self._table, self.streams)
+        self.epoch_size = ordering.epoch_size
+        self._epoch_reader = EpochReader(self._cache, self._table, ordering, self._epochs, self._progress, self._ranks)
+        self._resumption = Resumption(self._epochs, ordering, self._progress, self._ranks)
+        self._inspection = Inspection(self._epochs, ordering, self._ranks)
         self._is_subset_seen = False
-        self._ranks_of_parent: Ranks | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Tell the author of a subclass what of it will not be called."""
+        super().__init_subclass__(**kwargs)
+        warn_of_machinery(cls)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle with the rank of this process: a spawned worker cannot look it up in ``torch.distributed``."""
-        state = {**self.__dict__, "_ranks_of_parent": self._ranks_of_parent or detect_ranks()}
-        for table in ("shards", "spanner"):  # made again where they are asked for
-            state.pop(table, None)
-        return state
+        """Pickle without the readers of shards, which are made again where they are asked for."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("shards", "spanner")}
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""
+        if name in TABLES and "_table" in self.__dict__:
+            return getattr(self._table, name)
+        raise no_attribute(type(self), name)
 
     # -- what it holds -------------------------------------------------------------------------
 
@@ -252,7 +231,7 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
     @property
     def num_data_ranks(self) -> int:
         """Number of ranks that get different samples."""
-        return self._parallel_world().num_ranks
+        return self._ranks.world().num_ranks
 
     @property
     def length(self) -> int:
@@ -277,11 +256,19 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
                 self.warn_once("subset", text)
         return super().__getitems__(indices)
 
-    def __getattr__(self, name: str) -> Any:
-        """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""
-        if name in _TABLE_NAMES and "_table" in self.__dict__:
-            return getattr(self._table, name)
-        raise no_attribute(type(self), name)
+    @cached_property
+    def shards(self) -> Sequence[Reader]:
+        """A reader of each shard, over all streams, made when it is first asked for."""
+        from streaming.format.readers import Readers
+
+        places = [(stream.local or "", stream.split) for stream in self.streams]
+        indexes = [directory.index for directory in self._cache.directories]
+        return Readers([(index, *place) for index, place in zip(indexes, places, strict=True)], self.allow_unsafe_types)
+
+    @property
+    def max_shard_size_across_all_streams(self) -> int:
+        """Bytes of the largest shard, raw and compressed together."""
+        return self._cache.largest_bytes
 
     # -- iteration -----------------------------------------------------------------------------
 
@@ -292,14 +279,12 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
             ConfigError: ``batch_size`` was not given, or the layout of ranks does not fit.
             StreamingError: A shard could not be fetched or read. An epoch never ends early without an exception.
         """
-        start, planned = self._begin_epoch()
-        read = None if self.is_plain() else self.__getitem__
-        if self.on_error == "skip":
-            seed = start.settings.get("shuffle_seed", self.shuffle_seed)
-            substitutes = Substitutes(read or self.get_item, self._cache, self._table, seed, start.epoch)
-            read, planned = substitutes.read, replace(planned, tolerate=substitutes.tolerate)
-        begun = partial(self._look_around, start, planned)
-        return iterate(self._cache, self._table, planned, self._progress, read, begun)
+        return self._epoch_reader.samples(self)
+
+    @classmethod
+    def has_own_iter(cls) -> bool:
+        """Say whether a subclass brings an ``__iter__``, which may give other things than the samples in their order."""
+        return cls.__iter__ is not StreamingDataset.__iter__
 
     def iterate_batches(self, collator: Collator[T]) -> Iterator[T]:
         """Yield this worker's batches of the next epoch, or of the rest of the one that is resumed.
@@ -309,129 +294,242 @@ class StreamingDataset(Resumable, Cached, DatasetDetails, RandomAccess[T_co], It
         Args:
             collator: Makes a batch of samples that are still in their shards.
         """
-        _, planned = self._begin_epoch()
-        return iterate_batches(self._cache, self._table, planned, self._progress, collator)
-
-    def _begin_epoch(self) -> tuple[Start, Planned]:
-        world = self._parallel_world().detect_workers()
-        if world.workers_per_rank > 1 or in_worker():
-            declare_worker()
-            end_with_parent()
-        refuse_double_sharding(world.num_ranks)
-        start = self._epochs.begin()
-        self._log_layout(world, start.epoch)
-        progress = self._progress.own()
-        if start.workers:
-            progress.restore(drawn_of_worker(start.workers, world.worker_of_rank, world.workers_per_rank))
-        ids = progress.begin(start, self._ordering.worker_ids(start, world))
-        return start, self._plan(start, world, ids, progress.yielded)
-
-    def _plan(self, start: Start, world: World, ids: WorkerIds, done: int) -> Planned:
-        def following() -> Planned | None:
-            coming = self._epochs.pending(start.epoch + 1)
-            if not self._ordering.is_cheap(coming, world):
-                return None
-            return self._plan(coming, world, self._ordering.worker_ids(coming, world), 0)
-
-        return Planned(
-            ids,
-            self._ordering.plan(start, world, done),
-            world.ranks_per_node * world.workers_per_rank,
-            self.batch_size or 1,
-            self.predownload or 0,
-            following,
-        )
-
-    def _look_around(self, start: Start, planned: Planned) -> None:
-        """Warn, once and from one process, of a ``DataLoader`` that does not go with the dataset."""
-        world = self._parallel_world().detect_workers()
-        if world.worker:
-            return
-        is_own = type(self).__iter__ is not StreamingDataset.__iter__
-        samples = planned.batch_size
-        if not start.sample_in_epoch and len(planned.ids) <= samples:  # else what is left may be little
-            samples = int((planned.ids.ids(0, len(planned.ids)) >= 0).sum())
-        found = what_is_uneven(self, planned.batch_size, samples, world.workers_per_rank, is_own)
-        if found is not None:
-            self.warn_once(*found)
+        return self._epoch_reader.batches(self.predownload, collator)
 
     def warn_once(self, matter: str, text: str) -> None:
         """Warn, unless this dataset has warned of the same matter, here or in another process that shares it."""
         if self._epochs.is_first(matter):
             warnings.warn(text, stacklevel=3)
 
-    def _log_layout(self, world: World, epoch: int) -> None:
-        if world.worker_of_rank == 0:
-            ranks = self._ranks or self._ranks_of_parent or detect_ranks()
-            logger.info(
-                "epoch %d: data rank %d of %d on %d node(s), %d worker(s), by %s%s",
-                epoch,
-                world.rank,
-                world.num_ranks,
-                world.num_nodes,
-                world.workers_per_rank,
-                ranks.source,
-                f", replication {self.replication}" if self.replication else "",
-            )
+    # -- epochs and checkpoints ----------------------------------------------------------------
 
-    def _parallel_world(self) -> World:
-        """The world in which ranks that get the same samples count as one."""
-        ranks = self._ranks or self._ranks_of_parent or detect_ranks()
-        world = World.of_ranks(ranks, 1, 0)
-        return world if self.replication is None else world.replicate(self.replication)
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next iteration will be; shared with this dataset's workers."""
+        return self._epochs.next_epoch
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        self._epochs.next_epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration the given epoch. Setting the same epoch again changes nothing.
+
+        An epoch that a loaded checkpoint is about to continue is still continued where the checkpoint says.
+
+        Raises:
+            ConfigError: The epoch is negative.
+        """
+        self._epochs.set_epoch(as_integer("epoch", epoch, 0))
+
+    def present_start(self) -> Start:
+        """Return where the present iteration started in its epoch, or, before any, the coming one will."""
+        return self._epochs.current()
+
+    def drawn_here(self) -> tuple[Start | None, int]:
+        """Return where the present iteration of this very process started, and how many samples it has given since."""
+        progress = self._progress.own()
+        return progress.start, progress.yielded
+
+    def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
+        """Return a checkpoint.
+
+        Without ``num_samples``, the samples that this process itself has yielded count: right for a dataset that is iterated
+        directly, and in a ``DataLoader`` worker, where the checkpoint is that worker's own. Loaders that count what training
+        has consumed, as ``StreamingDataLoader`` does, pass it.
+
+        Args:
+            num_samples: Samples that training has consumed over all ranks: in this iteration, or, with
+                ``from_beginning``, in the epoch.
+            from_beginning: What ``num_samples`` counts from.
+
+        Returns:
+            Plain numbers and text by name, under 1 KB: where the run is, and what the order depends on.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> for _, sample in zip(range(60), dataset):
+            ...     pass
+            >>> state = dataset.state_dict()
+            >>> state['epoch'], state['sample_in_epoch']
+            (0, 60)
+        """
+        return self._resumption.state(num_samples, from_beginning)
+
+    def state_of_workers(self, drawn: Sequence[int], position: int | None = None) -> dict[str, Any]:
+        """Return a checkpoint by what each ``DataLoader`` worker of this rank has drawn.
+
+        Args:
+            drawn: Samples that each has drawn of its own, counted from where the iteration began that now is, or began that
+                a loaded checkpoint of this kind was taken in.
+            position: How many samples of this rank that are, if they are the first of its order and every rank is as far:
+                the checkpoint is then one of every rank, for any number of ranks and workers. ``None``: it is this rank's
+                own, for as many workers.
+        """
+        return self._resumption.state_of_workers(drawn, position)
+
+    def load_state_dict(self, obj: Mapping[str, Any]) -> None:
+        """Have the next iteration continue where a checkpoint was made.
+
+        Call it on every rank before iterating. The number of nodes, ranks and workers may differ from that of the run
+        that made it, as long as the global batch is the same.
+
+        Args:
+            obj: What :meth:`state_dict` returned, here or in the original library.
+
+        Raises:
+            CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> for _, sample in zip(range(60), dataset):
+            ...     pass
+            >>> resumed = StreamingDataset(local='data', batch_size=4)
+            >>> resumed.load_state_dict(dataset.state_dict())
+            >>> len(list(resumed))
+            4
+        """
+        self._resumption.resume(obj)
+
+    def skip_batches(self, batches: Sequence[tuple[int, int]], epoch: int | None = None) -> None:
+        """Leave ranges of global batches of an epoch out, on every rank: the data behind a loss spike, say.
+
+        Call it on every rank before iterating, after loading a checkpoint if there is one. Checkpoints remember it.
+
+        Args:
+            batches: Pairs of first global batch of the epoch and one past the last. They are added to those that are left
+                out already.
+            epoch: The epoch, by default the one that is iterated next.
+
+        Raises:
+            ConfigError: A range is empty, or lies in the past of the checkpoint that is resumed.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> dataset.skip_batches([(0, 15)])
+            >>> [sample['text'] for sample in dataset]
+            ['text 60', 'text 61', 'text 62', 'text 63']
+        """
+        self._resumption.skip(batches, epoch)
+
+    @property
+    def initial_physical_nodes(self) -> int | None:
+        """Number of nodes with which the run began, if a checkpoint was loaded that says so."""
+        return self._epochs.current().settings.get("initial_physical_nodes")
+
+    # -- the order -----------------------------------------------------------------------------
+
+    @property
+    def epoch_seed_change(self) -> bool:
+        """Whether each epoch draws another number of samples from each shard."""
+        return self.shuffle and self.sampling_method == "balanced"
+
+    def inspect_epoch(
+        self, epoch: int | None = None, num_nodes: int | None = None, ranks_per_node: int | None = None
+    ) -> EpochInspector:
+        """Ask which samples each global batch of an epoch holds, where a sample comes, and which shards a node needs when.
+
+        Args:
+            epoch: The epoch, by default the one that is iterated next.
+            num_nodes: Nodes of the job that is asked about, by default this one's.
+            ranks_per_node: Its ranks a node that get different samples, by default this job's.
+
+        Raises:
+            ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
+
+        Example:
+            >>> epoch = StreamingDataset(local='data', batch_size=4).inspect_epoch(0, num_nodes=2, ranks_per_node=1)
+            >>> epoch.batch(0).shape  # ranks, samples of each
+            (2, 4)
+        """
+        return self._inspection.inspector(epoch, num_nodes, ranks_per_node)
+
+    def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which samples an epoch draws, before they are shuffled.
+
+        Args:
+            epoch: The epoch.
+            stream_id: The stream to draw from, by default all.
+
+        Returns:
+            ``int64[U]``, sizes of the runs that are shuffled as units, and ``int64[N]``, the sample id at each place.
+        """
+        return self._inspection.draws(epoch, stream_id)
+
+    def epoch_work(
+        self, world: World, epoch: int, sample_in_epoch: int = 0, batching_method: str | None = None
+    ) -> NDArray[np.int64]:
+        """Return the sample ids of every worker's batches in an epoch, or in what is left of it.
+
+        Args:
+            world: Nodes, ranks and workers to deal them to; ranks that get the same samples count once.
+            epoch: The epoch.
+            sample_in_epoch: Samples that are already consumed over all ranks.
+            batching_method: How streams are mixed, by default as the dataset says.
+
+        Returns:
+            ``int64[P, R, W, batches, B]``, -1 for padding.
+
+        Raises:
+            ConfigError: The order does not exist for that layout.
+        """
+        return self._inspection.work(world, epoch, sample_in_epoch, batching_method)
+
+    # -- the cache -----------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, int | float]:
+        """Return what happened so far, summed over this process and the ``DataLoader`` workers it started.
+
+        Returns:
+            Numbers by name: ``samples`` whose serving began; ``bytes_fetched`` and ``files_fetched`` from the stores;
+            ``retries``, ``throttled`` (the store asked to slow down) and ``corrupt`` (bytes that did not verify) attempts;
+            ``evictions`` and ``bytes_evicted``; ``waits`` of the reader for a shard and their ``wait_seconds``, which are
+            ``wait_seconds_queue`` (all download threads were busy), ``wait_seconds_other_process`` (it was fetching the
+            same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
+            ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
+            ``cache_limit``, 0 for none.
+
+        Example:
+            >>> dataset = StreamingDataset(remote='data', local='cache')
+            >>> _ = dataset[0]
+            >>> dataset.stats()['files_fetched']
+            1
+        """
+        return self._cache.stats()
+
+    @property
+    def cache_usage(self) -> int:
+        """Bytes on this node's disk that the dataset's cache holds."""
+        return self._cache.usage
+
+    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
+        """Make a shard present on this node.
+
+        Args:
+            shard_id: Index over the shards of all streams.
+            blocking: Wait until it is.
+
+        Raises:
+            ShardUnavailableError: It could not be fetched.
+        """
+        shard_id = as_integer("shard_id", shard_id, 0)
+        if blocking:
+            self._cache.get(shard_id)
+        else:
+            self._cache.prefetch(shard_id, 0.0)
+
+    def evict_shard(self, shard_id: int) -> None:
+        """Remove a shard from the cache. What this cache did not fetch stays."""
+        self._cache.evict(as_integer("shard_id", shard_id, 0))
+
+    def evict_coldest_shard(self) -> None:
+        """Remove the shard that was used longest ago.
+
+        Raises:
+            ConfigError: There is none to remove.
+        """
+        self._cache.evict_coldest()
 
     def close(self) -> None:
         """Stop background threads and close open shards. The dataset can be used again."""
         self._cache.close()
-
-
-_TABLE_NAMES = frozenset(
-    (
-        "samples_per_shard",
-        "sample_offset_per_shard",
-        "stream_per_shard",
-        "shards_per_stream",
-        "shard_offset_per_stream",
-        "samples_per_stream",
-        "sample_offset_per_stream",
-    )
-)
-
-
-def _check_streams(streams: Sequence[Stream] | None, is_one: bool) -> list[Stream]:
-    """Return streams as a list: none where ``remote`` or ``local`` says where one lies.
-
-    Raises:
-        ConfigError: They are something else, or both or neither are given.
-    """
-    if bool(streams) == is_one:
-        raise ConfigError(
-            "Give either `streams`, or `remote` and/or `local`; "
-            + ("both were given." if is_one else "neither was given.")
-        )
-    given: Any = [] if streams is None else streams
-    wrong = given
-    if not isinstance(given, (Stream, str, bytes, Mapping)) and hasattr(given, "__iter__"):
-        listed: list[Any] = list(given)
-        if all(isinstance(stream, Stream) for stream in listed):
-            return listed
-        wrong = next(stream for stream in listed if not isinstance(stream, Stream))
-    raise ConfigError(
-        f"streams must be a list of Stream objects, got {wrong!r}. Pass streams=[Stream(remote=...), ...]."
-    )
-
-
-def _check_local_directories(streams: Sequence[Stream]) -> None:
-    """Refuse two different datasets in one directory.
-
-    Raises:
-        ConfigError: Two streams with different remotes share a directory.
-    """
-    seen: dict[str, str | None] = {}
-    for stream in streams:
-        directory = os.path.abspath(stream.directory)
-        if directory in seen and seen[directory] != stream.remote:
-            raise ConfigError(
-                f"Two streams use the local directory {directory} for different remotes. Give each its own `local`."
-            )
-        seen[directory] = stream.remote

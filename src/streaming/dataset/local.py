@@ -16,8 +16,8 @@ from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
+from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
-from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import check_safe
 from streaming.storage.url import redact
@@ -40,9 +40,16 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         EmptyDatasetError: There is no index.
         UnsafeTypeError: A column would be unpickled and ``allow_unsafe_types`` is not set.
         IndexFormatError: The index is not valid.
+
+    Example:
+        >>> dataset = LocalDataset('data')
+        >>> dataset.size, dataset[10]
+        (64, {'label': 0, 'text': 'text 10'})
+        >>> [sample['label'] for sample in dataset[:3]]
+        [0, 1, 2]
     """
 
-    def __init__(self, local: str, split: str | None = None, allow_unsafe_types: bool = False) -> None:
+    def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:
         self.local = as_path("local", local)
         self.split = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types
@@ -57,8 +64,7 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         if not allow_unsafe_types:
             check_safe(index, directory)
         files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
-        self._table = ShardTable([index])
-        self._cache = ShardCache([files], None, loaded.bytes)
+        super().__init__(ShardTable([index]), ShardCache([files], None, loaded.bytes))
 
     @cached_property
     def shards(self) -> Sequence[Reader]:
@@ -67,8 +73,3 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
 
         (directory,) = self._cache.directories
         return Readers([(directory.index, self.local, self.split)], self._allows_unsafe)
-
-    @cached_property
-    def spanner(self) -> Spanner:
-        """From sample ids to shards."""
-        return Spanner(self._table.samples_per_shard)

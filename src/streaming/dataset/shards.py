@@ -11,11 +11,26 @@ from numpy.typing import NDArray
 
 from streaming.format.index import Index
 
-__all__ = ["ShardTable"]
+__all__ = ["TABLES", "ShardTable"]
+
+#: Tables that are a dataset's attributes too.
+TABLES = frozenset(
+    (
+        "samples_per_shard",
+        "sample_offset_per_shard",
+        "stream_per_shard",
+        "shards_per_stream",
+        "shard_offset_per_stream",
+        "samples_per_stream",
+        "sample_offset_per_stream",
+    )
+)
 
 
 class ShardTable:
-    """Sample ids are positions in all streams laid end to end: streams in order, shards in order, samples in order.
+    """Turns sample ids, which an order gives, into shards and indexes, which a cache takes; nothing else does.
+
+    Sample ids are positions in all streams laid end to end: streams in order, shards in order, samples in order.
 
     Legend: S shards, K streams.
 
@@ -73,6 +88,10 @@ class ShardTable:
     def shards_of(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the shard of each sample id."""
         return np.searchsorted(self.ends, sample_ids, side="right")
+
+    def indexes_in(self, shards: NDArray[np.int64], sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the index of each sample id within its shard."""
+        return sample_ids - self.sample_offset_per_shard[shards]
 
 
 def _view(values: NDArray[np.int64]) -> memoryview:

@@ -10,14 +10,20 @@ from torch.utils.data import DataLoader
 from streaming.core.arguments import as_integer, optional_integer
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
+from streaming.dataset.interface import OrderedDataset
 
-__all__ = ["check_arguments"]
+__all__ = ["as_ordered", "check_arguments"]
 
 _INSTEAD = {
     "shuffle": "pass shuffle=True to the StreamingDataset",
     "sampler": "it has an order of its own; pass shuffle=True to the StreamingDataset, or sample a LocalDataset",
     "batch_sampler": "its batches come in an order of their own; pass batch_size, or sample a LocalDataset",
 }
+
+
+def as_ordered(dataset: Any) -> OrderedDataset | None:
+    """Return a dataset that has an order of its own, and counts, as what a loader asks of it; ``None`` for any other."""
+    return dataset if isinstance(dataset, StreamingDataset) else None
 
 
 def check_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -33,9 +39,20 @@ def check_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
             given[name] = as_integer(name, given[name], least)
     if "batch_size" in given:
         given["batch_size"] = optional_integer("batch_size", given["batch_size"], 1)
-    if isinstance(given["dataset"], StreamingDataset):
-        for name, instead in _INSTEAD.items():
-            value = given.get(name)
-            if value is not None and value is not False:
-                raise ConfigError(f"A StreamingDataset takes no {name} of the loader's: {instead}.")
+    dataset = as_ordered(given["dataset"])
+    if dataset is not None:
+        _check_ordered(dataset, given)
     return given
+
+
+def _check_ordered(dataset: OrderedDataset, given: dict[str, Any]) -> None:
+    for name, instead in _INSTEAD.items():
+        value = given.get(name)
+        if value is not None and value is not False:
+            raise ConfigError(f"A StreamingDataset takes no {name} of the loader's: {instead}.")
+    batch_size = given.get("batch_size")
+    if dataset.batch_size is not None and batch_size is not None and dataset.batch_size != batch_size:
+        raise ConfigError(
+            f"The dataset has batch_size={dataset.batch_size}, its DataLoader batch_size={batch_size}. They must "
+            "be equal: the order of samples, and what a checkpoint counts, depend on it."
+        )

@@ -14,19 +14,18 @@ from torch.utils.data.dataloader import (
 )
 
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
-from streaming.dataset.dataset import StreamingDataset
+from streaming.dataset.interface import OrderedDataset
 from streaming.loader.collate import DefaultCollator
 
 __all__ = ["BatchIterator", "WorkersIterator", "as_batches", "as_it_is", "may_batch"]
 
 
-def may_batch(dataset: StreamingDataset) -> bool:
+def may_batch(dataset: OrderedDataset) -> bool:
     """Say whether batches may be made without the dataset's own methods: no class has changed what a sample is."""
-    kind = type(dataset)
-    return kind.is_plain() and kind.__iter__ is StreamingDataset.__iter__ and dataset.on_error == "raise"
+    return dataset.is_plain() and not dataset.has_own_iter() and dataset.on_error == "raise"
 
 
-def as_batches(dataset: StreamingDataset, collator: DefaultCollator) -> StreamingDataset:
+def as_batches(dataset: Any, collator: DefaultCollator) -> Any:
     """Return a dataset of the same class and state whose iterator yields batches."""
     view: Any = object.__new__(_batching(type(dataset)))
     view.__dict__ = dataset.__dict__
@@ -36,7 +35,7 @@ def as_batches(dataset: StreamingDataset, collator: DefaultCollator) -> Streamin
 
 # A class is in cycles: one for each dataset would keep what it yields through until the garbage collector comes.
 @lru_cache(maxsize=16)
-def _batching(kind: type[StreamingDataset]) -> type[StreamingDataset]:
+def _batching(kind: type[Any]) -> type[Any]:
     """Return a class that differs in what its iterator yields."""
 
     def iterate(self: Any) -> Iterator[Any]:

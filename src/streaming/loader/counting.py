@@ -13,8 +13,8 @@ from torch.utils.data import default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from streaming.core.world import worker_of_process
-from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.epoch.epochs import Start
+from streaming.dataset.interface import OrderedDataset
 from streaming.loader.explain import collate
 
 __all__ = ["Consumed", "Counted", "CountingCollate"]
@@ -56,18 +56,17 @@ class CountingCollate:
 
     Args:
         collate: Makes a batch of samples, or of one sample where there are no batches.
-        dataset: What gives the samples.
+        dataset: What gives the samples, if that has an order of its own.
         is_batched: Whether ``collate`` gets a list of samples.
     """
 
     #: What an ``__iter__`` has drawn that never came to ``StreamingDataset``'s.
     UNKNOWN: Drawn = (-1, -1)
 
-    def __init__(self, collate: Callable[[Any], Any], dataset: Any, is_batched: bool) -> None:
+    def __init__(self, collate: Callable[[Any], Any], dataset: OrderedDataset | None, is_batched: bool) -> None:
         self._collate = collate
         self._is_batched = is_batched
-        has_own = isinstance(dataset, StreamingDataset) and type(dataset).__iter__ is not StreamingDataset.__iter__
-        self._dataset = dataset if has_own else None
+        self._dataset = dataset if dataset is not None and dataset.has_own_iter() else None
         self._before: Start | None = None if self._dataset is None else self._dataset.drawn_here()[0]
 
     def __call__(self, data: Any) -> Counted:

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
-from streaming.dataset.dataset import StreamingDataset
+from streaming.dataset.interface import OrderedDataset
 from streaming.dataset.wrappers import is_read_ahead, no_batch
-from streaming.loader.arguments import check_arguments
+from streaming.loader.arguments import as_ordered, check_arguments
 from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
@@ -58,6 +58,18 @@ class StreamingDataLoader(DataLoader[Any]):
 
     Attributes:
         num_samples_yielded: Samples yielded in this iteration on this rank.
+
+    Example:
+        >>> def loader():
+        ...     return StreamingDataLoader(StreamingDataset(local='data', shuffle=True, batch_size=16), batch_size=16)
+        >>> batches = loader()
+        >>> for batch in batches:
+        ...     checkpoint = batches.state_dict()
+        ...     break
+        >>> resumed = loader()
+        >>> resumed.load_state_dict(checkpoint)
+        >>> len(list(resumed))
+        3
     """
 
     def __init__(
@@ -104,19 +116,12 @@ class StreamingDataLoader(DataLoader[Any]):
         self.num_samples_yielded = 0
         self._consumed: Consumed | None = None
         self._served: tuple[Any, int] = None, 0
-        dataset = self.dataset
         # Accelerate leaves what is marked so as it is: the dataset is split over ranks already.
-        self._is_accelerate_prepared = isinstance(dataset, StreamingDataset)
-        if (
-            isinstance(dataset, StreamingDataset)
-            and dataset.batch_size is not None
-            and self.batch_size is not None
-            and dataset.batch_size != self.batch_size
-        ):
-            raise ConfigError(
-                f"The dataset has batch_size={dataset.batch_size}, its DataLoader batch_size={self.batch_size}. They must "
-                "be equal: the order of samples, and what a checkpoint counts, depend on it."
-            )
+        self._is_accelerate_prepared = self._ordered is not None
+
+    @property
+    def _ordered(self) -> OrderedDataset | None:
+        return as_ordered(self.dataset)
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
@@ -140,19 +145,19 @@ class StreamingDataLoader(DataLoader[Any]):
 
     def _warn_of_no_batches(self) -> None:
         """Say that an epoch that began at its beginning gave nothing."""
-        dataset = self.dataset
-        if not isinstance(dataset, StreamingDataset):
+        dataset = self._ordered
+        if dataset is None:
             return
         start = dataset.present_start()
         if not start.sample_in_epoch and not start.workers:
             dataset.warn_once("no batch", no_batch(dataset.length, dataset.batch_size if self.drop_last else None))
 
     def _begin_counting(self) -> Consumed:
-        data = self.dataset
-        if not isinstance(data, StreamingDataset):
-            return Consumed(max(1, self.num_workers), self.batch_size, True)
+        workers, data = max(1, self.num_workers), self._ordered
+        if data is None:
+            return Consumed(workers, self.batch_size, True)
         is_regular = self.batch_size == data.batch_size and getattr(self, "in_order", True)
-        return Consumed(max(1, self.num_workers), data.batch_size, is_regular, data.present_start().workers)
+        return Consumed(workers, data.batch_size, is_regular, data.present_start().workers)
 
     def _brings_batch_size(self) -> bool:
         kind = type(self)._get_batch_size
@@ -184,18 +189,23 @@ class StreamingDataLoader(DataLoader[Any]):
 
     def _begin(self) -> Any:
         """Begin an iteration: of batches, if the samples are as they are stored and collated as by default."""
-        dataset = self.dataset
+        dataset = self._ordered
         if (
-            not isinstance(dataset, StreamingDataset)
+            dataset is None
             or not may_batch(dataset)
             or self.batch_size is None
             or dataset.batch_size != self.batch_size
             or self.collate_fn is not default_collate
         ):
-            counting = copy(self)
-            is_batched = self._auto_collation
-            counting.__dict__.update(collate_fn=CountingCollate(self.collate_fn, dataset, is_batched))
-            return super(StreamingDataLoader, counting)._get_iterator()
+            return self._begin_samples(dataset)
+        return self._begin_batches(dataset)
+
+    def _begin_samples(self, dataset: OrderedDataset | None) -> Any:
+        counting = copy(self)
+        counting.__dict__.update(collate_fn=CountingCollate(self.collate_fn, dataset, self._auto_collation))
+        return super(StreamingDataLoader, counting)._get_iterator()
+
+    def _begin_batches(self, dataset: OrderedDataset) -> Any:
         if self.num_workers:
             # PyTorch seeds it in each worker: imported here, it takes its time and memory once.
             import numpy.random  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -227,8 +237,8 @@ class StreamingDataLoader(DataLoader[Any]):
         Raises:
             CheckpointError: The dataset's own ``__iter__`` does not iterate ``super().__iter__()`` once.
         """
-        dataset, consumed = self.dataset, self._consumed
-        if not isinstance(dataset, StreamingDataset):
+        dataset, consumed = self._ordered, self._consumed
+        if dataset is None:
             return None
         if consumed is None or self._brings_batch_size():
             return dataset.state_dict(self.num_samples_yielded * dataset.num_data_ranks, False)
@@ -254,8 +264,9 @@ class StreamingDataLoader(DataLoader[Any]):
         Raises:
             CheckpointError: The checkpoint does not fit the dataset.
         """
-        if obj is not None and isinstance(self.dataset, StreamingDataset):
-            self.dataset.load_state_dict(obj)
+        dataset = self._ordered
+        if obj is not None and dataset is not None:
+            dataset.load_state_dict(obj)
 
     def __del__(self) -> None:
         """End persistent workers now rather than when the garbage collector gets to them."""

@@ -6,9 +6,11 @@ import os
 import time
 from typing import Any
 
+from typing_extensions import Unpack
+
 from streaming.cache.bookkeeping.lock import MOMENT_S, locked_part
 from streaming.core.errors import ConfigError
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 from streaming.dataset.dataset import StreamingDataset
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
@@ -18,7 +20,13 @@ __all__ = ["StreamingInsideWebVid", "StreamingOutsideDTWebVid", "StreamingOutsid
 
 
 class StreamingInsideWebVid(StreamingDataset):
-    """WebVid with the videos in the shards, in the column ``content``. Arguments as ``StreamingDataset``'s."""
+    """WebVid with the videos in the shards, in the column ``content``. Arguments as ``StreamingDataset``'s.
+
+    Example:
+        >>> from streaming.multimodal import StreamingInsideWebVid
+        >>> StreamingInsideWebVid(local='videos', batch_size=4)[0]['caption']
+        'a cat'
+    """
 
 
 @takes_arguments_of(ConvenienceDataset)
@@ -31,9 +39,22 @@ class StreamingOutsideGIWebVid(ConvenienceDataset):
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
 
     Without ``extra_local`` and ``extra_remote``, samples have no video. Videos are not counted by ``cache_limit``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from streaming.multimodal import StreamingOutsideGIWebVid
+        >>> _ = Path('a.mp4').write_bytes(b'frames')
+        >>> StreamingOutsideGIWebVid(local='videos', extra_local='cache', extra_remote='.')[0]['content']
+        b'frames'
     """
 
-    def __init__(self, *, extra_local: str | None = None, extra_remote: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        extra_local: str | None = None,
+        extra_remote: str | None = None,
+        **kwargs: Unpack[ConvenienceArguments],
+    ) -> None:
         super().__init__(**kwargs)
         if (extra_local is None) != (extra_remote is None):
             raise ConfigError("extra_local and extra_remote belong together: give both or neither.")
@@ -70,4 +91,10 @@ class StreamingOutsideGIWebVid(ConvenienceDataset):
 
 
 class StreamingOutsideDTWebVid(StreamingOutsideGIWebVid):
-    """The same under another name. Arguments as :class:`StreamingOutsideGIWebVid`'s."""
+    """The same under another name. Arguments as :class:`StreamingOutsideGIWebVid`'s.
+
+    Example:
+        >>> from streaming.multimodal import StreamingOutsideDTWebVid
+        >>> StreamingOutsideDTWebVid(local='videos')[0]['caption']
+        'a cat'
+    """

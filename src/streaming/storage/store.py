@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,12 @@ class ObjectInfo(NamedTuple):
         bytes: Size.
         etag: The store's version tag, if it has one: another one means that the object was replaced.
         modified: When it was written, in seconds since the epoch by the store's clock, if the store tells.
+
+    Example:
+        >>> from streaming.storage.registry import open_store
+        >>> info = open_store('data').head('index.json')
+        >>> info.path, info.bytes > 100
+        ('index.json', True)
     """
 
     path: str
@@ -43,8 +50,18 @@ class Store(Protocol):
 
     A store that knows versions has ``takes_versions = True``, :meth:`read`, and the last two arguments of
     :meth:`download`. Others may leave these out: versions are then compared before and after (see ``versions``).
+
+    Example:
+        >>> from streaming.storage.registry import open_store
+        >>> store = open_store('data')
+        >>> store.put('notes/a.txt', b'some text')
+        >>> store.get_range('notes/a.txt', 5, 9)
+        b'text'
+        >>> [info.path for info in store.list('notes')]
+        ['notes/a.txt']
     """
 
+    @abstractmethod
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
@@ -61,22 +78,27 @@ class Store(Protocol):
         """
         ...
 
+    @abstractmethod
     def get(self, path: str) -> bytes:
         """Return a whole object."""
         ...
 
+    @abstractmethod
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         ...
 
+    @abstractmethod
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of an object."""
         ...
 
+    @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every object in and below the directory ``prefix``, in the order of their paths."""
         ...
 
+    @abstractmethod
     def download(
         self,
         path: str,
@@ -112,18 +134,22 @@ class Store(Protocol):
         """
         ...
 
+    @abstractmethod
     def put(self, path: str, source: str | bytes) -> None:
         """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
         ...
 
+    @abstractmethod
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""
         ...
 
+    @abstractmethod
     def exists_root(self) -> bool:
         """Say whether the bucket or directory exists."""
         ...
 
+    @abstractmethod
     def check_writable(self) -> None:
         """Check that the bucket or directory can be written to, before work is put into writing to it."""
         ...

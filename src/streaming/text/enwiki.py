@@ -23,7 +23,13 @@ _NO_LABEL = -100
 
 
 class StreamingEnWiki(ConvenienceDataset):
-    """English Wikipedia with masked tokens. Arguments as :class:`streaming.dataset.convenience.ConvenienceDataset`'s."""
+    """English Wikipedia with masked tokens. Arguments as :class:`streaming.dataset.convenience.ConvenienceDataset`'s.
+
+    Example:
+        >>> from streaming.text import StreamingEnWiki
+        >>> StreamingEnWiki(local='wiki')[0]['labels']
+        array([-100,    9, -100, -100])
+    """
 
     def get_item(self, sample_id: int, retry: int = 7) -> dict[str, Any]:
         """Return ``input_ids``, ``token_type_ids``, ``attention_mask`` (``int32[L]``) and ``labels`` (``int64[L]``).

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import Unpack
 
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 
 __all__ = ["TokenizedTextDataset"]
 
@@ -28,7 +30,14 @@ class TokenizedTextDataset(ConvenienceDataset):
         MissingDependencyError: (an ``ImportError``) ``transformers`` is not installed.
     """
 
-    def __init__(self, *, tokenizer_name: str, max_seq_len: int, group_method: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        tokenizer_name: str,
+        max_seq_len: int,
+        group_method: Literal["truncate"],
+        **kwargs: Unpack[ConvenienceArguments],
+    ) -> None:
         if group_method not in _GROUP_METHODS:
             raise ConfigError(f"group_method must be one of {', '.join(_GROUP_METHODS)}, got {group_method!r}.")
         super().__init__(**kwargs)

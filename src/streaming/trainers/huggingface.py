@@ -56,7 +56,12 @@ class StreamingTrainerMixin:
         self._streaming_loader = loader
         return loader
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> Any:
         """Train, from a checkpoint if one is named; see ``transformers.Trainer.train``."""
         this = cast(Any, self)
         path = resume_from_checkpoint
@@ -68,7 +73,7 @@ class StreamingTrainerMixin:
             with open(os.path.join(path, STATE_NAME)) as file:
                 self._streaming_state = json.load(file)
             this.args.ignore_data_skip = True  # the dataset is there already
-        return cast(Any, super()).train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        return cast(Any, super()).train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save as the trainer does, and the dataset's state beside it."""

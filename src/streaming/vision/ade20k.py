@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from typing_extensions import Unpack
+
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 
 __all__ = ["StreamingADE20K"]
 
@@ -19,6 +21,12 @@ class StreamingADE20K(ConvenienceDataset):
         transform: For the image.
         target_transform: For the annotation.
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
+
+    Example:
+        >>> from streaming.vision import StreamingADE20K
+        >>> image, annotation = StreamingADE20K(local='scenes', transform=np.asarray)[0]
+        >>> image.shape, annotation.size
+        ((3, 4, 3), (4, 3))
     """
 
     def __init__(
@@ -27,7 +35,7 @@ class StreamingADE20K(ConvenienceDataset):
         joint_transform: Callable[..., Any] | None = None,
         transform: Callable[..., Any] | None = None,
         target_transform: Callable[..., Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ConvenienceArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.joint_transform = joint_transform

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
 from streaming.core.errors import ConfigError
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from streaming.dataset.convenience import ConvenienceDataset, ConvenienceOptions, takes_arguments_of
 
 __all__ = ["StandardTransform", "StreamingVisionDataset", "to_tensor"]
 
@@ -24,6 +25,11 @@ def to_tensor(image: Any) -> torch.Tensor:
 
     Returns:
         Channels, height and width; 8-bit values scaled to ``[0, 1]`` as ``float32``, others as they are.
+
+    Example:
+        >>> to_tensor(np.full((2, 3), 255, np.uint8))
+        tensor([[[1., 1., 1.],
+                 [1., 1., 1.]]])
     """
     values = np.array(image)
     if values.ndim == 2:
@@ -42,6 +48,12 @@ class StandardTransform:
     Args:
         transform: For the image, by default :func:`to_tensor`.
         target_transform: For the label, by default none.
+
+    Example:
+        >>> transform = StandardTransform(target_transform=float)
+        >>> image, label = transform(np.zeros((3, 4, 3), np.uint8), 7)
+        >>> image.shape, label
+        (torch.Size([3, 3, 4]), 7.0)
     """
 
     def __init__(self, transform: Transform | None = None, target_transform: Transform | None = None) -> None:
@@ -59,13 +71,20 @@ class StreamingVisionDataset(ConvenienceDataset):
     """Samples with a column ``x``, the image, and ``y``, its label.
 
     Args:
+        batch_size: Samples of a batch on each rank.
         transforms: For image and label together, instead of the others.
         transform: For the image, by default :func:`to_tensor`.
         target_transform: For the label, by default none.
-        kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`. ``batch_size`` is needed.
+        kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
 
     Raises:
         ConfigError: An argument is wrong.
+
+    Example:
+        >>> dataset = StreamingVisionDataset(local='images', batch_size=4, target_transform=lambda label: label * 10)
+        >>> image, label = dataset[2]
+        >>> image.shape, label
+        (torch.Size([3, 3, 4]), 20)
     """
 
     def __init__(
@@ -75,7 +94,7 @@ class StreamingVisionDataset(ConvenienceDataset):
         transforms: Transform | None = None,
         transform: Transform | None = None,
         target_transform: Transform | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ConvenienceOptions],
     ) -> None:
         if transforms is not None and (transform is not None or target_transform is not None):
             raise ConfigError("Give either transforms, or transform and target_transform, not both.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from streaming.dataset.convenience import ConvenienceDataset, takes_arguments_of
+from typing_extensions import Unpack
+
+from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 
 __all__ = ["StreamingCOCO"]
 
@@ -17,9 +19,15 @@ class StreamingCOCO(ConvenienceDataset):
     Args:
         transform: For image, its height and width, boxes and labels: called with those four, returns them.
         kwargs: See :class:`streaming.dataset.convenience.ConvenienceDataset`.
+
+    Example:
+        >>> from streaming.vision import StreamingCOCO
+        >>> image, image_id, size, boxes, labels = StreamingCOCO(local='boxes')[0]
+        >>> image_id, size, boxes.shape
+        (7, (3, 4), (1, 4))
     """
 
-    def __init__(self, *, transform: Callable[..., Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, transform: Callable[..., Any] | None = None, **kwargs: Unpack[ConvenienceArguments]) -> None:
         super().__init__(**kwargs)
         self.transform = transform
 

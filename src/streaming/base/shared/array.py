@@ -19,6 +19,13 @@ class SharedArray:
         shape: Its shape.
         dtype: Type of its items.
         name: Name by which processes find it. Whoever comes first makes it.
+
+    Example:
+        >>> array = SharedArray(3, np.int64, 'example_array')
+        >>> array[1] = 5
+        >>> SharedArray(3, np.int64, 'example_array').numpy()
+        array([0, 5, 0])
+        >>> array.shm.cleanup()
     """
 
     def __init__(self, shape: int | tuple[int, ...], dtype: Any, name: str) -> None:

@@ -24,6 +24,10 @@ class SharedBarrier:
         filelock_path: Path of a file to lock; made if it is not there.
         shm_name: Name of the shared memory that counts who is here.
         timeout_s: Longest wait in seconds.
+
+    Example:
+        >>> barrier = SharedBarrier('barrier.lock', 'example_barrier')
+        >>> barrier(num_procs=1)
     """
 
     def __init__(self, filelock_path: str, shm_name: str, timeout_s: float = TIMEOUT) -> None:

@@ -39,6 +39,13 @@ class SharedMemory:
         FileNotFoundError: It was to be found, and is not there.
         ConfigError: It was to be made without a size.
         SharedMemoryError: There is no room for it.
+
+    Example:
+        >>> memory = SharedMemory('example_memory', create=True, size=8)
+        >>> memory.buf[:2] = b'ab'
+        >>> bytes(SharedMemory('example_memory', create=False).buf[:2])
+        b'ab'
+        >>> memory.cleanup()
     """
 
     def __init__(
@@ -133,7 +140,14 @@ def _remove(path: str, pid: int) -> None:
 
 
 def list_names() -> list[str]:
-    """Return the names of this user's blocks on this node."""
+    """Return the names of this user's blocks on this node.
+
+    Example:
+        >>> memory = SharedMemory('example_listed', create=True, size=8)
+        >>> 'example_listed' in list_names()
+        True
+        >>> memory.cleanup()
+    """
     try:
         return sorted(os.listdir(_path()))
     except FileNotFoundError:

@@ -39,6 +39,13 @@ def get_shm_prefix(
         ConfigError: Two streams have the same local directory, another job has it with a remote, or ``retry`` is
             negative.
         WorkerError: The local leader did not choose in time.
+
+    Example:
+        >>> from streaming.base.world import World
+        >>> prefix, memory = get_shm_prefix(['cache'], ['s3://bucket/data'], World.detect())
+        >>> prefix >= 0
+        True
+        >>> memory.cleanup()
     """
     if retry < 0:
         raise ConfigError(f"retry must not be negative, got {retry}.")

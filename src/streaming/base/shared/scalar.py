@@ -15,6 +15,13 @@ class SharedScalar:
     Args:
         dtype: Its type.
         name: Name by which processes find it. Whoever comes first makes it.
+
+    Example:
+        >>> count = SharedScalar(np.int64, 'example_scalar')
+        >>> count.set(5)
+        >>> int(SharedScalar(np.int64, 'example_scalar').get())
+        5
+        >>> count.arr.shm.cleanup()
     """
 
     def __init__(self, dtype: Any, name: str) -> None:

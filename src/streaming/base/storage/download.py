@@ -42,7 +42,13 @@ GCS_ERROR_NO_AUTHENTICATION = (
 
 
 class CloudDownloader(ABC):
-    """Fetches files. To serve a scheme, implement :meth:`_client_identifier` and :meth:`_download_file_impl`."""
+    """Fetches files. To serve a scheme, implement :meth:`_client_identifier` and :meth:`_download_file_impl`.
+
+    Example:
+        >>> CloudDownloader.direct_download('data/index.json', 'copy/index.json')
+        >>> type(CloudDownloader.get('s3://bucket/data')).__name__
+        'S3Downloader'
+    """
 
     @classmethod
     def get(cls, remote_dir: str | None = None) -> CloudDownloader:

@@ -23,6 +23,10 @@ _CHUNK = 1 << 20
 def open_ported(url: str, options: Mapping[str, Any]) -> PortedStore:
     """Open the store of a URL whose scheme has a downloader or uploader of a user's.
 
+    Args:
+        url: The root.
+        options: Settings of a store; there must be none.
+
     Raises:
         ConfigError: There are options, which such classes do not take.
     """
@@ -32,7 +36,11 @@ def open_ported(url: str, options: Mapping[str, Any]) -> PortedStore:
 
 
 class PortedStore:
-    """Objects below a URL, fetched whole and put whole by a user's classes."""
+    """Objects below a URL, fetched whole and put whole by a user's classes.
+
+    Args:
+        url: The root.
+    """
 
     takes_versions = reads_in_one = True
 

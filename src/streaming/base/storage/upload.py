@@ -18,6 +18,7 @@ from typing import Any
 
 from streaming.base.storage.download import BOTOCORE_CLIENT_ERROR_CODES, GCS_ERROR_NO_AUTHENTICATION
 from streaming.core.errors import ConfigError, UnknownNameError
+from streaming.storage.location import Location
 from streaming.storage.registry import open_store, stores
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
@@ -45,7 +46,12 @@ __all__ = [
 
 
 class GCSAuthentication(Enum):
-    """How a client of Google Cloud Storage proves who it is."""
+    """How a client of Google Cloud Storage proves who it is.
+
+    Example:
+        >>> GCSAuthentication.HMAC.value
+        1
+    """
 
     HMAC = 1
     SERVICE_ACCOUNT = 2
@@ -68,6 +74,13 @@ class CloudUploader:
     Raises:
         ConfigError: ``out`` has another form, or is one directory twice.
         FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+
+    Example:
+        >>> import os
+        >>> uploader = CloudUploader.get(('data', 'backup'), keep_local=True, exist_ok=True)
+        >>> uploader.upload_file('index.json')
+        >>> os.listdir('backup')
+        ['index.json']
     """
 
     def __init__(
@@ -143,7 +156,7 @@ def _split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
     local, remote = os.fspath(out[0]), os.fspath(out[1])
     if remote:
-        check_apart(local, remote)
+        check_apart(local, Location.parse(remote))
     return local, remote
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,36 +121,21 @@ class Epochs:
     def _key(self, info: Any, round_: int) -> list[int]:
         return [info.seed - info.id, round_, info.num_workers]
 
-    def resume(
-        self,
-        epoch: int,
-        sample_in_epoch: int,
-        settings: dict[str, Any],
-        skips: list[list[int]] | None = None,
-        workers: Sequence[int] = (),
-    ) -> None:
-        """Have the next iteration continue ``epoch`` after ``sample_in_epoch`` samples that were served.
-
-        Args:
-            epoch: The epoch.
-            sample_in_epoch: Samples of it, over all ranks.
-            settings: What the checkpoint sets in place of the arguments.
-            skips: Ranges of samples that are left out.
-            workers: Samples after those that each worker of this rank has drawn, if that is more than none.
-        """
+    def resume(self, at: Start) -> None:
+        """Have the next iteration start where a checkpoint says."""
         info = _worker_info()
         rounds = self._rounds if self._round_pid == os.getpid() else 0
         with self._board.change() as doc:
             if info is not None:
                 # Each worker of an iteration may load the same checkpoint; one of them may already have begun.
                 claim = _find_claim(doc["claims"], self._key(info, rounds + 1), info.id)
-                if claim is not None and claim["start"] == [epoch, sample_in_epoch]:
+                if claim is not None and claim["start"] == [at.epoch, at.sample_in_epoch]:
                     return
-            doc["skips"] = {str(epoch): skips} if skips else {}
-            doc["resume"] = [epoch, sample_in_epoch, *workers]
-            doc["settings"] = settings
-            if epoch >= 0:
-                doc["next"] = epoch
+            doc["skips"] = {str(at.epoch): at.skips} if at.skips else {}
+            doc["resume"] = [at.epoch, at.sample_in_epoch, *at.workers]
+            doc["settings"] = at.settings
+            if at.epoch >= 0:
+                doc["next"] = at.epoch
 
 
 def _next(doc: dict[str, Any]) -> int:

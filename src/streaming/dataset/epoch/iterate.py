@@ -107,7 +107,7 @@ def steps(
             if not real.all():
                 ids, shards = ids[real], shards[real]
             cache.counters.add(samples=len(ids))
-            yield Step(ids, shards, ids - table.sample_offset_per_shard[shards], first)
+            yield Step(ids, shards, table.indexes_in(shards, ids), first)
             if first is not None and begin + size >= planned.batch_size:
                 first.close()
                 first = None
@@ -170,7 +170,8 @@ def _first_samples(cache: ShardCache, table: ShardTable, blocks: _Blocks, count:
     """Ask for the samples of the first batch by themselves, where that is worth it."""
     ids, shards = blocks.get(0, count)
     real = ids >= 0
-    first = FirstSamples(cache, shards[real], ids[real] - table.sample_offset_per_shard[shards[real]])
+    ids, shards = ids[real], shards[real]
+    first = FirstSamples(cache, shards, table.indexes_in(shards, ids))
     if not first:
         return None
     first.wait(_HEAD_START_S)

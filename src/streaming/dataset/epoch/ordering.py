@@ -9,7 +9,7 @@ from typing import Any
 
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World
-from streaming.dataset.config import OrderArgs
+from streaming.dataset.config import OrderConfig
 from streaming.dataset.epoch.epoch_file import shared_ids
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.plans import WorkerPlan
@@ -47,7 +47,7 @@ class Ordering:
     """The order of one dataset: its fixed part, and the specs that settings and worlds give.
 
     Args:
-        args: What the user said.
+        config: What the user said.
         table: The shards of all streams.
         streams: The streams, for their weights.
 
@@ -55,8 +55,8 @@ class Ordering:
         ConfigError: The weights contradict each other or ``epoch_size``.
     """
 
-    def __init__(self, args: OrderArgs, table: ShardTable, streams: Sequence[Stream]) -> None:
-        self.args = args
+    def __init__(self, config: OrderConfig, table: ShardTable, streams: Sequence[Stream]) -> None:
+        self.config = config
         self._samples_per_shard = table.samples_per_shard
         self._shards_per_stream = table.shards_per_stream
         self.weights = resolve_weights(
@@ -64,8 +64,8 @@ class Ordering:
             proportions=[stream.proportion for stream in streams],
             repeats=[stream.repeat for stream in streams],
             chooses=[stream.choose for stream in streams],
-            epoch_size=args.epoch_size,
-            seed=args.shuffle_seed,
+            epoch_size=config.epoch_size,
+            seed=config.shuffle_seed,
         )
         self.epoch_size = int(self.weights.epoch_size)
         if self.epoch_size <= 0:
@@ -84,7 +84,7 @@ class Ordering:
         Raises:
             ConfigError: ``batch_size`` was not given, or the layout does not fit the order.
         """
-        if self.args.batch_size is None:
+        if self.config.batch_size is None:
             raise ConfigError(
                 "batch_size is needed to iterate a StreamingDataset: the order of samples depends on it. Pass the same "
                 "batch_size to the dataset and to its DataLoader."
@@ -106,11 +106,9 @@ class Ordering:
         return WorkerPlan(
             lambda epoch: self._order(settings, world, epoch),
             f"{self._dataset_print}|{self._weights_print}|{self._settings(settings, world)}",
-            start.epoch,
-            start.sample_in_epoch,
-            Skips(start.skips),
+            start,
             world,
-            self.args.batch_size or 1,
+            self.config.batch_size or 1,
             done,
         )
 
@@ -137,16 +135,16 @@ class Ordering:
             choose=self.weights.choose,
             proportion=self.weights.proportion,
             epoch_size=self.epoch_size,
-            batch_size=self.args.batch_size or 1,
+            batch_size=self.config.batch_size or 1,
             num_canonical_nodes=settings.num_canonical_nodes,
-            shuffle=self.args.shuffle,
+            shuffle=self.config.shuffle,
             shuffle_algo=settings.shuffle_algo,
             shuffle_seed=settings.shuffle_seed,
             shuffle_block_size=settings.shuffle_block_size,
-            sampling_method=self.args.sampling_method,
-            sampling_granularity=self.args.sampling_granularity,
-            partition_algo=self.args.partition_algo,
-            batching_method=self.args.batching_method,
+            sampling_method=self.config.sampling_method,
+            sampling_granularity=self.config.sampling_granularity,
+            partition_algo=self.config.partition_algo,
+            batching_method=self.config.batching_method,
             initial_physical_nodes=settings.initial_physical_nodes,
         )
 
@@ -154,18 +152,18 @@ class Ordering:
         """Return the part of a checkpoint that describes the order."""
         settings = self._settings(loaded, world)
         initial = settings.initial_physical_nodes
-        batch_size = self.args.batch_size
+        batch_size = self.config.batch_size
         return {
             "num_canonical_nodes": settings.num_canonical_nodes,
             "shuffle_seed": settings.shuffle_seed,
             "initial_physical_nodes": world.num_nodes if initial is None else initial,
-            "shuffle": self.args.shuffle,
+            "shuffle": self.config.shuffle,
             "shuffle_algo": settings.shuffle_algo,
             "order_version": order_version(settings.shuffle_algo),
             "shuffle_block_size": settings.shuffle_block_size,
-            "batching_method": self.args.batching_method,
-            "sampling_method": self.args.sampling_method,
-            "sampling_granularity": self.args.sampling_granularity,
+            "batching_method": self.config.batching_method,
+            "sampling_method": self.config.sampling_method,
+            "sampling_granularity": self.config.sampling_granularity,
             "epoch_size": self.epoch_size,
             "weights": self._weights_print,
             "dataset": self._dataset_print,
@@ -179,16 +177,16 @@ class Ordering:
             CheckpointError: It cannot.
         """
         settings = settings_of(state)
-        if "shuffle_algo" not in state and self.args.shuffle_algo is None:
+        if "shuffle_algo" not in state and self.config.shuffle_algo is None:
             settings["shuffle_algo"] = LEGACY_ALGO
-        named = self.args.shuffle_algo
+        named = self.config.shuffle_algo
         if named is not None and settings.get("shuffle_algo", named) != named:
             raise CheckpointError(
                 f"The checkpoint was made with shuffle_algo={settings['shuffle_algo']!r}, the dataset has "
                 f"{named!r}. Leave shuffle_algo out to continue with the checkpoint's."
             )
         check_state(state, self.state(settings, world))
-        if int(state["sample_in_epoch"]) > self.epoch_size + world.num_ranks * (self.args.batch_size or 1):
+        if int(state["sample_in_epoch"]) > self.epoch_size + world.num_ranks * (self.config.batch_size or 1):
             raise CheckpointError(
                 f"The checkpoint is {state['sample_in_epoch']} samples into the epoch, which has only {self.epoch_size}. "
                 "Check epoch_size and the data."
@@ -196,15 +194,15 @@ class Ordering:
         return settings
 
     def _settings(self, loaded: Mapping[str, Any], world: World) -> _Settings:
-        args = self.args
-        algo = args.shuffle_algo or loaded.get("shuffle_algo") or DEFAULT_ALGO
-        nodes = loaded.get("num_canonical_nodes") or args.num_canonical_nodes
+        config = self.config
+        algo = config.shuffle_algo or loaded.get("shuffle_algo") or DEFAULT_ALGO
+        nodes = loaded.get("num_canonical_nodes") or config.num_canonical_nodes
         canonical = nodes or default_num_canonical_nodes(algo, world.num_nodes)
-        block = loaded.get("shuffle_block_size") or args.shuffle_block_size
+        block = loaded.get("shuffle_block_size") or config.shuffle_block_size
         return _Settings(
             algo,
             canonical,
-            loaded.get("shuffle_seed", args.shuffle_seed),
+            loaded.get("shuffle_seed", config.shuffle_seed),
             block or default_block_size(canonical),
             loaded.get("initial_physical_nodes"),
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streaming.cache.planning.needs import Needs
 from streaming.core.world import World
+from streaming.dataset.epoch.epochs import Start
 from streaming.order.queries.needs import node_spans
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
@@ -29,9 +30,7 @@ class WorkerPlan:
     Args:
         order: Returns the order of an epoch.
         name: What the order depends on, as text: readers of one name are compared.
-        epoch: The epoch that is read.
-        sample_in_epoch: Samples of it consumed before, over all ranks.
-        skips: Parts of it that are left out.
+        start: Where in which epoch reading begins.
         world: This worker, ranks with equal samples counted once.
         batch_size: Samples of a batch on one rank.
         done: Slots that this worker served before its iteration began.
@@ -41,23 +40,21 @@ class WorkerPlan:
         self,
         order: Callable[[int], EpochOrder],
         name: str,
-        epoch: int,
-        sample_in_epoch: int,
-        skips: Skips,
+        start: Start,
         world: World,
         batch_size: int,
         done: int = 0,
     ) -> None:
         self._order = order
-        self._epoch = epoch
-        self._begin = sample_in_epoch
-        self._skips = skips
+        self._epoch = start.epoch
+        self._begin = start.sample_in_epoch
+        self._skips = Skips(start.skips)
         self._world = world
         self._batch_size = batch_size
         self._done = done
         self._lock = threading.Lock()
         self._needs: Needs | None = None
-        is_first = epoch == 0 or sample_in_epoch > 0
+        is_first = start.epoch == 0 or start.sample_in_epoch > 0
         self.speaks = is_first and world.worker_of_rank == 0 and world.rank_of_node == 0
         text = f"{name}|{world.num_nodes}|{world.node}|{world.num_ranks}|{batch_size}"
         self.key = int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "little") + 1

@@ -28,11 +28,10 @@ from streaming.core.errors import (
 )
 from streaming.dataset.shards import ShardTable
 
-__all__ = ["QUARANTINE", "Substitutes", "check_on_error"]
+__all__ = ["QUARANTINE", "Substitutes"]
 
 logger = logging.getLogger(__name__)
 
-_ON_ERROR = ("raise", "skip")
 QUARANTINE = ".streaming-quarantine.jsonl"
 
 _SAME_SHARD = 8
@@ -148,17 +147,6 @@ class Substitutes:
             os.write(fd, line)  # one write, so that processes do not mix their lines
         finally:
             os.close(fd)
-
-
-def check_on_error(on_error: str) -> str:
-    """Return a valid ``on_error``.
-
-    Raises:
-        ConfigError: It is not one.
-    """
-    if on_error not in _ON_ERROR:
-        raise ConfigError(f"on_error must be one of {', '.join(map(repr, _ON_ERROR))}; got {on_error!r}.")
-    return on_error
 
 
 def _is_bad_shard(error: Exception) -> bool:

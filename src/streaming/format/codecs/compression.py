@@ -36,20 +36,40 @@ _ZSTD_AT_ONCE = 8 << 20
 
 
 def get_compressions() -> set[str]:
-    """Return every spelling of every compression, such as ``'gz'`` and ``'gz:6'``."""
+    """Return every spelling of every compression, such as ``'gz'`` and ``'gz:6'``.
+
+    Example:
+        >>> {'br', 'gz:6', 'zstd'} <= get_compressions()
+        True
+    """
     return set(_spellings())
 
 
 def is_compression(algo: Any) -> bool:
-    """Tell whether ``algo`` is the spelling of a compression."""
+    """Tell whether ``algo`` is the spelling of a compression.
+
+    Args:
+        algo: Text that may be one.
+
+    Example:
+        >>> is_compression('zstd:22'), is_compression('zstd:23')
+        (True, False)
+    """
     return isinstance(algo, str) and algo in _spellings()
 
 
 def get_compression_extension(algo: str) -> str:
     """Return the file extension of a compression, without a dot.
 
+    Args:
+        algo: ``'family'`` or ``'family:level'``.
+
     Raises:
         UnknownNameError: There is no such compression.
+
+    Example:
+        >>> get_compression_extension('zstd:9')
+        'zstd'
     """
     family, _ = _parse(algo)
     return family
@@ -65,6 +85,11 @@ def compress(algo: str | None, data: bytes) -> bytes:
     Raises:
         UnknownNameError: There is no such compression.
         MissingDependencyError: Its package is not installed.
+
+    Example:
+        >>> from streaming.base.compression import compress, decompress
+        >>> decompress('zstd', compress('zstd:9', b'text'))
+        b'text'
     """
     if algo is None:
         return data
@@ -115,6 +140,11 @@ def decompress(algo: str | None, data: bytes, max_bytes: int | None = None) -> b
         UnknownNameError: There is no such compression.
         MissingDependencyError: Its package is not installed.
         ShardFormatError: The data is damaged, cut off, or larger than ``max_bytes``.
+
+    Example:
+        >>> from streaming.base.compression import compress, decompress
+        >>> decompress('gz', compress('gz', b'text' * 100), max_bytes=400) == b'text' * 100
+        True
     """
     if algo is None:
         return data

@@ -106,6 +106,10 @@ def get_encoding(encoding: str) -> Encoding:
     Raises:
         UnknownNameError: No encoding has that name.
         ConfigError: It does not take that configuration.
+
+    Example:
+        >>> get_encoding('ndarray:uint16:2').decode(bytes([1, 0, 2, 0]))
+        array([1, 2], dtype=uint16)
     """
     if not isinstance(encoding, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UnknownNameError(f"An encoding is named by a string, not by {encoding!r}.")
@@ -146,6 +150,10 @@ def mds_encode(encoding: str, obj: Any) -> bytes:
     Raises:
         UnknownNameError: No encoding has that name.
         SampleError: The encoding cannot store the value.
+
+    Example:
+        >>> list(mds_encode('uint16', 258))
+        [2, 1]
     """
     coder = get_encoding(encoding)
     if isinstance(obj, bytes) and getattr(coder, "passes_bytes", True):
@@ -165,6 +173,10 @@ def mds_decode(encoding: str, data: bytes | bytearray | memoryview) -> Any:
 
     Raises:
         UnknownNameError: No encoding has that name.
+
+    Example:
+        >>> int(mds_decode('uint16', bytes([2, 1])))
+        258
     """
     # A value may be a view of its bytes: copy them out of anything that can change or close.
     return get_encoding(encoding).decode(data if isinstance(data, bytes) else bytes(data))
@@ -173,14 +185,29 @@ def mds_decode(encoding: str, data: bytes | bytearray | memoryview) -> Any:
 def get_mds_encoded_size(encoding: str) -> int | None:
     """Return how many bytes each value takes, or ``None`` if that varies.
 
+    Args:
+        encoding: ``'name'``, ``'name:config'``, or either followed by ``'?'``.
+
     Raises:
         UnknownNameError: No encoding has that name.
+
+    Example:
+        >>> get_mds_encoded_size('float64'), get_mds_encoded_size('str')
+        (8, None)
     """
     return getattr(get_encoding(encoding), "size", None)
 
 
 def is_mds_encoding(encoding: Any) -> bool:
-    """Tell whether ``encoding`` names an encoding, with a configuration that it takes."""
+    """Tell whether ``encoding`` names an encoding, with a configuration that it takes.
+
+    Args:
+        encoding: Text that may name one.
+
+    Example:
+        >>> is_mds_encoding('ndarray:uint16'), is_mds_encoding('ndarray:text')
+        (True, False)
+    """
     try:
         get_encoding(encoding)
     except Exception:
@@ -189,7 +216,15 @@ def is_mds_encoding(encoding: Any) -> bool:
 
 
 def is_mds_encoding_safe(encoding: str) -> bool:
-    """Tell whether decoding cannot run code that the data brings."""
+    """Tell whether decoding cannot run code that the data brings.
+
+    Args:
+        encoding: ``'name'``, ``'name:config'``, or either followed by ``'?'``.
+
+    Example:
+        >>> is_mds_encoding_safe('json'), is_mds_encoding_safe('pkl')
+        (True, False)
+    """
     name = base_name(encoding)
     if name == "pkl":
         return False
@@ -197,10 +232,23 @@ def is_mds_encoding_safe(encoding: str) -> bool:
 
 
 def base_name(encoding: str) -> str:
-    """Return the name in the registry of an encoding that may have a configuration, or be nullable."""
+    """Return the name in the registry of an encoding that may have a configuration, or be nullable.
+
+    Args:
+        encoding: ``'name'``, ``'name:config'``, or either followed by ``'?'``.
+
+    Example:
+        >>> base_name('ndarray:uint16?')
+        'ndarray'
+    """
     return encoding.partition(":")[0].rstrip("?")
 
 
 def get_mds_encodings() -> set[str]:
-    """Return the names of all encodings."""
+    """Return the names of all encodings.
+
+    Example:
+        >>> {'str', 'ndarray', 'jpeg'} <= get_mds_encodings()
+        True
+    """
     return set(encodings)

@@ -41,6 +41,19 @@ class Encoding(ABC):
         size: Bytes of every encoded value if that is fixed, else ``None``.
         safe: Whether decoding is free of code that the data brings.
         passes_bytes: Whether a ``bytes`` value is taken to be encoded already.
+
+    Example:
+        >>> from streaming.format.encodings import Encoding, encodings
+        >>> class Reversed(Encoding):
+        ...     def encode(self, obj):
+        ...         return obj.encode()[::-1]
+        ...     def decode(self, data):
+        ...         return data[::-1].decode()
+        >>> encodings['reversed'] = Reversed
+        >>> with MDSWriter(columns={'text': 'reversed'}, out='texts') as out:
+        ...     out.write({'text': 'abc'})
+        >>> LocalDataset('texts')[0]
+        {'text': 'abc'}
     """
 
     size: int | None = None

@@ -3,7 +3,8 @@
 A number ``x`` is split into two digits, ``x = left * b + right`` with ``a = ceil(sqrt(n))`` and
 ``b = ceil(n / a)``. In turn, a hash of one digit is added to the other modulo ``a`` or ``b``: a Feistel
 network, which can be undone whatever the hash is. The network permutes ``[0, a * b)``; what lands at
-``n`` or beyond is sent through it again until it lands inside (cycle walking), which is rare because
+``n`` or beyond is sent through it again until it lands inside (cycle walking: Black and Rogaway, *Ciphers
+with Arbitrary Finite Domains*, CT-RSA 2002), which is rare because
 ``a * b`` exceeds ``n`` by less than ``2 * sqrt(n)``. Mixed radix has no trouble at powers of two, unlike
 the usual form with halves of bits.
 

@@ -20,6 +20,11 @@ class WriteReport:
         seconds: How long this call took.
         resumed_samples: Samples that interrupted runs had written already.
         columns: Encoding of each column.
+
+    Example:
+        >>> report = streaming.write([{'text': 'a'}, {'text': 'b'}], 'corpus', workers=0)
+        >>> report.samples, report.shards, report.columns
+        (2, 1, {'text': 'str'})
     """
 
     out: str

@@ -20,16 +20,19 @@ def get_shuffle(
 ) -> NDArray[np.int64]:
     """Return the order in which the places of an epoch are served.
 
+    The shuffles are those of mosaicml-streaming 0.13, which describes them at
+    https://docs.mosaicml.com/projects/streaming/en/stable/dataset_configuration/shuffling.html.
+
     Args:
         algo: Name of the shuffle.
         shard_sizes: ``int64[U]``, sizes of the runs.
-        num_canonical_nodes: Parts of the dataset.
-        seed: Seed of the order.
-        epoch: The epoch.
-        block_size: Samples among which a sample is shuffled.
+        num_canonical_nodes: Parts of the dataset, at least 1.
+        seed: Seed of the order, at least 0.
+        epoch: The epoch, at least 0.
+        block_size: Samples among which a sample is shuffled, by ``py1br`` and ``py1e``.
 
     Returns:
-        ``int64[N]``.
+        ``int64[N]``, a permutation of the places.
 
     Raises:
         UnknownNameError: No such shuffle.

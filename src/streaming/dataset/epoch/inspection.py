@@ -1,0 +1,80 @@
+"""What an epoch holds, for those who ask before or beside reading it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.arguments import optional_integer
+from streaming.core.errors import ConfigError
+from streaming.core.world import World
+from streaming.dataset.epoch.epochs import Epochs
+from streaming.dataset.epoch.ordering import Ordering
+from streaming.dataset.ranks import DataRanks
+from streaming.order.queries.plan import EpochOrder
+from streaming.order.spec import Layout, OrderSpec
+
+if TYPE_CHECKING:
+    from streaming.order.queries.inspect import EpochInspector
+
+__all__ = ["Inspection"]
+
+Ints = NDArray[np.int64]
+
+
+class Inspection:
+    """Answers by the order that a dataset is read in.
+
+    Args:
+        epochs: Which epoch comes, and what a checkpoint has set.
+        ordering: The order.
+        ranks: Which ranks get different samples.
+    """
+
+    def __init__(self, epochs: Epochs, ordering: Ordering, ranks: DataRanks) -> None:
+        self._epochs = epochs
+        self._ordering = ordering
+        self._ranks = ranks
+
+    def inspector(self, epoch: int | None, num_nodes: int | None, ranks_per_node: int | None) -> EpochInspector:
+        """Return the inspector of an epoch; see :meth:`StreamingDataset.inspect_epoch`."""
+        from streaming.order.queries.inspect import EpochInspector
+
+        if self._ordering.config.batch_size is None:
+            raise ConfigError("batch_size is needed to inspect an epoch: the order of samples depends on it.")
+        world = self._ranks.world()
+        nodes = optional_integer("num_nodes", num_nodes, 1) or world.num_nodes
+        ranks = optional_integer("ranks_per_node", ranks_per_node, 1) or world.ranks_per_node
+        asked = optional_integer("epoch", epoch, 0)
+        epoch = self._epochs.next_epoch if asked is None else asked
+        return EpochInspector(self._spec(epoch, World(nodes, ranks, 1, 0)), epoch, nodes, ranks)
+
+    def draws(self, epoch: int, stream_id: int | None) -> tuple[Ints, Ints]:
+        """Return which samples an epoch draws; see :meth:`StreamingDataset.resample_streams`."""
+        from streaming.order.classic.resampling import resample
+
+        units, ids = resample(self._spec(epoch, self._ranks.world()), epoch, stream_id)
+        if ids is None:
+            ids = np.arange(int(units.sum()))
+        return units, ids.astype(np.int64)
+
+    def work(self, world: World, epoch: int, sample_in_epoch: int, batching_method: str | None) -> Ints:
+        """Return the sample ids of every worker; see :meth:`StreamingDataset.epoch_work`."""
+        spec = self._spec(epoch, world)
+        if batching_method is not None:
+            spec = replace(spec, batching_method=batching_method)
+        layout = Layout(world.num_nodes, world.ranks_per_node, world.workers_per_rank)
+        order = EpochOrder(spec, epoch, layout)
+        shape = layout.num_nodes, layout.ranks_per_node, layout.workers_per_rank
+        every = [order.worker_ids(node, rank, worker, sample_in_epoch) for node, rank, worker in np.ndindex(*shape)]
+        batches = max(map(len, every)) // spec.batch_size
+        work = np.full((len(every), batches * spec.batch_size), -1, np.int64)
+        for row, ids in zip(work, every, strict=True):
+            row[: len(ids)] = ids.ids(0, len(ids))
+        return work.reshape(*shape, batches, spec.batch_size)
+
+    def _spec(self, epoch: int, world: World) -> OrderSpec:
+        return self._ordering.spec(self._epochs.pending(epoch).settings, world)
