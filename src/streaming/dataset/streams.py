@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streaming.core.errors import ConfigError
+from streaming.core.names import Where
 from streaming.dataset.config import StreamDefaults
 from streaming.dataset.registry import make_stream
 from streaming.dataset.stream import Stream
