@@ -6,13 +6,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_ARGS ?=
 CA_FILE := import ssl; print(ssl.get_default_verify_paths().cafile or '')
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-long test-versions check bench release clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/train_language_model.py $(DEMO_ARGS)
 
 test: $(VENV)/.test $(VENV)/.azurite
 	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+
+# With every Python of the machine and the lowest and newest dependencies. VERSIONS_ARGS: see tests/versions.py.
+test-versions: $(VENV)/.torch
+	$(BIN)/python tests/versions.py $(VERSIONS_ARGS)
+
+# Everything again, with more seeds, kills, pairings and examples: an hour or more.
+test-long: $(VENV)/.test $(VENV)/.azurite
+	$(BIN)/python -m pytest -n 2 -m "long or not long" --hypothesis-profile=long --timeout=3600 $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -22,6 +30,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+# What is published, in dist/, and its own tests.
+release: $(VENV)/.test
+	$(BIN)/python tests/release.py
 
 # torch comes first and by itself: with the constraint, a small CPU build where one is offered.
 $(VENV)/.torch: constraints.txt
@@ -41,4 +53,4 @@ $(VENV)/.azurite:
 	else echo "azurite could not be installed: the tests that need it are skipped"; fi
 
 clean:
-	rm -rf $(VENV) demo-out .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) $(VENV)-versions demo-out dist .pytest_cache .hypothesis .ruff_cache

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from multiprocessing import forkserver, set_forkserver_preload
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
+from budget import register_profiles
 from clouds import Clouds
 from sample_data import write_dataset
+from servers import S3Server, s3_server
 
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes is the machine's affair.
-settings.register_profile("any-machine", deadline=None)
-settings.load_profile("any-machine")
+register_profiles()
+
+# What its children need and takes them seconds to import.
+PRELOADED = ["torch", "streaming.dataset.dataset", "streaming.loader.loader"]
+set_forkserver_preload(PRELOADED)
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
 
@@ -32,14 +36,27 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: no collection of garbage has to look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def _fresh_forkserver() -> None:
-    """A fork server keeps the environment it began with; have the next one begin with this test's."""
+def _fresh_forkserver() -> Iterator[None]:
+    """A fork server keeps the environment it began with; have one begin with this test's, and with no module imported."""
+    _stop_forkserver()
+    set_forkserver_preload([])
+    yield
+    _stop_forkserver()
+    set_forkserver_preload(PRELOADED)
+
+
+def _stop_forkserver() -> None:
     server = forkserver._forkserver
     if server._forkserver_pid is not None:
-        os.kill(
-            server._forkserver_pid, signal.SIGTERM
-        )  # it would go by itself once every process that it made has gone
+        # It would go by itself once every process that it made has gone.
+        os.kill(server._forkserver_pid, signal.SIGTERM)
         server._stop()
 
 
@@ -60,3 +77,25 @@ def clouds() -> Iterator[Clouds]:
     """Emulators of clouds."""
     with Clouds() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def s3_session(clouds: Clouds) -> S3Server:
+    return clouds.server(s3_server)
+
+
+@pytest.fixture
+def s3(s3_session: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """A server of S3's protocol, and a process that knows no other."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "S3_")):
+            monkeypatch.delenv(name)
+    for name, value in s3_session.env.items():
+        monkeypatch.setenv(name, value)
+    return s3_session
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """URL of an empty bucket."""
+    return s3.create_bucket()

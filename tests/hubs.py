@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -321,7 +322,7 @@ class _DatabricksHandler(_Handler):
             del files[path]
             self.reply(204)
         else:
-            self.content(files[path], Last_Modified=f"{len(files[path])}")
+            self.content(files[path], Last_Modified=formatdate(len(files[path]), usegmt=True))
 
     def directory(self, path: str, page: int) -> None:
         if self.command == "PUT":
@@ -333,7 +334,12 @@ class _DatabricksHandler(_Handler):
             self.json({"error_code": "NOT_FOUND"}, 404)
             return
         contents = [
-            {"path": f"{path}/{name}", "is_directory": size is None, "file_size": size or 0, "last_modified": size or 0}
+            {
+                "path": f"{path}/{name}",
+                "is_directory": size is None,
+                "file_size": size or 0,
+                "last_modified": 1000 * (size or 0),
+            }
             for name, size in found[page : page + _PAGE]
         ]
         more = {"next_page_token": str(page + _PAGE)} if page + _PAGE < len(found) else {}
@@ -368,7 +374,7 @@ class _DatabricksHandler(_Handler):
         path = fields["path"].rstrip("/")
         data = self.state.files.get(path)
         if data is not None:
-            self.json({"path": path, "is_dir": False, "file_size": len(data), "modification_time": len(data)})
+            self.json({"path": path, "is_dir": False, "file_size": len(data), "modification_time": 1000 * len(data)})
         elif self.children(path) or path in self.state.directories:
             self.json({"path": path, "is_dir": True, "file_size": 0})
         else:

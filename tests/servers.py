@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,8 +45,9 @@ class S3Server:
     endpoint: str
     env: dict[str, str]
 
-    def create_bucket(self, name: str) -> str:
-        """Create a bucket and return its ``s3://`` URL."""
+    def create_bucket(self, name: str | None = None) -> str:
+        """Create a bucket, by default one of a new name, and return its ``s3://`` URL."""
+        name = name or f"test-{uuid.uuid4().hex[:12]}"
         request = urllib.request.Request(f"{self.endpoint}/{name}", method="PUT")
         with urllib.request.urlopen(request, timeout=30):
             return f"s3://{name}"
@@ -122,6 +124,8 @@ def web_server() -> Iterator[WebServer]:
         server.shutdown()
         server.server_close()
         thread.join(10)
+        state.objects.clear()
+        state.requests.clear()
 
 
 class _Handler(BaseHTTPRequestHandler):

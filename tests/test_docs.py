@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a page takes for granted.
 IMPORTS = """
 import numpy as np
@@ -24,6 +24,7 @@ for path in ("data", "web", "code"):
             out.write({"text": f"{path} {i}"})
 """
 RUN = {
+    "CONTRIBUTING.md": ("", lambda block: True),
     "README.md": ("", lambda block: "streams=[" not in block),
     "writing.md": (
         IMPORTS

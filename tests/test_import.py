@@ -41,3 +41,13 @@ def test_version_is_the_distributions() -> None:
     from importlib.metadata import version
 
     assert version("streaming-dataset") == streaming.__version__
+
+
+def test_windows_is_told_in_one_sentence() -> None:
+    code = "import sys; sys.platform = 'win32'; import streaming"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: streaming does not support Windows, as it maps and locks files the POSIX way: "
+        "use Linux, macOS or WSL 2."
+    )

@@ -37,7 +37,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """Yield the modules that a file imports, anywhere in it. What a registry names in text is found by it, not needed by it."""
+    """Yield the modules that a file imports, anywhere in it; what a registry names in text, it does not need."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):

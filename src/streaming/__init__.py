@@ -8,8 +8,15 @@ Names are loaded on first use: ``import streaming`` imports neither torch nor an
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Type checkers read on, so that an editor on Windows knows the names.
+if not TYPE_CHECKING and sys.platform == "win32":
+    raise ImportError(
+        "streaming does not support Windows, as it maps and locks files the POSIX way: use Linux, macOS or WSL 2."
+    )
 
 from streaming.core.process.collector import collector_paused
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,21 +9,6 @@ import pytest
 from streaming.base.storage import CloudDownloader, CloudUploader, LocalDownloader, S3Downloader, S3Uploader
 from streaming.base.storage.download import DOWNLOADER_MAPPINGS
 from streaming.base.storage.upload import UPLOADERS, LocalUploader
-
-from servers import S3Server, s3_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as running:
-        yield running
-
-
-@pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    for name, value in server.env.items():
-        monkeypatch.setenv(name, value)
-    return server.create_bucket(f"b{abs(hash(request.node.name)):x}")
 
 
 def test_s3_round_trip(bucket: str, tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ import pytest
 from streaming import MDSWriter
 from streaming.cache.bookkeeping.lock import remove_part
 
+from budget import repetitions
 from servers import WebServer, web_server
 
-KILLS = int(os.environ.get("STREAMING_CRASHES", "3"))
+KILLS = repetitions("STREAMING_CRASHES", 3, 25)
 N, ROW = 400, 10_000
 # What processes that are killed leave in a temporary directory, and is not ours: PyTorch's sockets, the files by which it
 # finds out why a worker died, its compiler's directory, and Python's trial of whether it can write there.
@@ -42,7 +43,7 @@ def value(i: int) -> bytes:
     return np.random.default_rng(i).bytes(ROW // 2) * 2
 
 
-@pytest.fixture(params=[None, "zstd:1"])
+@pytest.fixture
 def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WebServer]:
     """A server so slow that most moments are in the middle of something."""
     source = tmp_path / "source"
@@ -145,7 +146,16 @@ def start(web: WebServer, tmp_path: Path) -> Iterator[Callable[[str, str, int, i
         jobs.kill()
 
 
-@pytest.mark.parametrize("share", [0, 0.5])
+@pytest.mark.parametrize(
+    ("web", "share"),
+    [
+        (None, 0),
+        ("zstd:1", 0.5),
+        pytest.param("zstd:1", 0, marks=pytest.mark.long),
+        pytest.param(None, 0.5, marks=pytest.mark.long),
+    ],
+    indirect=["web"],
+)
 def test_killed_and_started_again(
     web: WebServer, start: Callable[[str, str, int, int], Jobs], tmp_path: Path, share: float
 ) -> None:

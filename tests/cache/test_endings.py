@@ -62,9 +62,20 @@ for batch in StreamingDataLoader(dataset, batch_size=4, num_workers=workers):
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("how", ["exit", "raise", "drop", "interrupt"])
-def test_programs_that_end_early(slow: WebServer, tmp_path: Path, workers: int, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "workers"),
+    [
+        ("exit", 0),
+        ("exit", 2),
+        ("raise", 0),
+        ("drop", 2),
+        ("interrupt", 2),
+        pytest.param("raise", 2, marks=pytest.mark.long),
+        pytest.param("drop", 0, marks=pytest.mark.long),
+        pytest.param("interrupt", 0, marks=pytest.mark.long),
+    ],
+)
+def test_programs_that_end_early(slow: WebServer, tmp_path: Path, how: str, workers: int) -> None:
     arguments = [sys.executable, "-c", PROGRAM, f"{slow.url}/data", str(tmp_path / "cache"), str(workers), how]
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

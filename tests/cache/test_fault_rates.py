@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -20,10 +19,11 @@ import pytest
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ChecksumError, ShardUnavailableError
 
+from budget import pairings, repetitions
 from sample_data import sample, write_dataset
 from servers import WebServer, partial_body, web_server
 
-EPOCHS = int(os.environ.get("STREAMING_FAULT_EPOCHS", "2"))
+EPOCHS = repetitions("STREAMING_FAULT_EPOCHS", 2, 20)
 N = 600
 
 pytestmark = pytest.mark.timeout(60 + 40 * EPOCHS)
@@ -106,8 +106,7 @@ def epoch(remote: str, cache: Path, workers: int, **kwargs: Any) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@pytest.mark.parametrize(("web", "workers", "rate"), pairings([None, "zstd"], [0, 2], [0.1, 0.5]), indirect=["web"])
 def test_epochs_are_whole_or_raise(web: WebServer, tmp_path: Path, workers: int, rate: float) -> None:
     """Faults may come again and again for the same shard here, so that some epochs have to give up."""
     whole = epoch(f"{web.url}/bucket/data", tmp_path / "undisturbed", workers)

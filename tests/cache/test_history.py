@@ -1,6 +1,6 @@
 """Random histories of datasets that share a cache: no sample is ever served that is not of the version that was opened.
 
-``STREAMING_HISTORIES`` is how many there are of each kind; for a longer run, 50.
+``STREAMING_HISTORIES`` is how many there are of each kind.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,18 @@ from streaming import CSVWriter, JSONWriter, MDSWriter, StreamingDataset
 from streaming.cache.fetching import fetch
 from streaming.core.errors import StreamingError
 
-from servers import s3_server
+from budget import pairings, repetitions
+from servers import S3Server
 
-HISTORIES = int(os.environ.get("STREAMING_HISTORIES", "1"))
+HISTORIES = repetitions("STREAMING_HISTORIES", 1, 10)
 STEPS = 14
 WRITERS: dict[str, Any] = {"mds": MDSWriter, "json": JSONWriter, "csv": CSVWriter}
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Callable[[], str]]:
+@pytest.fixture
+def bucket(s3: S3Server) -> Callable[[], str]:
     """Makes buckets, each once."""
-    numbers = iter(range(10_000))
-    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("AWS_", "S3_")):
-                patch.delenv(name)
-        for name, value in server.env.items():
-            patch.setenv(name, value)
-        yield lambda: server.create_bucket(f"history-{next(numbers)}")
+    return s3.create_bucket
 
 
 class History:
@@ -155,10 +149,10 @@ class History:
         self.read_again()
 
 
-@pytest.mark.parametrize("where", ["local", "s3"])
-@pytest.mark.parametrize("hashes", [[], ["xxh64"]])
-@pytest.mark.parametrize("compression", [None, "zstd"])
-@pytest.mark.parametrize("kind", ["mds", "json", "csv"])
+@pytest.mark.parametrize(
+    ("kind", "compression", "hashes", "where"),
+    pairings(["mds", "json", "csv"], [None, "zstd"], [[], ["xxh64"]], ["local", "s3"]),
+)
 def test_histories(
     bucket: Callable[[], str], tmp_path: Path, kind: str, compression: str | None, hashes: list[str], where: str
 ) -> None:

@@ -20,7 +20,7 @@ from streaming.cache.index_source import PARSED_NAME
 from streaming.core.errors import ShardFormatError, ShardUnavailableError, StreamingError
 
 from sample_data import part_of, sample
-from servers import s3_server, web_server
+from servers import S3Server, web_server
 
 Make = Callable[..., str]
 N = 60
@@ -42,17 +42,10 @@ def versions_of(dataset: Any) -> set[int]:
     return {x["v"] for x in found}
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Callable[[], str]]:
+@pytest.fixture
+def bucket(s3: S3Server) -> Callable[[], str]:
     """Makes buckets, each once."""
-    numbers = iter(range(1000))
-    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("AWS_", "S3_")):
-                patch.delenv(name)
-        for name, value in server.env.items():
-            patch.setenv(name, value)
-        yield lambda: server.create_bucket(f"bucket-{next(numbers)}")
+    return s3.create_bucket
 
 
 @pytest.mark.parametrize("hashes", [[], ["xxh64"]])

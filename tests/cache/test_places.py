@@ -170,8 +170,17 @@ def test_cache_on_tmpfs(make_dataset: Make) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize(
+    ("start", "persistent"),
+    [
+        ("fork", False),
+        ("fork", True),
+        ("spawn", True),
+        ("forkserver", False),
+        pytest.param("spawn", False, marks=pytest.mark.long),
+        pytest.param("forkserver", True, marks=pytest.mark.long),
+    ],
+)
 def test_workers_of_every_kind(make_dataset: Make, tmp_path: Path, start: str, persistent: bool) -> None:
     dataset = StreamingDataset(
         remote=make_dataset(N, compression="zstd"),

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from streaming import LocalDataset, MDSWriter, StreamingDataset
 from streaming.cli.main import main
 
 from sample_data import sample, write_dataset
-from servers import S3Server, s3_server
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -336,19 +335,7 @@ def test_no_progress_bar_where_nobody_looks(make_dataset: Callable[..., str]) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as running:
-        yield running
-
-
-def test_a_bucket(server: S3Server, make_dataset: Callable[..., str], tmp_path: Path, monkeypatch: Any) -> None:
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "S3_")):
-            monkeypatch.delenv(name)
-    for name, value in server.env.items():
-        monkeypatch.setenv(name, value)
-    bucket = server.create_bucket("cli")
+def test_a_bucket(bucket: str, make_dataset: Callable[..., str], tmp_path: Path, monkeypatch: Any) -> None:
     source = make_dataset(300, compression="zstd")
     assert process("copy", source, f"{bucket}/d/0").returncode == 0
     assert process("copy", f"{bucket}/d/0", f"{bucket}/d/1").returncode == 0

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.errors import CheckpointError, StreamingError
 
+from budget import share
 from sample_data import write_dataset
 
 N = 256
@@ -84,7 +85,7 @@ VALUES = (
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@share(0.6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_anywhere(dataset: StreamingDataset, data: st.DataObject) -> None:
     state = {**dataset.state_dict(40), "epoch": 0, "skip": [[80, 88]]}

@@ -1,11 +1,10 @@
 """Cold epochs from a bucket with forked workers: every byte right, and hardly one fetched twice.
 
-``STREAMING_COLD_RUNS`` is the number of epochs for each number of workers, 3 by default.
+``STREAMING_COLD_RUNS`` is the number of epochs for each number of workers, 2 by default.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,41 +16,26 @@ from torch.utils.data import DataLoader
 
 from streaming import MDSWriter, StreamingDataset
 
+from budget import repetitions
 from relay import Relay, relay
-from servers import S3Server, s3_server
+from servers import S3Server
 
-RUNS = int(os.environ.get("STREAMING_COLD_RUNS", "3"))
+RUNS = repetitions("STREAMING_COLD_RUNS", 2, 20)
 N = 1200
+LONG = [pytest.param(workers, kind, marks=pytest.mark.long) for workers, kind in [(4, None), (2, "zstd:1")]]
 
 pytestmark = pytest.mark.timeout(60 + 30 * RUNS)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as running:
+@pytest.fixture
+def between(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    with relay(s3.endpoint) as running:
+        monkeypatch.setenv("S3_ENDPOINT_URL", running.url)
         yield running
 
 
-@pytest.fixture
-def between(server: S3Server) -> Iterator[Relay]:
-    with relay(server.endpoint) as running:
-        yield running
-
-
-@pytest.fixture
-def bucket(server: S3Server, between: Relay, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "S3_")):
-            monkeypatch.delenv(name)
-    for name, value in server.env.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("S3_ENDPOINT_URL", between.url)
-    return server.create_bucket(f"b{abs(hash(request.node.name)):x}")
-
-
-@pytest.mark.parametrize("compression", [None, "zstd:1"])
-@pytest.mark.parametrize("workers", [2, 4])
-def test_cold_epochs(bucket: str, between: Relay, tmp_path: Path, workers: int, compression: str | None) -> None:
+@pytest.mark.parametrize(("workers", "compression"), [(2, None), (4, "zstd:1"), *LONG])
+def test_cold_epochs(between: Relay, bucket: str, tmp_path: Path, workers: int, compression: str | None) -> None:
     source = tmp_path / "source"
     for out in (str(source), bucket):
         arguments: dict[str, Any] = {"columns": {"id": "int", "x": "bytes"}, "size_limit": 150_000}

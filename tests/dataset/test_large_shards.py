@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +11,8 @@ from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.cache.files.witness import version_number
 
 from sample_data import part_of
-from servers import S3Server, s3_server
 
 N, ROW, BATCH = 420, 50_000, 8
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as running:
-        yield running
-
-
-@pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "S3_")):
-            monkeypatch.delenv(name)
-    for name, value in server.env.items():
-        monkeypatch.setenv(name, value)
-    return server.create_bucket(f"b{abs(hash(request.node.name)):x}")
 
 
 def value(i: int) -> bytes:

@@ -142,7 +142,7 @@ def _read_epoch(remote: str, local: str, seen: Any) -> None:
 def test_a_materialised_epoch_is_made_once(make_dataset: Make, tmp_path: Path) -> None:
     remote = make_dataset()
     expected = epoch(dataset(remote, tmp_path / "b", shuffle_algo="py1e"))
-    context = mp.get_context("spawn")
+    context = mp.get_context("forkserver")
     seen = context.Queue()
     processes = [
         context.Process(target=_read_epoch, args=(remote, str(tmp_path / "a"), seen), daemon=True) for _ in range(4)
@@ -195,33 +195,31 @@ DISTRIBUTED = """
     import sys, torch, torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
     from streaming import StreamingDataset, StreamingDataLoader
-    remote, local, kind = sys.argv[1:]
+    remote, local = sys.argv[1:]
     dist.init_process_group('gloo')
-    kwargs = {}
-    if kind == 'mesh':
-        mesh = init_device_mesh('cpu', (2, 2), mesh_dim_names=('dp', 'tp'))
-        kwargs = dict(device_mesh=mesh, data_parallel_dims=['dp'])
-    data = StreamingDataset(remote=remote, local=local, batch_size=4, shuffle=True, num_canonical_nodes=1, **kwargs)
-    loader = StreamingDataLoader(data, batch_size=4, num_workers=1, multiprocessing_context='spawn')
-    ids = [i for b in loader for i in b['id'].tolist()]
-    everyone = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, ids)
-    assert not torch.cuda.is_initialized() and dist.is_initialized()
-    if dist.get_rank() == 0:
-        print(everyone)
+    mesh = init_device_mesh('cpu', (2, 2), mesh_dim_names=('dp', 'tp'))
+    for start, kwargs in (('spawn', {}), ('fork', dict(device_mesh=mesh, data_parallel_dims=['dp']))):
+        data = StreamingDataset(remote=remote, local=local, batch_size=4, shuffle=True, num_canonical_nodes=1, **kwargs)
+        loader = StreamingDataLoader(data, batch_size=4, num_workers=1, multiprocessing_context=start)
+        ids = [i for b in loader for i in b['id'].tolist()]
+        everyone = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, ids)
+        assert not torch.cuda.is_initialized() and dist.is_initialized()
+        if dist.get_rank() == 0:
+            print(everyone, flush=True)
     dist.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize(("kind", "processes"), [("ranks", 2), ("mesh", 4)])
-def test_torchrun(make_dataset: Make, tmp_path: Path, kind: str, processes: int) -> None:
+def test_torchrun(make_dataset: Make, tmp_path: Path) -> None:
+    """Four ranks with a share each; and as a mesh, in which each share is that of two."""
     script = tmp_path / "job.py"
     # Spawned workers import the script: what it does must be behind the guard.
     body = textwrap.indent(textwrap.dedent(DISTRIBUTED), "    ")
     script.write_text(f"if __name__ == '__main__':\n{body}")
-    arguments = [str(script), make_dataset(), str(tmp_path / "cache"), kind]
+    arguments = [str(script), make_dataset(), str(tmp_path / "cache")]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *arguments],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", *arguments],
         capture_output=True,
         text=True,
         timeout=110,
@@ -229,11 +227,9 @@ def test_torchrun(make_dataset: Make, tmp_path: Path, kind: str, processes: int)
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    ranks = json.loads(done.stdout.strip().splitlines()[-1])
-    if kind == "mesh":
-        assert ranks[0] == ranks[1]
-        assert ranks[2] == ranks[3]
-        ranks = ranks[::2]
-    together = sorted(i for ids in ranks for i in ids)
-    assert len({len(ids) for ids in ranks}) == 1
-    assert together == list(range(N))
+    ranks, mesh = map(json.loads, done.stdout.splitlines())
+    assert mesh[0] == mesh[1]
+    assert mesh[2] == mesh[3]
+    for shares in (ranks, mesh[::2]):
+        assert len({len(ids) for ids in shares}) == 1
+        assert sorted(i for ids in shares for i in ids) == list(range(N))

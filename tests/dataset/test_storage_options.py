@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +18,18 @@ from streaming.core.errors import ConfigError
 from streaming.writing.merge import merge_index
 
 from sample_data import COLUMNS, sample, write_dataset
-from servers import S3Server, s3_server
+from servers import S3Server
 
 N = 300
 SECRET = "hunter2SECRET"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as running:
-        yield running
-
-
 @pytest.fixture
-def options(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def options(s3_session: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     for name in list(os.environ):
         if name.startswith(("AWS_", "S3_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("TEST_ENDPOINT", server.endpoint)
+    monkeypatch.setenv("TEST_ENDPOINT", s3_session.endpoint)
     return module_options()
 
 
@@ -44,14 +37,21 @@ def module_options() -> dict[str, Any]:
     return {"endpoint": os.environ["TEST_ENDPOINT"], "key": "testing", "secret": SECRET}
 
 
-@pytest.mark.parametrize("form", ["mapping", "function"])
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [
+        ("mapping", "fork"),
+        ("function", "spawn"),
+        pytest.param("mapping", "spawn", marks=pytest.mark.long),
+        pytest.param("function", "fork", marks=pytest.mark.long),
+    ],
+)
 def test_write_read_resume(
-    server: S3Server, options: Any, tmp_path: Path, form: str, start: str, caplog: pytest.LogCaptureFixture
+    s3_session: S3Server, options: Any, tmp_path: Path, form: str, start: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     given = options if form == "mapping" else module_options
-    bucket = server.create_bucket(f"read-{form}-{start}")
+    bucket = s3_session.create_bucket()
     write_dataset(bucket, N, storage_options=given)
     stream = Stream(remote=bucket, local=str(tmp_path / "cache"), storage_options=given)
     dataset = StreamingDataset(streams=[stream], shuffle=True, batch_size=4)
@@ -80,8 +80,8 @@ def test_write_read_resume(
     assert pickle.loads(pickle.dumps(dataset))[7] == sample(7)
 
 
-def test_writers_and_merge(server: S3Server, options: dict[str, Any], tmp_path: Path) -> None:
-    bucket = server.create_bucket("merge")
+def test_writers_and_merge(s3_session: S3Server, options: dict[str, Any], tmp_path: Path) -> None:
+    bucket = s3_session.create_bucket()
     rows = [sample(i) for i in range(20)]
     streaming.write(rows, f"{bucket}/0", COLUMNS, workers=1, storage_options=options, progress_bar=False)
     with MDSWriter(columns=COLUMNS, out=f"{bucket}/1", storage_options=module_options) as writer:

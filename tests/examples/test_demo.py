@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DEMO = Path(__file__).parents[2] / "examples" / "train_language_model.py"
 STEPS = 12
 
@@ -46,14 +48,24 @@ def batches(out: Path) -> tuple[list[list[int]], list[float]]:
     return [sorted(row["ids"]) for row in rows], [row["loss"] for row in rows]
 
 
-def test_every_layout_trains_on_the_same_batches(tmp_path: Path) -> None:
-    run(tmp_path / "1x4", 1, 4)
-    whole, losses = batches(tmp_path / "1x4")
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        pytest.param((1, 2), [(2, 2), (1, 1)], id="few"),
+        pytest.param((1, 4), [(2, 2), (4, 1), (1, 2)], id="many", marks=pytest.mark.long),
+    ],
+)
+def test_every_layout_trains_on_the_same_batches(
+    tmp_path: Path, first: tuple[int, int], others: list[tuple[int, int]]
+) -> None:
+    """In the first layout to the end; and in others, of nodes and ranks on each, four steps each but for the last."""
+    run(tmp_path / "first", *first)
+    whole, losses = batches(tmp_path / "first")
     assert sorted(i for ids in whole for i in ids) == list(range(STEPS * 32))
 
     mixed = tmp_path / "mixed"
-    run(mixed, 2, 2, "--stop-after=5")
-    run(mixed, 4, 1, "--stop-after=4")
-    run(mixed, 1, 2)
+    for layout in others[:-1]:
+        run(mixed, *layout, "--stop-after=4")
+    run(mixed, *others[-1])
     assert batches(mixed)[0] == whole
     assert max(abs(a - b) for a, b in zip(losses, batches(mixed)[1], strict=True)) < 1e-3

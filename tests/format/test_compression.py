@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import snappy
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.core.errors import ShardFormatError, UnknownNameError
@@ -28,6 +28,8 @@ from streaming.format.codecs.compression import (
     stream_decompressor,
 )
 from streaming.format.codecs.compressors import drop_compressors
+
+from budget import share
 
 FAMILIES = ("br", "bz2", "gz", "snappy", "zstd")
 SAMPLE = bytes(range(256)) * 40 + b"the end"
@@ -64,7 +66,7 @@ def test_none_is_identity() -> None:
 
 @pytest.mark.parametrize("algo", ["br:1", "bz2", "gz:3", "snappy", "zstd"])
 @given(data=st.binary(max_size=3000), step=st.integers(1, 500))
-@settings(max_examples=25)
+@share(0.25)
 def test_round_trip(algo: str, data: bytes, step: int) -> None:
     zipped = compress(algo, data)
     assert decompress(algo, zipped, len(data)) == data
@@ -129,7 +131,7 @@ def test_cut_off(algo: str) -> None:
 
 @pytest.mark.parametrize("algo", FAMILIES)
 @given(data=st.binary(min_size=1, max_size=200))
-@settings(max_examples=30)
+@share(0.3)
 def test_garbage(algo: str, data: bytes) -> None:
     try:
         decompress(algo, data, 1 << 20)

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.core.errors import IndexFormatError, IndexNotJSONError
 from streaming.format.index import FileInfo, Index, dump_index
+
+from budget import share
 
 SOURCE = "s3://bucket/data/index.json"
 
@@ -113,7 +115,7 @@ def test_dump() -> None:
 
 
 @given(st.sampled_from([None, 0, 1, 4]), st.booleans())
-@settings(max_examples=20)
+@share(0.2)
 def test_any_spelling_of_json(indent: int | None, version_first: bool) -> None:
     top = {"version": 2, "shards": [mds(0), mds(1)], "zzz": [{}]}
     if not version_first:
@@ -289,7 +291,7 @@ values = st.recursive(
 
 
 @given(st.sampled_from([mds(), csv()]), st.data())
-@settings(max_examples=150)
+@share(1.5)
 def test_any_value_anywhere(entry: dict[str, Any], data: st.DataObject) -> None:
     entry = copy.deepcopy(entry)
     key = data.draw(st.sampled_from(sorted(entry)))

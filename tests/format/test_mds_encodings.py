@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -38,6 +38,8 @@ from streaming.format.encodings import (
     mds_encode,
 )
 from streaming.format.formats import make_shard_encoder
+
+from budget import share
 
 INTS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 FLOATS = ("float16", "float32", "float64")
@@ -85,7 +87,7 @@ def test_round_trip(name: str) -> None:
     size = get_mds_encoded_size(name)
 
     @given(VALUES[name])
-    @settings(max_examples=40)
+    @share(0.4)
     def check(value: Any) -> None:
         data = mds_encode(name, value)
         assert size is None or len(data) == size
@@ -97,7 +99,7 @@ def test_round_trip(name: str) -> None:
 
 
 @given(arrays, st.sampled_from("<>"), st.integers(0, 2))
-@settings(max_examples=60)
+@share(0.6)
 def test_arrays_round_trip(array: np.ndarray, order: str, stated: int) -> None:
     name = ":".join(["ndarray", str(array.dtype), ",".join(map(str, array.shape))][: 1 + stated])
     stored = array.astype(array.dtype.newbyteorder(order))
@@ -345,7 +347,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"pkl"}))
 @given(data=st.binary(max_size=40))
-@settings(max_examples=20)
+@share(0.2)
 def test_garbage_never_crashes(name: str, data: bytes) -> None:
     try:
         mds_decode(name, data)

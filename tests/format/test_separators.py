@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streaming import CSVWriter, JSONWriter, LocalDataset, TSVWriter, XSVWriter
 from streaming.format.formats import get_decoder, make_shard_encoder
 from streaming.format.samples.schema import Schema
 
+from budget import share
+
 LETTERS = st.text("ab|:\r\n", max_size=5)
 MARKS = st.text("ab|:\r\n", min_size=1, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@share(3)
 @given(separator=MARKS, newline=MARKS, values=st.lists(LETTERS, min_size=3, max_size=3))
 @example(separator="||", newline="\n", values=["x|", "y", ""])
 @example(separator="aa", newline="\n", values=["ba", "c", ""])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.core.errors import (
@@ -22,6 +22,8 @@ from streaming.core.errors import (
 from streaming.format.formats import formats, get_decoder, make_shard_encoder
 from streaming.format.kinds import layout
 from streaming.format.samples.schema import Schema
+
+from budget import share
 
 
 def schema_of(fields: dict[str, Any]) -> Schema:
@@ -75,7 +77,7 @@ rows = st.fixed_dictionaries({"a": st.integers(), "b": text, "c": st.floats(allo
 
 @pytest.mark.parametrize("format", ["json", "csv"])
 @given(row=rows)
-@settings(max_examples=60)
+@share(0.6)
 def test_lines_round_trip(format: str, row: dict[str, Any]) -> None:
     encoder = make_shard_encoder(format, columns={"a": "int", "b": "str", "c": "float", "d": "int"})
     decode = get_decoder(schema_of(encoder.index_fields())).decode
@@ -83,7 +85,7 @@ def test_lines_round_trip(format: str, row: dict[str, Any]) -> None:
 
 
 @given(st.dictionaries(st.text(), st.binary(), max_size=5), st.integers(-(1 << 63), (1 << 63) - 1))
-@settings(max_examples=60)
+@share(0.6)
 def test_mds_round_trip(values: dict[str, bytes], number: int) -> None:
     columns = {**dict.fromkeys(values, "bytes"), "number": "int"}
     encoder = make_shard_encoder("mds", columns=columns)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from streaming.core.errors import ShardFormatError, UnknownNameError
@@ -19,6 +19,7 @@ from streaming.format.encodings import Encoding, encodings
 from streaming.format.index import FileInfo, Index, ShardInfo
 from streaming.format.shard import Shard, open_shard
 
+from budget import share
 from format_support import read_dataset, write_dataset
 
 COLUMNS = {"id": "int", "text": "str", "tokens": "ndarray:uint16:3"}
@@ -271,8 +272,8 @@ def test_no_regular_file(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(
-    max_examples=80,
+@share(
+    0.8,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_damage_is_reported(tmp_path: Path, data: st.DataObject) -> None:

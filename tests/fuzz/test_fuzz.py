@@ -24,7 +24,9 @@ from streaming.core.errors import StreamingError
 from streaming.format.codecs.compression import compress, decompress
 from streaming.format.index import Index
 
-COUNT = int(os.environ.get("STREAMING_TEST_FUZZ", "100"))
+from budget import repetitions
+
+COUNT = repetitions("STREAMING_TEST_FUZZ", 100, 5000)
 SEED = int(os.environ.get("STREAMING_TEST_FUZZ_SEED", "1"))
 #: More than any target needs here, in KiB; what runs away takes gigabytes.
 MEMORY = 512 << 10

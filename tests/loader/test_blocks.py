@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.loader.blocks import Blocks, Borrowed
+
+from budget import share
 
 NUM_SAMPLES, SIZE, WIDTH = 480, 4, 300
 COLUMNS = {
@@ -177,7 +179,7 @@ def test_a_batch_left_in_the_middle(kind: str, make: Callable[..., StreamingData
     assert sum(len(batch["i"]) for batch in loader if is_right(kind, batch)) == NUM_SAMPLES
 
 
-@settings(max_examples=200)
+@share(2)
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 40)), max_size=120), st.integers(0, 50))
 def test_no_block_is_lent_twice(steps: list[tuple[int, int]], spare: int) -> None:
     """Whatever is asked for and whatever comes back, in whatever order."""

@@ -103,7 +103,7 @@ def test_two_loaders_at_a_time(data: str) -> None:
 
 def test_a_batch_goes_on_to_another_process(data: str) -> None:
     batch = next(iter(loader(data)))
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     queue: Any = context.Queue()
     process = context.Process(target=put_back, args=(batch["i"], queue))
     process.start()

@@ -16,10 +16,11 @@ import pytest
 
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 
+from budget import repetitions
 from sample_data import write_dataset
 from servers import web_server
 
-TRIALS = int(os.environ.get("STREAMING_TEST_INTERRUPTS", "5"))
+TRIALS = repetitions("STREAMING_TEST_INTERRUPTS", 5, 50)
 
 PROGRAM = """
 import os, random, shutil, signal, sys, threading, time

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +18,10 @@ from test_counting import COLLATES, Changed, Odd, Thrice, ids_in
 
 from streaming import StreamingDataLoader, StreamingDataset
 
+from budget import repetitions
 from sample_data import write_dataset
 
-EXAMPLES = int(os.environ.get("STREAMING_TEST_EXAMPLES", "25"))
+EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 15, 500)
 N, GLOBAL = 90, 6
 FEW = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 

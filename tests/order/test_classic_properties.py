@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,8 +26,10 @@ from streaming.order.queries.plan import worker_ids
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
 from streaming.order.spec import Layout, OrderSpec
 
+from budget import share
+
 CLASSIC = ("naive", "py1br", "py1e", "py1s", "py2s")
-quick = settings(max_examples=60)
+quick = share(0.6)
 
 
 def make_spec(sizes: list[list[int]], choose: list[int] | None = None, **changes: Any) -> OrderSpec:

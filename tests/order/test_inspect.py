@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.order.queries.inspect import EpochInspector
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
+
+from budget import share
 
 ALGOS = ["lanes", "py1e", "naive"]
 
@@ -38,7 +40,7 @@ def make_spec(algo: str, sizes: list[int], batch: int, canonical: int = 2, **kwa
 @pytest.mark.parametrize("algo", ALGOS)
 @pytest.mark.parametrize("shuffle", [True, False])
 @given(data=st.data())
-@settings(max_examples=15)
+@share(0.15)
 def test_batches_are_what_workers_serve(algo: str, shuffle: bool, data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(5, 40), min_size=2, max_size=8))
     nodes, ranks, workers = data.draw(st.sampled_from([(1, 1, 1), (1, 2, 3), (2, 2, 2), (2, 1, 1)]))
@@ -107,7 +109,7 @@ def test_no_such_batch() -> None:
 
 @pytest.mark.parametrize("algo", ALGOS)
 @given(data=st.data())
-@settings(max_examples=25)
+@share(0.25)
 def test_skipped_batches_are_left_out_on_every_rank(algo: str, data: st.DataObject) -> None:
     spec = make_spec(algo, [30, 50, 45], 2)
     nodes, ranks, workers = data.draw(st.sampled_from([(1, 1, 1), (1, 2, 3), (2, 2, 2)]))

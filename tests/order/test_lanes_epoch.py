@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lanes_cases import all_ids, make_spec, specs, stream_of
 
@@ -13,8 +13,10 @@ from streaming.order.lanes import LanesEpoch
 from streaming.order.lanes.sampling import draw
 from streaming.order.spec import OrderSpec
 
+from budget import share
 
-@settings(max_examples=120)
+
+@share(1.2)
 @given(specs(), st.integers(0, 5))
 def test_every_sample_comes_as_often_as_it_should(spec: OrderSpec, number: int) -> None:
     epoch = LanesEpoch(spec, number)
@@ -29,7 +31,7 @@ def test_every_sample_comes_as_often_as_it_should(spec: OrderSpec, number: int) 
         assert len(of_stream) == 0 or of_stream.max() - of_stream.min() <= 1
 
 
-@settings(max_examples=80)
+@share(0.8)
 @given(specs(), st.integers(0, 2), st.data())
 def test_positions_undoes_ids(spec: OrderSpec, number: int, data: st.DataObject) -> None:
     epoch = LanesEpoch(spec, number)
@@ -39,7 +41,7 @@ def test_positions_undoes_ids(spec: OrderSpec, number: int, data: st.DataObject)
         assert epoch.positions(sample).tolist() == np.flatnonzero(ids == sample).tolist()
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(specs(), st.data())
 def test_any_positions_in_any_order(spec: OrderSpec, data: st.DataObject) -> None:
     ids = all_ids(LanesEpoch(spec, 1))
@@ -50,7 +52,7 @@ def test_any_positions_in_any_order(spec: OrderSpec, data: st.DataObject) -> Non
     assert [int(piecemeal.ids(asked[i : i + 1])[0]) for i in range(len(asked))] == expected.tolist()
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(specs(), st.data())
 def test_shard_windows_hold_every_need(spec: OrderSpec, data: st.DataObject) -> None:
     epoch = LanesEpoch(spec, 2)
@@ -96,7 +98,7 @@ def test_at_most_the_stated_number_of_shards_is_open() -> None:
     assert epoch.max_open_shards() == epoch.max_open_shards(0) + epoch.max_open_shards(1)
 
 
-@settings(max_examples=40)
+@share(0.4)
 @given(specs(shuffle=False))
 def test_unshuffled_nodes_read_each_stream_in_order(spec: OrderSpec) -> None:
     epoch = LanesEpoch(spec, 0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.order.lanes.mixing import BLOCK, Mixer
+
+from budget import share
 
 weights = st.one_of(
     st.lists(st.integers(0, 300), min_size=1, max_size=12).filter(any),
@@ -21,7 +23,7 @@ def make(counts: list[int], nodes: int, keyed: bool) -> Mixer:
     return Mixer(np.array(counts, np.int64), nodes, keys)
 
 
-@settings(max_examples=100)
+@share(1)
 @given(weights, st.integers(1, 7), st.booleans())
 def test_serves_every_unit_once_and_inverts(counts: list[int], nodes: int, keyed: bool) -> None:
     mixer = make(counts, nodes, keyed)
@@ -39,7 +41,7 @@ def test_serves_every_unit_once_and_inverts(counts: list[int], nodes: int, keyed
             assert len(units) == dealt.sum()
 
 
-@settings(max_examples=100)
+@share(1)
 @given(weights, st.integers(1, 4), st.booleans())
 def test_every_stretch_holds_the_shares(counts: list[int], nodes: int, keyed: bool) -> None:
     mixer = make(counts, nodes, keyed)

@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streaming.order.lanes.arithmetic import MAX_SAMPLES, bit_length, mul_div
 from streaming.order.lanes.keys import Purpose, derive, mix64, mix64_int
 from streaming.order.lanes.permutation import MAX_DOMAIN, permute, unpermute
+
+from budget import share
 
 _KEYS = 30_000
 
@@ -21,7 +23,7 @@ def keys(count: int) -> NDArray[np.uint64]:
     return mix64(np.arange(count, dtype=np.uint64))
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
 def test_is_a_permutation_with_an_inverse(n: int, key: int) -> None:
     x = np.arange(n)
@@ -36,7 +38,7 @@ def test_is_a_permutation_around_powers_of_two(n: int) -> None:
     assert np.array_equal(np.sort(y), np.arange(n))
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(st.lists(st.tuples(st.integers(1, MAX_DOMAIN), st.data()), min_size=1, max_size=20))
 def test_inverts_in_any_mixture_of_domains(cases: list[tuple[int, st.DataObject]]) -> None:
     n = np.array([size for size, _ in cases], np.int64)

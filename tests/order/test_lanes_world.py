@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lanes_cases import all_ids, batches, make_spec, real, sizes, stream_of
 
 from streaming.core.errors import ConfigError
 from streaming.order.lanes import LanesEpoch
 from streaming.order.spec import Layout
+
+from budget import share
 
 GLOBAL_BATCH = 48
 METHODS = ("random", "stratified", "per_stream", "device_per_stream")
@@ -41,7 +43,7 @@ def make(settings: dict[str, Any], method: str, layout: Layout) -> LanesEpoch:
     return LanesEpoch(spec, 1, GLOBAL_BATCH)
 
 
-@settings(max_examples=80)
+@share(0.8)
 @given(settings_of(), st.sampled_from(METHODS), layouts, st.integers(0, 12))
 def test_batches_hold_all_positions_and_resume(case: dict[str, Any], method: str, layout: Layout, done: int) -> None:
     epoch = make(case, method, layout)
@@ -55,7 +57,7 @@ def test_batches_hold_all_positions_and_resume(case: dict[str, Any], method: str
         assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(settings_of(), st.sampled_from(METHODS[:3]), layouts, layouts, st.integers(0, 6))
 def test_global_batches_do_not_depend_on_the_world(
     case: dict[str, Any], method: str, one: Layout, other: Layout, done: int
@@ -69,7 +71,7 @@ def test_global_batches_do_not_depend_on_the_world(
     assert samples[0][done:] == samples[1]
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(settings_of(), st.sampled_from(METHODS), layouts)
 def test_ranks_serve_equally_many_samples(case: dict[str, Any], method: str, layout: Layout) -> None:
     epoch = make(case, method, layout)
@@ -84,7 +86,7 @@ def test_ranks_serve_equally_many_samples(case: dict[str, Any], method: str, lay
     assert counts == {-(-epoch.total // layout.num_ranks)}
 
 
-@settings(max_examples=60)
+@share(0.6)
 @given(settings_of(), st.sampled_from(METHODS[1:]), layouts, st.data())
 def test_whole_batch_methods_invert_and_know_their_windows(
     case: dict[str, Any], method: str, layout: Layout, data: st.DataObject
@@ -108,7 +110,7 @@ def test_whole_batch_methods_invert_and_know_their_windows(
         assert len(at) == 0 or (low <= at[0] and at[-1] <= high)
 
 
-@settings(max_examples=40)
+@share(0.4)
 @given(settings_of(), layouts)
 def test_stratified_devices_get_their_share(case: dict[str, Any], layout: Layout) -> None:
     epoch = make(case, "stratified", layout)
@@ -124,7 +126,7 @@ def test_stratified_devices_get_their_share(case: dict[str, Any], layout: Layout
             assert (np.abs(counts - share / layout.num_ranks) < 2).all()
 
 
-@settings(max_examples=40)
+@share(0.4)
 @given(settings_of(), layouts)
 def test_batches_of_one_stream(case: dict[str, Any], layout: Layout) -> None:
     spec = make_spec(**case)

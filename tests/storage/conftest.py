@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -8,26 +7,7 @@ from multiprocessing import get_context
 import pytest
 
 from conformance import begin_worker
-from servers import S3Server, WebServer, s3_server, web_server
-
-
-@pytest.fixture(scope="session")
-def s3_session() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(s3_session: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    for name, value in s3_session.env.items():
-        monkeypatch.setenv(name, value)
-    return s3_session
-
-
-@pytest.fixture
-def bucket(s3: S3Server) -> str:
-    """URL of an empty bucket."""
-    return s3.create_bucket(f"test-{uuid.uuid4().hex[:12]}")
+from servers import S3Server, WebServer, web_server
 
 
 @pytest.fixture

@@ -155,9 +155,6 @@ class TokenServer:
         web.fault = self.answer
 
     def answer(self, handler: Any, path: str) -> bool:
-        if path == "computeMetadata/v1/":
-            handler.reply(200, Metadata_Flavor="Google")
-            return True
         if handler.command == "POST" or path.endswith("/token"):
             self.given += 1
             token = {"access_token": f"token{self.given}", "expires_in": 1, "token_type": "Bearer"}

@@ -6,15 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
-from streaming.storage.helper.builders import build_azure, build_gcs
-from streaming.storage.logins import gcs as gcs_login
+from streaming.storage.helper.builders import build_store
 from streaming.storage.providers import family
 from streaming.storage.providers.azure import resolve_azure
 from streaming.storage.providers.azure_url import azure_place
@@ -80,15 +78,12 @@ def test_google_projects_pay_by_a_header() -> None:
 
 
 def test_google_on_its_machines(monkeypatch: pytest.MonkeyPatch, web: WebServer) -> None:
-    gcs_login._is_on_google.cache_clear()
-
-    def metadata(handler: Any, path: str) -> bool:
-        handler.reply(200, Metadata_Flavor="Google")
-        return True
-
-    web.fault = metadata
+    """A machine without an account reads what is public."""
+    web.objects["bucket/x"] = b"1"
+    web.fault = lambda handler, path: path.startswith("computeMetadata/") and (handler.reply(404), True)[1]
     monkeypatch.setenv("GCE_METADATA_HOST", web.url.removeprefix("http://"))
     assert "machine's service account" in google().hints["denied"]
+    assert open_store("gs://bucket", {"endpoint": web.url}).get("x") == b"1"
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     assert "nowhere" in google().hints["denied"]
 
@@ -105,14 +100,14 @@ def test_google_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         google()
 
 
-def test_google_federation_needs_its_library(tmp_path: Path) -> None:
+def test_google_federation_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     path.write_text('{"type": "external_account"}')
     spec = google(application_credentials=str(path))
-    assert spec.settings["google_auth_file"] == str(path)
-    if find_spec("google") is None:
-        with pytest.raises(MissingDependencyError, match=r"streaming-dataset\[gcp\]"):
-            build_gcs(google_auth_file=str(path), bucket="b")
+    assert spec.settings["sign_in"] == ("google_file", str(path))
+    monkeypatch.setitem(sys.modules, "obstore.auth.google", None)
+    with pytest.raises(MissingDependencyError, match=r"streaming-dataset\[gcp\]"):
+        build_store("GCSStore", bucket="b", sign_in=spec.settings["sign_in"])
 
 
 # -- Azure -----------------------------------------------------------------------------------------
@@ -203,11 +198,11 @@ def test_azure_by_a_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CLIENT_ID", "TENANT_ID", "CLIENT_CERTIFICATE_PATH"):
         monkeypatch.setenv(f"AZURE_{name}", "/x")
     spec = azure()
-    assert spec.settings["azure_identity"]
+    assert spec.settings["sign_in"] == ("azure_default",)
     assert spec.environ["AZURE_CLIENT_CERTIFICATE_PATH"] == "/x"
     monkeypatch.setitem(sys.modules, "azure.identity", None)
     with pytest.raises(MissingDependencyError, match=r"streaming-dataset\[azure\]"):
-        build_azure(azure_identity=True)
+        build_store("AzureStore", container_name="c", sign_in=("azure_default",))
 
 
 def test_azure_without_an_account() -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streaming.core.errors import AccessDeniedError, ConfigError
-from streaming.storage.logins import aws as credentials
+from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
 from streaming.storage.logins.aws import find_login, read_profile
+from streaming.storage.logins.login import Login
+from streaming.storage.providers import family
 from streaming.storage.providers.s3 import resolve_s3
 from streaming.storage.registry import open_store
 
@@ -23,7 +25,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("AWS_", "S3_", "MOSAICML_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(credentials, "_MACHINE_FILES", ())
+    monkeypatch.setattr(family, "_MACHINE", str(tmp_path / "no-machine"))
 
 
 def write_profiles(home: Path, shared: str, config: str = "") -> None:
@@ -32,7 +34,7 @@ def write_profiles(home: Path, shared: str, config: str = "") -> None:
     (home / ".aws" / "config").write_text(config)
 
 
-def login(environ: dict[str, str] | None = None, **options: Any) -> credentials.Login:
+def login(environ: dict[str, str] | None = None, **options: Any) -> Login:
     env = {**os.environ, **(environ or {})}
     return find_login(options, env, read_profile(options, env))
 
@@ -74,7 +76,7 @@ def test_profiles(tmp_path: Path) -> None:
     # As for boto3: keys in the environment go before AWS_PROFILE, a profile asked for in code before them.
     assert login({**KEYS, "AWS_PROFILE": "other"}).settings["access_key_id"] == "ENVKEY"
     assert login(KEYS, profile="other").settings == other
-    assert login(profile="role").settings == {"boto3_profile": "role"}
+    assert login(profile="role").settings == {"sign_in": ("aws_profile", "role")}
     assert "DS" not in repr(login())
     assert "DS" not in repr(read_profile({}, dict(os.environ)))
 
@@ -100,16 +102,51 @@ def test_damaged_profile_files(tmp_path: Path) -> None:
     assert raised.value.__cause__ is None
 
 
-def test_instance_role(web: WebServer) -> None:
-    roles = "latest/meta-data/iam/security-credentials/"
+ROLES = "latest/meta-data/iam/security-credentials/"
+
+
+def test_instance_role(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": web.url}
-    assert login(endpoint).settings == {"skip_signature": True}
-    credentials._has_role.cache_clear()
-    web.objects[roles] = b"my-role"
     assert login(endpoint).settings == {"metadata_endpoint": web.url}
     assert login({**endpoint, "AWS_EC2_METADATA_DISABLED": "true"}).settings == {"skip_signature": True}
-    assert [path for _, path, _ in web.requests if "token" in path]
-    credentials._has_role.cache_clear()
+    reply = '{"AccessKeyId": "R", "SecretAccessKey": "RS", "Token": "RT", "Expiration": "2099-01-01T00:00:00Z"}'
+    web.objects.update({ROLES: b"my-role", f"{ROLES}my-role": reply.encode(), "bucket/x": b"1"})
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", web.url)
+    assert open_store("s3://bucket", {"endpoint": web.url}).get("x") == b"1"
+    assert "Credential=R/" in sent_headers(web)["authorization"]
+    assert sent_headers(web)["x-amz-security-token"] == "RT"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_instance_without_a_role_reads_what_is_public(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    web.objects["bucket/x"] = b"1"
+    web.fault = lambda handler, path: path.startswith("latest/") and (handler.reply(status), True)[1]
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", web.url)
+    store = open_store("s3://bucket", {"endpoint": web.url})
+    assert store.get("x") == b"1"
+    assert "authorization" not in sent_headers(web)
+    with pytest.raises(AccessDeniedError, match="the instance's role"):
+        open_store("s3://bucket", {"endpoint": web.url}).put("x", b"2")
+
+
+def test_profiles_need_amazons_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: WebServer) -> None:
+    """Who asks for one is told; where the files merely lie there, what needs no login works."""
+    write_profiles(tmp_path, "[default]\naws_access_key_id = D\naws_secret_access_key = DS\n")
+    monkeypatch.setitem(sys.modules, "botocore.configloader", None)
+    web.objects["bucket/x"] = b"1"
+    assert open_store("s3://bucket", {"endpoint": web.url}).get("x") == b"1"
+    web.fault = lambda handler, path: (handler.reply(403), True)[1]
+    with pytest.raises(AccessDeniedError, match=r"profile 'default' needs .*pip install 'streaming-dataset\[aws\]'"):
+        open_store("s3://bucket", {"endpoint": web.url}).get("x")
+    monkeypatch.setenv("AWS_PROFILE", "default")
+    with pytest.raises(MissingDependencyError, match=r"streaming-dataset\[aws\]"):
+        open_store("s3://bucket", {"endpoint": web.url}).get("x")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE")
+    assert login().settings["access_key_id"] == "ENVKEY"
 
 
 def test_endpoints_and_regions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +238,21 @@ def test_the_buckets_region_is_found(web: WebServer, monkeypatch: pytest.MonkeyP
     assert len(web.requests) == before + 1
 
 
+def test_a_region_that_the_server_tells_is_asked_of_nobody(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    web.objects["bucket/x"] = b"1"
+    wrong = (
+        b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region "
+        b"'us-east-1' is wrong; expecting 'eu-south-9'</Message><Region>eu-south-9</Region></Error>"
+    )
+    web.fault = lambda handler, path: (
+        "/eu-south-9/" not in handler.headers.get("Authorization", "") and (handler.reply(400, wrong), True)[1]
+    )
+    assert open_store("s3://bucket", {"endpoint": web.url}).get("x") == b"1"
+    assert [path for _, path, _ in web.requests] == ["/bucket/x"] * 2
+
+
 def test_renewed_credentials_are_found(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     web.objects["bucket/x"] = b"1"
     web.fault = lambda handler, path: (
@@ -214,6 +266,28 @@ def test_renewed_credentials_are_found(web: WebServer, monkeypatch: pytest.Monke
         store.get("x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "NEWKEY")
     assert store.get("x") == b"1"
+
+
+def test_keys_renewed_in_a_file_are_found(web: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = S\n"
+    web.objects["bucket/x"] = b"1"
+    web.fault = lambda handler, path: (
+        "NEWKEY" not in handler.headers.get("Authorization", "") and (handler.reply(403), True)[1]
+    )
+    write_profiles(tmp_path, text.format("OLDKEY"))
+    store = open_store("s3://bucket", {"endpoint": web.url})
+    with pytest.raises(AccessDeniedError, match="profile 'default'"):
+        store.get("x")
+    write_profiles(tmp_path, text.format("NEWKEY"))
+    assert store.get("x") == b"1"
+
+
+def test_a_profile_that_cannot_sign_in(web: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles(tmp_path, "", "[profile proc]\ncredential_process = sh -c 'echo token=HUNTER2 >&2; exit 3'\n")
+    web.fault = lambda handler, path: (handler.reply(403), True)[1]
+    with pytest.raises(AccessDeniedError, match=r"AWS profile 'proc'.*custom-process") as raised:
+        open_store("s3://bucket", {"endpoint": web.url, "profile": "proc"}).get("x")
+    assert "HUNTER2" not in str(raised.value)
 
 
 def test_a_profile_that_needs_the_sdk(s3_session: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

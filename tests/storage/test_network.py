@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import os
 import ssl
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from clouds import clear_credentials
@@ -107,7 +108,13 @@ PLACES = {
     "oci://bucket@space/data": "objectstorage.us-ashburn-1.oraclecloud.com:443",
     "hf://datasets/owner/name": "huggingface.co:443",
     "dbfs:/Volumes/a/b/c/d": "workspace.example.org:443",
+    "dbfs:/data": "workspace.example.org:443",
+    "fsspec+https://data.example.org/data": "data.example.org:443",
 }
+# What says where each is, for tests that have a server of their own.
+ENDPOINTS = (
+    "S3_ENDPOINT_URL", "GCS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT", "OCI_ENDPOINT_URL", "HF_ENDPOINT", "DATABRICKS_HOST",
+)  # fmt: skip
 
 
 def test_a_proxy_is_asked_for_every_scheme(server: Any, env: dict[str, str]) -> None:
@@ -122,8 +129,8 @@ def test_hosts_that_no_proxy_is_asked_for(server: Any, env: dict[str, str]) -> N
     # Names that nobody has an address for: nothing is reached.
     hosts = ".example.org,.invalid"
     variables = {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": hosts, "no_proxy": hosts}
-    urls = ["https://data.example.org/data", "hf://datasets/owner/name", "dbfs:/Volumes/a/b/c/d"]
-    read(urls, {**env, **variables, "HF_ENDPOINT": "https://hub.invalid"})
+    said = read(list(PLACES), {**env, **variables, **dict.fromkeys(ENDPOINTS, "https://host.invalid")})
+    assert len(said) == len(PLACES)
     assert server.asked == []
 
 
@@ -165,12 +172,73 @@ def bundle(server: Any, tmp_path: Path) -> str:
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", None])
 def test_certificates_of_ones_own(server: Any, bundle: str, env: dict[str, str], variable: str | None) -> None:
     place = f"https://localhost:{server.server_port}"
-    urls = [f"{place}/data", f"{place}/data?sig=1", *list(PLACES)[2:]]
-    names = ("S3_ENDPOINT_URL", "GCS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT", "OCI_ENDPOINT_URL", "HF_ENDPOINT")
-    env.update(dict.fromkeys((*names, "DATABRICKS_HOST"), place))
+    urls = [f"{place}/data", f"{place}/data?sig=1", *list(PLACES)[2:-1], f"fsspec+{place}/data"]
+    env.update(dict.fromkeys(ENDPOINTS, place))
     said = read(urls, {**env, **({variable: bundle} if variable else {})})
     if variable is None:
         assert not any(line == "read" for line in said)
         assert all("UnavailableError" in line for line in said)
     else:
         assert said == ["read"] * len(urls)
+
+
+def test_certificates_that_amazons_tools_are_told_of(server: Any, bundle: str, env: dict[str, str]) -> None:
+    """They are trusted for S3, and nowhere else."""
+    place = f"https://localhost:{server.server_port}"
+    env.update(dict.fromkeys(ENDPOINTS, place))
+    s3, az = read(["s3://bucket/data", "az://box/data"], {**env, "AWS_CA_BUNDLE": bundle})
+    assert s3 == "read"
+    assert "UnavailableError" in az
+    (said,) = read(["s3://bucket/data"], {**env, "AWS_CA_BUNDLE": f"{bundle}.none"})
+    assert "AWS_CA_BUNDLE: " in said
+
+
+LOGINS = {
+    "boto3": ("s3://bucket/data", "sts.amazonaws.com:443"),
+    "google-auth": ("gs://bucket/data", "sts.googleapis.com:443"),
+    "azure-identity": ("az://box/data", "login.microsoftonline.com:443"),
+}
+
+
+@pytest.mark.parametrize("library", LOGINS)
+def test_a_proxy_is_asked_for_logins(server: Any, env: dict[str, str], tmp_path: Path, library: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "GCS_KEY", "AZURE_ACCOUNT_ACCESS_KEY"):
+        del env[name]
+    login_files(tmp_path, env, library)
+    proxy = f"http://127.0.0.1:{server.server_port}"
+    url, host = LOGINS[library]
+    (said,) = read([url], {**env, "HTTPS_PROXY": proxy, "https_proxy": proxy, "AWS_MAX_ATTEMPTS": "1"})
+    assert host in server.asked
+    assert "AccessDeniedError" in said or "UnavailableError" in said
+
+
+def login_files(home: Path, env: dict[str, str], library: str) -> None:
+    """Leave what makes a library of the vendor's sign in over the network."""
+    if library == "boto3":
+        env.update(AWS_PROFILE="role", AWS_STS_REGIONAL_ENDPOINTS="legacy")
+        (home / ".aws").mkdir()
+        keys = "[source]\naws_access_key_id = k\naws_secret_access_key = s\n"
+        (home / ".aws" / "credentials").write_text(keys)
+        (home / ".aws" / "config").write_text(
+            "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = source\n"
+        )
+    elif library == "google-auth":
+        (home / "subject").write_text("subject token")
+        account = {
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/p",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": "https://sts.googleapis.com/v1/token",
+            "credential_source": {"file": str(home / "subject")},
+        }
+        (home / "account.json").write_text(json.dumps(account))
+        env.update(GOOGLE_APPLICATION_CREDENTIALS=str(home / "account.json"))
+    else:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "principal")])
+        itself = _certificate(name, name, key, key, x509.BasicConstraints(ca=False, path_length=None))
+        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        pem = itself.public_bytes(serialization.Encoding.PEM)
+        (home / "own.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *form) + pem)
+        tenant = "00000000-0000-0000-0000-000000000001"
+        env.update(AZURE_CLIENT_ID="c", AZURE_TENANT_ID=tenant, AZURE_CLIENT_CERTIFICATE_PATH=str(home / "own.pem"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from streaming import StreamingDataset
@@ -22,6 +21,8 @@ BASES = ["data//train", "/lead", "trail/", "a///b c%", ""]
 
 @pytest.fixture
 def sdk(s3: S3Server) -> Any:
+    import boto3
+
     return boto3.client("s3", endpoint_url=s3.endpoint, region_name="us-east-1")
 
 

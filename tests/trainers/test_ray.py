@@ -8,11 +8,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray.train.torch")
+from streaming import StreamingDataLoader, StreamingDataset
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 Make = Callable[..., str]
 
 PROGRAM = """
@@ -55,17 +59,32 @@ def fit(workers, **config):
 if __name__ == "__main__":
     import ray
 
-    paths = json.loads(sys.argv[1])
+    paths, resume, fits = json.loads(sys.argv[1])
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20, _temp_dir=sys.argv[2])
-    stopped = fit(2, stop_after=20, resume=None)
-    fit(1, stop_after=None, resume=stopped.checkpoint.path)
+    for workers, stop_after in fits:
+        resume = fit(workers, stop_after=stop_after, resume=resume).checkpoint.path
+    print(resume)
     ray.shutdown()
 """
 
 
-def test_two_workers_then_one(make_dataset: Make, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    paths = {"remote": make_dataset(320), "local": str(tmp_path / "cache"), "log": str(log)}
+def read_alone(remote: str, state: Path, steps: int | None) -> list[list[int]]:
+    """Read as the only rank of no job, from a checkpoint and up to one."""
+    data = StreamingDataset(local=remote, batch_size=8, shuffle=True, num_canonical_nodes=1)
+    loader = StreamingDataLoader(data, batch_size=8)
+    if state.exists():
+        loader.load_state_dict(json.loads(state.read_text()))
+    found = [sorted(batch["id"].tolist()) for batch in islice(loader, steps)]
+    state.write_text(json.dumps(loader.state_dict()))
+    return found
+
+
+@pytest.mark.parametrize("fits", [[(2, 20)], pytest.param([(2, 10), (1, 10)], marks=pytest.mark.long)], ids=str)
+def test_two_workers_then_one(make_dataset: Make, tmp_path: Path, fits: list[tuple[int, int]]) -> None:
+    """Begun by one, gone on with in Ray by two, and then by one again, in Ray or not."""
+    remote, log = make_dataset(320), tmp_path / "log"
+    begun = read_alone(remote, tmp_path / "data.json", 10)
+    paths = {"remote": remote, "local": str(tmp_path / "cache"), "log": str(log)}
     program = tmp_path / "train.py"
     program.write_text(PROGRAM)
     environment = {
@@ -80,10 +99,12 @@ def test_two_workers_then_one(make_dataset: Make, tmp_path: Path) -> None:
     # The paths of its sockets must be short.
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:
         done = subprocess.run(
-            [sys.executable, str(program), json.dumps(paths), short],
+            [sys.executable, str(program), json.dumps([paths, str(tmp_path), fits]), short],
             capture_output=True, text=True, timeout=280, check=False, env=environment,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-5000:]
-    batches = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [len(batch) for batch in batches] == [8] * 40
-    assert sorted(i for batch in batches for i in batch) == list(range(320))
+    batches = begun + [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(batches) == 30
+    batches += read_alone(remote, Path(done.stdout.splitlines()[-1]) / "data.json", None)
+    (tmp_path / "data.json").unlink()
+    assert batches == read_alone(remote, tmp_path / "data.json", None)

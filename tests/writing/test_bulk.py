@@ -24,6 +24,8 @@ from streaming import LocalDataset, MDSWriter
 from streaming.core.errors import WorkerError
 from streaming.writing.rows.infer import infer_columns
 
+from budget import repetitions
+
 PROGRAM = str(Path(__file__).with_name("bulk_program.py"))
 N = 2000
 
@@ -91,7 +93,7 @@ def run_and_kill(out: str, remote: str, num_shards: int, rng: random.Random) -> 
     assert process.returncode in (0, -signal.SIGKILL), stderr.decode()
 
 
-KILLS = int(os.environ.get("STREAMING_TEST_KILLS", "6"))
+KILLS = repetitions("STREAMING_TEST_KILLS", 4, 40)
 
 
 @pytest.mark.parametrize("seed", range(KILLS // 2))

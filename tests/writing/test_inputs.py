@@ -6,20 +6,32 @@ import datetime
 import decimal
 import io
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
 import torch
 
 import streaming
 from streaming import LocalDataset
 
-datasets = pytest.importorskip("datasets")
-polars = pytest.importorskip("polars")
+
+class Later:
+    """A module that is imported when a test uses it: together they are a hundred megabytes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
+
+
+NAMES = ("pandas", "pyarrow", "datasets", "polars")
+pytestmark = pytest.mark.skipif(not all(map(find_spec, NAMES)), reason=f"not all of {', '.join(NAMES)} are installed")
+pd, pa, datasets, polars = map(Later, NAMES)
 
 
 def written(given: Any, out: Path, **arguments: Any) -> tuple[dict[str, str], list[dict[str, Any]]]:
@@ -247,9 +259,9 @@ def test_a_table_is_continued(tmp_path: Path) -> None:
         (3, "int holds no rows"),
         ([[1, 2]], "must be a mapping.*got list.*Name what it holds"),
         (["a"], "must be a mapping.*got str"),
-        (pa.chunked_array([[1]]), "no table"),
-        (pa.table([[1], [2]], names=["a", "a"]), "Two columns have the same name"),
-        (pd.DataFrame({0: [1]}), "Names of columns are text, got 0"),
+        (lambda: pa.chunked_array([[1]]), "no table"),
+        (lambda: pa.table([[1], [2]], names=["a", "a"]), "Two columns have the same name"),
+        (lambda: pd.DataFrame({0: [1]}), "Names of columns are text, got 0"),
         ([{"a": {1: 2}}], "key that is no text"),
         ([{"a": [b"x"]}], "hold bytes, which JSON cannot"),
         ([{"a": {"b": {"c": (1, 2)}}}], "hold tuple"),
@@ -263,6 +275,8 @@ def test_a_table_is_continued(tmp_path: Path) -> None:
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
 def test_what_holds_no_rows(tmp_path: Path, given: Any, text: str) -> None:
+    if callable(given):
+        given = given()
     with pytest.raises(ValueError, match=text):
         streaming.write(given, str(tmp_path / "out"), workers=0)
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,6 @@ from streaming.cli.main import main
 from streaming.core.errors import ConfigError, UploadError
 
 from sample_data import COLUMNS, sample, write_dataset
-from servers import S3Server, s3_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as running:
-        yield running
-
-
-@pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch, request: Any) -> str:
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "S3_")):
-            monkeypatch.delenv(name)
-    for name, value in server.env.items():
-        monkeypatch.setenv(name, value)
-    return server.create_bucket(f"b{abs(hash(request.node.name)):x}")
 
 
 def write_parts(root: str, parts: list[str], local: str | None = None) -> list[dict[str, Any]]:

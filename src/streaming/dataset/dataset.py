@@ -345,6 +345,14 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
 
         Returns:
             Plain numbers and text by name, under 1 KB: where the run is, and what the order depends on.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> for _, sample in zip(range(60), dataset):
+            ...     pass
+            >>> state = dataset.state_dict()
+            >>> state['epoch'], state['sample_in_epoch']
+            (0, 60)
         """
         return self._resumption.state(num_samples, from_beginning)
 
@@ -371,6 +379,15 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
 
         Raises:
             CheckpointError: It does not fit the dataset or its arguments; the text says what differs.
+
+        Example:
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> for _, sample in zip(range(60), dataset):
+            ...     pass
+            >>> resumed = StreamingDataset(local='data', batch_size=4)
+            >>> resumed.load_state_dict(dataset.state_dict())
+            >>> len(list(resumed))
+            4
         """
         self._resumption.resume(obj)
 
@@ -388,8 +405,10 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ConfigError: A range is empty, or lies in the past of the checkpoint that is resumed.
 
         Example:
-            >>> dataset.load_state_dict(checkpoint)      # made at batch 41,000
-            >>> dataset.skip_batches([(41_200, 41_260)])
+            >>> dataset = StreamingDataset(local='data', batch_size=4)
+            >>> dataset.skip_batches([(0, 15)])
+            >>> [sample['text'] for sample in dataset]
+            ['text 60', 'text 61', 'text 62', 'text 63']
         """
         self._resumption.skip(batches, epoch)
 
@@ -417,6 +436,11 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
 
         Raises:
             ConfigError: ``batch_size`` was not given, or the order does not exist for that layout.
+
+        Example:
+            >>> epoch = StreamingDataset(local='data', batch_size=4).inspect_epoch(0, num_nodes=2, ranks_per_node=1)
+            >>> epoch.batch(0).shape  # ranks, samples of each
+            (2, 4)
         """
         return self._inspection.inspector(epoch, num_nodes, ranks_per_node)
 
@@ -464,6 +488,12 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
             ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
             ``cache_limit``, 0 for none.
+
+        Example:
+            >>> dataset = StreamingDataset(remote='data', local='cache')
+            >>> _ = dataset[0]
+            >>> dataset.stats()['files_fetched']
+            1
         """
         return self._cache.stats()
 

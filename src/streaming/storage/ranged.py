@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from streaming.core.errors import ObjectChangedError, StalledError, UnavailableError
 from streaming.storage.helper.watched import watched
-from streaming.storage.store import ObjectInfo, OnInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_chunks
 from streaming.storage.url import check_path, redact
 
@@ -19,8 +19,10 @@ __all__ = ["RangedStore"]
 _CHUNK = 8 << 20
 
 
-class RangedStore(ABC):
+class RangedStore(Store):
     """A :class:`streaming.storage.store.Store` whose other methods follow from five.
+
+    They are ``get_range``, ``head``, ``list``, ``put`` and ``delete``.
 
     Threads share it, and it goes to other processes by pickling or by a fork: make clients on first use, one for each
     process (and thread, if they are not made to be shared), and leave them out of pickles. Raise the kinds of
@@ -69,34 +71,12 @@ class RangedStore(ABC):
     def __repr__(self) -> str:
         return redact(self.url)
 
-    @abstractmethod
-    def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
-
-    @abstractmethod
-    def head(self, path: str) -> ObjectInfo:
-        """Return size and version of an object."""
-
-    @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
-
-    @abstractmethod
-    def put(self, path: str, source: str | bytes) -> None:
-        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
-
-    @abstractmethod
-    def delete(self, path: str) -> None:
-        """Remove an object; a missing one is no failure."""
-
     def get(self, path: str) -> bytes:
-        """Return a whole object."""
         return self.get_range(path, 0, self.head(path).bytes)
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
         info = self._expect(path, version)
         data = self.get_range(path, start, info.bytes if end is None else end)
         self._expect(path, info.etag)
@@ -114,38 +94,50 @@ class RangedStore(ABC):
         version: str | None = None,
         on_info: OnInfo | None = None,
     ) -> int:
-        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with open_target(target, offset) as out:
-            try:
-                info = self._expect(path, version)
-                size = info.bytes
-                if on_info is not None:
-                    on_info(info)
-                chunks = watched(lambda: self._ranges(path, offset, size), stall_timeout)
+            info = self._expect(path, version, stall_timeout)
+            if info.bytes < offset:
+                raise ObjectChangedError(
+                    f"{self!r}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has "
+                    "been replaced: fetch it again from the start."
+                )
+            if on_info is not None:
+                on_info(info)
+            with closing(self._stream(path, offset, info.bytes, stall_timeout)) as chunks:
                 write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
-            except StalledError as error:
-                raise StalledError(f"{self!r}/{path}: {error}") from None
             if version is not None or on_info is not None:
-                self._expect(path, info.etag)
-            return max(size, offset)
+                self._expect(path, info.etag, stall_timeout)
+            return info.bytes
 
-    def _expect(self, path: str, version: str | None) -> ObjectInfo:
-        info = self.head(path)
+    def _expect(self, path: str, version: str | None, stall_s: float | None = None) -> ObjectInfo:
+        return self._same(path, self._info(path, stall_s), version)
+
+    def _same(self, path: str, info: ObjectInfo, version: str | None) -> ObjectInfo:
         if version is not None and info.etag != version:
             raise ObjectChangedError(f"{self!r}/{path} was replaced: it is {info.etag} now, {version} was asked for.")
         return info
 
+    def _info(self, path: str, stall_s: float | None) -> ObjectInfo:
+        """Return what ``head`` does, within a time where that can be told."""
+        del stall_s
+        return self.head(path)
+
     def exists_root(self) -> bool:
-        """Say whether the bucket or directory exists; ``True`` unless a store knows better."""
         return True
 
     def check_writable(self) -> None:
-        """Write an object, and remove it again."""
         path = f".{secrets.token_hex(4)}.part"
         self.put(path, b"")
         self.delete(path)
+
+    def _stream(self, path: str, start: int, end: int, stall_s: float) -> Generator[Any, None, None]:
+        """Yield bytes ``[start, end)`` of an object that has them."""
+        try:
+            yield from watched(lambda: self._ranges(path, start, end), stall_s)
+        except StalledError as error:
+            raise StalledError(f"{self!r}/{path}: {error}") from None
 
     def _ranges(self, path: str, start: int, end: int) -> Iterator[bytes]:
         for at in range(start, end, _CHUNK):

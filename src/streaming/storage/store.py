@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -60,6 +61,7 @@ class Store(Protocol):
         ['notes/a.txt']
     """
 
+    @abstractmethod
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
@@ -76,22 +78,27 @@ class Store(Protocol):
         """
         ...
 
+    @abstractmethod
     def get(self, path: str) -> bytes:
         """Return a whole object."""
         ...
 
+    @abstractmethod
     def get_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         ...
 
+    @abstractmethod
     def head(self, path: str) -> ObjectInfo:
         """Return size and version of an object."""
         ...
 
+    @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every object in and below the directory ``prefix``, in the order of their paths."""
         ...
 
+    @abstractmethod
     def download(
         self,
         path: str,
@@ -127,18 +134,22 @@ class Store(Protocol):
         """
         ...
 
+    @abstractmethod
     def put(self, path: str, source: str | bytes) -> None:
         """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
         ...
 
+    @abstractmethod
     def delete(self, path: str) -> None:
         """Remove an object; a missing one is no failure."""
         ...
 
+    @abstractmethod
     def exists_root(self) -> bool:
         """Say whether the bucket or directory exists."""
         ...
 
+    @abstractmethod
     def check_writable(self) -> None:
         """Check that the bucket or directory can be written to, before work is put into writing to it."""
         ...

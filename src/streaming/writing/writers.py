@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from streaming.core.names import Compression, HashName, Out
+from streaming.core.names import Out
 from streaming.core.unknown_arguments import named_arguments
-from streaming.storage.options import StorageOptions
+from streaming.writing.options import WriterArguments, WriterOptions
 from streaming.writing.writer import Writer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
 
@@ -15,7 +19,8 @@ __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
 class MDSWriter(Writer):
     """Writes MDS shards: binary, with random access to every sample.
 
-    The format is mosaicml-streaming's, with version 2 of the index; ``streaming.format.kinds.mds`` has the layout.
+    The bytes are those of mosaicml-streaming's format (version 2 of the index); ``streaming.format.kinds.mds`` has the
+    layout.
 
     Args:
         columns: Encoding of each column, by name: ``{'tokens': 'ndarray:uint16', 'label': 'int'}``. Columns are stored in
@@ -52,36 +57,18 @@ class MDSWriter(Writer):
 
     format = "mds"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
         self.columns: dict[str, str] = dict(columns)
         fields = self._encoder.index_fields()
@@ -115,37 +102,19 @@ class JSONWriter(Writer):
 
     format = "json"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
         self.columns: dict[str, str] = dict(columns)
         self.newline = newline
@@ -176,7 +145,7 @@ class XSVWriter(Writer):
 
     format = "xsv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
@@ -184,30 +153,12 @@ class XSVWriter(Writer):
         separator: str,
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline, "separator": separator},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
         self.columns: dict[str, str] = dict(columns)
         self.separator = separator
@@ -228,39 +179,21 @@ class CSVWriter(XSVWriter):
 
     format = "csv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             columns=columns,
             separator=",",
             newline=newline,
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
 
 
@@ -276,37 +209,19 @@ class TSVWriter(XSVWriter):
 
     format = "tsv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             columns=columns,
             separator="\t",
             newline=newline,
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )

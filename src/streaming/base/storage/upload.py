@@ -18,6 +18,7 @@ from typing import Any
 
 from streaming.base.storage.download import BOTOCORE_CLIENT_ERROR_CODES, GCS_ERROR_NO_AUTHENTICATION
 from streaming.core.errors import ConfigError, UnknownNameError
+from streaming.storage.location import Location
 from streaming.storage.registry import open_store, stores
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
@@ -155,7 +156,7 @@ def _split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
     local, remote = os.fspath(out[0]), os.fspath(out[1])
     if remote:
-        check_apart(local, remote)
+        check_apart(local, Location.parse(remote))
     return local, remote
 
 

@@ -10,8 +10,9 @@ from streaming.core.text import has_controls
 from streaming.core.units import bytes_to_int
 from streaming.format.codecs.compression import is_compression
 from streaming.format.encodings import base_name, encodings, get_mds_encoded_size
+from streaming.format.formats import formats
 from streaming.format.index.files import FileInfo
-from streaming.format.samples.schema import FORMATS, SEPARATORS, SPLIT_FORMATS, Schema
+from streaming.format.samples.schema import SEPARATORS, SPLIT_FORMATS, Schema
 
 __all__ = [
     "MAX_SAMPLES",
@@ -64,8 +65,8 @@ def read_schema(entry: dict[str, Any]) -> Schema:
     if entry.get("version", VERSION) != VERSION:
         raise EntryError(f"version {show(entry['version'])}; expected {VERSION}")
     kind = get(entry, "format")
-    if kind not in FORMATS if isinstance(kind, str) else True:
-        raise EntryError(f"unknown format {show(kind)}; known: {', '.join(sorted(FORMATS))}")
+    if kind not in formats if isinstance(kind, str) else True:
+        raise EntryError(f"unknown format {show(kind)}; known: {', '.join(sorted(formats))}")
     if kind == "json":
         columns = get(entry, "columns")
         if not isinstance(columns, dict):

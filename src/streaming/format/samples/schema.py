@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 from streaming.format.encodings import is_mds_encoding_safe
 
-__all__ = ["FORMATS", "SPLIT_FORMATS", "SEPARATORS", "Schema"]
+__all__ = ["SPLIT_FORMATS", "SEPARATORS", "Schema"]
 
 #: Formats whose offsets lie in a second file, ``<shard>.meta``.
 SPLIT_FORMATS = frozenset({"csv", "json", "tsv", "xsv"})
-#: All formats that a shard can have.
-FORMATS = SPLIT_FORMATS | {"mds"}
 #: Formats that fix the separator.
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 
@@ -21,7 +19,7 @@ class Schema:
     """The static part of a shard's index entry.
 
     Args:
-        format: ``'mds'``, ``'json'``, ``'xsv'``, ``'csv'`` or ``'tsv'``.
+        format: ``'mds'``, ``'json'``, ``'xsv'``, ``'csv'``, ``'tsv'``, or another one that is registered.
         column_names: Names of the columns, in the order in which a sample holds them.
         column_encodings: Encoding of each column.
         column_sizes: Bytes of each column where that is fixed, else ``None``.

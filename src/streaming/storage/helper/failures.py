@@ -24,7 +24,9 @@ __all__ = ["RangeError", "RangeIgnoredError", "WrongRegionError", "failure"]
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
-
+_EXPECTED = re.compile(r"expecting (?:'|&apos;|&#39;)([a-z0-9-]+)")
+# What the client asks of services of the machine, and of those that give tokens.
+_LOGIN = ("169.254.", "/latest/api/token", "/latest/meta-data/", "/computeMetadata/", "token request", "WebIdentity")
 
 _SECRETS = (
     "access_key_id", "secret_access_key", "session_token", "account_key", "sas_key", "token", "client_secret",
@@ -41,7 +43,13 @@ class RangeIgnoredError(StorageError):
 
 
 class WrongRegionError(StorageError):
-    """The bucket is in another region."""
+    """The bucket is in another region.
+
+    Attributes:
+        region: That region, if the server said.
+    """
+
+    region = ""
 
 
 Kind = tuple[type[StorageError], str]
@@ -100,12 +108,9 @@ _BY_CLASS: dict[str, Kind] = {
 # Parts of what the client says when there was no reply, or none that it could use; the first that occurs decides.
 _BY_TEXT: tuple[tuple[str, Kind], ...] = (
     ("configured region", _REGION),
-    ("169.254.", _DENIED),
-    ("/latest/api/token", _DENIED),
-    ("WebIdentity", _DENIED),
+    *((part, _DENIED) for part in _LOGIN),
     ("redential", _DENIED),
     ("Invalid Access Key", _DENIED),
-    ("token request", _DENIED),
     ("access token", _DENIED),
     ("OAuth", _DENIED),
     ("Wanted range starting at", (RangeError, "")),
@@ -158,7 +163,10 @@ def failure(error: BaseException, spec: ClientSpec, path: str, stall_s: float) -
     message = words(_found(_MESSAGE, text), _sent(spec)) if kind is not AccessDeniedError else ""
     said = ": ".join(part for part in (code, message) if part)
     parts = [f"{join(spec.url, path)}: {reason}{f' ({said})' if said else ''}.", spec.hints.get(hint, "")]
-    return kind(" ".join(part for part in parts if part))
+    made = kind(" ".join(part for part in parts if part))
+    if isinstance(made, WrongRegionError):
+        made.region = _found(_EXPECTED, text)
+    return made
 
 
 def _sent(spec: ClientSpec) -> list[str]:
@@ -176,6 +184,8 @@ def _kind(error: BaseException, text: str, status: int, code: str) -> Kind:
         return _REGION
     if code in _BY_CODE:
         return _BY_CODE[code]
+    if 400 <= status < 429 and any(part in text.partition("\n")[0] for part in _LOGIN):
+        return _DENIED
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:

@@ -10,30 +10,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from glob import glob
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from streaming.storage.helper.spec import ClientSpec
 
-__all__ = ["Executor", "declare_worker", "executor", "may_run_here", "threads_running"]
+if TYPE_CHECKING:
+    from streaming.storage.helper.client import HelperClient
+    from streaming.storage.helper.direct import Direct
+
+__all__ = ["declare_worker", "executor", "may_run_here", "threads_running"]
 
 _CLIENT_THREAD = "tokio-rt-worker"
-
-
-class Executor(Protocol):
-    """Runs operations, here or elsewhere."""
-
-    def call(
-        self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float, limit_s: float | None = None
-    ) -> Any:
-        """Run an operation that gives one answer; see ``Direct.call``."""
-        ...
-
-    def stream(self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
-        """Run an operation that gives items one after another; see ``Direct.stream``."""
-        ...
 
 
 class _State:
@@ -112,7 +101,7 @@ def build_for_workers(spec: ClientSpec, stall_s: float) -> None:
         _state.built[spec.key(stall_s)] = spec.build(stall_s)
 
 
-def executor() -> Executor:
+def executor() -> Direct | HelperClient:
     """Return what runs this process's operations."""
     _state.check_pid()
     if may_run_here():

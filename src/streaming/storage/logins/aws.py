@@ -1,47 +1,25 @@
 """Who this process is to Amazon S3: where its credentials and region come from.
 
 The order is that of Amazon's own tools: options, environment, web identity, profile files, container, instance; and if
-none of them has anything, requests are not signed, which is what public buckets need. Nothing here waits on the network
-for more than a second, and then only on what says it is an EC2 instance.
+none of them has anything, requests are not signed, which is what public buckets need. Keys, web identities and roles are
+the client's to use; profile files are Amazon's library's to read.
 """
 
 from __future__ import annotations
 
-import configparser
-import http.client
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
-from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
+from streaming.core.imports import optional_import
+from streaming.storage.logins.login import Login, unsigned
+from streaming.storage.providers.family import machine_says
 
-__all__ = ["Login", "Profile", "find_login", "profile_files", "read_profile"]
+__all__ = ["Profile", "find_login", "profile_files", "read_profile"]
 
-_METADATA = "http://169.254.169.254"
-_METADATA_S = 1.0
-_ROLES = "/latest/meta-data/iam/security-credentials/"
-_MACHINE_FILES = (
-    ("/sys/class/dmi/id/sys_vendor", "amazon ec2"),
-    ("/sys/class/dmi/id/board_asset_tag", "i-"),
-    ("/sys/hypervisor/uuid", "ec2"),
-)
 _NEEDS_SDK = ("role_arn", "sso_session", "sso_start_url", "credential_process", "login_session")
-
-
-@dataclass(frozen=True)
-class Login:
-    """How requests are signed.
-
-    Attributes:
-        source: Where that comes from, for error texts.
-        settings: The client's settings for it. Secret, so never shown.
-    """
-
-    source: str
-    settings: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -52,11 +30,13 @@ class Profile:
         name: Its name.
         values: Its entries. Secret, so never shown.
         found: Whether it is in either file.
+        unread: Why the files, which are there, were not read; for error texts.
     """
 
     name: str
-    values: Mapping[str, str] = field(repr=False)
+    values: Mapping[str, Any] = field(repr=False)
     found: bool = True
+    unread: str = ""
 
 
 def find_login(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> Login:
@@ -71,15 +51,11 @@ def find_login(options: Mapping[str, Any], environ: Mapping[str, str], profile: 
         AccessDeniedError: A profile was asked for that is not there, or has no credentials.
     """
     if options.get("skip_signature"):
-        return Login("the option skip_signature", {"skip_signature": True})
+        return unsigned("the option skip_signature")
     if "access_key_id" in options or "credential_provider" in options:
-        return Login("the storage options", {})
+        return Login("the storage options")
     asked = "profile" in options
-    if not asked:
-        found = _from_environment(environ)
-        if found is not None:
-            return found
-    found = _from_profile(profile)
+    found = (None if asked else _from_environment(environ)) or _from_profile(profile)
     if found is not None:
         return found
     if asked or environ.get("AWS_PROFILE"):
@@ -88,118 +64,87 @@ def find_login(options: Mapping[str, Any], environ: Mapping[str, str], profile: 
             f"The AWS profile {profile.name!r} {missing}. Check AWS_PROFILE and ~/.aws/credentials."
         )
     found = _from_container(environ) or _from_instance(environ)
-    return found or Login("nowhere (none were found, so it was not signed)", {"skip_signature": True})
+    if found is None and profile.unread:
+        return unsigned(f"nowhere (so it was not signed: {profile.unread})")
+    return found or unsigned()
 
 
 def _from_environment(environ: Mapping[str, str]) -> Login | None:
-    key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
-    if key and secret:
-        settings = {"access_key_id": key, "secret_access_key": secret}
-        if environ.get("AWS_SESSION_TOKEN"):
-            settings["session_token"] = environ["AWS_SESSION_TOKEN"]
-        return Login("AWS_ACCESS_KEY_ID", settings)
-    file, role = environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"), environ.get("AWS_ROLE_ARN")
-    if file and role:
-        settings = {"web_identity_token_file": file, "role_arn": role}
-        if environ.get("AWS_ROLE_SESSION_NAME"):
-            settings["role_session_name"] = environ["AWS_ROLE_SESSION_NAME"]
-        return Login("AWS_WEB_IDENTITY_TOKEN_FILE", settings)
+    keys = _given(environ, "AWS_", "access_key_id", "secret_access_key", "session_token")
+    if {"access_key_id", "secret_access_key"} <= set(keys):
+        return Login("AWS_ACCESS_KEY_ID", keys)
+    identity = _given(environ, "AWS_", "web_identity_token_file", "role_arn", "role_session_name")
+    if {"web_identity_token_file", "role_arn"} <= set(identity):
+        return Login("AWS_WEB_IDENTITY_TOKEN_FILE", identity)
     return None
 
 
 def _from_profile(profile: Profile) -> Login | None:
-    values = profile.values
     source = f"the AWS profile {profile.name!r}"
-    if any(name in values for name in _NEEDS_SDK):
-        return Login(source, {"boto3_profile": profile.name})
-    if "aws_access_key_id" in values and "aws_secret_access_key" in values:
-        settings = {name: values[f"aws_{name}"] for name in ("access_key_id", "secret_access_key")}
-        if "aws_session_token" in values:
-            settings["session_token"] = values["aws_session_token"]
-        return Login(source, settings)
+    if any(name in profile.values for name in _NEEDS_SDK):
+        return Login(source, {"sign_in": ("aws_profile", profile.name)})
+    keys = {name: profile.values.get(f"aws_{name}") for name in ("access_key_id", "secret_access_key", "session_token")}
+    if keys["access_key_id"] and keys["secret_access_key"]:
+        return Login(source, {name: value for name, value in keys.items() if value})
     return None
 
 
 def _from_container(environ: Mapping[str, str]) -> Login | None:
-    names = {
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "container_credentials_relative_uri",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "container_credentials_full_uri",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "container_authorization_token_file",
-    }
-    settings = {key: environ[name] for name, key in names.items() if environ.get(name)}
-    if any(key.endswith("_uri") for key in settings):
-        return Login("the container's role", settings)
-    return None
+    names = ("credentials_relative_uri", "credentials_full_uri", "authorization_token_file")
+    settings = _given(environ, "AWS_", *(f"container_{name}" for name in names))
+    return Login("the container's role", settings) if any(name.endswith("_uri") for name in settings) else None
 
 
 def _from_instance(environ: Mapping[str, str]) -> Login | None:
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return None
     endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
-    if (endpoint or _is_instance()) and _has_role(endpoint or _METADATA):
-        return Login("the instance's role", {"metadata_endpoint": endpoint} if endpoint else {})
-    return None
+    if endpoint:
+        return Login("the instance's role", {"metadata_endpoint": endpoint})
+    names = {"sys_vendor": "amazon ec2", "board_asset_tag": "i-", "/sys/hypervisor/uuid": "ec2"}
+    return Login("the instance's role") if machine_says(names) else None
 
 
-def _is_instance() -> bool:
-    for path, start in _MACHINE_FILES:
-        try:
-            with open(path) as file:
-                if file.read(64).lower().startswith(start):
-                    return True
-        except (OSError, UnicodeDecodeError):
-            continue
-    return False
-
-
-@lru_cache(maxsize=8)
-def _has_role(endpoint: str) -> bool:
-    """Ask the metadata service, once per process, whether the instance has a role."""
-    host = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=_METADATA_S)
-    try:
-        connection.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
-        token = connection.getresponse().read().decode("ascii")
-        connection.request("GET", _ROLES, headers={"X-aws-ec2-metadata-token": token})
-        reply = connection.getresponse()
-        return reply.status == 200 and bool(reply.read().strip())
-    except (OSError, http.client.HTTPException, UnicodeDecodeError, ValueError):
-        return False
-    finally:
-        connection.close()
+def _given(environ: Mapping[str, str], prefix: str, *names: str) -> dict[str, str]:
+    return {name: environ[prefix + name.upper()] for name in names if environ.get(prefix + name.upper())}
 
 
 def read_profile(options: Mapping[str, Any], environ: Mapping[str, str]) -> Profile:
-    """Read the profile that the option ``profile``, ``AWS_PROFILE`` or the default names.
+    """Read the profile that the option ``profile``, ``AWS_PROFILE`` or the default names, by Amazon's library.
 
     Raises:
         ConfigError: A profile file cannot be parsed.
+        MissingDependencyError: A profile is asked for, and the library is not installed.
     """
-    name = options.get("profile") or environ.get("AWS_PROFILE") or "default"
-    files = profile_files(environ)
-    sections = [
-        _section(files["AWS_CONFIG_FILE"], "default" if name == "default" else f"profile {name}"),
-        _section(files["AWS_SHARED_CREDENTIALS_FILE"], name),
-    ]
-    values: dict[str, str] = {}
-    for section in sections:
-        values.update(section or {})
-    return Profile(name, values, any(section is not None for section in sections))
+    asked = options.get("profile") or environ.get("AWS_PROFILE")
+    name = asked or "default"
+    paths = [path for path in profile_files(environ).values() if os.path.isfile(path)]
+    if not paths:
+        return Profile(name, {}, found=False)
+    try:
+        loader = optional_import("botocore.configloader", "aws", f"The AWS profile {name!r}")
+    except MissingDependencyError as error:
+        if asked:
+            raise
+        return Profile(name, {}, found=False, unread=str(error))
+    values: dict[str, Any] = {}
+    found = False
+    for path in paths:
+        try:
+            sections: dict[str, Any] = loader.raw_config_parse(path)
+        except Exception:
+            # The parser's own text quotes the line, which may hold a secret.
+            raise ConfigError(f"{path} is not a valid AWS profile file.") from None
+        if path == profile_files(environ)["AWS_CONFIG_FILE"]:
+            sections = loader.build_profile_map(sections)["profiles"]
+        found = found or name in sections
+        values.update(sections.get(name, {}))
+    return Profile(name, values, found)
 
 
 def profile_files(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the paths of the profile files, by the variables that name them."""
-    defaults = {"AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_CONFIG_FILE": "config"}
+    """Return the paths of the profile files, by the variables that name them; what the second says goes before."""
+    defaults = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials"}
     return {
         variable: os.path.expanduser(environ.get(variable) or f"~/.aws/{name}") for variable, name in defaults.items()
     }
-
-
-def _section(path: str, name: str) -> dict[str, str] | None:
-    parser = configparser.RawConfigParser(default_section="", strict=False)
-    try:
-        parser.read(path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        # The parser's own text quotes the line, which may hold a secret.
-        raise ConfigError(f"{path} is not a valid AWS profile file.") from None
-    return dict(parser[name]) if parser.has_section(name) else None

@@ -2,8 +2,8 @@
 
 The order: options, the URL's signature, the account's key, a signature or a connection string in the environment, a
 service principal, workload identity, a certificate, the machine's identity, the commands ``az`` and ``azd``; and if none
-is there, requests are not
-signed, which is what public containers need.
+is there, requests are not signed, which is what public containers need. The client signs in by all of them but the
+certificate and ``azd``, which are for Microsoft's library.
 """
 
 from __future__ import annotations
@@ -11,33 +11,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 from streaming.core.errors import ConfigError
+from streaming.storage.logins.login import Login, unsigned
 from streaming.storage.providers.azure_url import AzurePlace
 from streaming.storage.providers.family import first_of, machine_says
 
-__all__ = ["AzureLogin", "account_of", "connection", "find_azure_login"]
+__all__ = ["account_of", "connection", "find_azure_login"]
 
 _KEYS = ("AZURE_ACCOUNT_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_KEY")
 _ACCOUNTS = ("AZURE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
 _SIGNATURES = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
 _AZURE_TAG = "7783-7084-3265-9085-8269-3286-77"
-
-
-@dataclass(frozen=True)
-class AzureLogin:
-    """How requests are signed.
-
-    Attributes:
-        source: Where that comes from, for error texts.
-        settings: The client's settings for it. Secret, so never shown.
-    """
-
-    source: str
-    settings: Mapping[str, Any] = field(repr=False)
 
 
 def account_of(options: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
@@ -65,7 +52,7 @@ def connection(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[s
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def find_azure_login(options: Mapping[str, Any], environ: Mapping[str, str], place: AzurePlace) -> AzureLogin:
+def find_azure_login(options: Mapping[str, Any], environ: Mapping[str, str], place: AzurePlace) -> Login:
     """Find the credentials for a container.
 
     Args:
@@ -74,69 +61,68 @@ def find_azure_login(options: Mapping[str, Any], environ: Mapping[str, str], pla
         place: What the URL says.
     """
     login = _from_options(options) or _from_place(place) or _from_environment(environ) or _from_identity(environ)
-    return login or AzureLogin("nowhere (none were found, so it was not signed)", {"skip_signature": True})
+    return login or unsigned()
 
 
-def _from_options(options: Mapping[str, Any]) -> AzureLogin | None:
+def _from_options(options: Mapping[str, Any]) -> Login | None:
     if options.get("skip_signature"):
-        return AzureLogin("the option skip_signature", {"skip_signature": True})
+        return unsigned("the option skip_signature")
     source = "the storage options"
     for name in ("account_key", "sas_key", "token", "credential_provider"):
         if name in options:
-            return AzureLogin(source, {name: _signature(options[name]) if name == "sas_key" else options[name]})
+            return Login(source, {name: _signature(options[name]) if name == "sas_key" else options[name]})
     if "client_id" in options and "client_secret" in options:
-        return AzureLogin(source, {n: options[n] for n in ("client_id", "client_secret", "tenant_id") if n in options})
+        return Login(source, {n: options[n] for n in ("client_id", "client_secret", "tenant_id") if n in options})
     return _from_connection(connection(options, {}), "the option connection_string")
 
 
-def _from_place(place: AzurePlace) -> AzureLogin | None:
-    return AzureLogin("the URL's signature", {"sas_key": place.signature}) if place.signature else None
+def _from_place(place: AzurePlace) -> Login | None:
+    return Login("the URL's signature", {"sas_key": place.signature}) if place.signature else None
 
 
-def _from_connection(entries: Mapping[str, str], source: str) -> AzureLogin | None:
+def _from_connection(entries: Mapping[str, str], source: str) -> Login | None:
     if "accountkey" in entries:
-        return AzureLogin(source, {"account_key": entries["accountkey"]})
+        return Login(source, {"account_key": entries["accountkey"]})
     if "sharedaccesssignature" in entries:
-        return AzureLogin(source, {"sas_key": _signature(entries["sharedaccesssignature"])})
+        return Login(source, {"sas_key": _signature(entries["sharedaccesssignature"])})
     return None
 
 
-def _from_environment(environ: Mapping[str, str]) -> AzureLogin | None:
+def _from_environment(environ: Mapping[str, str]) -> Login | None:
     key = first_of(environ, *_KEYS)
     if key:
-        return AzureLogin(key[0], {"account_key": key[1]})
+        return Login(key[0], {"account_key": key[1]})
     signature = first_of(environ, *_SIGNATURES)
     if signature:
-        return AzureLogin(signature[0], {"sas_key": _signature(signature[1])})
+        return Login(signature[0], {"sas_key": _signature(signature[1])})
     return _from_connection(connection({}, environ), "AZURE_STORAGE_CONNECTION_STRING")
 
 
-def _from_identity(environ: Mapping[str, str]) -> AzureLogin | None:
+def _from_identity(environ: Mapping[str, str]) -> Login | None:
     names = {"client_id": "AZURE_CLIENT_ID", "tenant_id": "AZURE_TENANT_ID"}
     who = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
     if len(who) == 2 and environ.get("AZURE_CLIENT_SECRET"):
-        return AzureLogin("AZURE_CLIENT_SECRET", {**who, "client_secret": environ["AZURE_CLIENT_SECRET"]})
+        return Login("AZURE_CLIENT_SECRET", {**who, "client_secret": environ["AZURE_CLIENT_SECRET"]})
     if len(who) == 2 and environ.get("AZURE_FEDERATED_TOKEN_FILE"):
         settings = {**who, "federated_token_file": environ["AZURE_FEDERATED_TOKEN_FILE"]}
-        return AzureLogin("AZURE_FEDERATED_TOKEN_FILE", settings)
+        return Login("AZURE_FEDERATED_TOKEN_FILE", settings)
     if len(who) == 2 and environ.get("AZURE_CLIENT_CERTIFICATE_PATH"):
-        return AzureLogin("AZURE_CLIENT_CERTIFICATE_PATH", {"azure_identity": True})
+        return Login("AZURE_CLIENT_CERTIFICATE_PATH", {"sign_in": ("azure_default",)})
     endpoint = first_of(environ, "AZURE_MSI_ENDPOINT", "AZURE_IDENTITY_ENDPOINT")
     if endpoint or machine_says({"chassis_asset_tag": _AZURE_TAG}):
         settings = {"msi_endpoint": endpoint[1]} if endpoint else {}
         if "client_id" in who:
             settings["client_id"] = who["client_id"]
-        return AzureLogin("the machine's identity", settings)
+        return Login("the machine's identity", settings)
     folder = environ.get("AZURE_CONFIG_DIR") or os.path.join(os.path.expanduser("~"), ".azure")
     if os.path.isdir(folder) and shutil.which("az", path=environ.get("PATH")):
-        return AzureLogin("the command az", {"use_azure_cli": True})
-    if shutil.which("azd", path=environ.get("PATH")) and has_azure_identity():
-        return AzureLogin("Azure's default credentials", {"azure_identity": True})
+        return Login("the command az", {"use_azure_cli": True})
+    if shutil.which("azd", path=environ.get("PATH")) and _has_azure_identity():
+        return Login("Azure's default credentials", {"sign_in": ("azure_default",)})
     return None
 
 
-def has_azure_identity() -> bool:
-    """Say whether Microsoft's library is installed."""
+def _has_azure_identity() -> bool:
     return find_spec("azure") is not None and find_spec("azure.identity") is not None
 
 

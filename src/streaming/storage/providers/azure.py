@@ -8,9 +8,10 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.logins.azure import AzureLogin, account_of, connection, find_azure_login
+from streaming.storage.logins.azure import account_of, connection, find_azure_login
+from streaming.storage.logins.login import Login
 from streaming.storage.providers.azure_url import AzurePlace, azure_place
-from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, first_of
+from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.url import odd_base, redact
 
@@ -36,23 +37,18 @@ def open_azure(url: str, options: Mapping[str, Any]) -> RemoteStore:
 
     Args:
         url: The root; a query is a shared access signature.
-        options: ``account_name`` (else ``AZURE_ACCOUNT_NAME``, ``AZURE_STORAGE_ACCOUNT_NAME``), ``account_key`` (else
-            ``AZURE_ACCOUNT_ACCESS_KEY``, ``AZURE_STORAGE_ACCOUNT_KEY``), ``sas_token``, ``connection_string``, ``token``,
-            ``client_id``, ``client_secret`` and ``tenant_id``, ``credential_provider`` of ``obstore``,
-            ``skip_signature``, ``authority_host``, ``encryption_key``, ``endpoint`` (else ``AZURE_STORAGE_ENDPOINT``);
-            ``client_options`` and ``retry_config`` as the client takes them.
+        options: Those of docs/storage.md.
 
     Raises:
         ConfigError: The URL names no container, an option is unknown, or the endpoint is not a URL.
     """
     found = canonical(options, "azure", _OPTIONS, _ALIASES, prefix="azure_")
     azure_place(url, account_of(found, os.environ))
-    if "endpoint" in found:
-        checked_endpoint("the option endpoint", found["endpoint"])
+    given_endpoint(found, {})
     return RemoteStore(url, found, resolve_azure)
 
 
-def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from URL, options and environment; there are no regions to find.
 
     Raises:
@@ -84,26 +80,22 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     common.update({name: options[name] for name in ("authority_host", "encryption_key") if name in options})
     spec = ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_azure",
-        {**common, **login.settings},
+        "streaming.storage.helper.builders:build_store",
+        {"kind": "AzureStore", **common, **login.settings},
         hints=_hints(login, place, account),
         env_prefix="AZURE_",
         # Microsoft's library looks at them again, the client must not.
-        environ={n: v for n, v in environ.items() if n.startswith("AZURE_")}
-        if "azure_identity" in login.settings
-        else {},
+        environ={n: v for n, v in environ.items() if n.startswith("AZURE_")} if "sign_in" in login.settings else {},
     )
-    if "skip_signature" in login.settings:
+    if login.is_unsigned:
         return spec
-    return spec._replace(public=spec._replace(settings={**common, "skip_signature": True}))
+    return spec._replace(public=spec._replace(settings={"kind": "AzureStore", **common, "skip_signature": True}))
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], place: AzurePlace, account: str) -> str:
-    if options.get("endpoint"):
-        return checked_endpoint("the option endpoint", options["endpoint"])
-    found = first_of(environ, "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
-    if found:
-        return checked_endpoint(*found)
+    given = given_endpoint(options, environ, "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+    if given:
+        return given
     entries = connection(options, environ)
     if "blobendpoint" in entries:
         return checked_endpoint("BlobEndpoint of the connection string", entries["blobendpoint"])
@@ -111,17 +103,16 @@ def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], place: Azu
     return f"https://{account}.blob.{suffix}"
 
 
-def _hints(login: AzureLogin, place: AzurePlace, account: str) -> dict[str, str]:
+def _hints(login: Login, place: AzurePlace, account: str) -> dict[str, str]:
     where = f"This is the container {place.container!r} of the account {account!r}"
-    return {
-        "bucket": f"{where}: check that it is there. azure://account/container/path needs the account that "
+    return hints(
+        bucket=f"{where}: check that it is there. azure://account/container/path needs the account that "
         "AZURE_ACCOUNT_NAME names, if that is set; az://container/path needs none.",
-        "missing": f"Check the path. {where}.",
-        "denied": (
+        missing=f"Check the path. {where}.",
+        denied=(
             f"Credentials came from {login.source}. Set AZURE_ACCOUNT_ACCESS_KEY, AZURE_STORAGE_SAS_TOKEN or "
             "AZURE_STORAGE_CONNECTION_STRING, run `az login`, or give the storage option account_key or sas_token; check "
             "that they are current and that they allow this."
         ),
-        "throttled": "It asks to slow down: use fewer workers, or more retries.",
-        "unavailable": f"{where}. Check the account's name and the network.",
-    }
+        unavailable=f"{where}. Check the account's name and the network.",
+    )

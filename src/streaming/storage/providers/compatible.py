@@ -76,7 +76,7 @@ def compatible_spec(
         "endpoint": endpoint,
         "region": region,
         "virtual_hosted_style_request": False,
-        "single_deletes": True,  # not all of them know of deleting several objects at once
+        "disable_bulk_delete": True,  # not all of them know of deleting several objects at once
     }
     base = odd_base(url)
     if base is not None:

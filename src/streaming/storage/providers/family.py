@@ -10,7 +10,7 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.storage.url import redact
 
-__all__ = ["canonical", "checked_endpoint", "client_settings", "first_of", "machine_says"]
+__all__ = ["canonical", "checked_endpoint", "client_settings", "first_of", "given_endpoint", "hints", "machine_says"]
 
 _MACHINE = "/sys/class/dmi/id/"
 
@@ -62,6 +62,24 @@ def checked_endpoint(source: str, value: Any) -> str:
     if not isinstance(value, str) or not re.match(r"https?://[^/]", value):
         raise ConfigError(f"{source} is {redact(str(value))!r}; expected http://host or https://host.")
     return value.rstrip("/")
+
+
+def given_endpoint(options: Mapping[str, Any], environ: Mapping[str, str], *variables: str) -> str | None:
+    """Return the endpoint that the option or the first variable that is set names, ``None`` if there is none.
+
+    Raises:
+        ConfigError: It is not a URL.
+    """
+    if options.get("endpoint"):
+        return checked_endpoint("the option endpoint", options["endpoint"])
+    found = first_of(environ, *variables)
+    return checked_endpoint(*found) if found else None
+
+
+def hints(**own: str) -> dict[str, str]:
+    """Return what to advise when an operation fails, by the kind of failure (see ``failures``)."""
+    common = {"missing": "Check the path.", "throttled": "It asks to slow down: use fewer workers, or more retries."}
+    return {**common, **own}
 
 
 def client_settings(options: Mapping[str, Any], endpoint: str | None) -> dict[str, Any]:

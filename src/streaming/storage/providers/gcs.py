@@ -8,9 +8,9 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.logins.gcs import GcsLogin, find_gcs_login
+from streaming.storage.logins.gcs import find_gcs_login
 from streaming.storage.providers.compatible import compatible_spec
-from streaming.storage.providers.family import canonical, checked_endpoint, client_settings
+from streaming.storage.providers.family import canonical, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.url import odd_base, redact, split_bucket
 
@@ -41,22 +41,18 @@ def open_gcs(url: str, options: Mapping[str, Any]) -> RemoteStore:
 
     Args:
         url: The root.
-        options: ``service_account`` (path of its file), ``service_account_key`` (its content),
-            ``application_credentials`` (path of any file of credentials), ``token``, ``access_key_id`` and
-            ``secret_access_key`` (HMAC), ``credential_provider`` of ``obstore``, ``skip_signature``, ``user_project``
-            (pays for the requests), ``endpoint`` (else ``GCS_ENDPOINT_URL``); ``client_options`` and ``retry_config`` as
-            the client takes them.
+        options: Those of docs/storage.md.
 
     Raises:
         ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
     """
     split_bucket(url)
     found = canonical(options, "gs", _OPTIONS, _ALIASES, prefix="google_")
-    _endpoint(found, {})
+    given_endpoint(found, {})
     return RemoteStore(url, found, resolve_gcs)
 
 
-def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from options and environment; there are no regions to find.
 
     Raises:
@@ -67,56 +63,49 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
     environ = dict(os.environ)
     bucket, prefix = split_bucket(url)
     login = find_gcs_login(options, environ)
-    endpoint = _endpoint(options, environ)
+    endpoint = given_endpoint(options, environ, "GCS_ENDPOINT_URL")
     project = options.get("user_project")
     if project:
         given = dict(options.get("client_options", {}))
         given["default_headers"] = {**given.get("default_headers", {}), "x-goog-user-project": project}
         options = {**options, "client_options": given}
-    hints = _hints(login)
+    advice = hints(
+        bucket="Check the bucket's name.",
+        denied=(
+            f"Credentials came from {login.source}. Run `gcloud auth application-default login`, or set "
+            "GOOGLE_APPLICATION_CREDENTIALS, or GCS_KEY and GCS_SECRET (HMAC), or the storage option service_account; "
+            "check that they are current and that they allow this."
+        ),
+        unavailable="Check the network.",
+    )
+    keys = login.settings if "access_key_id" in login.settings else {}
     # Google speaks S3's protocol too, which takes HMAC keys, and which asks nobody for a token when there is no login.
-    by_s3 = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", login.keys, options, hints)
+    by_s3 = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", keys, options, advice)
     if login.is_unsigned:
         return by_s3
-    public = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", {}, options, hints)
-    if login.keys:
+    public = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", {}, options, advice)
+    if keys:
         return by_s3._replace(public=public)
     if odd_base(url) is not None:
         raise ConfigError(
             f"{redact(url)!r}: keys with empty segments ('//') are reached by Google's S3-compatible interface only. Give "
             "HMAC keys (GCS_KEY and GCS_SECRET, or the storage options access_key_id and secret_access_key)."
         )
-    settings = {**client_settings(options, endpoint), **login.settings, "bucket": bucket, "prefix": prefix or None}
+    settings = {
+        "kind": "GCSStore",
+        **client_settings(options, endpoint),
+        **login.settings,
+        "bucket": bucket,
+        "prefix": prefix or None,
+    }
     if endpoint:
         settings["base_url"] = endpoint
     return ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_gcs",
+        "streaming.storage.helper.builders:build_store",
         settings,
-        hints=hints,
+        hints=advice,
         env_prefix="GOOGLE_",
         environ={},
         public=public,
     )
-
-
-def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    if options.get("endpoint"):
-        return checked_endpoint("the option endpoint", options["endpoint"])
-    if environ.get("GCS_ENDPOINT_URL"):
-        return checked_endpoint("GCS_ENDPOINT_URL", environ["GCS_ENDPOINT_URL"])
-    return None
-
-
-def _hints(login: GcsLogin) -> dict[str, str]:
-    return {
-        "bucket": "Check the bucket's name.",
-        "missing": "Check the path.",
-        "denied": (
-            f"Credentials came from {login.source}. Run `gcloud auth application-default login`, or set "
-            "GOOGLE_APPLICATION_CREDENTIALS, or GCS_KEY and GCS_SECRET (HMAC), or the storage option service_account; "
-            "check that they are current and that they allow this."
-        ),
-        "throttled": "It asks to slow down: use fewer workers, or more retries.",
-        "unavailable": "Check the network.",
-    }

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UnavailableError
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.options import Sealed
-from streaming.storage.providers.family import canonical
+from streaming.storage.providers.family import canonical, hints
 from streaming.storage.providers.redirects import elsewhere
 from streaming.storage.providers.remote import RemoteStore, Resolve
 from streaming.storage.store import ObjectInfo, OnInfo
@@ -22,12 +22,10 @@ __all__ = ["HttpStore", "open_http", "resolve_http"]
 _DIRECT_S = 60.0
 _MOST_HOPS = 5
 _OPTIONS = {"client_options", "headers", "retry_config"}
-_HINTS = {
-    "missing": "Check the path.",
-    "denied": "Give a user and password in the URL, or a token in the storage option headers.",
-    "throttled": "It asks to slow down: use fewer workers, or more retries.",
-    "unavailable": "Check the host's name, its port and the network.",
-}
+_HINTS = hints(
+    denied="Give a user and password in the URL, or a token in the storage option headers.",
+    unavailable="Check the host's name, its port and the network.",
+)
 
 
 class HttpStore(RemoteStore):
@@ -47,30 +45,25 @@ class HttpStore(RemoteStore):
         self._hops = 0
 
     def get(self, path: str) -> bytes:
-        """Return a whole object."""
         store, name = self._home(path)
         return super(HttpStore, store).get(name)
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         store, name = self._home(path)
         return super(HttpStore, store).get_range(name, start, end)
 
     def head(self, path: str) -> ObjectInfo:
-        """Return size and version of an object."""
         store, name = self._home(path)
         return super(HttpStore, store).head(name)._replace(path=path)
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
         store, name = self._home(path)
         data, info = super(HttpStore, store).read(name, start, end, version=version)
         return data, info._replace(path=path)
 
     def download(self, path: str, target: str, *, on_info: OnInfo | None = None, **kwargs: Any) -> int:
-        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         store, name = self._home(path)
 
         def told(info: ObjectInfo) -> None:
@@ -150,7 +143,7 @@ def open_http(url: str, options: Mapping[str, Any]) -> HttpStore:
     return HttpStore(url, canonical(options, "http", _OPTIONS, {}), resolve_http)
 
 
-def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_http(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Describe the client of a URL; there are no regions to find."""
     del find_region
     parts = urlsplit(url)
@@ -160,6 +153,7 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> Cli
         token = base64.b64encode(unquote(user).encode()).decode("ascii")
         headers.setdefault("authorization", f"Basic {token}")
     settings: dict[str, Any] = {
+        "kind": "HTTPStore",
         "url": urlunsplit((parts.scheme, host, parts.path, parts.query, "")),
         "client_options": {
             "allow_http": parts.scheme.lower() == "http",
@@ -168,4 +162,4 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool) -> Cli
         },
         "retry_config": options.get("retry_config", {}),
     }
-    return ClientSpec(redact(url), "streaming.storage.helper.builders:build_http", settings, hints=_HINTS)
+    return ClientSpec(redact(url), "streaming.storage.helper.builders:build_store", settings, hints=_HINTS)

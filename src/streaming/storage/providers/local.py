@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import (
     AccessDeniedError,
@@ -22,9 +21,9 @@ from streaming.core.errors import (
     StalledError,
     StorageError,
 )
-from streaming.storage.store import ObjectInfo, OnInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_all
-from streaming.storage.url import check_path, redact
+from streaming.storage.url import check_path, file_path
 
 __all__ = ["LocalStore", "open_local"]
 
@@ -40,15 +39,10 @@ def open_local(url: str, options: Mapping[str, Any]) -> LocalStore:
     """
     if options:
         raise ConfigError(f"A local directory takes no storage options, got {sorted(options)}.")
-    if not url.startswith("file:"):
-        return LocalStore(os.path.expanduser(url))
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise ConfigError(f"{redact(url)!r} names the host {parts.hostname!r}; write file:///path.")
-    return LocalStore(unquote(parts.path))
+    return LocalStore(file_path(url))
 
 
-class LocalStore:
+class LocalStore(Store):
     """Objects are the files below a directory.
 
     Args:
@@ -82,11 +76,9 @@ class LocalStore:
         return os.path.join(self._directory, check_path(path))
 
     def get(self, path: str) -> bytes:
-        """Return a whole file."""
         return self.read(path)[0]
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of a file."""
         full = self._path(path)
         with _translated(full), _opened(full) as file:
             return os.pread(file.fileno(), max(0, end - start), start)
@@ -94,7 +86,6 @@ class LocalStore:
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of a file, and its version; see ``Store.read``."""
         full = self._path(path)
         with _translated(full), _opened(full) as file:
             info = _version_of(file, path, full, version)
@@ -117,7 +108,6 @@ class LocalStore:
         return _info(path, status)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every file in and below a directory, in the order of their paths; none if there is none."""
         prefix = prefix.strip("/")
         top = self._path(prefix) if prefix else self._directory
         if not os.path.isdir(top):
@@ -137,7 +127,7 @@ class LocalStore:
         version: str | None = None,
         on_info: OnInfo | None = None,
     ) -> int:
-        """Write bytes ``[offset, size)`` of a file to another. A mounted file system's own timeouts hold."""
+        """Write bytes ``[offset, size)`` of a file to another; a mounted file system's own timeouts hold."""
         full = self._path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with _translated(full):
@@ -160,7 +150,6 @@ class LocalStore:
                     raise StalledError(f"Copying {full} took more than {total_timeout} s.")
 
     def put(self, path: str, source: str | bytes) -> None:
-        """Write a file under its final name in one step."""
         full = self._path(path)
         directory, name = os.path.split(full)
         part = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{_PART}")
@@ -190,13 +179,11 @@ class LocalStore:
             )
 
     def delete(self, path: str) -> None:
-        """Remove a file; a missing one is no failure."""
         full = self._path(path)
         with _translated(full):
             _unlink(full)
 
     def exists_root(self) -> bool:
-        """Say whether the directory exists."""
         return os.path.isdir(self._directory)
 
     def check_writable(self) -> None:

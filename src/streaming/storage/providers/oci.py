@@ -11,7 +11,7 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.providers.compatible import compatible_spec
-from streaming.storage.providers.family import canonical, checked_endpoint, first_of
+from streaming.storage.providers.family import canonical, first_of, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.providers.vendors.oci import OciStore, Oracle
 from streaming.storage.store import Store
@@ -37,20 +37,14 @@ def open_oci(url: str, options: Mapping[str, Any]) -> Store:
 
     Args:
         url: The root.
-        options: ``access_key_id`` and ``secret_access_key`` of a *customer secret key* (else ``OCI_ACCESS_KEY_ID`` and
-            ``OCI_SECRET_ACCESS_KEY``; without one, the profile's API key or session signs, by Oracle's SDK, and without
-            that nothing does), ``namespace`` (else ``OCI_NAMESPACE``, else an entry ``namespace`` of the profile),
-            ``region`` (else ``OCI_REGION``, else the profile's), ``profile`` and ``config_file`` (else
-            ``OCI_CLI_PROFILE``, ``OCI_CONFIG_FILE``, else ``DEFAULT`` of ``~/.oci/config``), ``endpoint`` (else
-            ``OCI_ENDPOINT_URL``); ``client_options`` and ``retry_config`` as the S3 client takes them.
+        options: Those of docs/storage.md.
 
     Raises:
         ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
     """
     _bucket(url)
     found = canonical(options, "oci", _OPTIONS, _ALIASES, prefix="oci_")
-    if "endpoint" in found:
-        checked_endpoint("the option endpoint", found["endpoint"])
+    given_endpoint(found, {})
     native = _native(url, found, os.environ)
     return RemoteStore(url, found, resolve_oci) if native is None else OciStore(url, found, native)
 
@@ -64,7 +58,6 @@ def _native(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) ->
         return None
     bucket, namespace, prefix = _bucket(url)
     region = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
-    endpoint = options.get("endpoint") or environ.get("OCI_ENDPOINT_URL")
     base = odd_base(url)
     return Oracle(
         bucket,
@@ -72,11 +65,11 @@ def _native(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) ->
         namespace or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace"),
         *_file_and_profile(options, environ),
         options.get("region") or (region[1] if region else None),
-        checked_endpoint("the endpoint (the option, or OCI_ENDPOINT_URL)", endpoint) if endpoint else None,
+        given_endpoint(options, environ, "OCI_ENDPOINT_URL"),
     )
 
 
-def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from URL, options, environment and Oracle's configuration file.
 
     Raises:
@@ -89,19 +82,26 @@ def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool) -> Clie
     namespace = namespace or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace")
     regions = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
     region = options.get("region") or (regions[1] if regions else None) or profile.get("region")
-    endpoint = options.get("endpoint") or environ.get("OCI_ENDPOINT_URL")
-    if endpoint:
-        endpoint = checked_endpoint("the endpoint (the option, or OCI_ENDPOINT_URL)", endpoint)
-    else:
+    endpoint = given_endpoint(options, environ, "OCI_ENDPOINT_URL")
+    if endpoint is None:
         name = _required("namespace", namespace, url, "write oci://bucket@namespace/path, or set OCI_NAMESPACE")
         place = _required("region", region, url, "set OCI_REGION, or region in ~/.oci/config")
         endpoint = f"https://{name}.compat.objectstorage.{place}.oraclecloud.com"
     source, keys = _keys(options, environ)
-    hints = _hints(source)
-    spec = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", keys, options, hints)
+    advice = hints(
+        bucket="Check the names of bucket and namespace, and the region.",
+        denied=(
+            f"Credentials came from {source}. Give an API key (user, fingerprint, tenancy, region and key_file in "
+            "~/.oci/config), or a customer secret key (OCI_ACCESS_KEY_ID and OCI_SECRET_ACCESS_KEY, or the storage options "
+            "access_key_id and secret_access_key); check that it allows this."
+        ),
+        region="Check the region: OCI_REGION, or region in ~/.oci/config.",
+        unavailable="Check namespace and region, and the network.",
+    )
+    spec = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", keys, options, advice)
     if not keys:
         return spec
-    public = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", {}, options, hints)
+    public = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", {}, options, advice)
     return spec._replace(public=public)
 
 
@@ -152,18 +152,3 @@ def _keys(options: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, 
     if environ.get("OCI_ACCESS_KEY_ID") and environ.get("OCI_SECRET_ACCESS_KEY"):
         return "OCI_ACCESS_KEY_ID", {name: environ[f"OCI_{name.upper()}"] for name in names}
     return "nowhere (none were found, so it was not signed)", {}
-
-
-def _hints(source: str) -> dict[str, str]:
-    return {
-        "bucket": "Check the names of bucket and namespace, and the region.",
-        "missing": "Check the path.",
-        "denied": (
-            f"Credentials came from {source}. Give an API key (user, fingerprint, tenancy, region and key_file in "
-            "~/.oci/config), or a customer secret key (OCI_ACCESS_KEY_ID and OCI_SECRET_ACCESS_KEY, or the storage options "
-            "access_key_id and secret_access_key); check that it allows this."
-        ),
-        "throttled": "It asks to slow down: use fewer workers, or more retries.",
-        "region": "Check the region: OCI_REGION, or region in ~/.oci/config.",
-        "unavailable": "Check namespace and region, and the network.",
-    }

@@ -76,6 +76,6 @@ class Listing:
             "region_name": "region",
             "endpoint_url": "endpoint",
         }
-        session = boto3.Session(profile_name=given.get("boto3_profile"))
+        session = boto3.Session(profile_name=given["sign_in"][1] if "sign_in" in given else None)
         settings = {name: given[key] for name, key in names.items() if key in given}
         return session.client("s3", config=config(**options), **settings)

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.providers.azure_url import AZURE_SCHEMES, azure_place
+from streaming.storage.providers.family import hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.url import redact, scheme_of
 
@@ -17,14 +18,12 @@ __all__ = ["open_ready", "resolve_ready"]
 
 # The variables that each class reads when it is made, which what the user made has read already.
 _PREFIXES = {"S3Store": "AWS_", "GCSStore": "GOOGLE_", "AzureStore": "AZURE_", "HTTPStore": ""}
-_HINTS = {
-    "missing": "Check the path.",
-    "bucket": "Check the bucket of the obstore store given as storage_options.",
-    "denied": "Check the credentials of the obstore store given as storage_options.",
-    "throttled": "It asks to slow down: use fewer workers, or more retries.",
-    "region": "Check the region of the obstore store given as storage_options.",
-    "unavailable": "Check the endpoint of the obstore store given as storage_options, and the network.",
-}
+_HINTS = hints(
+    bucket="Check the bucket of the obstore store given as storage_options.",
+    denied="Check the credentials of the obstore store given as storage_options.",
+    region="Check the region of the obstore store given as storage_options.",
+    unavailable="Check the endpoint of the obstore store given as storage_options, and the network.",
+)
 
 
 def open_ready(url: str, client: Any) -> RemoteStore:
@@ -49,7 +48,7 @@ def open_ready(url: str, client: Any) -> RemoteStore:
     return RemoteStore(url, {"client": client}, resolve_ready)
 
 
-def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Describe a client with the settings of the one that was given."""
     del find_region
     client = options["client"]
@@ -67,7 +66,7 @@ def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool) -> Cl
     settings["client_options"] = dict(client.client_options or {})
     settings["retry_config"] = dict(client.retry_config or {})
     return ClientSpec(
-        redact(url), "streaming.storage.helper.builders:build_ready", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
+        redact(url), "streaming.storage.helper.builders:build_store", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
     )
 
 

@@ -1,7 +1,8 @@
 """Where a web server sends those who ask for an object.
 
 The client follows redirections, takes its headers along and tells the next host by a referrer where it was sent from,
-query included, and has no switch for that. Where there is something to give away, this looks first.
+query included, and has no switch for that. Where there is something to give away, this looks first, by the one client that
+is always there and can be told to follow none.
 """
 
 from __future__ import annotations

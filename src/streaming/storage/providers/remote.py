@@ -22,7 +22,7 @@ from streaming.storage.helper.gate import MAX_CONCURRENCY, gate_of
 from streaming.storage.helper.runtime import executor
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.options import Sealed, seal
-from streaming.storage.store import ObjectInfo, OnInfo, Sink
+from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, redact
 
@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-Resolve = Callable[[str, Mapping[str, Any], bool], ClientSpec]
-"""Makes a client's description of a URL, options, and whether the region must be looked up."""
+Resolve = Callable[[str, Mapping[str, Any], "bool | str"], ClientSpec]
+"""Makes a client's description of a URL, options, and the region, or whether it must be looked up."""
 
 _REPLY_S = 60.0
 # A transfer slower than this is taken for dead.
@@ -42,7 +42,7 @@ _MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
 _MIN_PART, _MAX_PARTS = 8 << 20, 9000
 
 
-class RemoteStore:
+class RemoteStore(Store):
     """Objects below a URL of a network store.
 
     Args:
@@ -59,7 +59,7 @@ class RemoteStore:
         self._place = "/".join(redact(url).split("/", 3)[:3])
         self._found_spec: ClientSpec | None = None
         self._public: ClientSpec | None = None
-        self._is_elsewhere = False
+        self._is_elsewhere: bool | str = False
 
     #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
     takes_ranges = True
@@ -83,7 +83,6 @@ class RemoteStore:
         return type(self), (self.url, self._options, self._resolve)
 
     def get(self, path: str) -> bytes:
-        """Return a whole object."""
         check_path(path)
         with self._turn(path):
             return self._read(lambda spec: self._get(spec, path))
@@ -91,7 +90,6 @@ class RemoteStore:
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
         check_path(path)
         with self._turn(path):
             data, info = self._read(lambda spec: self._read_version(spec, path, start, end, version))
@@ -99,7 +97,6 @@ class RemoteStore:
         return data, info
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         check_path(path)
         if end <= start:
             return b""
@@ -107,13 +104,11 @@ class RemoteStore:
             return self._read(lambda spec: self._get_range(spec, path, start, end))
 
     def head(self, path: str) -> ObjectInfo:
-        """Return size and version of an object."""
         check_path(path)
         with self._turn(path):
             return self._read(lambda spec: self._call(spec, "head", path))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
         prefix = prefix.strip("/")
         if prefix:
             check_path(prefix)
@@ -135,7 +130,6 @@ class RemoteStore:
         version: str | None = None,
         on_info: OnInfo | None = None,
     ) -> int:
-        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with self._turn(path), open_target(target, offset) as out:
@@ -155,7 +149,6 @@ class RemoteStore:
         return info.bytes
 
     def put(self, path: str, source: str | bytes) -> None:
-        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
         check_path(path)
         if isinstance(source, str):
             # Opened here first: a missing source is the caller's, not the store's.
@@ -175,13 +168,11 @@ class RemoteStore:
             )
 
     def delete(self, path: str) -> None:
-        """Remove an object; a missing one is no failure."""
         check_path(path)
         with self._turn(path):
             self._try(lambda spec: self._call(spec, "delete", path))
 
     def exists_root(self) -> bool:
-        """Say whether the bucket exists."""
         try:
             self._read(lambda spec: self._call(spec, "probe", ""))
         except ObjectNotFoundError:
@@ -189,7 +180,6 @@ class RemoteStore:
         return True
 
     def check_writable(self) -> None:
-        """Check that the bucket exists and these credentials may use it."""
         self._try(lambda spec: self._call(spec, "probe", ""))
 
     def _turn(self, path: str) -> AbstractContextManager[None]:
@@ -220,8 +210,8 @@ class RemoteStore:
         spec = self._found_spec = found or self._find_spec()
         try:
             return operation(spec)
-        except WrongRegionError:
-            self._is_elsewhere = True
+        except WrongRegionError as error:
+            self._is_elsewhere = error.region or True
             spec = self._found_spec = self._find_spec()
             return operation(spec)
         except AccessDeniedError:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from streaming.core.errors import ConfigError, MissingDependencyError
+from streaming.core.imports import optional_import
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.logins.aws import Login, Profile, find_login, profile_files, read_profile
+from streaming.storage.logins.aws import Profile, find_login, profile_files, read_profile
+from streaming.storage.logins.login import Login
 from streaming.storage.providers.compatible import region_of_host, virtual_only, with_bucket_in_host
-from streaming.storage.providers.family import canonical, checked_endpoint, client_settings
+from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.url import odd_base, redact, split_bucket
@@ -36,7 +36,6 @@ _ALIASES = {
     "token": "session_token",
 }
 _PREFIX = "AWS_"
-_AWS = "https://s3.amazonaws.com"
 _KEYS = ("access_key_id", "secret_access_key", "session_token", "credential_provider")
 _REGION_S = 10.0
 
@@ -46,33 +45,30 @@ def open_s3(url: str, options: Mapping[str, Any]) -> RemoteStore:
 
     Args:
         url: The root.
-        options: ``endpoint`` (else ``S3_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), ``region``,
-            ``profile``, ``access_key_id``, ``secret_access_key``, ``session_token``, ``skip_signature``,
-            ``request_payer`` (else ``MOSAICML_STREAMING_AWS_REQUESTER_PAYS``, a list of buckets), ``acl`` of what is
-            written (else ``S3_CANNED_ACL``), ``virtual_hosted_style_request``, ``server_side_encryption`` and others of
-            the client, and ``client_options`` and ``retry_config`` as it takes them. The names of boto3 are understood
-            as well.
+        options: Those of docs/storage.md, and the names of boto3 for them.
 
     Raises:
         ConfigError: The URL names no bucket, an option is unknown, or the endpoint is not a URL.
     """
     split_bucket(url)
     found = canonical(options, "s3", _OPTIONS, _ALIASES, prefix="aws_")
-    _endpoint(found, {}, Profile("", {}))
+    given_endpoint(found, {})
     return RemoteStore(url, found, resolve_s3)
 
 
-def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> ClientSpec:
+def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool | str) -> ClientSpec:
     """Find everything that the client needs, from options, environment and profile files.
 
     Args:
         url: The root.
         options: Options with canonical names.
-        find_region: Ask the endpoint for the bucket's region, since the configured one is wrong.
+        find_region: The bucket's region, or whether the endpoint is to be asked for it; since the configured one is
+            wrong.
 
     Raises:
-        ConfigError: The endpoint is not a URL, or a profile file cannot be parsed.
+        ConfigError: The endpoint is not a URL, or a profile file or a bundle of certificates cannot be read.
         AccessDeniedError: The profile asked for is not there.
+        MissingDependencyError: A profile is asked for, and boto3 is not installed.
     """
     environ = dict(os.environ)
     bucket, prefix = split_bucket(url)
@@ -86,6 +82,7 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
     }
     settings = {**own, **client_settings(options, endpoint), **login.settings}
     settings.update(bucket=bucket, prefix=prefix or None, region=_region(options, environ, profile, endpoint))
+    _trust(settings, environ, profile)
     virtual = _is_virtual(options, environ, profile, endpoint)
     settings["virtual_hosted_style_request"] = virtual
     if endpoint:
@@ -96,7 +93,8 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
         settings["odd"] = (bucket, base)
         settings.update(bucket="" if virtual and endpoint else bucket, prefix=None, virtual_hosted_style_request=False)
     if find_region:
-        settings["region"] = _region_of_bucket(endpoint or _AWS, bucket) or settings["region"]
+        told = find_region if isinstance(find_region, str) else _region_of_bucket(endpoint, bucket)
+        settings["region"] = told or settings["region"]
     payers = environ.get("MOSAICML_STREAMING_AWS_REQUESTER_PAYS", "").split(",")
     if bucket in (name.strip() for name in payers):
         settings["request_payer"] = True
@@ -120,15 +118,9 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool) -> Clien
 
 
 def _endpoint(options: Mapping[str, Any], environ: Mapping[str, str], profile: Profile) -> str | None:
-    names = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    candidates = [("the option endpoint", options.get("endpoint"))]
-    candidates += [(name, environ.get(name)) for name in names]
-    candidates += [(f"endpoint_url of the profile {profile.name!r}", profile.values.get("endpoint_url"))]
-    for source, value in candidates:
-        if not value:
-            continue
-        return checked_endpoint(source, value)
-    return None
+    given = given_endpoint(options, environ, "S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    own = profile.values.get("endpoint_url")
+    return given or (checked_endpoint(f"endpoint_url of the profile {profile.name!r}", own) if own else None)
 
 
 def _region(
@@ -154,36 +146,60 @@ def _is_virtual(options: Mapping[str, Any], environ: Mapping[str, str], profile:
     told = environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
     if told:
         return told.lower() in ("1", "true", "yes")
-    style = re.search(r"addressing_style\s*=\s*(\w+)", profile.values.get("s3", ""))
-    return virtual_only(endpoint) or (style is not None and style.group(1) == "virtual")
+    style: Any = profile.values.get("s3")
+    return virtual_only(endpoint) or (isinstance(style, Mapping) and style.get("addressing_style") == "virtual")
 
 
-def _region_of_bucket(endpoint: str, bucket: str) -> str | None:
-    """Ask an endpoint where a bucket is; it says so whether or not it lets us in."""
+def _trust(settings: dict[str, Any], environ: Mapping[str, str], profile: Profile) -> None:
+    """Have the client trust the certificates that Amazon's tools are told of, beside those of the other variables."""
+    path = environ.get("AWS_CA_BUNDLE") or profile.values.get("ca_bundle")
+    if path:
+        try:
+            with open(os.path.expanduser(path), "rb") as file:
+                settings["client_options"].setdefault("root_certificate", file.read())
+        except OSError as error:
+            raise ConfigError(f"AWS_CA_BUNDLE: {path} cannot be read: {error.strerror}.") from None
+
+
+def _region_of_bucket(endpoint: str | None, bucket: str) -> str | None:
+    """Ask an endpoint where a bucket is, by Amazon's library; it says so whether or not it lets us in."""
     share_ca_bundle()
-    request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=_REGION_S) as reply:
-            return reply.headers.get("x-amz-bucket-region")
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.headers.get("x-amz-bucket-region")
-    except (OSError, ValueError):
+        botocore, config, session = (
+            optional_import(name, "aws", "The region of a bucket")
+            for name in ("botocore", "botocore.config", "botocore.session")
+        )
+    except MissingDependencyError:
         return None
+    limits = {"connect_timeout": _REGION_S, "read_timeout": _REGION_S, "retries": {"total_max_attempts": 1}}
+    client = session.Session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=endpoint,
+        config=config.Config(signature_version=botocore.UNSIGNED, s3={"addressing_style": "path"}, **limits),
+    )
+    try:
+        reply: Any = client.head_bucket(Bucket=bucket)
+    except botocore.exceptions.ClientError as error:
+        reply = error.response
+    except botocore.exceptions.BotoCoreError:
+        return None
+    return reply["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
 
 
 def _hints(login: Login, endpoint: str | None, region: str) -> dict[str, str]:
     host = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else None
     where = f"The endpoint is {host}. " if host else ""
-    return {
-        "bucket": f"{where}Check the bucket's name{' and S3_ENDPOINT_URL' if host else ''}.",
-        "missing": "Check the path.",
-        "denied": (
+    return hints(
+        bucket=f"{where}Check the bucket's name{' and S3_ENDPOINT_URL' if host else ''}.",
+        denied=(
             f"Credentials came from {login.source}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
             "AWS_SESSION_TOKEN), AWS_PROFILE, or the storage options access_key_id and secret_access_key; check that "
             "they are current and that they allow this."
         ),
-        "throttled": "It asks to slow down: use fewer workers, or more retries.",
-        "region": f"The region {region!r} is not the bucket's: set AWS_REGION.",
-        "unavailable": f"{where}Check the network{' and S3_ENDPOINT_URL' if host else ''}.",
-    }
+        region=(
+            f"The region {region!r} is not the bucket's: set AWS_REGION, or pip install 'streaming-dataset[aws]', which "
+            "finds it."
+        ),
+        unavailable=f"{where}Check the network{' and S3_ENDPOINT_URL' if host else ''}.",
+    )

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from streaming.core.errors import (
     AccessDeniedError,
     ObjectNotFoundError,
     StalledError,
     StorageError,
-    StreamingError,
     ThrottledError,
     UnavailableError,
 )
 from streaming.storage.url import redact_text
 
-__all__ = ["translated"]
+__all__ = ["failure"]
 
 # Of HTTP, which most of the services behind fsspec speak.
 _BY_STATUS: dict[object, type[StorageError]] = {
@@ -42,34 +39,24 @@ _HINTS: dict[type[StorageError], str] = {
 }
 
 
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Translate what is raised inside.
+def failure(error: Exception, where: str) -> StorageError:
+    """Translate what a file system raised.
 
     Args:
-        where: What it was about, for error texts.
-
-    Raises:
-        StorageError: Of the kind that fits. Exceptions of this package get ``where`` if they lack it.
+        error: What it raised.
+        where: What it was about, for the text.
     """
-    try:
-        yield
-    except StorageError as error:
-        if where in str(error):
-            raise
-        raise type(error)(f"{where}: {error}") from error
-    except StreamingError:
-        raise
-    except Exception as error:
-        kind = _kind(error)
-        text = redact_text(" ".join(str(error).split()))[:300]
-        said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        raise kind(f"{where}: {said}. {_HINTS.get(kind, '')}".rstrip()) from error
+    kind = _kind(error)
+    text = redact_text(" ".join(str(error).split()))[:300]
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return kind(f"{where}: {said}. {_HINTS.get(kind, '')}".rstrip())
 
 
 def _kind(error: Exception) -> type[StorageError]:
     for classes, kind in _BY_CLASS:
         if isinstance(error, classes):
             return kind
+    if any(each.__name__ == "ClientConnectionError" for each in type(error).__mro__):  # of aiohttp
+        return UnavailableError
     status = getattr(error, "status", None) or getattr(error, "code", None)
     return _BY_STATUS.get(status, StorageError) if isinstance(status, int) else StorageError

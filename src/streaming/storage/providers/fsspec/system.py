@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from io import BytesIO
+from typing import IO, Any
 
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
 from streaming.core.imports import optional_import
-from streaming.storage.providers.fsspec.failures import translated
+from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact, scheme_of
 
@@ -31,23 +32,19 @@ class System:
     Args:
         fs: What fsspec made.
         root: The directory of the store there.
-
-    Attributes:
-        is_busy: Whether a thread may still use it.
     """
 
     def __init__(self, fs: Any, root: str) -> None:
         base = optional_import("fsspec.spec", "fsspec", "fsspec").AbstractFileSystem
         self.fs = fs
-        self.is_busy = False
         self._root = root.rstrip("/")
         # The others copy and delete, which takes time and is no single step either.
         self._renames = type(fs).mv is not base.mv
         self._lists_flat = type(fs).find is not base.find or hasattr(fs, "_find")
 
     def is_alive(self) -> bool:
-        """Say whether nobody uses it."""
-        return not self.is_busy
+        """Say that it can be used; nobody knows better."""
+        return True
 
     def close(self) -> None:
         """Forget it; fsspec has no way of closing."""
@@ -85,23 +82,16 @@ class System:
                 raise
             return self.fs.cat_file(self.full(path), start=start, end=size)
 
-    def chunks(self, path: str, start: int, end: int) -> Iterator[bytes]:
-        """Yield bytes ``[start, end)`` of a file."""
-        if start >= end:
-            return
+    def chunks(self, path: str, start: int) -> Iterator[bytes]:
+        """Yield a file from a byte on."""
         with self.fs.open(self.full(path), "rb", cache_type="none") as file:
             if start:
                 file.seek(start)
-            at = start
-            while at < end:
-                chunk = file.read(min(_CHUNK, end - at))
-                if not chunk:
-                    return
-                at += len(chunk)
+            while chunk := file.read(_CHUNK):
                 yield chunk
 
-    def list(self, prefix: str) -> list[ObjectInfo]:
-        """Return every file in and below a directory, in the order of their paths."""
+    def entries(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield every file in and below a directory, in any order."""
         self.fs.invalidate_cache()
         top = self.full(prefix)
         found: dict[str, Any] = self.fs.find(top, detail=True) if self._lists_flat else dict(_walk(self.fs, top))
@@ -109,15 +99,13 @@ class System:
             self.fs.ls(top)  # tells why, if there is a reason
         start = self._root.strip("/") + "/" if self._root.strip("/") else ""
         inside = top.strip("/") + "/" if top.strip("/") else ""
-        infos: list[ObjectInfo] = []
         for name, info in found.items():
             plain = name.lstrip("/")
             base = plain.rpartition("/")[2]
             if plain.startswith(inside) and not (base.startswith(".") and base.endswith(PART)):
-                infos.append(_as_object(plain[len(start) :], info))
-        return sorted(infos, key=lambda info: info.path)
+                yield _as_object(plain[len(start) :], info)
 
-    def put(self, path: str, source: str | bytes) -> None:
+    def put(self, path: str, source: IO[bytes]) -> None:
         """Write a file: under another name first, where the file system can rename."""
         full = self.full(path)
         if not self._renames:
@@ -165,11 +153,11 @@ class System:
                 if not attempts_left:
                     raise
 
-    def _write(self, full: str, source: str | bytes) -> None:
-        if isinstance(source, str):
-            self.fs.put_file(source, full)
+    def _write(self, full: str, source: IO[bytes]) -> None:
+        if isinstance(source, BytesIO):
+            self.fs.pipe_file(full, source.getvalue())
         else:
-            self.fs.pipe_file(full, bytes(source))
+            self.fs.put_file(source.name, full)
 
     def _rename(self, part: str, full: str) -> None:
         try:
@@ -188,22 +176,24 @@ def connect(url: str, options: Mapping[str, Any]) -> System:
 
     Raises:
         ConfigError: It does not take the options.
-        StorageError: It could not be made.
         MissingDependencyError: A package that it needs is not installed.
     """
     core = optional_import("fsspec.core", "fsspec", f"{scheme_of(url)}://")
     where = redact(url)
-    with translated(where):
-        try:
-            fs, root = core.url_to_fs(url, skip_instance_cache=True, **options)
-        except ImportError as error:
-            raise MissingDependencyError(f"fsspec needs another package for {where}: {error}") from error
-        except (TypeError, ValueError) as error:
-            names = ", ".join(sorted(map(str, options))) or "none"
-            raise ConfigError(
-                f"{where}: fsspec's file system does not take this URL with the storage options {names} ({error})."
-            ) from None
-        return System(fs, str(root))
+    share_ca_bundle()
+    if scheme_of(url) in ("http", "https"):
+        # Which alone takes no notice of HTTPS_PROXY unless it is told to.
+        options = {"client_kwargs": {"trust_env": True}, **options}
+    try:
+        fs, root = core.url_to_fs(url, skip_instance_cache=True, **options)
+    except ImportError as error:
+        raise MissingDependencyError(f"fsspec needs another package for {where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        names = ", ".join(sorted(map(str, options))) or "none"
+        raise ConfigError(
+            f"{where}: fsspec's file system does not take this URL with the storage options {names} ({error})."
+        ) from None
+    return System(fs, str(root))
 
 
 def _walk(fs: Any, directory: str) -> Iterator[tuple[str, Any]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from streaming.core.errors import (
@@ -17,7 +16,7 @@ from streaming.core.errors import (
 )
 from streaming.storage.providers.sftp.login import SftpConnection
 
-__all__ = ["file_status", "list_directory", "make_directories", "open_file", "rename", "translated"]
+__all__ = ["failure", "file_status", "list_directory", "make_directories", "open_file", "rename"]
 
 _CLOSED = "Socket is closed"  # what paramiko says of a channel that the other side closed, without a number
 
@@ -87,35 +86,24 @@ def rename(connection: SftpConnection, part: str, full: str) -> None:
         connection.sftp.rename(part, full)
 
 
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Translate what paramiko raises inside.
+def failure(error: Exception, where: str) -> StorageError:
+    """Translate what paramiko raised.
 
     Args:
-        where: What it was about, for error texts.
-
-    Raises:
-        StorageError: Of the kind that fits.
+        error: What it raised.
+        where: What it was about, for the text.
     """
     from paramiko import SSHException
 
-    try:
-        yield
-    except StorageError as error:
-        if where in str(error):
-            raise
-        raise type(error)(f"{where}: {error}") from error
-    except FileNotFoundError as error:
-        raise ObjectNotFoundError(f"There is no file {where}. Check the path.") from error
-    except PermissionError as error:
-        raise AccessDeniedError(
+    if isinstance(error, FileNotFoundError):
+        return ObjectNotFoundError(f"There is no file {where}. Check the path.")
+    if isinstance(error, PermissionError):
+        return AccessDeniedError(
             f"No permission for {where}. Check its owner and mode, and the user that you log in as."
-        ) from error
-    except TimeoutError as error:
-        raise StalledError(f"{where}: the server has been silent for too long.") from error
-    except (SSHException, EOFError, ConnectionError) as error:
-        raise UnavailableError(f"{where}: the connection broke off ({str(error) or 'it was closed'}).") from error
-    except OSError as error:
-        if error.errno is None and str(error) == _CLOSED:
-            raise UnavailableError(f"{where}: the connection broke off ({error}).") from error
-        raise StorageError(f"{where}: {error.strerror or error}.") from error
+        )
+    if isinstance(error, TimeoutError):
+        return StalledError(f"{where}: the server has been silent for too long.")
+    is_closed = isinstance(error, OSError) and error.errno is None and str(error) == _CLOSED
+    if is_closed or isinstance(error, (SSHException, EOFError, ConnectionError)):
+        return UnavailableError(f"{where}: the connection broke off ({str(error) or 'it was closed'}).")
+    return StorageError(f"{where}: {getattr(error, 'strerror', None) or error}.")

@@ -5,33 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
-from io import BytesIO
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import IO, Any
 
-from streaming.core.errors import (
-    ObjectChangedError,
-    ObjectNotFoundError,
-)
-from streaming.storage.helper.gate import gate_of
-from streaming.storage.options import Sealed, seal
+from streaming.core.errors import StorageError
+from streaming.storage.options import Sealed
 from streaming.storage.providers.family import canonical
-from streaming.storage.providers.pool import pool_of
 from streaming.storage.providers.sftp.files import (
+    failure,
     file_status,
     list_directory,
     make_directories,
     open_file,
     rename,
-    translated,
 )
-from streaming.storage.providers.sftp.login import SftpConnection, connect, find_login
+from streaming.storage.providers.sftp.login import SftpConnection, SftpLogin, connect, find_login
 from streaming.storage.providers.sftp.read import read_chunks
-from streaming.storage.store import ObjectInfo, OnInfo, Sink
-from streaming.storage.target import open_target, write_chunks
-from streaming.storage.url import check_path, redact, split_bucket
+from streaming.storage.providers.vendors.client import VendorStore
+from streaming.storage.store import ObjectInfo
+from streaming.storage.url import split_bucket
 
 __all__ = ["SftpStore", "open_sftp"]
 
@@ -42,8 +35,6 @@ _ALIASES = {
     "passphrase": "key_passphrase",
     "user": "username",
 }
-# Each is a login, and servers take few at once; one fills most networks.
-_CONNECTIONS = 4
 _PART = ".part"
 
 
@@ -64,7 +55,7 @@ def open_sftp(url: str, options: Mapping[str, Any]) -> SftpStore:
     return SftpStore(url, found)
 
 
-class SftpStore:
+class SftpStore(VendorStore):
     """Objects are the files below a directory of a server.
 
     Args:
@@ -72,181 +63,80 @@ class SftpStore:
         options: As for :func:`open_sftp`, under their canonical names.
     """
 
-    takes_versions = True
+    # Each is a login, and servers take few at once; one fills most networks.
+    _connections = 4
+    _is_pooled = True
 
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
-        self.url = url
-        self._options = seal(options)
+        super().__init__(url, options)
         self._root = "/" + split_bucket(url)[1]
 
-    def __repr__(self) -> str:
-        return redact(self.url)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self._options)
-
-    def get(self, path: str) -> bytes:
-        """Return a whole file."""
-        return b"".join(self._parts(path, 0, None))
-
-    def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of a file, fewer where it ends before."""
-        return b"".join(self._parts(path, start, end))
-
-    def read(
-        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
-    ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of a file, and its version; see ``Store.read``."""
-        full = self._full(check_path(path))
-        with self._connection(path) as connection, self._translated(path):
-            info = _expect(connection, path, full, version)
-            file, size = open_file(connection, full)
-            parts = list(read_chunks(connection.sftp, file, start, size if end is None else min(end, size)))
-            file.close()
-            _expect(connection, path, full, info.etag)
-            return b"".join(parts), info
-
-    def head(self, path: str) -> ObjectInfo:
-        """Return size and version (modification time and size) of a file."""
-        check_path(path)
-        with self._connection(path) as connection, self._translated(path):
-            return _info(path, file_status(connection, self._full(path)))
-
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every file in and below a directory, in the order of their paths; none if there is none."""
-        prefix = prefix.strip("/")
-        if prefix:
-            check_path(prefix)
-        yield from self._walk(prefix, is_top=True)
-
-    def download(
-        self,
-        path: str,
-        target: str,
-        *,
-        offset: int = 0,
-        sink: Sink | None = None,
-        stall_timeout: float = 60.0,
-        total_timeout: float | None = None,
-        version: str | None = None,
-        on_info: OnInfo | None = None,
-    ) -> int:
-        """Write bytes ``[offset, size)`` of a file to a local one; see ``Store.download``."""
-        deadline = None if total_timeout is None else time.monotonic() + total_timeout
-        full = self._full(check_path(path))
-        with open_target(target, offset) as out, self._connection(path) as connection:
-            connection.set_timeout(stall_timeout)
-            with self._translated(path):
-                info = _expect(connection, path, full, version)
-                file, size = open_file(connection, full)
-            if size < offset:
-                raise ObjectChangedError(
-                    f"{self!r}/{path} has {size} bytes, fewer than the {offset} that are there already. It has been "
-                    "replaced: fetch it again from the start."
-                )
-            if on_info is not None:
-                on_info(info)
-            # Only reading is the server's: what the file and the sink raise is not translated.
-            write_chunks(out, self._reading(path, connection, file, offset, size), sink, deadline, f"{self!r}/{path}")
-            if version is not None or on_info is not None:
-                with self._translated(path):
-                    _expect(connection, path, full, info.etag)
-            connection.set_timeout()
-            return size
-
-    def put(self, path: str, source: str | bytes) -> None:
-        """Write a file under its final name in one step."""
-        full = self._full(check_path(path))
-        directory, _, name = full.rpartition("/")
-        part = f"{directory}/.{name}.{secrets.token_hex(4)}{_PART}"
-        # Opened here first: a missing source is the caller's, not the server's.
-        with (
-            open(source, "rb") if isinstance(source, str) else BytesIO(source) as data,
-            self._connection(path) as connection,
-            self._translated(path),
-        ):
-            make_directories(connection, directory)
-            try:
-                connection.sftp.putfo(data, part)
-                rename(connection, part, full)
-            except BaseException:
-                with suppress(Exception):
-                    connection.sftp.remove(part)
-                raise
-
-    def delete(self, path: str) -> None:
-        """Remove a file; a missing one is no failure."""
-        check_path(path)
-        with suppress(ObjectNotFoundError), self._connection(path) as connection, self._translated(path):
-            connection.sftp.remove(self._full(path))
-
-    def exists_root(self) -> bool:
-        """Say whether the directory exists."""
-        try:
-            with self._connection("") as connection, self._translated(""):
-                return stat.S_ISDIR(connection.sftp.stat(self._root).st_mode)
-        except ObjectNotFoundError:
-            return False
-
     def check_writable(self) -> None:
-        """Make the directory if it is missing, and write a file to it, which is removed again."""
-        with self._connection("") as connection, self._translated(""):
-            make_directories(connection, self._root)
-            part = f"{self._root.rstrip('/')}/.{secrets.token_hex(4)}{_PART}"
-            connection.sftp.open(part, "x").close()
-            connection.sftp.remove(part)
+        self._call("", lambda client: make_directories(client, self._root))
+        super().check_writable()
 
-    def _parts(self, path: str, start: int, end: int | None) -> list[bytes]:
-        full = self._full(check_path(path))
-        with self._connection(path) as connection, self._translated(path):
-            file, size = open_file(connection, full)
-            parts = list(read_chunks(connection.sftp, file, start, size if end is None else min(end, size)))
-            file.close()
-            return parts
+    def _connect(self) -> SftpConnection:
+        return connect(self._key())
+
+    def _key(self) -> SftpLogin:
+        return find_login(self.url, self._options.reveal(), os.environ)
+
+    def _place(self) -> str:
+        login = self._key()
+        return f"sftp://{login.username}@{login.host}:{login.port}"
+
+    def _failure(self, error: Exception, path: str) -> StorageError:
+        return failure(error, f"{self!r}/{path}" if path else repr(self))
 
     def _full(self, path: str) -> str:
         return "/".join(part for part in (self._root.rstrip("/"), path) if part) or "/"
 
-    @contextmanager
-    def _connection(self, path: str) -> Iterator[SftpConnection]:
-        options = self._options.reveal()
-        login = find_login(self.url, options, os.environ)
-        most = int(options.get("max_concurrency", _CONNECTIONS))
-        turn = gate_of(f"sftp://{login.username}@{login.host}:{login.port}", most).turn(f"{self!r}/{path}")
-        with turn, pool_of(login, lambda: connect(login)).connection() as connection:
-            yield connection
+    def _head(self, client: SftpConnection, path: str) -> ObjectInfo:
+        return _info(path, file_status(client, self._full(path)))
 
-    def _reading(self, path: str, connection: SftpConnection, file: Any, start: int, end: int) -> Iterator[bytes]:
-        with self._translated(path):
-            yield from read_chunks(connection.sftp, file, start, end)
-            file.close()
+    def _chunks(self, client: SftpConnection, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        file, size = open_file(client, self._full(path))
+        yield from read_chunks(client.sftp, file, start, size if end is None else min(end, size))
+        file.close()
 
-    def _translated(self, path: str) -> AbstractContextManager[None]:
-        return translated(f"{self!r}/{path}" if path else repr(self))
+    def _timed(self, client: SftpConnection, chunks: Callable[[], Iterator[bytes]], stall_s: float) -> Iterator[bytes]:
+        client.set_timeout(stall_s)
+        yield from chunks()
+        client.set_timeout()
 
-    def _walk(self, prefix: str, is_top: bool = False) -> Iterator[ObjectInfo]:
+    def _entries(self, client: SftpConnection, prefix: str) -> Iterator[ObjectInfo]:
         try:
-            with self._connection(prefix) as connection, self._translated(prefix):
-                found = list_directory(connection, self._full(prefix))
-        except ObjectNotFoundError:
-            if is_top:
-                return
-            raise
+            found = list_directory(client, self._full(prefix))
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._failure(error, prefix) from None
         start = prefix + "/" if prefix else ""
-        # A directory sorts as its name and '/', which gives the order of whole paths.
-        for name, status in sorted(found, key=lambda pair: pair[0]):
+        for name, status in found:
             if status is None:
-                yield from self._walk(start + name.rstrip("/"))
+                yield from self._entries(client, start + name.rstrip("/"))
             elif not (name.startswith(".") and name.endswith(_PART)):
                 yield _info(start + name, status)
+
+    def _put(self, client: SftpConnection, path: str, source: IO[bytes]) -> None:
+        directory, _, name = self._full(path).rpartition("/")
+        part = f"{directory}/.{name}.{secrets.token_hex(4)}{_PART}"
+        make_directories(client, directory)
+        try:
+            client.sftp.putfo(source, part)
+            rename(client, part, self._full(path))
+        except BaseException:
+            with suppress(Exception):
+                client.sftp.remove(part)
+            raise
+
+    def _delete(self, client: SftpConnection, path: str) -> None:
+        client.sftp.remove(self._full(path))
+
+    def _probe(self, client: SftpConnection) -> None:
+        if not stat.S_ISDIR(client.sftp.stat(self._root).st_mode):
+            raise FileNotFoundError(self._root)
 
 
 def _info(path: str, status: Any) -> ObjectInfo:
     return ObjectInfo(path, status.st_size, f"{status.st_mtime:x}-{status.st_size:x}", float(status.st_mtime))
-
-
-def _expect(connection: SftpConnection, path: str, full: str, version: str | None) -> ObjectInfo:
-    info = _info(path, file_status(connection, full))
-    if version is not None and info.etag != version:
-        raise ObjectChangedError(f"it was replaced: it is {info.etag} now, {version} was asked for.")
-    return info

@@ -1,4 +1,4 @@
-"""Stores that a vendor's own client reads and writes, in pure Python: what they have in common.
+"""Stores that a client of others reads and writes, a vendor's own or another library: what they have in common.
 
 Each process makes its own clients, on first use: connections that a fork copies are never used again (nor closed, which
 is for the process that opened them). A client is made anew when what it logged in with is refused.
@@ -9,28 +9,29 @@ from __future__ import annotations
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import IO, Any, TypeVar
 
 from streaming.core.errors import (
     AccessDeniedError,
     ObjectNotFoundError,
-    StalledError,
     StorageError,
     StreamingError,
     UnavailableError,
 )
 from streaming.storage.helper.gate import gate_of
-from streaming.storage.helper.watched import within
+from streaming.storage.helper.watched import watched, within
 from streaming.storage.options import Sealed, seal
+from streaming.storage.providers.pool import pool_of
 from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.ranged import RangedStore
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path
 
-__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "environment"]
+__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "described", "environment"]
 
 T = TypeVar("T")
 
@@ -79,8 +80,26 @@ def environment(*prefixes: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(item for item in os.environ.items() if item[0].startswith(prefixes)))
 
 
+def described(path: str, headers: Mapping[str, Any], etag: str | None = None) -> ObjectInfo:
+    """Return what the headers of a reply say of an object.
+
+    Args:
+        path: The object.
+        headers: Of a reply with all or a part of it, or with nothing of it.
+        etag: Its version, where that is not its time and its size.
+    """
+    size = int(str(headers.get("content-range") or "").rpartition("/")[2] or headers["content-length"])
+    said = headers.get("last-modified")
+    modified = None
+    with suppress(TypeError, ValueError):
+        modified = parsedate_to_datetime(str(said)).timestamp()
+    return ObjectInfo(
+        path, size, etag or (f"{said if modified is None else int(modified)}-{size}" if said else None), modified
+    )
+
+
 class VendorStore(RangedStore):
-    """Objects by a client of the vendor's.
+    """Objects by a client of the vendor's, or of another library.
 
     A kind of store says how to make a client and what to do with it. What is raised there is translated.
 
@@ -88,6 +107,18 @@ class VendorStore(RangedStore):
         url: The root.
         options: Of the kind of store.
     """
+
+    #: Requests that a process has under way, unless the option ``max_concurrency`` says otherwise.
+    _connections = 16
+    #: Longest time for one request, and for all of an object, in seconds; ``None`` where the client itself ends it.
+    _limit_s: float | None = None
+    _object_limit_s: float | None = None
+    #: Whether each client is for one operation at a time, as of ``pool.Connection``.
+    _is_pooled = False
+    #: Whether a reply tells which version it is of: :meth:`_chunks_told`.
+    reads_in_one = False
+    #: Whether a login ends by itself, so that another may succeed.
+    _may_log_in_again = False
 
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
         super().__init__(url)
@@ -97,24 +128,34 @@ class VendorStore(RangedStore):
         return type(self), (self.url, self._options)
 
     def get(self, path: str) -> bytes:
-        """Return a whole object."""
         check_path(path)
-        return self._call(path, lambda client: b"".join(self._chunks(client, path, 0, None)))
+        return self._call(path, lambda client: b"".join(self._chunks(client, path, 0, None)), self._object_limit_s)
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         check_path(path)
         if end <= start:
             return b""
-        return self._call(path, lambda client: b"".join(self._chunks(client, path, start, end)))
+        return self._call(path, lambda client: b"".join(self._chunks(client, path, start, end)), self._object_limit_s)
+
+    def read(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, ObjectInfo]:
+        check_path(path)
+        told: list[ObjectInfo] = []
+        if self.reads_in_one and (end is None or start < end):
+            chunks = self._chunks_told
+            data = self._call(path, lambda client: b"".join(chunks(client, path, start, end, told)))
+            if told:
+                info = self._same(path, told[-1], version)
+                if len(data) != max(0, min(info.bytes if end is None else end, info.bytes) - start):
+                    raise UnavailableError(f"{self!r}/{path}: it ended after {len(data)} bytes.")
+                return data, info
+        return super().read(path, start, end, version=version)
 
     def head(self, path: str) -> ObjectInfo:
-        """Return size and version of an object."""
-        check_path(path)
-        return self._call(path, lambda client: self._head(client, path))
+        return self._info(path, self._limit_s)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object in and below the directory ``prefix``, in the order of their paths; none if there is none."""
         prefix = prefix.strip("/")
         if prefix:
             check_path(prefix)
@@ -127,7 +168,6 @@ class VendorStore(RangedStore):
         yield from sorted(found, key=lambda info: info.path)
 
     def put(self, path: str, source: str | bytes) -> None:
-        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
         check_path(path)
         # Opened here first: a missing source is the caller's, not the store's.
         with open(source, "rb") if isinstance(source, str) else BytesIO(source) as file:
@@ -140,15 +180,11 @@ class VendorStore(RangedStore):
             self._call(path, operation, 2 * (TIMEOUT_S + size / _SLOWEST))
 
     def delete(self, path: str) -> None:
-        """Remove an object; a missing one is no failure."""
         check_path(path)
-        try:
+        with suppress(ObjectNotFoundError):
             self._call(path, lambda client: self._delete(client, path), 2 * TIMEOUT_S)
-        except ObjectNotFoundError:
-            return
 
     def exists_root(self) -> bool:
-        """Say whether the place that the URL names exists."""
         try:
             self._call("", self._probe, 2 * TIMEOUT_S)
         except ObjectNotFoundError:
@@ -175,6 +211,12 @@ class VendorStore(RangedStore):
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
         """Yield bytes ``[start, end)`` of an object, or to its end; fewer where it ends before."""
 
+    def _chunks_told(
+        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
+    ) -> Iterator[bytes]:
+        """Do as ``_chunks``, and append what they are of before the first."""
+        raise NotImplementedError
+
     @abstractmethod
     def _head(self, client: Any, path: str) -> ObjectInfo:
         """Return size and version of an object."""
@@ -195,15 +237,24 @@ class VendorStore(RangedStore):
     def _probe(self, client: Any) -> Any:
         """Ask for the place, which fails when it is missing."""
 
-    def _ranges(self, path: str, start: int, end: int) -> Iterator[bytes]:
+    def _info(self, path: str, stall_s: float | None) -> ObjectInfo:
+        check_path(path)
+        return self._call(path, lambda client: self._head(client, path), stall_s)
+
+    def _stream(self, path: str, start: int, end: int, stall_s: float) -> Generator[Any, None, None]:
         at = start
         if start < end:
             with self._turn(path) as client:
-                for chunk in self._chunks(client, path, start, None):
+                for chunk in self._timed(client, lambda: self._chunks(client, path, start, None), stall_s):
                     at += len(chunk)
                     yield chunk
         if at != end:
             raise UnavailableError(f"{self!r}/{path}: it ended at byte {at} of {end}.")
+
+    def _timed(self, client: Any, chunks: Callable[[], Iterator[bytes]], stall_s: float) -> Iterator[bytes]:
+        """Yield what comes, if each comes in time."""
+        del client
+        return watched(chunks, stall_s)
 
     def _call(self, path: str, operation: Callable[[Any], T], limit_s: float | None = None) -> T:
         """Do something with a client, once more with a new one if an old one is refused.
@@ -225,22 +276,27 @@ class VendorStore(RangedStore):
     @contextmanager
     def _turn(self, path: str) -> Iterator[Any]:
         """Wait for a turn, and have a client for it."""
-        most = int(self._options.reveal().get("max_concurrency", _CONNECTIONS))
+        most = int(self._options.reveal().get("max_concurrency", self._connections))
         where = f"{self!r}/{path}" if path else repr(self)
-        with gate_of(self._place(), most).turn(where):
-            try:
+        with gate_of(self._place(), most).turn(where), self._translated(where, path):
+            if not self._is_pooled:
                 yield client_of(self._key(), self._connect)[0]
-            except StalledError as error:
-                raise error if where in str(error) else StalledError(f"{where}: {error}.") from None
-            except StreamingError:
-                raise
-            except Exception as error:
-                # Not chained: a client's texts may quote what was sent.
-                raise self._failure(error, path) from None
+                return
+            with pool_of(self._key(), self._connect).connection() as client, self._translated(where, path):
+                yield client
+
+    @contextmanager
+    def _translated(self, where: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            raise error if repr(self) in str(error) else type(error)(f"{where}: {error}") from None
+        except StreamingError:
+            raise
+        except Exception as error:
+            # Not chained: a client's texts may quote what was sent.
+            raise self._failure(error, path) from None
 
     def _forget(self) -> bool:
         """Let go of the client, since its login was refused; say whether another one may fare better."""
         return _clients.made.pop(self._key(), None) is not None and self._may_log_in_again
-
-    #: Whether a login ends by itself, so that another may succeed.
-    _may_log_in_again = False

@@ -24,7 +24,7 @@ from streaming.core.imports import optional_import
 from streaming.storage.helper.watched import within
 from streaming.storage.options import Sealed
 from streaming.storage.providers.family import canonical
-from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, environment
+from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment
 from streaming.storage.store import ObjectInfo
 from streaming.storage.words import words
 
@@ -42,6 +42,7 @@ _LOGIN = (
     "`databricks auth login`, or give storage_options; every login of the Databricks SDK is taken."
 )
 _ENVIRONMENT = ("DATABRICKS_", "ARM_", "GOOGLE_CREDENTIALS")
+_DESCRIBING = ["content-length", "content-range", "last-modified"]
 # What the older interface takes and gives at a time.
 _BLOCK = 1 << 20
 # By the names of the client's exceptions, which say more than statuses do.
@@ -169,11 +170,18 @@ class _Workspace(VendorStore):
 class VolumeStore(_Workspace):
     """Objects are the files below a directory of a volume."""
 
+    reads_in_one = True
+
     def _head(self, client: Any, path: str) -> ObjectInfo:
         found = client.files.get_metadata(self._full(path))
-        return ObjectInfo(path, int(found.content_length), found.last_modified)
+        return described(path, {"content-length": found.content_length, "last-modified": found.last_modified})
 
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        return self._chunks_told(client, path, start, end, [])
+
+    def _chunks_told(
+        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
+    ) -> Iterator[bytes]:
         headers = {"Accept": "application/octet-stream"}
         workspace = getattr(client.config, "workspace_id", None)
         if workspace:
@@ -182,11 +190,12 @@ class VolumeStore(_Workspace):
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         target = f"/api/2.0/fs/files{quote(self._full(path))}"
         try:
-            reply = client.api_client.do("GET", target, headers=headers, raw=True)
+            reply = client.api_client.do("GET", target, headers=headers, raw=True, response_headers=_DESCRIBING)
         except Exception:
             if start and self._head(client, path).bytes <= start:
                 return
             raise
+        told.append(described(path, reply))
         with reply["contents"] as body:
             while chunk := body.read(CHUNK):
                 yield chunk
@@ -197,7 +206,7 @@ class VolumeStore(_Workspace):
             if entry.is_directory:
                 yield from self._entries(client, path)
             else:
-                yield ObjectInfo(path, int(entry.file_size or 0), str(entry.last_modified or ""))
+                yield _timed(path, entry.file_size, entry.last_modified)
 
     def _put(self, client: Any, path: str, source: IO[bytes]) -> None:
         directory = self._full(path).rpartition("/")[0]
@@ -219,7 +228,7 @@ class DbfsStore(_Workspace):
         found = client.dbfs.get_status(self._full(path))
         if found.is_dir:
             raise ObjectNotFoundError(f"{self!r}/{path} is a directory.")
-        return ObjectInfo(path, int(found.file_size or 0), str(found.modification_time or ""))
+        return _timed(path, found.file_size, found.modification_time)
 
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
         size = self._head(client, path).bytes  # the interface takes nothing beyond the end
@@ -235,7 +244,7 @@ class DbfsStore(_Workspace):
     def _entries(self, client: Any, prefix: str) -> Iterator[ObjectInfo]:
         for entry in client.dbfs.list(self._full(prefix), recursive=True):
             path = entry.path.rstrip("/")[len(self._root) + 1 :]
-            yield ObjectInfo(path, int(entry.file_size or 0), str(entry.modification_time or ""))
+            yield _timed(path, entry.file_size, entry.modification_time)
 
     def _put(self, client: Any, path: str, source: IO[bytes]) -> None:
         part = f"{self._full(path)}.{os.getpid()}.part"
@@ -259,6 +268,13 @@ class DbfsStore(_Workspace):
         from databricks.sdk.errors import NotFound
 
         return NotFound
+
+
+def _timed(path: str, size: int | None, modified_ms: int | None) -> ObjectInfo:
+    if not modified_ms:
+        return ObjectInfo(path, size or 0)
+    # As `described` has it, whose times are of whole seconds.
+    return ObjectInfo(path, size or 0, f"{modified_ms // 1000}-{size or 0}", modified_ms / 1000)
 
 
 def _names_host(options: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from streaming.core.errors import (
 from streaming.core.imports import optional_import
 from streaming.storage.options import Sealed
 from streaming.storage.providers.family import canonical, checked_endpoint
-from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, environment
+from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment
 from streaming.storage.providers.vendors.hf_forks import SharedSession
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact
@@ -65,6 +65,8 @@ class HfStore(VendorStore):
         url: The root.
         options: As for :func:`open_hf`.
     """
+
+    reads_in_one = True
 
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed) -> None:
         super().__init__(url, options)
@@ -120,6 +122,11 @@ class HfStore(VendorStore):
         return ObjectInfo(path, int(found.size), found.etag)
 
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        return self._chunks_told(client, path, start, end, [])
+
+    def _chunks_told(
+        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
+    ) -> Iterator[bytes]:
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
         headers = build_hf_headers(token=client.token)
@@ -133,6 +140,8 @@ class HfStore(VendorStore):
             # A large file is elsewhere, and only the hub knows the commit.
             first = (reply.history or [reply])[0]
             self._commit = self._commit or first.headers.get("X-Repo-Commit", "")
+            etag = str(first.headers.get("X-Linked-Etag") or first.headers.get("ETag") or "")
+            told.append(described(path, reply.headers, etag.removeprefix("W/").strip('"') or None))
             read = getattr(reply, "iter_bytes", None) or reply.iter_content
             yield from _within(read(CHUNK), start if reply.status_code == 200 else 0, start, end)
 

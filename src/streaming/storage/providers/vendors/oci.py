@@ -10,7 +10,7 @@ from typing import IO, Any
 from streaming.core.errors import AccessDeniedError, ConfigError, StalledError, StorageError, UnavailableError
 from streaming.core.imports import optional_import
 from streaming.storage.options import Sealed
-from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore
+from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described
 from streaming.storage.store import ObjectInfo
 from streaming.storage.words import kind_of_status, words
 
@@ -59,6 +59,8 @@ class OciStore(VendorStore):
         where: What URL, options and environment say.
     """
 
+    reads_in_one = True
+
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed, where: Oracle) -> None:
         super().__init__(url, options)
         self._where = where
@@ -68,7 +70,6 @@ class OciStore(VendorStore):
         return type(self), (self.url, self._options, self._where)
 
     def check_writable(self) -> None:
-        """Check that the bucket exists and the key may use it."""
         self._call("", self._probe, 2 * TIMEOUT_S)
 
     def _connect(self) -> Any:
@@ -125,9 +126,14 @@ class OciStore(VendorStore):
 
     def _head(self, client: Any, path: str) -> ObjectInfo:
         headers = client.head_object(*self._object(client, path)).headers
-        return ObjectInfo(path, int(headers["content-length"]), headers.get("etag"))
+        return described(path, headers, headers.get("etag"))
 
     def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        return self._chunks_told(client, path, start, end, [])
+
+    def _chunks_told(
+        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
+    ) -> Iterator[bytes]:
         wanted: dict[str, str] = {}
         if start or end is not None:
             wanted["range"] = f"bytes={start}-{'' if end is None else end - 1}"
@@ -137,6 +143,7 @@ class OciStore(VendorStore):
             if getattr(error, "status", None) == 416:  # it ends before
                 return
             raise
+        told.append(described(path, reply.headers, reply.headers.get("etag")))
         yield from reply.data.raw.stream(CHUNK, decode_content=False)
 
     def _entries(self, client: Any, prefix: str) -> Iterator[ObjectInfo]:
@@ -147,10 +154,11 @@ class OciStore(VendorStore):
         while True:
             more = {"start": after} if after else {}
             page = client.list_objects(
-                namespace, bucket, prefix=below, fields="name,size,etag", limit=_PAGE, **more
+                namespace, bucket, prefix=below, fields="name,size,etag,timeModified", limit=_PAGE, **more
             ).data
             for item in page.objects:
-                yield ObjectInfo(item.name[cut:], int(item.size or 0), item.etag)
+                modified = item.time_modified.timestamp() if item.time_modified else None
+                yield ObjectInfo(item.name[cut:], int(item.size or 0), item.etag, modified)
             after = page.next_start_with
             if not after:
                 return
