@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
-from streaming.core.names import Out
+from streaming.core.names import HashName, Out
 from streaming.core.unknown_arguments import named_arguments
 from streaming.format.codecs.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
@@ -79,7 +79,7 @@ class Writer:
         given = WriterOptions(**options)
         place = Place.parse(out, given.storage_options)
         self.compression: str | None = given.compression
-        self.hashes = list(given.hashes or ())
+        self.hashes: list[HashName] = list(given.hashes or ())
         self.size_limit: int | None = given.most_bytes
         checked_columns(encoder_args.get("columns", {}))
         self._encoder = make_shard_encoder(

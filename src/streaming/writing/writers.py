@@ -75,7 +75,7 @@ class MDSWriter(Writer):
         self.column_names: list[str] = list(fields["column_names"])
         self.column_encodings: list[str] = list(fields["column_encodings"])
         self.column_sizes: list[int | None] = list(fields["column_sizes"])
-        self.config_data: bytes = self._encoder.config
+        self.config_data = self._encoder.config
 
 
 class JSONWriter(Writer):
