@@ -15,8 +15,9 @@ import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError, UnavailableError
 from streaming.storage.helper.runtime import declare_worker
+from streaming.storage.location import Location
 from streaming.storage.options import seal
-from streaming.storage.registry import open_store, options_for
+from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
 from clouds import Clouds
@@ -218,7 +219,8 @@ def test_what_cannot_be_used(tmp_path: Path) -> None:
     for options in ({"region": "x"}, dict):
         with pytest.raises(ConfigError, match="takes no storage options"):
             open_store(str(tmp_path), options)
-    assert options_for(str(tmp_path), {"region": "x"}) is None
+    among_others = Location.parse(str(tmp_path), {"region": "x"})
+    assert repr(open_store(among_others)) == str(tmp_path)
     provider = lambda: {"token": None}  # noqa: E731
     given = obstore.store.S3Store("b", credential_provider=provider)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="credential provider"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from streaming import CSVWriter, JSONWriter, LocalDataset, MDSWriter, TSVWriter, XSVWriter
+from streaming.writing.options import WriterArguments, WriterOptions
 
 ROWS: list[dict[str, Any]] = [{"a": i, "b": f"text {i}", "c": i / 2} for i in range(50)]
 LINES = {"a": "int", "b": "str", "c": "float"}
@@ -38,6 +41,21 @@ def test_every_format_reads_back(tmp_path: Path, writer: Any, extra: dict[str, A
     index = json.loads((tmp_path / "data" / "index.json").read_text())
     assert len(index["shards"]) >= 2
     assert sum(shard["samples"] for shard in index["shards"]) == len(ROWS)
+
+
+@pytest.mark.parametrize("writer", [MDSWriter, JSONWriter, CSVWriter, TSVWriter, XSVWriter])
+def test_every_parameter_is_shown_by_name(writer: Any) -> None:
+    parameters = inspect.signature(writer).parameters
+    shared = {field.name: field.default for field in fields(WriterOptions)}
+    assert set(WriterArguments.__annotations__) == set(shared)
+    assert {name: parameters[name].default for name in shared} == shared
+    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_every_parameter_is_explained() -> None:
+    explained = str(MDSWriter.__doc__).partition("Args:")[2].partition("Raises:")[0]
+    for name in inspect.signature(MDSWriter).parameters:
+        assert f" {name}: " in explained
 
 
 def names(path: str | Path) -> list[str]:

@@ -15,10 +15,10 @@ from streaming.cli.parallel import in_parallel
 from streaming.cli.source import INDEX_NAME, Source, read_source, with_retries
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError
 from streaming.format.index import FileInfo, Index
+from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
-from streaming.storage.registry import open_store, options_for
+from streaming.storage.registry import open_store
 from streaming.storage.store import Store
-from streaming.storage.url import check_root, redact
 from streaming.writing.bulk.report import show_bytes
 from streaming.writing.publish.places import same_directory
 from streaming.writing.publish.stored import check_files
@@ -31,11 +31,10 @@ MARK_NAME = "index.json.copying"
 
 def run(args: Namespace) -> int:
     """Copy and print what was copied."""
-    from_options, to_options = ({**args.storage_options, **own} for own in (args.from_options, args.to_options))
-    source = read_source(args.source, from_options)
-    target = open_store(check_root(args.target), options_for(args.target, to_options))
-    name = redact(args.target)
-    if _is_same(source.store, target, from_options == to_options):
+    source = read_source(args.source)
+    target = open_store(args.target)
+    name = str(args.target)
+    if _is_same(source.place, args.target):
         raise ConfigError(f"{source.name} and {name} are one place. Copy to another.")
     files = _files(source)
     there = _begin(source, files, target, name, args.force)
@@ -54,10 +53,11 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _is_same(source: Store, target: Store, same_options: bool) -> bool:
-    if isinstance(source, LocalStore) and isinstance(target, LocalStore):
-        return same_directory(source.root, target.root)
-    return same_options and repr(source).rstrip("/") == repr(target).rstrip("/")
+def _is_same(source: Location, target: Location) -> bool:
+    if source.is_local and target.is_local:
+        return same_directory(source.path, target.path)
+    same_options = source.options.reveal() == target.options.reveal()
+    return same_options and str(source).rstrip("/") == str(target).rstrip("/")
 
 
 def _begin(source: Source, files: list[FileInfo], target: Store, name: str, force: bool) -> dict[str, int]:

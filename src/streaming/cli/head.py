@@ -22,7 +22,7 @@ _MAX_ITEMS = 8
 
 def run(args: Namespace) -> int:
     """Print samples."""
-    source = read_source(args.url, args.storage_options)
+    source = read_source(args.url)
     if not args.allow_unsafe_types:
         _check_safe(source)
     num_samples = source.index.num_samples

@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 def run(args: Namespace) -> int:
     """Print the facts of a dataset."""
-    facts = describe(read_source(args.url, args.storage_options))
+    facts = describe(read_source(args.url))
     if args.json:
         print_json(facts)
         return 0

@@ -9,8 +9,7 @@ from typing import Any
 from streaming.cli.output import print_json, print_table
 from streaming.cli.source import INDEX_NAME
 from streaming.core.errors import ObjectNotFoundError
-from streaming.storage.registry import open_store, options_for
-from streaming.storage.url import redact
+from streaming.storage.registry import open_store
 from streaming.writing.bulk.report import show_bytes
 
 __all__ = ["run"]
@@ -36,7 +35,7 @@ class _Row:
 
 def run(args: Namespace) -> int:
     """List what is at a URL."""
-    store = open_store(args.url, options_for(args.url, args.storage_options))
+    store = open_store(args.url)
     rows: dict[str, _Row] = {}
     for info in store.list():
         first, slash, rest = info.path.partition("/")
@@ -46,7 +45,7 @@ def run(args: Namespace) -> int:
         row.num_bytes += info.bytes
         row.is_dataset |= rest == INDEX_NAME and not args.recursive
     if not rows and not store.exists_root():
-        raise ObjectNotFoundError(f"There is nothing at {redact(args.url)}. Check the path.")
+        raise ObjectNotFoundError(f"There is nothing at {args.url}. Check the path.")
     if args.json:
         print_json([row.as_json() for row in rows.values()])
     elif rows:

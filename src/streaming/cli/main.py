@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         command = import_module(f"streaming.cli.{args.module}")
-        import_module("streaming.cli.options").check_options(args)
+        import_module("streaming.cli.options").locate(args)
         code = command.run(args)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from glob import escape, glob
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from streaming.core.errors import ObjectNotFoundError
 from streaming.format.index import Index
+from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
-from streaming.storage.registry import open_store, options_for
+from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
-from streaming.storage.url import join, redact
 
 __all__ = ["INDEX_NAME", "Source", "read_source", "with_retries"]
 
@@ -33,41 +33,41 @@ class Source:
     """A dataset.
 
     Attributes:
-        name: Its path or URL, without secrets.
+        place: Where it is.
         store: What it is read from.
         data: Contents of its ``index.json``.
         index: The same, parsed.
     """
 
-    name: str
+    place: Location
     store: Store
     data: bytes
     index: Index
 
+    @property
+    def name(self) -> str:
+        """Its path or URL, without secrets."""
+        return str(self.place)
 
-def read_source(url: str, options: Mapping[str, Any]) -> Source:
+
+def read_source(place: Location) -> Source:
     """Read the index of a dataset.
 
     Args:
-        url: Its directory or URL, or that of its index.
-        options: Of its store.
+        place: Where it or its index is.
 
     Raises:
         ObjectNotFoundError: There is no index.
         IndexFormatError: It is not valid.
         StorageError: It cannot be read.
     """
-    root, mark, query = url.partition("?") if "://" in url else (url, "", "")
-    if root.rpartition("/")[2] == INDEX_NAME:
-        root = root[: -len(INDEX_NAME) - 1] or ("/" if root.startswith("/") else ".")
-    root += mark + query
-    store = open_store(root, options_for(root, options))
-    name = redact(root)
+    root = place.above(INDEX_NAME)
+    store = open_store(root)
     try:
         data = with_retries(lambda: store.get(INDEX_NAME))
     except ObjectNotFoundError as error:
-        raise ObjectNotFoundError(f"There is no dataset at {name}: {_why_not(store)}") from error
-    return Source(name, store, data, Index.parse(data, redact(join(root, INDEX_NAME))))
+        raise ObjectNotFoundError(f"There is no dataset at {root}: {_why_not(store)}") from error
+    return Source(root, store, data, Index.parse(data, str(root.join(INDEX_NAME))))
 
 
 def _why_not(store: Store) -> str:

@@ -19,7 +19,7 @@ EXIT_DAMAGED = 1
 
 def run(args: Namespace) -> int:
     """Check a dataset and print what is wrong with it."""
-    source = read_source(args.url, args.storage_options)
+    source = read_source(args.url)
     if args.decode:
         unsafe = sorted({name for schema in source.index.schemas for name in schema.unsafe_columns})
         if unsafe:

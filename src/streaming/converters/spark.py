@@ -12,9 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from streaming.core.errors import ConfigError, MissingDependencyError, WorkerError
-from streaming.storage.url import is_local, join
+from streaming.storage.location import Location
+from streaming.storage.url import join
 from streaming.writing.merge import merge_index as merge_indexes
-from streaming.writing.publish.places import split_out
+from streaming.writing.publish.places import Place
 from streaming.writing.writers import MDSWriter
 
 try:
@@ -184,10 +185,10 @@ def dataframe_to_mds(
 
 def _places(out: Any) -> tuple[str, str]:
     if isinstance(out, (tuple, list)):
-        local, remote = split_out(out)
-        return local or "", remote or ""
-    out = os.fspath(out)
-    return (out, "") if is_local(out) else ("", out)
+        place = Place.parse(out)
+        return place.local.url if place.local else "", place.remote.url if place.remote else ""
+    place = Location.parse(os.fspath(out))
+    return (place.url, "") if place.is_local else ("", place.url)
 
 
 def _write_part(

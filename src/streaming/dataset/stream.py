@@ -21,11 +21,12 @@ from streaming.core.names import HashName, Where
 from streaming.dataset.compat.stream_details import StreamDetails
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.format.index import Index
+from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.providers.local import LocalStore
-from streaming.storage.registry import open_store, options_for
+from streaming.storage.registry import open_store
 from streaming.storage.store import Store
-from streaming.storage.url import join, redact, scheme_of
+from streaming.storage.url import redact, scheme_of
 
 __all__ = ["Stream", "open_streams"]
 
@@ -90,7 +91,8 @@ class Stream(StreamDetails):
             raise ConfigError(
                 f"validate_hash={validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
             )
-        self.remote = _path_text("remote", remote)
+        self._storage_options = None if storage_options is None else seal(storage_options)
+        self.remote = remote
         self._local = _path_text("local", local)
         self.local = self._local
         self.split = _path_text("split", split) or ""
@@ -98,18 +100,27 @@ class Stream(StreamDetails):
         self._base = working_directory()
         self.proportion = proportion
         self.repeat = repeat
-        self.choose = None if choose is None else as_integer("choose", _whole(choose))
+        self.choose: int | None = None if choose is None else as_integer("choose", _whole(choose))
         self.download_retry = download_retry
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
-        self.keep_zip = None if keep_zip is None else as_flag("keep_zip", keep_zip)
-        self._storage_options = None if storage_options is None else seal(storage_options)
+        self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
         self._check()
-        if self.local is None and self.remote is not None:
-            self.local = default_local(self._absolute(self.remote))
+        if self.local is None and self._remote is not None:
+            self.local = self._default_local(self._remote)
+
+    @property
+    def remote(self) -> str | None:
+        """The URL or path that was given. It may hold secrets."""
+        return self._remote.url if self._remote else None
+
+    @remote.setter
+    def remote(self, remote: Where | None) -> None:
+        text = _path_text("remote", remote)
+        self._remote = None if text is None else Location.parse(text, self._storage_options)
 
     def __repr__(self) -> str:
-        where = redact(self.remote) if self.remote else None
+        where = str(self._remote) if self._remote else None
         return f"Stream(remote={where!r}, local={self.local!r}, split={self.split!r})"
 
     def _check(self) -> None:
@@ -119,8 +130,8 @@ class Stream(StreamDetails):
         )
         if self._local is not None and scheme_of(self._local):
             raise ConfigError(f"local must be a path, got the URL {redact(self._local)!r}. Give it as remote.")
-        if self.remote is not None:
-            open_store(self.remote, options_for(self.remote, self._storage_options))
+        if self._remote is not None:
+            open_store(self._remote)
 
     def apply_default(self, default: Mapping[str, Any]) -> None:
         """Fill in what this stream leaves open.
@@ -135,12 +146,13 @@ class Stream(StreamDetails):
         if not (self.remote or self.local):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
-            self.split = default.get("split") or ""
+            self.split: str = default.get("split") or ""
         for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
         if self._storage_options is None and default.get("storage_options") is not None:
             self._storage_options = seal(default["storage_options"])
+            self._remote = self._remote and self._remote.with_options(self._storage_options)
         self._check()
 
     def with_defaults(self, default: Mapping[str, Any]) -> Stream:
@@ -169,14 +181,13 @@ class Stream(StreamDetails):
 
     def open_store(self) -> Store | None:
         """Return the store of the remote, or ``None`` for a dataset that is only local."""
-        if self.remote is None:
+        if self._remote is None:
             return None
-        remote = join(self._absolute(self.remote), self.split)
-        store = open_store(remote, options_for(remote, self._storage_options))
+        store = open_store(self._remote.absolute(self._base).join(self.split))
         return None if _is_same(store, self.directory) else store
 
-    def _absolute(self, remote: str) -> str:
-        return remote if scheme_of(remote) else os.path.join(self._base, os.path.expanduser(remote))
+    def _default_local(self, remote: Location) -> str:
+        return default_local(remote.absolute(self._base).url)
 
     def open(self, allow_unsafe_types: bool = False) -> tuple[ShardDirectory, int]:
         """Load the index.
@@ -195,11 +206,11 @@ class Stream(StreamDetails):
         store = self.open_store()
         config = self.fetch_config
         directory = self.directory
-        if self._local is None and self.remote is not None:
-            private = default_local(self._absolute(self.remote))
+        if self._local is None and self._remote is not None:
+            private = self._default_local(self._remote)
             if self.local == private:
                 make_private(os.path.dirname(private))
-        where = redact(self.remote) if self.remote else directory
+        where = str(self._remote or directory)
         loaded = load_index(directory, store, config.download_retry, _origin(store))
         index = loaded.index
         if not index.num_samples:

@@ -16,7 +16,7 @@ __all__ = ["resolve_streams"]
 
 def resolve_streams(
     streams: Sequence[Stream] | None,
-    where: Mapping[str, str | None],
+    where: Mapping[str, Where | None],
     defaults: StreamDefaults,
     stream_name: str,
     stream_config: Mapping[str, Any] | None,

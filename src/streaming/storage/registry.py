@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.registry import Registry
+from streaming.storage.location import Location
 from streaming.storage.options import Sealed, StorageOptions, is_client, seal
 from streaming.storage.store import Store
-from streaming.storage.url import check_root, is_local, scheme_of
 
-__all__ = ["StoreFactory", "factory_of", "open_store", "options_for", "stores"]
+__all__ = ["StoreFactory", "open_store", "stores"]
 
 StoreFactory = Callable[[str, Mapping[str, Any]], Store]
 """Makes a store of a URL and the options of :func:`open_store`."""
@@ -42,11 +43,11 @@ stores: Registry[StoreFactory] = Registry(
 )
 
 
-def open_store(url: str, storage_options: StorageOptions | Sealed | None = None) -> Store:
+def open_store(url: str | Location, storage_options: StorageOptions | Sealed | None = None) -> Store:
     """Return the store of a URL. Nothing is contacted yet.
 
     Args:
-        url: A URL, or a path of a mounted file system (``~`` is expanded).
+        url: A URL, or a path of a mounted file system (``~`` is expanded); or the same taken apart, with its options.
         storage_options: Settings of the store, by the names that its family documents, which go before the environment;
             or a function without arguments that returns them, called on first use in each process, and again when the
             store refuses what it returned; or a store object of ``obstore``, which stands for the URL's bucket.
@@ -64,21 +65,28 @@ def open_store(url: str, storage_options: StorageOptions | Sealed | None = None)
         >>> open_store("s3://bucket/train", {"region": "eu-west-1"})
         s3://bucket/train
     """
-    sealed = seal(storage_options)
-    given = sealed.reveal()
-    factory = factory_of(scheme_of(check_root(url)) or "file")
+    if isinstance(url, Location):
+        location = url
+    else:
+        location = Location.parse(url, storage_options)
+        if location.is_local:  # options of this place alone are refused, not left out
+            location = replace(location, options=seal(storage_options))
+    given = location.options.reveal()
+    factory = _factory_of(location.scheme or "file")
     if isinstance(given, Mapping):
-        return factory(url, dict(cast("Mapping[str, Any]", given)))
-    if is_local(url):
+        return factory(location.url, dict(cast("Mapping[str, Any]", given)))
+    if location.is_local:
         raise ConfigError(f"A local directory takes no storage options, got a {type(given).__name__}.")
     if is_client(given):
-        return _open_with(url, given)
+        from streaming.storage.providers.ready import open_ready
+
+        return open_ready(location.url, given)
     from streaming.storage.renewing import RenewingStore
 
-    return RenewingStore(url, sealed, _open_with)
+    return RenewingStore(location, open_store)
 
 
-def factory_of(scheme: str) -> StoreFactory:
+def _factory_of(scheme: str) -> StoreFactory:
     """Return what opens the URLs of a scheme: the store registered for it, else fsspec's if it has one.
 
     Raises:
@@ -100,16 +108,3 @@ def factory_of(scheme: str) -> StoreFactory:
     raise UnknownNameError(
         f"No store serves the scheme {scheme!r}. {hint} Known: {', '.join(sorted(stores))}, and those of fsspec."
     )
-
-
-def options_for(url: str, storage_options: StorageOptions | Sealed | None) -> Sealed | None:
-    """Return the options of a URL among several: a local directory takes none."""
-    return None if storage_options is None or is_local(url) else seal(storage_options)
-
-
-def _open_with(url: str, given: Any) -> Store:
-    if is_client(given):
-        from streaming.storage.providers.ready import open_ready
-
-        return open_ready(url, given)
-    return factory_of(scheme_of(url))(url, dict(given))

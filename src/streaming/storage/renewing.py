@@ -7,9 +7,9 @@ from typing import Any, TypeVar, cast
 
 from streaming.core.errors import AccessDeniedError, ConfigError, UnavailableError
 from streaming.storage import versions
-from streaming.storage.options import Sealed, is_client
+from streaming.storage.location import Location
+from streaming.storage.options import is_client
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
-from streaming.storage.url import redact
 
 __all__ = ["RenewingStore"]
 
@@ -20,24 +20,22 @@ class RenewingStore:
     """Passes everything on to the store that its URL has with the options of the moment.
 
     Args:
-        url: The root.
-        source: The function, sealed.
-        open_with: Opens a store of a URL and options; a module-level function, so that the store can be pickled.
+        location: The root; its options are a function.
+        open_store: Opens a place with the options of the moment; a module-level function, so that the store can be pickled.
     """
 
     takes_versions = reads_in_one = True
 
-    def __init__(self, url: str, source: Sealed, open_with: Callable[[str, Any], Store]) -> None:
-        self.url = url
-        self._source = source
-        self._open_with = open_with
+    def __init__(self, location: Location, open_store: Callable[[Location], Store]) -> None:
+        self._location = location
+        self._open_store = open_store
         self._store: Store | None = None
 
     def __repr__(self) -> str:
-        return redact(self.url)
+        return str(self._location)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self._source, self._open_with)
+        return type(self), (self._location, self._open_store)
 
     def get(self, path: str) -> bytes:
         """Return a whole object."""
@@ -129,7 +127,7 @@ class RenewingStore:
         return result
 
     def _open(self) -> Store:
-        call = self._source.reveal()
+        call = self._location.options.reveal()
         try:
             options: Any = call()
         except Exception as error:
@@ -141,7 +139,7 @@ class RenewingStore:
                 f"{self!r}: the function given as storage_options must return a mapping, or an obstore store; it "
                 f"returned a {type(options).__name__}."
             )
-        return self._open_with(self.url, cast("Any", options))
+        return self._open_store(self._location.with_options(cast("Any", options)))
 
 
 def _begun(items: Iterator[ObjectInfo]) -> tuple[list[ObjectInfo], Iterator[ObjectInfo]]:

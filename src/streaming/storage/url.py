@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import ConfigError
 
 __all__ = [
     "check_path",
-    "check_root",
+    "scheme_of_root",
+    "file_path",
     "is_local",
     "join",
+    "join_names",
     "odd_base",
     "redact",
     "redact_text",
@@ -57,15 +59,16 @@ def scheme_of(url: str) -> str:
     return ""
 
 
-def check_root(url: str) -> str:
-    """Return the URL or path of a place if it has no white space behind it, which is nothing that anybody means.
+def scheme_of_root(url: str) -> str:
+    """Return the scheme of a place's URL; white space behind one is nothing that anybody means.
 
     Raises:
-        ConfigError: It has; or as for :func:`scheme_of`.
+        ConfigError: There is some; or as for :func:`scheme_of`.
     """
-    if scheme_of(url) and url != url.rstrip():
+    scheme = scheme_of(url)
+    if scheme and url != url.rstrip():
         raise _spaced(url.rstrip())
-    return url
+    return scheme
 
 
 def _spaced(url: str) -> ConfigError:
@@ -86,13 +89,32 @@ def join(root: str, *parts: str | None) -> str:
         >>> join("s3://bucket/data", "train", "index.json")
         's3://bucket/data/train/index.json'
     """
+    if not scheme_of(root):
+        return join_names(root, *parts, is_path=True)
+    base, mark, query = root.partition("?")
+    return join_names(base, *parts, is_path=False) + mark + query
+
+
+def join_names(base: str, *parts: str | None, is_path: bool) -> str:
+    """Append path components to a path, or to a URL without a query; as :func:`join`."""
     names = [part.strip("/") for part in parts if part and part.strip("/")]
     if not names:
-        return root
-    if not scheme_of(root):
-        return os.path.join(root, *names)
-    base, mark, query = root.partition("?")
-    return "/".join([base.removesuffix("/"), *names]) + mark + query
+        return base
+    return os.path.join(base, *names) if is_path else "/".join([base.removesuffix("/"), *names])
+
+
+def file_path(url: str) -> str:
+    """Return the path that a ``file://`` URL, or a path in which ``~`` is to be expanded, means.
+
+    Raises:
+        ConfigError: The URL names another host.
+    """
+    if not url.startswith("file:"):
+        return os.path.expanduser(url)
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise ConfigError(f"{redact(url)!r} names the host {parts.hostname!r}; write file:///path.")
+    return unquote(parts.path)
 
 
 def split_bucket(url: str) -> tuple[str, str]:

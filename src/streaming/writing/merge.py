@@ -16,15 +16,23 @@ from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundE
 from streaming.core.names import Where
 from streaming.format.index import dump_index
 from streaming.storage.options import StorageOptions
-from streaming.storage.registry import open_store, options_for
+from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
-from streaming.storage.url import join, redact
-from streaming.writing.partitions import Place, by_numbers, find_partitions, parse_partition, parse_place, paths_below
+from streaming.writing.partitions import by_numbers, directory_of_index, find_partitions, parse_place, paths_below
 from streaming.writing.publish.entries import INDEX_NAME, check_columns, file_names, map_names, read_entries
+from streaming.writing.publish.places import Place
 from streaming.writing.publish.stored import check_stored
 
-__all__ = ["IndexMissingError", "IndexUnavailableError", "merge_index", "merge_list", "merge_root"]
+__all__ = [
+    "IndexMissingError",
+    "IndexUnavailableError",
+    "find_places",
+    "merge_index",
+    "merge_list",
+    "merge_places",
+    "merge_root",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +132,10 @@ def merge_list(
     if not index_file_urls or not out:
         logger.warning("merge_index: index_file_urls or out is empty; nothing was merged")
         return
-    partitions = list(dict.fromkeys(parse_partition(given) for given in index_file_urls))
-    _merge(partitions, parse_place(out), keep_local, download_timeout, storage_options)
+    partitions = list(
+        dict.fromkeys(directory_of_index(parse_place(given, storage_options)) for given in index_file_urls)
+    )
+    merge_places(partitions, parse_place(out, storage_options), keep_local, download_timeout)
 
 
 # What an editor or `help` shows, which see but the function that takes both forms.
@@ -143,35 +153,37 @@ def merge_root(
     if not out:
         logger.warning("merge_index: out is empty; nothing was merged")
         return
-    root = parse_place(out)
-    local = find_partitions(root.local, None) if root.local else []
+    root = parse_place(out, storage_options)
+    partitions = find_places(root)
+    if partitions:
+        merge_places(partitions, root, keep_local, download_timeout)
+    else:
+        logger.warning("merge_index: no %s in the directories below %s; nothing was merged", INDEX_NAME, root)
+
+
+def find_places(root: Place) -> list[Place]:
+    """Return the directories below a root that hold an index, in the order of their paths."""
+    local = find_partitions(root.local) if root.local else []
     # Readers go by the remote, so what it lacks cannot be in the merged index.
-    found = find_partitions(root.remote, storage_options) if root.remote else local
+    found = find_partitions(root.remote) if root.remote else local
     if root.remote and set(local) - set(found):
         logger.warning("merge_index: not at %s, so left out: %s", root, ", ".join(sorted(set(local) - set(found))))
-    if not found:
-        logger.warning("merge_index: no %s in the directories below %s; nothing was merged", INDEX_NAME, root)
-        return
-    partitions = [
+    return [
         Place(
-            os.path.join(root.local, path) if root.local and path in local else None,
-            join(root.remote, path) if root.remote else None,
+            root.local.join(path) if root.local and path in local else None,
+            root.remote.join(path) if root.remote else None,
         )
         for path in sorted(found, key=by_numbers)
     ]
-    _merge(partitions, root, keep_local, download_timeout, storage_options)
 
 
-def _merge(
-    partitions: Sequence[Place],
-    root: Place,
-    keep_local: bool,
-    download_timeout: float,
-    storage_options: StorageOptions | None,
+def merge_places(
+    partitions: Sequence[Place], root: Place, keep_local: bool = True, download_timeout: float = 60
 ) -> None:
+    """Write one index for datasets below a root; see :func:`merge_index`."""
     prefixes = paths_below(partitions, root)
     with ThreadPoolExecutor(min(_THREADS, len(partitions))) as pool:
-        entries = list(pool.map(partial(_read, timeout_s=download_timeout, options=storage_options), partitions))
+        entries = list(pool.map(partial(_read, timeout_s=download_timeout), partitions))
     seen: set[str] = set()
     merged: list[dict[str, Any]] = []
     for prefix, part in zip(prefixes, entries, strict=True):
@@ -183,16 +195,14 @@ def _merge(
                 merged.append(moved)
             seen.update(names)
     check_columns(list(zip(map(str, partitions), entries, strict=True)))
-    _publish(merged, root, keep_local, storage_options)
+    _publish(merged, root, keep_local)
 
 
-def _publish(
-    entries: Sequence[dict[str, Any]], root: Place, keep_local: bool, storage_options: StorageOptions | None
-) -> None:
+def _publish(entries: Sequence[dict[str, Any]], root: Place, keep_local: bool) -> None:
     """Write an index where it belongs, if it may replace what is there, and says what is so."""
     stores = [open_store(root.local)] if root.local is not None and (keep_local or root.remote is None) else []
     if root.remote is not None:
-        stores.insert(0, open_store(root.remote, options_for(root.remote, storage_options)))
+        stores.insert(0, open_store(root.remote))
     for store in stores:
         _check_replaceable(store, entries)
     check_stored(stores[0], entries)
@@ -225,12 +235,12 @@ def _check_replaceable(store: Store, entries: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _read(partition: Place, timeout_s: float, options: StorageOptions | None) -> list[dict[str, Any]]:
-    url = partition.remote or partition.local or ""
-    if partition.local and os.path.isfile(os.path.join(partition.local, INDEX_NAME)):
-        url = partition.local
-    store = open_store(url, options_for(url, options))
-    source = redact(join(url, INDEX_NAME))
+def _read(partition: Place, timeout_s: float) -> list[dict[str, Any]]:
+    where = partition.where
+    if partition.local and os.path.isfile(partition.local.join(INDEX_NAME).path):
+        where = partition.local
+    store = open_store(where)
+    source = str(where.join(INDEX_NAME))
     with tempfile.TemporaryDirectory(prefix="streaming-merge-") as directory:
         path = os.path.join(directory, INDEX_NAME)
 

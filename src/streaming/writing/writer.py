@@ -11,28 +11,26 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from streaming.core.arguments import as_flag
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
-from streaming.core.names import Compression, HashName, Out
+from streaming.core.names import HashName, Out
 from streaming.core.unknown_arguments import named_arguments
 from streaming.format.codecs.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
-from streaming.storage.options import StorageOptions
 from streaming.writing.build import build_shard
-from streaming.writing.checks import checked_columns, checked_compression, checked_hashes, checked_size_limit
-from streaming.writing.options import check_options, make_progress
+from streaming.writing.options import WriterArguments, WriterOptions, checked_columns
 from streaming.writing.ownership import Unfinished, watch_forks
 from streaming.writing.publish.base import Base
+from streaming.writing.publish.places import Place
 from streaming.writing.publish.target import Target
 from streaming.writing.rows.keys import KeyCheck
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 __all__ = ["Writer"]
 
@@ -51,19 +49,9 @@ class Writer:
     stored, in the order in which they come. A process that was forked may not use the writer of its parent.
 
     Args:
+        encoder_args: What the encoder of the format needs, such as ``columns``.
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
-        keep_local: Keep local copies of what is uploaded. Purely local output is always kept.
-        compression: ``'br'``, ``'bz2'``, ``'gz'``, ``'snappy'`` or ``'zstd'``, with ``':level'`` where the algorithm has
-            levels; ``None`` for none.
-        hashes: Hash algorithms to record for every file, in ascending order.
-        size_limit: Largest raw size of a shard in bytes, as a number or text such as ``'64mb'``; ``None`` or 0 for no
-            limit. A shard passes it only if a single sample does.
-        progress_bar: Show a bar of the bytes that are written.
-        max_workers: Number of background threads; ``None``: chosen by the number of cores.
-        retry: Further attempts after a failed upload.
-        exist_ok: Replace the dataset in a directory that is not empty.
-        append: Add shards to the dataset that is there, or begin one; see below.
-        storage_options: Settings of the store, as for :class:`streaming.Stream`.
+        options: As for :class:`streaming.MDSWriter`.
 
     Appending leaves the shards that are there as they are, numbers the new ones after them, and at the end replaces the
     index in one step. Whoever began to read before keeps the dataset as it was; whoever begins after has all of it.
@@ -80,27 +68,19 @@ class Writer:
     extra_bytes_per_shard = 0
     extra_bytes_per_sample = 0
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         encoder_args: Mapping[str, Any],
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
-        max_workers, retry = check_options(max_workers, retry, exist_ok, append)
-        self.compression = checked_compression(compression)
-        self.hashes = checked_hashes(hashes)
-        self.size_limit = checked_size_limit(size_limit)
+        given = WriterOptions(**options)
+        place = Place.parse(out, given.storage_options)
+        self.compression: str | None = given.compression
+        self.hashes: list[HashName] = list(given.hashes or ())
+        self.size_limit: int | None = given.most_bytes
         checked_columns(encoder_args.get("columns", {}))
         self._encoder = make_shard_encoder(
             self.format,
@@ -109,22 +89,14 @@ class Writer:
             size_limit=self.size_limit,
             **encoder_args,
         )
-        self._target = Target(
-            out,
-            as_flag("keep_local", keep_local),
-            as_flag("exist_ok", exist_ok),
-            retry,
-            append,
-            storage_options=storage_options,
-            format=self.format,
-        )
-        self._base = Base.open(self._target, self._encoder, append)
-        self.local = self._target.local
-        self.remote = self._target.remote
-        self.keep_local = self._target.keep_local
-        self.extra_bytes_per_shard = self._encoder.base_bytes
-        self.extra_bytes_per_sample = self._encoder.extra_bytes_per_sample
-        workers = max_workers or min(32, (os.cpu_count() or 1) + 4)
+        self._target = Target(place, keep_local=given.keep_local, retries=given.retry, format=self.format)
+        self._base = Base.open(self._target, self._encoder, append=given.append, exist_ok=given.exist_ok)
+        self.local: str = self._target.local
+        self.remote: str | None = place.remote.url if place.remote else None
+        self.keep_local: bool = self._target.keep_local
+        self.extra_bytes_per_shard: int = self._encoder.base_bytes
+        self.extra_bytes_per_sample: int = self._encoder.extra_bytes_per_sample
+        workers = given.max_workers or min(32, (os.cpu_count() or 1) + 4)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="streaming-write")
         # A shard's bytes are in memory until its files are written, so few shards are built at once.
         self._building = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
@@ -132,7 +104,7 @@ class Writer:
         self._entries: list[dict[str, Any]] = []
         self._failed: BaseException | None = None
         self._finished = False
-        self._progress = make_progress(progress_bar, str(self._target))
+        self._progress = _progress_bar(str(self._target)) if given.progress_bar else None
         # Threads that write at once add one after the other; what takes long, encoding, they do side by side.
         self._lock = threading.RLock()
         self._unfinished = Unfinished(self, repr(self._target))
@@ -353,3 +325,10 @@ class Writer:
         drop_compressors()
         if self._progress is not None:
             self._progress.close()
+
+
+def _progress_bar(what: str) -> Any:
+    """Return a progress bar of the bytes that are written."""
+    from tqdm import tqdm
+
+    return tqdm(desc=f"Writing {what}", unit="B", unit_scale=True)

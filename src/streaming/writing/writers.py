@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from streaming.core.names import Compression, HashName, Out
+from streaming.core.names import Out
 from streaming.core.unknown_arguments import named_arguments
-from streaming.storage.options import StorageOptions
+from streaming.writing.options import WriterArguments, WriterOptions
 from streaming.writing.writer import Writer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["CSVWriter", "JSONWriter", "MDSWriter", "TSVWriter", "XSVWriter"]
 
@@ -53,38 +57,20 @@ class MDSWriter(Writer):
 
     format = "mds"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         fields = self._encoder.index_fields()
         self.column_names: list[str] = list(fields["column_names"])
         self.column_encodings: list[str] = list(fields["column_encodings"])
@@ -116,39 +102,21 @@ class JSONWriter(Writer):
 
     format = "json"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.newline = newline
 
 
@@ -177,7 +145,7 @@ class XSVWriter(Writer):
 
     format = "xsv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
@@ -185,32 +153,14 @@ class XSVWriter(Writer):
         separator: str,
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             encoder_args={"columns": columns, "newline": newline, "separator": separator},
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.separator = separator
         self.newline = newline
 
@@ -229,39 +179,21 @@ class CSVWriter(XSVWriter):
 
     format = "csv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             columns=columns,
             separator=",",
             newline=newline,
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )
 
 
@@ -277,37 +209,19 @@ class TSVWriter(XSVWriter):
 
     format = "tsv"
 
-    @named_arguments
+    @named_arguments(WriterOptions)
     def __init__(
         self,
         *,
         columns: Mapping[str, str],
         newline: str = "\n",
         out: Out,
-        keep_local: bool = False,
-        compression: Compression | None = None,
-        hashes: Sequence[HashName] | None = None,
-        size_limit: int | str | None = 1 << 26,
-        progress_bar: bool = False,
-        max_workers: int | None = None,
-        retry: int = 2,
-        exist_ok: bool = False,
-        append: bool = False,
-        storage_options: StorageOptions | None = None,
+        **options: Unpack[WriterArguments],
     ) -> None:
         super().__init__(
             columns=columns,
             separator="\t",
             newline=newline,
             out=out,
-            keep_local=keep_local,
-            compression=compression,
-            hashes=hashes,
-            size_limit=size_limit,
-            progress_bar=progress_bar,
-            max_workers=max_workers,
-            retry=retry,
-            exist_ok=exist_ok,
-            append=append,
-            storage_options=storage_options,
+            **options,
         )

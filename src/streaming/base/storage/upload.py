@@ -18,6 +18,7 @@ from typing import Any
 
 from streaming.base.storage.download import BOTOCORE_CLIENT_ERROR_CODES, GCS_ERROR_NO_AUTHENTICATION
 from streaming.core.errors import ConfigError, UnknownNameError
+from streaming.storage.location import Location
 from streaming.storage.registry import open_store, stores
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
@@ -94,7 +95,7 @@ class CloudUploader:
         self.keep_local = keep_local
         self.progress_bar = progress_bar
         self.retry = retry
-        self.local = tempfile.mkdtemp(prefix="streaming-upload-") if local is None else local
+        self.local: str = tempfile.mkdtemp(prefix="streaming-upload-") if local is None else local
         if os.path.isdir(self.local) and os.listdir(self.local) and not exist_ok:
             raise FileExistsError(
                 f"Directory is not empty: {self.local}. Pass exist_ok=True to write to it all the same."
@@ -155,7 +156,7 @@ def _split_out(out: str | Sequence[str]) -> tuple[str | None, str | None]:
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
     local, remote = os.fspath(out[0]), os.fspath(out[1])
     if remote:
-        check_apart(local, remote)
+        check_apart(local, Location.parse(remote))
     return local, remote
 
 

@@ -37,13 +37,15 @@ class StreamDetails:
     """Methods of a ``Stream`` that show how it is used."""
 
     if TYPE_CHECKING:
-        remote: str | None
         local: str | None
         split: str
         proportion: float | None
         repeat: float | None
         choose: int | None
         keep_zip: bool | None
+
+        @property
+        def remote(self) -> str | None: ...  # noqa: D102
 
         @property
         def directory(self) -> str: ...  # noqa: D102

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import (
     AccessDeniedError,
@@ -24,7 +23,7 @@ from streaming.core.errors import (
 )
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_all
-from streaming.storage.url import check_path, redact
+from streaming.storage.url import check_path, file_path
 
 __all__ = ["LocalStore", "open_local"]
 
@@ -40,12 +39,7 @@ def open_local(url: str, options: Mapping[str, Any]) -> LocalStore:
     """
     if options:
         raise ConfigError(f"A local directory takes no storage options, got {sorted(options)}.")
-    if not url.startswith("file:"):
-        return LocalStore(os.path.expanduser(url))
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise ConfigError(f"{redact(url)!r} names the host {parts.hostname!r}; write file:///path.")
-    return LocalStore(unquote(parts.path))
+    return LocalStore(file_path(url))
 
 
 class LocalStore(Store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -42,15 +43,21 @@ class Journal:
     """The journal of one bulk write.
 
     Args:
-        directory: Where its file is.
+        directory: Where its file is, and what else is in the making.
         header: What the write was called with, as JSON.
         finished: Shards that are finished, in order.
     """
 
     def __init__(self, directory: str, header: dict[str, Any], finished: Sequence[Finished] = ()) -> None:
+        self._directory = directory
         self._path = os.path.join(directory, JOURNAL_NAME)
         self.header = header
-        self.finished = list(finished)
+        self.finished: list[Finished] = list(finished)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of the finished shards."""
+        return sum(done.entry["samples"] for done in self.finished)
 
     @classmethod
     def load(cls, directory: str) -> Journal | None:
@@ -85,7 +92,7 @@ class Journal:
 
     def begin(self) -> None:
         """Write the file anew: the header, and the shards finished so far."""
-        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        os.makedirs(self._directory, exist_ok=True)
         part = self._path + ".part"
         with open_new(part) as file:
             write_all(file, b"".join(map(_line, (self.header, *map(asdict, self.finished)))))
@@ -97,6 +104,13 @@ class Journal:
         with open(self._path, "ab", buffering=0) as file:
             file.write(_line(asdict(finished)))
         self.finished.append(finished)
+
+    def remove(self) -> None:
+        """Remove the directory, the file last: killed in the middle, the next call still knows that all is done."""
+        for entry in list(os.scandir(self._directory)):
+            if entry.name != JOURNAL_NAME:
+                shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+        shutil.rmtree(self._directory)
 
 
 def _line(record: Any) -> bytes:

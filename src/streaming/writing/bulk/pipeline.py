@@ -74,7 +74,7 @@ class Pipeline:
         self._extra_bytes = recipe.encoder.extra_bytes_per_sample
         self._base = base
         self._num_shards = len(journal.finished)
-        self._next_row = sum(done.entry["samples"] for done in journal.finished)
+        self._next_row = journal.num_samples
         self._encodes_here = not workers
         self._freeze = encode_row if self._encodes_here else freeze_row
         self._rows: list[Any] = []  # encoded samples if they are encoded here, else what freeze_row makes

@@ -14,39 +14,43 @@ from streaming.format.codecs.hashing import get_hash
 from streaming.format.index import dump_index
 from streaming.writing.bulk.journal import Finished, Journal, fingerprint
 from streaming.writing.bulk.recipe import Recipe
+from streaming.writing.options import WriterOptions
 from streaming.writing.publish.base import Base
 from streaming.writing.publish.target import WORK_NAME, Target
+from streaming.writing.rows.inputs import checked_row
 
-__all__ = ["begin", "checked_row", "skip"]
+__all__ = ["begin"]
 
 Row = Mapping[str, Any]
 
 
 def begin(
-    target: Target, recipe: Recipe, *, exist_ok: bool, append: bool, resume: bool, staging: bool
-) -> tuple[Journal, Base]:
+    target: Target, recipe: Recipe, options: WriterOptions, rows: Iterable[Row], *, resume: bool, staging: bool
+) -> tuple[Journal, Base, Iterator[Row]]:
     """Find what an interrupted call has finished, or begin anew.
 
     Args:
         target: Where the write goes; it holds what is there.
         recipe: How shards are made.
-        exist_ok: Replace the dataset that is there, or an unfinished one that cannot be continued.
-        append: Add to the dataset that is there.
+        options: What may be replaced, or is to be added to.
+        rows: All rows. A sequence is asked for those it takes alone.
         resume: Continue an unfinished write.
         staging: Whether the local directory is not the user's, so that nothing in it is missed.
 
     Returns:
-        The journal, begun, and the dataset that is added to.
+        The journal, begun, the dataset that is added to, and the rows that are left to write.
 
     Raises:
-        ConfigError: The unfinished write cannot be continued.
+        ConfigError: The unfinished write cannot be continued, with these arguments or these rows.
         FileExistsError: There is a dataset, and it is neither to be replaced nor added to.
         StorageError: What is there cannot be read.
     """
     work = target.path(WORK_NAME)
+    append, exist_ok = options.append, options.exist_ok
+    wanted = {**recipe.as_json(), "append": append}
     journal = Journal.load(work) if resume else None
     if journal is not None:
-        differs = _difference(journal.header["recipe"], {**recipe.as_json(), "append": append})
+        differs = _difference(journal.header["recipe"], wanted)
         if differs and not exist_ok:
             raise ConfigError(
                 f"{target!r} holds an unfinished write with other arguments ({differs}), so it cannot be continued. "
@@ -54,22 +58,20 @@ def begin(
             )
         if differs:
             journal = None
-    if journal is None and not append:
-        if not exist_ok:
+    if journal is not None and not append:
+        base = Base()
+    else:
+        if not (append or exist_ok):
             target.check_remote()
-        target.clear(exist_ok or staging)
-        target.clear_remote()
-    base = Base.open(target, recipe.encoder, append)
+        base = Base.open(target, recipe.encoder, append=append, exist_ok=exist_ok or staging)
     if journal is None:
         shutil.rmtree(work, ignore_errors=True)
-        journal = Journal(
-            work, {"recipe": {**recipe.as_json(), "append": append}, "base": _identity(base), "token": base.token}
-        )
+        journal = Journal(work, {"recipe": wanted, "base": _identity(base), "token": base.token})
     else:
         base = _base_of(journal, base, target)
         journal.finished = journal.finished[: _num_intact(journal.finished, target)]
     journal.begin()
-    return journal, base
+    return journal, base, _skip(rows, journal.finished, recipe)
 
 
 def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -84,7 +86,7 @@ def _identity(base: Base) -> dict[str, Any]:
 def _base_of(journal: Journal, found: Base, target: Target) -> Base:
     """Return the dataset that an interrupted call appended to. Its own index may already be there."""
     num_shards = journal.header["base"]["num_shards"]
-    base = found.first(num_shards, journal.header["token"])
+    base = Base(found.index, found.entries[:num_shards], journal.header["token"])
     ours = [done.entry for done in journal.finished]
     if _identity(base) != journal.header["base"] or list(found.entries[num_shards:]) not in ([], ours):
         raise ConfigError(
@@ -107,17 +109,8 @@ def _num_intact(finished: Sequence[Finished], target: Target) -> int:
     return len(finished)
 
 
-def skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) -> Iterator[Row]:
-    """Return the rows after those of the finished shards, having compared the first and the last of each.
-
-    Args:
-        iterable: All rows. A sequence is asked for those it takes alone.
-        finished: The finished shards.
-        recipe: How they were made.
-
-    Raises:
-        ConfigError: The rows are not those of the finished shards.
-    """
+def _skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) -> Iterator[Row]:
+    """Return the rows after those of the finished shards, having compared the first and the last of each."""
     encode = recipe.encoder.encode_sample
     rows = iter(()) if isinstance(iterable, Sequence) else iter(iterable)
     position = 0
@@ -146,17 +139,3 @@ def _ends(rows: Iterator[Row]) -> Iterator[Row]:
     for row in islice(rows, 1):
         yield row
         yield from deque(rows, maxlen=1) or (row,)
-
-
-def checked_row(row: Any) -> Row:
-    """Return a sample.
-
-    Raises:
-        ConfigError: It is no mapping.
-    """
-    if not isinstance(row, Mapping):
-        raise ConfigError(
-            f"A sample must be a mapping of column names to values, got {type(row).__name__}. Name what it holds, such as "
-            "{'text': value}."
-        )
-    return row  # pyright: ignore[reportUnknownVariableType]

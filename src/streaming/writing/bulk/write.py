@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -14,29 +13,20 @@ from itertools import chain, islice
 from operator import length_hint
 from typing import Any
 
-from streaming.core.arguments import as_flag
-from streaming.core.errors import AccessDeniedError, ConfigError
+from streaming.core.errors import AccessDeniedError
 from streaming.core.names import Compression, HashName, Out
+from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
-from streaming.storage.url import redact
-from streaming.writing.bulk.journal import JOURNAL_NAME, Finished
 from streaming.writing.bulk.pipeline import Pipeline
 from streaming.writing.bulk.recipe import Recipe
 from streaming.writing.bulk.report import WriteReport
-from streaming.writing.bulk.resume import begin, checked_row, skip
+from streaming.writing.bulk.resume import begin
 from streaming.writing.bulk.workers import WorkerPool, default_workers
-from streaming.writing.checks import (
-    checked_columns,
-    checked_compression,
-    checked_hashes,
-    checked_retry,
-    checked_size_limit,
-    checked_workers,
-)
-from streaming.writing.publish.places import split_out
-from streaming.writing.publish.target import WORK_NAME, Target
+from streaming.writing.options import WriterOptions, checked_columns, checked_workers
+from streaming.writing.publish.places import Place
+from streaming.writing.publish.target import Target
 from streaming.writing.rows.infer import infer_columns
-from streaming.writing.rows.inputs import Rows, taken
+from streaming.writing.rows.inputs import Rows, checked_row, taken
 from streaming.writing.rows.keys import KeyCheck
 from streaming.writing.rows.snapshot import check_fit, snapshot
 
@@ -113,27 +103,37 @@ def write(
         {'text': 'line 999'}
     """
     started = time.monotonic()
-    if append and exist_ok:
-        raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
-    retry = checked_retry(retry)
+    options = WriterOptions(
+        keep_local=keep_local,
+        compression=compression,
+        hashes=hashes,
+        size_limit=size_limit,
+        retry=retry,
+        exist_ok=exist_ok,
+        append=append,
+    )
     num_workers = default_workers() if workers is None else checked_workers(workers) or 0
-    compression, hashes = checked_compression(compression), checked_hashes(hashes)
-    limit = checked_size_limit(size_limit)
-    staging = split_out(out)[0] is None
+    place = Place.parse(out, storage_options)
+    staging = place.local is None
     inferred = columns is None
     rows, columns = taken(iterable, columns)
     total = length_hint(rows) or None
     if columns is None:
         rows, columns = _inferred(rows)
-    recipe = Recipe(tuple(sorted(checked_columns(columns).items())), compression, tuple(hashes), limit)
+    recipe = Recipe(
+        tuple(sorted(checked_columns(columns).items())),
+        options.compression,
+        tuple(options.hashes or ()),
+        options.most_bytes,
+    )
     _ = recipe.encoder  # checks the columns before anything is touched
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with WorkerPool(num_workers) as pool:
-        target = _open_target(out, as_flag("keep_local", keep_local), retry, storage_options)
+        place = _staged(place)
+        target = Target(place, keep_local=options.keep_local, retries=options.retry, yields=False)
         try:
-            journal, base = begin(target, recipe, exist_ok=exist_ok, append=append, resume=resume, staging=staging)
-            resumed = _count(journal.finished)
-            rows = skip(rows, journal.finished, recipe)
+            journal, base, rows = begin(target, recipe, options, rows, resume=resume, staging=staging)
+            resumed = journal.num_samples
             progress = _progress(progress_bar, repr(target), total, resumed)
             keys = KeyCheck(columns, repr(target), inferred)
             with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress, keys) as pipeline:
@@ -142,7 +142,7 @@ def write(
                 pipeline.finish()
             entries = [done.entry for done in journal.finished]
             base.publish(target, entries)
-            _clear(target.path(WORK_NAME))
+            journal.remove()
             target.close()
         finally:
             # After a failure everything stays as it is, for the next call.
@@ -153,7 +153,7 @@ def write(
     raw, zipped = (_bytes(entries, kind) for kind in ("raw_data", "zip_data"))
     return WriteReport(
         repr(target),
-        _count(journal.finished),
+        journal.num_samples,
         len(entries),
         raw,
         zipped if recipe.compression else None,
@@ -161,14 +161,6 @@ def write(
         resumed,
         dict(recipe.columns),
     )
-
-
-def _clear(directory: str) -> None:
-    """Remove the working directory, the journal last: killed in the middle, the next call still knows that all is done."""
-    for entry in list(os.scandir(directory)):
-        if entry.name != JOURNAL_NAME:
-            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
-    shutil.rmtree(directory)
 
 
 def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
@@ -184,29 +176,17 @@ def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
     return iterable, columns
 
 
-def _open_target(out: Out, keep_local: bool, retry: int, storage_options: StorageOptions | None) -> Target:
-    local, remote = split_out(out)
-    if local is None and remote is not None:
-        local = _staging_directory(remote)
-        out = (local, remote)
-    return Target(
-        out, keep_local, exist_ok=False, retries=retry, append=True, yields=False, storage_options=storage_options
-    )
-
-
-def _staging_directory(remote: str) -> str:
-    """Return the local directory for a URL, the same in every call, and nobody else's."""
-    name = hashlib.blake2s(remote.encode(), digest_size=12).hexdigest()
+def _staged(place: Place) -> Place:
+    """Return the place with a local directory: for a URL alone the same in every call, and nobody else's."""
+    if place.local is not None or place.remote is None:
+        return place
+    name = hashlib.blake2s(place.remote.url.encode(), digest_size=12).hexdigest()
     path = os.path.join(tempfile.gettempdir(), f"streaming-write-{os.getuid()}-{name}")
     os.makedirs(path, mode=0o700, exist_ok=True)
     status = os.lstat(path)
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise AccessDeniedError(f"{path}, where shards for {redact(remote)} are prepared, belongs to another user.")
-    return path
-
-
-def _count(finished: Sequence[Finished]) -> int:
-    return sum(done.entry["samples"] for done in finished)
+        raise AccessDeniedError(f"{path}, where shards for {place.remote} are prepared, belongs to another user.")
+    return Place(Location.parse(path), place.remote)
 
 
 def _bytes(entries: Sequence[Mapping[str, Any]], key: str) -> int:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from streaming.core.errors import ConfigError, UploadError
+from streaming.core.errors import ConfigError, ObjectNotFoundError, UploadError
 from streaming.format.formats import ShardEncoder
 from streaming.format.index import dump_index
-from streaming.writing.publish.entries import INDEX_NAME, next_shard_number, read_entries
+from streaming.storage.store import Store
+from streaming.writing.publish.entries import INDEX_NAME, file_names, read_entries
+from streaming.writing.publish.stored import check_stored
 from streaming.writing.publish.target import Target
 
 __all__ = ["Base"]
 
+_SHARD_NAME = re.compile(r"shard\.(\d+)\.")
 _COLUMNS = ("format", "columns", "column_names", "column_encodings", "column_sizes", "newline", "separator")
 
 
@@ -25,48 +30,49 @@ class Base:
     Attributes:
         index: The index as it was found, ``None`` for a new dataset.
         entries: Its entries.
-        next_number: Number of the first new shard.
         token: Part of the new shards' names, so that no other writer that appends to the same dataset in a store
             writes files of these names; empty where a directory's lock keeps others out.
     """
 
-    index: bytes | None
-    entries: tuple[dict[str, Any], ...]
-    next_number: int
+    index: bytes | None = None
+    entries: tuple[dict[str, Any], ...] = ()
     token: str = ""
 
     @classmethod
-    def open(cls, target: Target, encoder: ShardEncoder, append: bool) -> Base:
-        """Read what is there.
+    def open(cls, target: Target, encoder: ShardEncoder, *, append: bool, exist_ok: bool) -> Base:
+        """Read what is there, or take it away.
 
         Args:
             target: Where the writer writes. It is closed if this fails.
             encoder: Of the samples to add.
             append: Whether to add to a dataset that is there.
+            exist_ok: Whether a new dataset may replace what is in the local directory.
 
         Raises:
+            FileExistsError: There is something to be replaced that may not be.
             ConfigError: The dataset that is there has other columns.
             UploadError: It lacks files, so that it could not be read with what is added either.
             IndexFormatError: What is there is no dataset.
             StorageError: It cannot be read.
         """
-        if not append:
-            return cls(None, (), 0)
         try:
-            index = target.read_index()
+            if not append:
+                target.clear(exist_ok)
+                return cls()
+            index = _read_index(target.published)
             entries = read_entries(index, f"{INDEX_NAME} of {target!r}") if index else []
             _check_columns(entries, encoder, target)
-            target.check_stored(entries)
+            check_stored(target.published, entries)
         except BaseException:
             target.close()
             raise
-        token = secrets.token_hex(4) if target.store is not None else ""
-        return cls(index, tuple(entries), next_shard_number(entries), token)
+        return cls(index, tuple(entries), secrets.token_hex(4) if target.store is not None else "")
 
-    def first(self, num_shards: int, token: str) -> Base:
-        """Return the dataset of the first shards alone, to be added to under a token that was chosen before."""
-        entries = self.entries[:num_shards]
-        return Base(self.index, entries, next_shard_number(entries), token)
+    @cached_property
+    def next_number(self) -> int:
+        """Number of the first new shard: the first that no shard, wherever it lies, has in its name."""
+        found = (_SHARD_NAME.match(name) for entry in self.entries for name in file_names(entry))
+        return max((int(match.group(1)) + 1 for match in found if match), default=0)
 
     def stem(self, number: int) -> str:
         """Return the name, up to the format, of the new shard of a number from 0."""
@@ -83,14 +89,21 @@ class Base:
         Raises:
             UploadError: A shard is not there, it cannot be uploaded, or another writer has changed the dataset meanwhile.
         """
-        target.check_stored(entries)
-        if self.index is not None and target.read_index() != self.index:
+        check_stored(target.published, entries)
+        if self.index is not None and _read_index(target.published) != self.index:
             raise UploadError(
                 f"The dataset at {target!r} was changed by another writer while this one appended to it; its index was "
                 "left as that writer made it. Append again."
             )
         target.write(INDEX_NAME, [[dump_index([*self.entries, *entries])]])
         target.upload(INDEX_NAME)
+
+
+def _read_index(store: Store) -> bytes | None:
+    try:
+        return store.get(INDEX_NAME)
+    except ObjectNotFoundError:
+        return None
 
 
 def _check_columns(entries: Sequence[dict[str, Any]], encoder: ShardEncoder, target: Target) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ __all__ = [
     "columns_of",
     "file_names",
     "map_names",
-    "next_shard_number",
     "read_entries",
 ]
 
@@ -25,7 +23,6 @@ INDEX_NAME = "index.json"
 #: So many columns are named in a text.
 _NAMED = 6
 _FILE_KEYS = ("raw_meta", "raw_data", "zip_meta", "zip_data")
-_SHARD_NAME = re.compile(r"shard\.(\d+)\.")
 
 
 def read_entries(data: bytes, source: str) -> list[dict[str, Any]]:
@@ -59,12 +56,6 @@ def map_names(entry: dict[str, Any], prefix: str) -> dict[str, Any]:
         if moved.get(key):
             moved[key] = {**moved[key], "basename": f"{prefix}/{moved[key]['basename']}"}
     return moved
-
-
-def next_shard_number(entries: Sequence[dict[str, Any]]) -> int:
-    """Return the first number that no shard of these entries, wherever it lies, has in its name."""
-    found = (_SHARD_NAME.match(name) for entry in entries for name in file_names(entry))
-    return max((int(match.group(1)) + 1 for match in found if match), default=0)
 
 
 def check_columns(parts: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> None:

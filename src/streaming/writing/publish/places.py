@@ -1,75 +1,102 @@
-"""What a user calls a place to write to: its spelling, and whether two of them are one."""
+"""What a user calls a place to write to, taken apart once; and whether two of them are one."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError
 from streaming.core.names import Out
+from streaming.storage.location import Location
+from streaming.storage.options import StorageOptions
 from streaming.storage.providers.fsspec.store import FORCED
-from streaming.storage.registry import open_store
-from streaming.storage.url import check_root, is_local, redact, scheme_of
 
-__all__ = ["check_apart", "local_path", "same_directory", "split_out"]
+__all__ = ["Place", "check_apart", "same_directory"]
 
 
-def split_out(out: Out) -> tuple[str | None, str | None]:
-    """Return the local path and the URL of ``out``, ``None`` for the one that is not given.
+@dataclass(frozen=True)
+class Place:
+    """A directory of this machine, a store's, or both with the same contents; one of them is always given.
 
-    Raises:
-        ConfigError: It is no path, no URL, and no pair of both; or both of a pair are one directory.
+    Attributes:
+        local: The directory of this machine, if it is given.
+        remote: The store's, if it is given.
     """
+
+    local: Location | None
+    remote: Location | None
+
+    def __str__(self) -> str:
+        return str(self.where)
+
+    @property
+    def where(self) -> Location:
+        """Where readers look: the store's directory if there is one."""
+        return self.remote or cast("Location", self.local)
+
+    @classmethod
+    def parse(cls, out: Out, storage_options: StorageOptions | None = None) -> Place:
+        """Take ``out`` apart: a path, a URL, or a pair of both.
+
+        Args:
+            out: Where a user wants something written.
+            storage_options: Settings of its store.
+
+        Raises:
+            ConfigError: It is none of these; or both of a pair are one directory, or the remote is below the local one.
+        """
+        locations = [Location.parse(text, storage_options) for text in _texts(out)]
+        if len(locations) == 1:
+            return cls.of(locations[0])
+        local, remote = locations
+        if local.scheme:
+            raise ConfigError(f"The first of out=(local, remote) must be a local path, got {str(local)!r}.")
+        check_apart(local.path, remote)
+        return cls(local.expanded(), remote)
+
+    @classmethod
+    def of(cls, location: Location) -> Place:
+        """Return the place that a path or URL alone means."""
+        return cls(None, location) if location.scheme else cls(location.expanded(), None)
+
+
+def _texts(out: Any) -> list[str]:
+    """Return the one text that was given, or the two of a pair."""
     if isinstance(out, (str, os.PathLike)):
-        text = _text(out, out)
-        if scheme_of(text):
-            return None, text
-        return os.path.expanduser(text), None
-    if not isinstance(out, (tuple, list)) or len(cast("Sequence[Any]", out)) != 2:
+        parts: list[Any] = [out]
+    elif isinstance(out, (tuple, list)) and len(cast("Sequence[Any]", out)) == 2:
+        parts = list(cast("Sequence[Any]", out))
+    else:
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote); got {out!r}.")
-    local, remote = (_text(part, out) for part in out)
-    if scheme_of(local):
-        raise ConfigError(f"The first of out=(local, remote) must be a local path, got {redact(local)!r}.")
-    local = os.path.expanduser(local)
-    check_apart(local, remote)
-    return local, remote
-
-
-def _text(part: Any, out: Any) -> str:
-    text = os.fspath(part) if isinstance(part, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text:
+    texts = [os.fspath(part) if isinstance(part, (str, os.PathLike)) else None for part in parts]
+    if not all(isinstance(text, str) and text for text in texts):
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote), all of them text; got {out!r}.")
-    return check_root(text)
+    return cast("list[str]", texts)
 
 
-def check_apart(local: str, remote: str) -> None:
+def check_apart(local: str, remote: Location) -> None:
     """Check that a local directory and a remote are two places: the first is emptied of what is uploaded.
 
     Raises:
         ConfigError: They are one directory, by whatever names, or the remote is below the local one.
     """
-    path = local_path(remote)
-    if path is None:
+    if remote.is_local:
+        path = remote.path
+    elif remote.scheme.removeprefix(FORCED) in ("file", "local"):
+        path = remote.url.partition("://")[2]
+    else:
         return
     if same_directory(local, path):
         raise ConfigError(
-            f"Both of out=({local!r}, {redact(remote)!r}) are one directory. Give the directory alone: out={local!r}."
+            f"Both of out=({local!r}, {str(remote)!r}) are one directory. Give the directory alone: out={local!r}."
         )
     if os.path.realpath(path).startswith(os.path.join(os.path.realpath(local), "")):
         raise ConfigError(
-            f"The second of out=({local!r}, {redact(remote)!r}) is below the first, which must hold nothing else. Choose "
+            f"The second of out=({local!r}, {str(remote)!r}) is below the first, which must hold nothing else. Choose "
             "another local directory, or give the second alone."
         )
-
-
-def local_path(url: str) -> str | None:
-    """Return the directory of a URL or path, ``None`` if it is not one of this machine."""
-    if is_local(url):
-        return str(cast("Any", open_store(url)).root)
-    if scheme_of(url).removeprefix(FORCED) in ("file", "local"):
-        return url.partition("://")[2]
-    return None
 
 
 def same_directory(one: str, other: str) -> bool:

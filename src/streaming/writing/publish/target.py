@@ -8,24 +8,18 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import FileIO
-from typing import Any
 
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError, UploadError
-from streaming.core.names import Out
 from streaming.format.codecs.compression import get_compression_extension, get_compressions
 from streaming.format.formats import formats
-from streaming.storage.options import StorageOptions
-from streaming.storage.registry import open_store, options_for
+from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
-from streaming.storage.store import Store
-from streaming.storage.url import redact
 from streaming.writing.publish.claim import Claim
 from streaming.writing.publish.entries import INDEX_NAME
-from streaming.writing.publish.places import split_out
-from streaming.writing.publish.stored import check_stored
+from streaming.writing.publish.places import Place
 
 __all__ = ["WORK_NAME", "Target", "open_new"]
 
@@ -38,58 +32,43 @@ _SHARD_FILE = re.compile(r"shard\.\d{5,}(\.[0-9a-f]{8})?\.(?P<format>\w+)(\.meta
 
 
 class Target:
-    """The place that a dataset is written to.
+    """The place that a dataset is written to, opened and held.
 
     Args:
-        out: A local directory, a URL, or a pair of both.
+        place: A local directory, a store's, or both.
         keep_local: Keep the local copies of uploaded files.
-        exist_ok: Replace a dataset that is already in the local directory. Only a dataset's own files are removed.
         retries: Further attempts after a failed upload.
-        append: Leave what is there, for more to be added to it. ``exist_ok`` is of no use then.
         yields: Whether a later writer of this process may take the directory over.
-        storage_options: Settings of the store; see :func:`streaming.storage.registry.open_store`.
         format: Of the shards.
 
+    Attributes:
+        store: What files are uploaded to, ``None`` for a local directory alone.
+        published: Where readers look: the store, or the local directory.
+        local: The local directory: the place's, or a temporary one.
+
     Raises:
-        ConfigError: ``out`` has another form, or is one directory twice.
-        FileExistsError: The local directory is not empty and ``exist_ok`` is not set, or another writer holds it.
+        FileExistsError: The local directory is none, or another writer holds it.
         StorageError: The store cannot be written to.
     """
 
     def __init__(
-        self,
-        out: Out,
-        keep_local: bool,
-        exist_ok: bool,
-        retries: int,
-        append: bool = False,
-        yields: bool = True,
-        storage_options: StorageOptions | None = None,
-        format: str = "mds",
+        self, place: Place, *, keep_local: bool, retries: int, yields: bool = True, format: str = "mds"
     ) -> None:
         self._format = format
-        local, self.remote = split_out(out)
-        self.store: Store | None = None
-        if self.remote is not None:
-            self.store = open_store(self.remote, options_for(self.remote, storage_options))
+        self._place = place
+        self.published = open_store(place.where)
+        self.store = None if place.remote is None else self.published
+        if self.store is not None:
             self.store.check_writable()
-        self.local = tempfile.mkdtemp(prefix="streaming-write-") if local is None else local
+        self.local: str = tempfile.mkdtemp(prefix="streaming-write-") if place.local is None else place.local.path
         self._retries = retries
-        self.keep_local = keep_local or self.store is None
+        self.keep_local: bool = keep_local or self.store is None
         self._written: set[str] = set()
         self._make_directory()
-        self.claim = Claim(self.local, yields)
-        try:
-            if os.path.islink(self.path(WORK_NAME)):
-                raise AccessDeniedError(
-                    f"{self.path(WORK_NAME)} is a link, through which nothing is written. Remove it."
-                )
-            if not append:
-                self.clear(exist_ok)
-                self.clear_remote()
-        except BaseException:
+        self.claim: Claim = Claim(self.local, yields)
+        if os.path.islink(self.path(WORK_NAME)):
             self.claim.release()
-            raise
+            raise AccessDeniedError(f"{self.path(WORK_NAME)} is a link, through which nothing is written. Remove it.")
 
     def _make_directory(self) -> None:
         if os.path.exists(self.local) and not os.path.isdir(self.local):
@@ -102,13 +81,14 @@ class Target:
             ) from error
 
     def clear(self, exist_ok: bool) -> None:
-        """Begin a new dataset.
+        """Begin a new dataset: take what is there away, of which only a dataset's own files are ever removed.
 
         Args:
-            exist_ok: Replace what is there.
+            exist_ok: Whether the local directory may hold something.
 
         Raises:
-            FileExistsError: The local directory is not empty, and ``exist_ok`` is not set.
+            FileExistsError: It does, and may not.
+            StorageError: The index of the dataset in the store cannot be removed.
         """
         there = [name for name in os.listdir(self.local) if name != WORK_NAME]
         if there and not exist_ok:
@@ -121,6 +101,9 @@ class Target:
             logger.warning("exist_ok: removing %s", os.path.join(self.local, name))
             os.unlink(os.path.join(self.local, name))
         shutil.rmtree(self.path(WORK_NAME), ignore_errors=True)
+        if self.store is not None and self._has_remote_index():
+            logger.warning("replacing the dataset at %r; append=True would add to it", self)
+            self.store.delete(INDEX_NAME)
 
     def _is_own(self, name: str) -> bool:
         """Say whether a file in the local directory is named as those of a dataset are."""
@@ -144,12 +127,6 @@ class Target:
                 "append=True to add to it."
             )
 
-    def clear_remote(self) -> None:
-        """Begin a new dataset in the store: take the index of the one there away before its shards change."""
-        if self.store is not None and self._has_remote_index():
-            logger.warning("replacing the dataset at %r; append=True would add to it", self)
-            self.store.delete(INDEX_NAME)
-
     def _has_remote_index(self) -> bool:
         if self.store is None:
             return False
@@ -158,10 +135,6 @@ class Target:
         except ObjectNotFoundError:
             return False
         return True
-
-    def check_stored(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Check that the files of shards are where readers look for them; see :func:`stored.check_stored`."""
-        check_stored(self.store or open_store(self.local), entries)
 
     def path(self, name: str) -> str:
         """Local path of a file of the dataset."""
@@ -209,13 +182,6 @@ class Target:
         if not self.keep_local:
             os.unlink(self.path(name))
 
-    def read_index(self) -> bytes | None:
-        """Return the index of the dataset that is already there, the store's if there is a store."""
-        try:
-            return (self.store or open_store(self.local)).get(INDEX_NAME)
-        except ObjectNotFoundError:
-            return None
-
     def close(self) -> None:
         """Let the directory go; remove what was written to it, unless that is to be kept."""
         if not self.keep_local:
@@ -228,7 +194,7 @@ class Target:
         self.claim.release()
 
     def __repr__(self) -> str:
-        return redact(self.remote) if self.remote else self.local
+        return str(self._place.remote or self.local)
 
 
 def open_new(path: str) -> FileIO:

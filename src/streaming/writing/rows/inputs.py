@@ -19,7 +19,7 @@ from streaming.writing.rows.hugging_face import hugging_face_rows
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.tables import Columnar, arrow_rows, pandas_rows
 
-__all__ = ["Items", "Rows", "Table", "taken"]
+__all__ = ["Items", "Rows", "Table", "checked_row", "taken"]
 
 Row = Mapping[str, Any]
 
@@ -193,3 +193,17 @@ def _array(name: str, tensor: Any) -> Any:
         return tensor_to_numpy(tensor)[()]  # a number, where the tensor has no axis
     except TypeError as error:
         raise ConfigError(f"Column {name!r}: {error}.") from error
+
+
+def checked_row(row: Any) -> Row:
+    """Return a sample.
+
+    Raises:
+        ConfigError: It is no mapping.
+    """
+    if not isinstance(row, Mapping):
+        raise ConfigError(
+            f"A sample must be a mapping of column names to values, got {type(row).__name__}. Name what it holds, such as "
+            "{'text': value}."
+        )
+    return row  # pyright: ignore[reportUnknownVariableType]
