@@ -109,7 +109,8 @@ class Environment:
 
     def must(self, done: subprocess.CompletedProcess[str]) -> None:
         if done.returncode:
-            raise NotInstalledError((done.stderr or done.stdout).strip().splitlines()[-1][:100])
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise NotInstalledError(said[-1][:100] if said else f"pip ended with status {done.returncode}")
 
     def prepare(self) -> bool:
         """Install everything, unless it is there from an earlier time, and say whether torch is among it."""
