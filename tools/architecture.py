@@ -1,8 +1,8 @@
 """Draw the layers of the package and their rooms from the imports in the sources: ``docs/img/architecture.svg``.
 
 A layer stands above all that it imports. An arrow is an import that no chain of other arrows tells already. Inside a layer
-its rooms (folders) stand in the same order; ``·`` parts rooms of one height. Of the modules at a layer's top, ``face`` are
-those that use its rooms, and ``base`` those that its rooms may use.
+that has rooms (folders, drawn in bold), they and the modules at its top stand in the same order; ``·`` parts those of one
+height.
 
     python tools/architecture.py            # draw
     python tools/architecture.py --check    # exit 1 if the drawing is not that of the sources
@@ -11,6 +11,7 @@ those that use its rooms, and ``base`` those that its rooms may use.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "streaming"
 PICTURE = ROOT / "docs" / "img" / "architecture.svg"
-WIDTH, LINE, PAD, GAP, BETWEEN = 1120, 17, 10, 16, 44
+WIDTH, LINE, PAD, GAP, BETWEEN, PER_LINE = 1120, 17, 10, 16, 44, 4
 #: Small layers that stand side by side over the same others are drawn as one.
 TOGETHER = ("text", "vision", "multimodal")
 
@@ -60,25 +61,21 @@ def layer_of(name: str) -> str:
 def graphs() -> tuple[Graph, dict[str, Graph]]:
     """Return which layer imports which, and in each layer which room imports which.
 
-    A room is a folder. The modules at a layer's top are two rooms: those that use rooms (``face``), and those that do not.
+    A room is a folder, or one of the modules at the layer's top.
     """
     known = modules()
     within = {name: {o for o in imports(path, known) if layer_of(o) == layer_of(name)} for name, path in known.items()}
-    rooms_of = {name: path.relative_to(PACKAGE).parts[1:-1] for name, path in known.items()}
-
-    def uses_rooms(name: str, seen: frozenset[str] = frozenset()) -> bool:
-        return any(rooms_of[o] or (o not in seen and uses_rooms(o, seen | {name})) for o in within[name])
 
     def room_of(name: str) -> str:
-        return rooms_of[name][0] if rooms_of[name] else "face" if uses_rooms(name) else "base"
+        return name.partition(".")[2].partition(".")[0]
 
     layers: Graph = {layer_of(name): set() for name in known}
     rooms: dict[str, Graph] = {layer: {} for layer in layers}
     for name, path in known.items():
         layer, room = layer_of(name), room_of(name)
         layers[layer] |= {layer_of(other) for other in imports(path, known)} - {layer}
-        rooms[layer].setdefault(room, set())
-        rooms[layer][room] |= {room_of(other) for other in within[name]} - {room}
+        if room:
+            rooms[layer].setdefault(room, set()).update({room_of(other) for other in within[name]} - {room, ""})
     return layers, rooms
 
 
@@ -116,9 +113,19 @@ def reduced(graph: Graph) -> Graph:
 
 def labels(layer: str, rooms: Graph) -> list[str]:
     """Return the lines of text in a layer's box: its rooms, from the top down."""
-    if rooms.keys() <= {"face", "base"}:
+    folders = {path.name for path in (PACKAGE / layer).glob("*/") if (path / "__init__.py").exists()}
+    if not folders:
         return []
-    return [" · ".join(row) for row in reversed(floors(rooms))]
+    lines: list[str] = []
+    for row in reversed(floors(rooms)):
+        names = sorted(row, key=lambda name: (name not in folders, name))
+        shown = [f"<tspan class='f'>{name}</tspan>" if name in folders else name for name in names]
+        lines += [" · ".join(shown[i : i + PER_LINE]) for i in range(0, len(shown), PER_LINE)]
+    return lines
+
+
+def _width(text: str) -> float:
+    return 6.4 * len(re.sub("<[^>]*>", "", text))
 
 
 def draw() -> str:
@@ -130,7 +137,7 @@ def draw() -> str:
     shapes: list[str] = []
     top = float(PAD)
     for row in rows:
-        wide = [max(118, 9 * len(layer), *(7.1 * len(text) for text in texts[layer]), 0) + 2 * PAD for layer in row]
+        wide = [max(118, 9 * len(layer), *map(_width, texts[layer])) + 2 * PAD for layer in row]
         spare = (WIDTH - sum(wide) - GAP * (len(row) - 1)) / (len(row) + 1)
         height = (1 + max(len(texts[layer]) for layer in row)) * LINE + 2 * PAD
         left = max(spare, 0.0)
@@ -175,6 +182,7 @@ _PAGE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}
 text {{ font-family: system-ui, sans-serif; text-anchor: middle; fill: #1f2933; }}
 .t {{ font-size: 14px; font-weight: 600; }}
 .r {{ font-size: 12px; fill: #52606d; }}
+.f {{ font-weight: 600; }}
 .b {{ fill: #f5f7fa; stroke: #7b8794; }}
 .a {{ fill: none; stroke: #9aa5b1; stroke-width: 1.3; marker-end: url(#tip); }}
 </style>

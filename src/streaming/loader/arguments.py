@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from streaming.core.arguments import as_integer, optional_integer
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
-from streaming.dataset.interface import OrderedDataset
+from streaming.dataset.epoch.interface import OrderedDataset
 
 __all__ = ["as_ordered", "check_arguments"]
 

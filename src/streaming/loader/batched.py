@@ -14,7 +14,7 @@ from torch.utils.data.dataloader import (
 )
 
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
-from streaming.dataset.interface import OrderedDataset
+from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.loader.collate import DefaultCollator
 
 __all__ = ["BatchIterator", "WorkersIterator", "as_batches", "as_it_is", "may_batch"]

@@ -14,7 +14,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from streaming.core.world import worker_of_process
 from streaming.dataset.epoch.epochs import Start
-from streaming.dataset.interface import OrderedDataset
+from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.loader.explain import collate
 
 __all__ = ["Consumed", "Counted", "CountingCollate"]

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
-from streaming.dataset.interface import OrderedDataset
+from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.dataset.wrappers import is_read_ahead, no_batch
 from streaming.loader.arguments import as_ordered, check_arguments
 from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch

@@ -13,12 +13,12 @@ from streaming.core.process.orphans import end_with_parent
 from streaming.core.world import World, in_worker
 from streaming.dataset.epoch.batches import Collator, iterate_batches
 from streaming.dataset.epoch.epochs import Epochs, Start
+from streaming.dataset.epoch.interface import SampleSource
 from streaming.dataset.epoch.iterate import Planned, iterate
 from streaming.dataset.epoch.ordering import Ordering
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.epoch.state import drawn_of_worker
 from streaming.dataset.epoch.substitutes import Substitutes
-from streaming.dataset.interface import SampleSource
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.wrappers import refuse_double_sharding, what_is_uneven
