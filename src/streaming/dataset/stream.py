@@ -115,7 +115,7 @@ class Stream(StreamDetails):
         return self._remote.url if self._remote else None
 
     @remote.setter
-    def remote(self, remote: str | None) -> None:
+    def remote(self, remote: Where | None) -> None:
         text = _path_text("remote", remote)
         self._remote = None if text is None else Location.parse(text, self._storage_options)
 
