@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/train_language_model.py $(DEMO_ARGS)
 
 test: $(VENV)/.test $(VENV)/.azurite
-	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(TEST_ARGS)
 
 # With every Python of the machine and the lowest and newest dependencies. VERSIONS_ARGS: see tests/versions.py.
 test-versions: $(VENV)/.torch
@@ -20,7 +20,7 @@ test-versions: $(VENV)/.torch
 
 # Everything again, with more seeds, kills, pairings and examples: an hour or more.
 test-long: $(VENV)/.test $(VENV)/.azurite
-	$(BIN)/python -m pytest -n 2 -m "long or not long" --hypothesis-profile=long --timeout=3600 $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "long or not long" --hypothesis-profile=long --timeout=3600 $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -90,13 +90,16 @@ PUBLIC = public()
 
 
 def with_methods() -> dict[str, Any]:
-    """The same, and their public methods."""
+    """The same, and their public methods, but for those that are explained where they are inherited from."""
     found = dict(PUBLIC)
     for obj in PUBLIC.values():
         for kind in obj.__mro__ if inspect.isclass(obj) else ():
             for name, member in vars(kind).items():
                 member = getattr(member, "__func__", member)
-                if inspect.isfunction(member) and kind.__module__.startswith("streaming.") and not name.startswith("_"):
+                inherits = not member.__doc__ and any(hasattr(base, name) for base in kind.__mro__[1:])
+                if not inspect.isfunction(member) or inherits or name.startswith("_"):
+                    continue
+                if kind.__module__.startswith("streaming."):
                     found[f"{kind.__module__}.{kind.__qualname__}.{name}"] = member
     return found
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from programs import run_program
+
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 # Made by running each recipe with mosaicml-streaming 0.13.
 EXPECTED = Path(__file__).parents[1] / "goldens" / "recipes"
@@ -31,13 +33,14 @@ def run(python: str, name: str, *arguments: str, environment: dict[str, str] | N
 @pytest.mark.parametrize("name", NAMES)
 def test_prints_what_is_expected(tmp_path: Path, name: str) -> None:
     expected = (EXPECTED / f"{name}.txt").read_text()
-    found, said = run(sys.executable, name, environment={**os.environ, "TMPDIR": str(tmp_path)})
-    assert found == expected
+    path = RECIPES / f"{name}.py"
+    code, found, said = run_program(path, environment={**os.environ, "TMPDIR": str(tmp_path)})
+    assert (code, found) == (0, expected), said
     assert said.startswith("Files are written below ")
     out = said.splitlines()[0].removeprefix("Files are written below ")
     assert Path(out).parent == tmp_path
     if name in AGAIN:
-        assert run(sys.executable, name, out)[0] == expected
+        assert run_program(path, out)[:2] == (0, expected)
 
 
 def test_says_how_it_is_used() -> None:

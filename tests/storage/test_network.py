@@ -27,14 +27,18 @@ from servers import LocalServer
 
 PROGRAM = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from streaming.storage.registry import open_store
-for url in sys.argv[1:]:
+
+def read(url):
     try:
         open_store(url).get("a")
     except Exception as error:
-        print(type(error).__name__, error)
-    else:
-        print("read")
+        return f"{type(error).__name__} {error}"
+    return "read"
+
+with ThreadPoolExecutor(16) as pool:  # most of them wait, to try again
+    print(*pool.map(read, sys.argv[1:]), sep="\\n")
 """
 
 

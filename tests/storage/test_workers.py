@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streaming import Stream, StreamingDataLoader, StreamingDataset
+from streaming.storage.helper import runtime
 from streaming.storage.registry import open_store
 
 from clouds import Clouds, clear_credentials
@@ -60,6 +61,8 @@ def by_azure_identity(web: WebServer, home: Path, monkeypatch: pytest.MonkeyPatc
     (home / "bin" / "azd").write_text(AZD)
     (home / "bin" / "azd").chmod(0o755)
     monkeypatch.setenv("PATH", f"{home / 'bin'}:{os.environ['PATH']}")
+    if runtime._state.helper is not None:
+        runtime._state.helper.close()  # the next one begins with this path
     return "az://box/data", {"account_name": "acct", "endpoint": web.url}
 
 

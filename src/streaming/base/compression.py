@@ -79,7 +79,7 @@ class LevelledCompression(Compression):
     default_level: ClassVar[int]
 
     def __init__(self, level: int | None = None) -> None:
-        self.level = self.default_level if level is None else level
+        self.level: int = self.default_level if level is None else level
         if self.level not in self.levels:
             raise ConfigError(f"{self.extension} has levels {self.levels[0]} to {self.levels[-1]}, got {level!r}.")
 

@@ -48,10 +48,10 @@ class TypedRegistry(Generic[T]):
         description: str = "",
         entries: Registry[T] | None = None,
     ) -> None:
-        self.namespace = tuple(namespace)
+        self.namespace: tuple[str, ...] = tuple(namespace)
         self.entry_points = entry_points
         self.description = description
-        self.entry_point_namespace = "_".join(self.namespace)
+        self.entry_point_namespace: str = "_".join(self.namespace)
         group = self.entry_point_namespace if entry_points else None
         self.entries: Registry[T] = Registry(" ".join(self.namespace), {}, group) if entries is None else entries
 

@@ -55,7 +55,7 @@ class ShardCache:
         self.limit = limit
         if limit is not None:
             self._places.check_limit(limit)
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self._reset()
 
     def _reset(self) -> None:

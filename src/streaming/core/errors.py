@@ -108,8 +108,8 @@ class IndexNotJSONError(IndexFormatError, json.JSONDecodeError):
         self.msg = message
         self.doc = doc
         self.pos = pos
-        self.lineno = doc.count("\n", 0, pos) + 1
-        self.colno = pos - doc.rfind("\n", 0, pos)
+        self.lineno: int = doc.count("\n", 0, pos) + 1
+        self.colno: int = pos - doc.rfind("\n", 0, pos)
 
     def __reduce__(self) -> tuple[type[IndexNotJSONError], tuple[str]]:
         """Pickle without the document."""

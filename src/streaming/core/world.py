@@ -81,17 +81,17 @@ class World:
         self.ranks_per_node = ranks_per_node
         self.workers_per_rank = workers_per_rank
         self.worker = worker
-        self.workers_per_node = ranks_per_node * workers_per_rank
-        self.num_ranks = num_nodes * ranks_per_node
-        self.num_workers = self.num_ranks * workers_per_rank
-        self.is_multinode = num_nodes > 1
-        self.node = worker // self.workers_per_node
-        self.rank = worker // workers_per_rank
-        self.rank_of_node = self.rank % ranks_per_node
-        self.worker_of_node = worker % self.workers_per_node
-        self.worker_of_rank = worker % workers_per_rank
-        self.is_leader = worker == 0
-        self.is_local_leader = self.worker_of_node == 0
+        self.workers_per_node: int = ranks_per_node * workers_per_rank
+        self.num_ranks: int = num_nodes * ranks_per_node
+        self.num_workers: int = self.num_ranks * workers_per_rank
+        self.is_multinode: bool = num_nodes > 1
+        self.node: int = worker // self.workers_per_node
+        self.rank: int = worker // workers_per_rank
+        self.rank_of_node: int = self.rank % ranks_per_node
+        self.worker_of_node: int = worker % self.workers_per_node
+        self.worker_of_rank: int = worker % workers_per_rank
+        self.is_leader: bool = worker == 0
+        self.is_local_leader: bool = self.worker_of_node == 0
 
     def __repr__(self) -> str:
         return (

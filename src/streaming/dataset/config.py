@@ -9,6 +9,7 @@ from typing import Any
 
 from streaming.core.arguments import Checked, as_flag, as_integer, as_text, by, optional_integer
 from streaming.core.errors import ConfigError
+from streaming.core.names import Where
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
 from streaming.storage.options import StorageOptions
@@ -146,7 +147,7 @@ class StreamDefaults:
         storage_options: Settings of the store. Never shown.
     """
 
-    split: str | None
+    split: Where | None
     download_retry: int
     download_timeout: float
     validate_hash: str | None

@@ -50,8 +50,8 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
     """
 
     def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:
-        self.local = as_path("local", local)
-        self.split = as_path("split", split or "")
+        self.local: str = as_path("local", local)
+        self.split: str = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types
         if "://" in self.local:
             raise ConfigError(

@@ -52,18 +52,18 @@ class ShardTable:
         self.samples_per_shard: NDArray[np.int64] = np.concatenate(
             [np.empty(0, np.int64), *(index.samples for index in indexes)]
         )
-        self.ends = np.cumsum(self.samples_per_shard)
-        self.sample_offset_per_shard = self.ends - self.samples_per_shard
-        self.stream_per_shard = np.repeat(np.arange(len(counts)), counts)
+        self.ends: NDArray[np.int64] = np.cumsum(self.samples_per_shard)
+        self.sample_offset_per_shard: NDArray[np.int64] = self.ends - self.samples_per_shard
+        self.stream_per_shard: NDArray[np.int64] = np.repeat(np.arange(len(counts)), counts)
         self.shards_per_stream = counts
-        self.shard_offset_per_stream = np.cumsum(counts) - counts
-        self.samples_per_stream = np.array([index.num_samples for index in indexes], np.int64)
-        self.sample_offset_per_stream = np.cumsum(self.samples_per_stream) - self.samples_per_stream
+        self.shard_offset_per_stream: NDArray[np.int64] = np.cumsum(counts) - counts
+        self.samples_per_stream: NDArray[np.int64] = np.array([index.num_samples for index in indexes], np.int64)
+        self.sample_offset_per_stream: NDArray[np.int64] = np.cumsum(self.samples_per_stream) - self.samples_per_stream
         self._reset()
 
     def _reset(self) -> None:
-        self.ends_view = _view(self.ends)
-        self.begins_view = _view(self.sample_offset_per_shard)
+        self.ends_view: memoryview[int] = _view(self.ends)
+        self.begins_view: memoryview[int] = _view(self.sample_offset_per_shard)
         self._num_samples = int(self.ends[-1]) if len(self.ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:

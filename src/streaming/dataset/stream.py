@@ -100,11 +100,11 @@ class Stream(StreamDetails):
         self._base = working_directory()
         self.proportion = proportion
         self.repeat = repeat
-        self.choose = None if choose is None else as_integer("choose", _whole(choose))
+        self.choose: int | None = None if choose is None else as_integer("choose", _whole(choose))
         self.download_retry = download_retry
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
-        self.keep_zip = None if keep_zip is None else as_flag("keep_zip", keep_zip)
+        self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -146,7 +146,7 @@ class Stream(StreamDetails):
         if not (self.remote or self.local):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
-            self.split = default.get("split") or ""
+            self.split: str = default.get("split") or ""
         for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))

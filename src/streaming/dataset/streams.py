@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streaming.core.errors import ConfigError
+from streaming.core.names import Where
 from streaming.dataset.config import StreamDefaults
 from streaming.dataset.registry import make_stream
 from streaming.dataset.stream import Stream
@@ -16,7 +17,7 @@ __all__ = ["resolve_streams"]
 
 def resolve_streams(
     streams: Sequence[Stream] | None,
-    where: Mapping[str, str | None],
+    where: Mapping[str, Where | None],
     defaults: StreamDefaults,
     stream_name: str,
     stream_config: Mapping[str, Any] | None,

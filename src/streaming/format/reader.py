@@ -58,9 +58,9 @@ class Reader(Array, ABC):
         if limit is not None and limit < 0:
             raise ConfigError(f"size_limit must not be negative, got {size_limit!r}.")
         self.dirname = dirname
-        self.split = split or ""
+        self.split: str = split or ""
         self.compression = compression
-        self.hashes = list(hashes)
+        self.hashes: list[str] = list(hashes)
         self.samples = samples
         self.size_limit = limit
         self.file_pairs: list[tuple[FileInfo, FileInfo | None]] = []
@@ -239,7 +239,7 @@ class JointReader(Reader):
         super().__init__(dirname, split, compression, hashes, samples, size_limit)
         self.raw_data = raw_data
         self.zip_data = zip_data
-        self.file_pairs = [(raw_data, zip_data)]
+        self.file_pairs: list[tuple[FileInfo, FileInfo | None]] = [(raw_data, zip_data)]
 
 
 class SplitReader(Reader):
@@ -263,7 +263,7 @@ class SplitReader(Reader):
         self.raw_meta = raw_meta
         self.zip_data = zip_data
         self.zip_meta = zip_meta
-        self.file_pairs = [(raw_meta, zip_meta), (raw_data, zip_data)]
+        self.file_pairs: list[tuple[FileInfo, FileInfo | None]] = [(raw_meta, zip_meta), (raw_data, zip_data)]
 
 
 def needed_file(files: Mapping[str, FileInfo | None], key: str) -> FileInfo:

@@ -52,9 +52,9 @@ class MDSReader(JointReader):
         zip_data: FileInfo | None,
     ) -> None:
         super().__init__(dirname, split, compression, hashes, raw_data, samples, size_limit, zip_data)
-        self.column_encodings = list(column_encodings)
-        self.column_names = list(column_names)
-        self.column_sizes = list(column_sizes)
+        self.column_encodings: list[str] = list(column_encodings)
+        self.column_names: list[str] = list(column_names)
+        self.column_sizes: list[int | None] = list(column_sizes)
 
     @classmethod
     def _of(
@@ -111,7 +111,7 @@ class JSONReader(SplitReader):
         super().__init__(
             dirname, split, compression, hashes, raw_data, raw_meta, samples, size_limit, zip_data, zip_meta
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.newline = newline
 
     @classmethod
@@ -172,8 +172,8 @@ class XSVReader(SplitReader):
         super().__init__(
             dirname, split, compression, hashes, raw_data, raw_meta, samples, size_limit, zip_data, zip_meta
         )
-        self.column_encodings = list(column_encodings)
-        self.column_names = list(column_names)
+        self.column_encodings: list[str] = list(column_encodings)
+        self.column_names: list[str] = list(column_names)
         self.newline = newline
         self.separator = separator
 

@@ -170,7 +170,7 @@ class Shard:
         self._table = self._data = b""
         self._num_samples = -1
         self.get = partial(_no_sample, self._path, -1)
-        self.samples = replace(self.samples, data=b"", table=b"", count=-1)
+        self.samples: SampleTable = replace(self.samples, data=b"", table=b"", count=-1)
         buffers, self._buffers = self._buffers, []
         for buffer in buffers:
             _unmap(buffer)

@@ -37,9 +37,9 @@ class Counted:
     __slots__ = ("batch", "drawn", "items", "worker")
 
     def __init__(self, batch: Any, items: int, worker: int, drawn: Drawn | None = None) -> None:
-        self.batch = batch
-        self.items = items
-        self.worker = worker
+        self.batch: Any = batch
+        self.items: int = items
+        self.worker: int = worker
         self.drawn = drawn
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -100,7 +100,7 @@ class Consumed:
     """
 
     def __init__(self, num_workers: int, batch_size: int | None, is_regular: bool, before: Sequence[int] = ()) -> None:
-        self.workers = list(before) or [0] * num_workers
+        self.workers: list[int] = list(before) or [0] * num_workers
         self.samples = 0
         self.is_known = True
         self.is_even = not before
@@ -122,11 +122,11 @@ class Consumed:
         epoch, total = drawn
         self._epoch = epoch if self._epoch is None else self._epoch
         if epoch != self._epoch or total < 0:
-            self.is_known = False
+            self.is_known: bool = False
             return 0
         samples = total - self.workers[worker]
         if samples != self._batch_size:
-            self.is_even = self.is_even and samples == items
+            self.is_even: bool = self.is_even and samples == items
             self._is_regular = self._is_regular and samples == items
         return samples
 

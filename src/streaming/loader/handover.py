@@ -155,7 +155,7 @@ class _WorkerEnd:
 
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
-        self.blocks = Blocks()
+        self.blocks: Blocks = Blocks()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"socket": self.socket, "blocks": Blocks()}

@@ -72,11 +72,13 @@ class RangedStore(Store):
         return redact(self.url)
 
     def get(self, path: str) -> bytes:
+        """Return a whole object."""
         return self.get_range(path, 0, self.head(path).bytes)
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
+        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
         info = self._expect(path, version)
         data = self.get_range(path, start, info.bytes if end is None else end)
         self._expect(path, info.etag)
@@ -94,6 +96,7 @@ class RangedStore(Store):
         version: str | None = None,
         on_info: OnInfo | None = None,
     ) -> int:
+        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with open_target(target, offset) as out:
@@ -125,9 +128,11 @@ class RangedStore(Store):
         return self.head(path)
 
     def exists_root(self) -> bool:
+        """Say whether the bucket or directory exists; ``True`` unless a store knows better."""
         return True
 
     def check_writable(self) -> None:
+        """Write an object, and remove it again."""
         path = f".{secrets.token_hex(4)}.part"
         self.put(path, b"")
         self.delete(path)

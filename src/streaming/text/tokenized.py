@@ -42,7 +42,7 @@ class TokenizedTextDataset(ConvenienceDataset):
             raise ConfigError(f"group_method must be one of {', '.join(_GROUP_METHODS)}, got {group_method!r}.")
         super().__init__(**kwargs)
         transformers = optional_import("transformers", "text", type(self).__name__)
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_name)
+        self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tokenizer_name)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.max_seq_len = max_seq_len

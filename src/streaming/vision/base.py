@@ -101,7 +101,9 @@ class StreamingVisionDataset(ConvenienceDataset):
         super().__init__(batch_size=batch_size, **kwargs)
         self.transform = transform
         self.target_transform = target_transform
-        self.transforms = StandardTransform(transform, target_transform) if transforms is None else transforms
+        self.transforms: Transform = (
+            StandardTransform(transform, target_transform) if transforms is None else transforms
+        )
 
     def get_item(self, sample_id: int, retry: int = 7) -> tuple[Any, Any]:
         """Return image and label, transformed."""

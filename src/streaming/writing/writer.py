@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import ConfigError, StreamingError, UploadError, WorkerError
-from streaming.core.names import Out
+from streaming.core.names import HashName, Out
 from streaming.core.unknown_arguments import named_arguments
 from streaming.format.codecs.compressors import drop_compressors
 from streaming.format.formats import column_names, make_shard_encoder
@@ -78,9 +78,9 @@ class Writer:
     ) -> None:
         given = WriterOptions(**options)
         place = Place.parse(out, given.storage_options)
-        self.compression = given.compression
-        self.hashes = list(given.hashes or ())
-        self.size_limit = given.most_bytes
+        self.compression: str | None = given.compression
+        self.hashes: list[HashName] = list(given.hashes or ())
+        self.size_limit: int | None = given.most_bytes
         checked_columns(encoder_args.get("columns", {}))
         self._encoder = make_shard_encoder(
             self.format,
@@ -91,11 +91,11 @@ class Writer:
         )
         self._target = Target(place, keep_local=given.keep_local, retries=given.retry, format=self.format)
         self._base = Base.open(self._target, self._encoder, append=given.append, exist_ok=given.exist_ok)
-        self.local = self._target.local
-        self.remote = place.remote.url if place.remote else None
-        self.keep_local = self._target.keep_local
-        self.extra_bytes_per_shard = self._encoder.base_bytes
-        self.extra_bytes_per_sample = self._encoder.extra_bytes_per_sample
+        self.local: str = self._target.local
+        self.remote: str | None = place.remote.url if place.remote else None
+        self.keep_local: bool = self._target.keep_local
+        self.extra_bytes_per_shard: int = self._encoder.base_bytes
+        self.extra_bytes_per_sample: int = self._encoder.extra_bytes_per_sample
         workers = given.max_workers or min(32, (os.cpu_count() or 1) + 4)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="streaming-write")
         # A shard's bytes are in memory until its files are written, so few shards are built at once.

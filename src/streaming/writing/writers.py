@@ -70,7 +70,7 @@ class MDSWriter(Writer):
             out=out,
             **options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         fields = self._encoder.index_fields()
         self.column_names: list[str] = list(fields["column_names"])
         self.column_encodings: list[str] = list(fields["column_encodings"])
@@ -116,7 +116,7 @@ class JSONWriter(Writer):
             out=out,
             **options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.newline = newline
 
 
@@ -160,7 +160,7 @@ class XSVWriter(Writer):
             out=out,
             **options,
         )
-        self.columns = dict(columns)
+        self.columns: dict[str, str] = dict(columns)
         self.separator = separator
         self.newline = newline
 

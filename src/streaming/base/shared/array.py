@@ -29,10 +29,10 @@ class SharedArray:
     """
 
     def __init__(self, shape: int | tuple[int, ...], dtype: Any, name: str) -> None:
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.shape: tuple[int, ...] = (shape,) if isinstance(shape, int) else tuple(shape)
         self.dtype = dtype
         self.name = name
-        self.shm = SharedMemory(name, None, max(1, int(np.prod(self.shape)) * np.dtype(dtype).itemsize))
+        self.shm: SharedMemory = SharedMemory(name, None, max(1, int(np.prod(self.shape)) * np.dtype(dtype).itemsize))
 
     def numpy(self) -> NDArray[Any]:
         """Return the array itself."""

@@ -51,7 +51,7 @@ class SharedMemory:
     def __init__(
         self, name: str | None = None, create: bool | None = None, size: int = 0, auto_cleanup: bool = True
     ) -> None:
-        self.name = name or f"{os.getpid()}_{os.urandom(6).hex()}"
+        self.name: str = name or f"{os.getpid()}_{os.urandom(6).hex()}"
         self._path = os.path.join(_path(), self.name.replace("/", "_"))
         self._pid = os.getpid()
         self.created = False
@@ -106,7 +106,7 @@ class SharedMemory:
                 continue  # another process has just removed the directory, which was empty
         try:
             allocate(fd, size)
-            self.created = True
+            self.created: bool = True
             return mmap.mmap(fd, size)
         except OSError as error:
             os.unlink(self._path)

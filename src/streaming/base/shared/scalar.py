@@ -25,7 +25,7 @@ class SharedScalar:
     """
 
     def __init__(self, dtype: Any, name: str) -> None:
-        self.arr = SharedArray(1, dtype, name)
+        self.arr: SharedArray = SharedArray(1, dtype, name)
 
     def get(self) -> Any:
         """Return it."""

@@ -95,7 +95,7 @@ class CloudUploader:
         self.keep_local = keep_local
         self.progress_bar = progress_bar
         self.retry = retry
-        self.local = tempfile.mkdtemp(prefix="streaming-upload-") if local is None else local
+        self.local: str = tempfile.mkdtemp(prefix="streaming-upload-") if local is None else local
         if os.path.isdir(self.local) and os.listdir(self.local) and not exist_ok:
             raise FileExistsError(
                 f"Directory is not empty: {self.local}. Pass exist_ok=True to write to it all the same."

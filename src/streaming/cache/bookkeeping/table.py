@@ -86,7 +86,7 @@ class CacheTable:
             facts: What the fingerprint is made of (see ``Identity.facts``), for those who look for it.
             has_files: Says whether files of a shard are there, asked for those that are owned when the table was removed.
         """
-        self.path = os.path.join(directory, TABLE_NAME)
+        self.path: str = os.path.join(directory, TABLE_NAME)
         self.num_shards = num_shards
         self._has_files = has_files
         self._header = _MAGIC + num_shards.to_bytes(8, "little") + fingerprint[:16].ljust(16, b"\0")
@@ -112,7 +112,7 @@ class CacheTable:
         self.readers = values[: 4 * _READERS].reshape(_READERS, 4)
         self._columns = columns = values[4 * _READERS :].reshape(_FIELDS, self.num_shards)
         self.owned, self.access, self.stamps, self.versions = columns[0], columns[1], columns[2:6], columns[6:]
-        self.verified = self.stamps[0]
+        self.verified: Any = self.stamps[0]
 
     def _map(self) -> mmap.mmap:
         for _ in range(100):
@@ -166,7 +166,7 @@ class CacheTable:
                     os.rename(self.path, self._aside_of(header))
                     self._forget_the_oldest()
             os.replace(part, self.path)
-            self.is_new = True
+            self.is_new: bool = True
 
     def _forget_the_oldest(self) -> None:
         """Remove tables of datasets that were used here long ago."""
@@ -254,7 +254,7 @@ class CacheTable:
                     raise
                 except OSError as error:
                     logger.warning("%s was removed and cannot be made anew: %s", self.path, error)
-                    self.shared = False
+                    self.shared: bool = False
             yield
 
 

@@ -53,7 +53,7 @@ class ShardDirectory:
         self.config = config
         self.origin = origin
         self.identity = identity
-        self.witness = Witness(store, identity, origin, index)
+        self.witness: Witness = Witness(store, identity, origin, index)
         self._tag = tag_of(identity.facts)
         self._table: CacheTable | None = None
         self._unrecorded: dict[int, list[int]] = {}

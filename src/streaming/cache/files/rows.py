@@ -83,9 +83,9 @@ class _Tables:
     def __init__(self, num_shards: int, generation: int) -> None:
         self.generation = generation
         #: 1 + index in ``schemas``, or one of the constants above.
-        self.kinds = np.zeros(num_shards, np.int16)
-        self.addresses = np.zeros(num_shards, np.int64)
-        self.counts = np.zeros(num_shards, np.uint64)
+        self.kinds: NDArray[np.int16] = np.zeros(num_shards, np.int16)
+        self.addresses: NDArray[np.int64] = np.zeros(num_shards, np.int64)
+        self.counts: NDArray[np.uint64] = np.zeros(num_shards, np.uint64)
         self.schemas: list[_Schema] = []
         self.rows: dict[int, Rows] = {}
 

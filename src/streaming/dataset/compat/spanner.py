@@ -21,10 +21,10 @@ class Spanner:
     """
 
     def __init__(self, shard_sizes: NDArray[np.int64], span_size: int = 1 << 10) -> None:
-        self.shard_sizes = np.asarray(shard_sizes, np.int64)
+        self.shard_sizes: NDArray[np.int64] = np.asarray(shard_sizes, np.int64)
         self.span_size = span_size
-        self.shard_bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.shard_sizes)])
-        self.num_samples = int(self.shard_bounds[-1])
+        self.shard_bounds: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.shard_sizes)])
+        self.num_samples: int = int(self.shard_bounds[-1])
 
     def __getitem__(self, index: int) -> tuple[int, int]:
         """Return (shard, index within it) of a sample id.

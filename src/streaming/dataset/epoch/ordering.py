@@ -67,7 +67,7 @@ class Ordering:
             epoch_size=config.epoch_size,
             seed=config.shuffle_seed,
         )
-        self.epoch_size = int(self.weights.epoch_size)
+        self.epoch_size: int = int(self.weights.epoch_size)
         if self.epoch_size <= 0:
             raise ConfigError("An epoch would hold no samples: every stream's weight is 0.")
         for stream, proportion, repeat, choose in zip(

@@ -55,9 +55,9 @@ class WorkerPlan:
         self._lock = threading.Lock()
         self._needs: Needs | None = None
         is_first = start.epoch == 0 or start.sample_in_epoch > 0
-        self.speaks = is_first and world.worker_of_rank == 0 and world.rank_of_node == 0
+        self.speaks: bool = is_first and world.worker_of_rank == 0 and world.rank_of_node == 0
         text = f"{name}|{world.num_nodes}|{world.node}|{world.num_ranks}|{batch_size}"
-        self.key = int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "little") + 1
+        self.key: int = int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "little") + 1
 
     def time(self, position: int) -> int:
         """Return the time at which a slot is served: samples of all ranks together, each epoch from a round number."""

@@ -74,7 +74,7 @@ class NDArrayEncoding(Encoding):
         self.dtype: np.dtype[Any] | None = None if dtype is None else _DTYPES[dtype]
         self.shape = shape
         if self.dtype is not None and shape is not None:
-            self.size = prod(shape) * self.dtype.itemsize
+            self.size: int | None = prod(shape) * self.dtype.itemsize
         self._flat = shape is not None and len(shape) == 1
 
     @classmethod

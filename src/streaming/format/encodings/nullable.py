@@ -33,7 +33,7 @@ class Nullable(Encoding):
         if isinstance(item, Nullable):
             raise ConfigError(f"The encoding {name + '?'!r} has more than one question mark; use {name!r}.")
         self.item = item
-        self.safe = getattr(item, "safe", True)
+        self.safe: bool = getattr(item, "safe", True)
         self._size = getattr(item, "size", None)
         self._takes_bytes = getattr(item, "passes_bytes", True)
 

@@ -84,7 +84,7 @@ class LinesShardEncoder:
         self._fields = dict(fields)
         self._header = header
         self.format: str = self._fields["format"]
-        self.config = dump_config(self._fields)
+        self.config: bytes = dump_config(self._fields)
 
     def index_fields(self) -> dict[str, Any]:
         """Return what the index says of every shard alike."""

@@ -59,8 +59,8 @@ class MDSShardEncoder:
             **options.fields(),
         }
         self._encode = compile_encoder(list(columns), coders, sizes, self._encode_slowly)
-        self.config = dump_config(self._fields)
-        self.base_bytes = 8 + len(self.config)
+        self.config: bytes = dump_config(self._fields)
+        self.base_bytes: int = 8 + len(self.config)
 
     def index_fields(self) -> dict[str, Any]:
         """Return what the index says of every shard alike."""

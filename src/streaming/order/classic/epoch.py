@@ -76,7 +76,7 @@ class ClassicEpoch:
     def __init__(self, spec: OrderSpec, epoch: int, ids: Ids | None = None) -> None:
         self.spec = spec
         self.epoch = epoch
-        self.ids = epoch_ids(spec, epoch) if ids is None else ids
+        self.ids: Ids | None = epoch_ids(spec, epoch) if ids is None else ids
 
     def worker_ids(
         self, layout: Layout, node: int, rank_of_node: int, worker_of_rank: int, sample_in_epoch: int

@@ -63,8 +63,8 @@ class RandomRoute:
         del global_batch_size
         self._num_nodes = spec.num_canonical_nodes
         self._mixer = Mixer(spec.choose, self._num_nodes, _keys(spec, epoch, self._num_nodes))
-        self.total = spec.epoch_size
-        self.striping = Striping(self._num_nodes, self._mixer.origin, spec.choose)
+        self.total: int = spec.epoch_size
+        self.striping: Striping = Striping(self._num_nodes, self._mixer.origin, spec.choose)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""
@@ -92,9 +92,9 @@ class StratifiedRoute:
         self._mixer = Mixer(self._share, 1, None)
         batches = int((spec.choose // self._share).min())
         _check_batches(batches, int((spec.choose // self._share).argmin()), spec)
-        self.total = batches * global_batch_size
+        self.total: int = batches * global_batch_size
         self._seats = _Seats(spec, global_batch_size)
-        self.striping = _alone(spec)
+        self.striping: Striping = _alone(spec)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""
@@ -123,8 +123,8 @@ class PerStreamRoute:
         batches = spec.choose // global_batch_size
         _check_batches(int(batches.min()), int(batches.argmin()), spec)
         self._mixer = Mixer(batches, 1, _keys(spec, epoch, 1))
-        self.total = int(batches.sum()) * global_batch_size
-        self.striping = _alone(spec)
+        self.total: int = int(batches.sum()) * global_batch_size
+        self.striping: Striping = _alone(spec)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""
@@ -168,8 +168,8 @@ class DevicePerStreamRoute:
                 f"device_per_stream finds no full batch: {int(units.sum())} batches of {unit} samples cannot "
                 f"serve {self._seats.num_devices} devices. Use fewer devices or a smaller batch_size."
             )
-        self.total = batches * global_batch_size
-        self.striping = Striping(num_nodes, self._mixer.origin, units, unit)
+        self.total: int = batches * global_batch_size
+        self.striping: Striping = Striping(num_nodes, self._mixer.origin, units, unit)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""

@@ -64,8 +64,8 @@ class LanesEpoch:
         self._within = SampleOrder(spec, self._draws, epoch)
         self._nodes = np.empty(0, np.int64)
         self._tables: Lanes | None = None
-        self.total = self._route.total
-        self.dropped = spec.epoch_size - self.total
+        self.total: int = self._route.total
+        self.dropped: int = spec.epoch_size - self.total
 
     def ids(self, positions: _Ints) -> _Ints:
         """Return the sample ids at positions of the epoch.

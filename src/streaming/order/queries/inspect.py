@@ -73,7 +73,7 @@ class EpochInspector:
     def __init__(self, spec: OrderSpec, epoch: int, num_nodes: int, ranks_per_node: int) -> None:
         self.spec = spec
         self.epoch = epoch
-        self.layout = Layout(num_nodes, ranks_per_node, 1)
+        self.layout: Layout = Layout(num_nodes, ranks_per_node, 1)
         self._order = EpochOrder(spec, epoch, self.layout)
         self._ranks: dict[int, WorkerIds] = {}
 

@@ -65,8 +65,10 @@ class EpochOrder:
         self.spec = spec
         self.epoch = epoch
         self.layout = layout
-        self.global_batch = spec.batch_size * layout.num_ranks
-        self.lanes = LanesEpoch(spec, epoch, self.global_batch) if spec.shuffle_algo == _LANES else None
+        self.global_batch: int = spec.batch_size * layout.num_ranks
+        self.lanes: LanesEpoch | None = (
+            LanesEpoch(spec, epoch, self.global_batch) if spec.shuffle_algo == _LANES else None
+        )
         self._classic: ClassicEpoch | None = None
         if self.lanes is None and spec.batching_method == "random":
             from streaming.order.classic.epoch import ClassicEpoch

@@ -52,7 +52,7 @@ class Journal:
         self._directory = directory
         self._path = os.path.join(directory, JOURNAL_NAME)
         self.header = header
-        self.finished = list(finished)
+        self.finished: list[Finished] = list(finished)
 
     @property
     def num_samples(self) -> int:

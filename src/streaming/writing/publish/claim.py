@@ -41,7 +41,7 @@ class Claim:
         if yields and earlier is not None and earlier._yields:
             earlier.release()
         #: The descriptor that holds the lock. A child that outlives its parent must close its copy.
-        self.fd = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
+        self.fd: int = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
         self._finalizer = weakref.finalize(self, os.close, self.fd)
         self._pid = os.getpid()
         try:

@@ -60,12 +60,12 @@ class Target:
         self.store = None if place.remote is None else self.published
         if self.store is not None:
             self.store.check_writable()
-        self.local = tempfile.mkdtemp(prefix="streaming-write-") if place.local is None else place.local.path
+        self.local: str = tempfile.mkdtemp(prefix="streaming-write-") if place.local is None else place.local.path
         self._retries = retries
-        self.keep_local = keep_local or self.store is None
+        self.keep_local: bool = keep_local or self.store is None
         self._written: set[str] = set()
         self._make_directory()
-        self.claim = Claim(self.local, yields)
+        self.claim: Claim = Claim(self.local, yields)
         if os.path.islink(self.path(WORK_NAME)):
             self.claim.release()
             raise AccessDeniedError(f"{self.path(WORK_NAME)} is a link, through which nothing is written. Remove it.")

@@ -34,7 +34,7 @@ class KeyCheck:
         self._where = where
         self._inferred = inferred
         self.active = True
-        self.width = len(self._names)
+        self.width: int = len(self._names)
 
     def look(self, number: int, sample: Mapping[str, Any], stacklevel: int = 3) -> None:
         """Warn, once, of keys of a sample that are no columns.
@@ -57,7 +57,7 @@ class KeyCheck:
                 f"Sample {number} has {named}, which the first rows, from which the columns were inferred, have not. Pass "
                 "`columns` with all columns, or without it to leave it out; and exist_ok=True to begin anew."
             )
-        self.active = False
+        self.active: bool = False
         warnings.warn(
             f"Samples for {self._where} have {named}, which are no columns: their values are not stored (first seen in "
             f"sample {number}). Add them to `columns`, or leave them out of the samples. The columns are "

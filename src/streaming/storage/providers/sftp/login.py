@@ -102,7 +102,7 @@ class SftpConnection:
         self._client = client
         self._transport = client.get_transport()
         self._transport.set_keepalive(_KEEPALIVE_S)
-        self.sftp = sftp_client.from_transport(self._transport, window_size=WINDOW_BYTES)
+        self.sftp: Any = sftp_client.from_transport(self._transport, window_size=WINDOW_BYTES)
         self.set_timeout(_REPLY_S)
 
     def set_timeout(self, seconds: float = _REPLY_S) -> None:
