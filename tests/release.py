@@ -6,6 +6,7 @@ read files of the repository.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -78,12 +79,13 @@ def main() -> int:
         wheel = build(folder, "wheel", out)
         check_version(folder, wheel)
         python = install(wheel, Path(scratch, "venv"))
+        # Of the wheel, whatever else is called `streaming` on this machine.
+        around = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         where = [str(python), "-c", "import streaming; print(streaming.__file__)"]
-        print(
-            "tests of", subprocess.run(where, cwd=folder, check=True, capture_output=True, text=True).stdout, flush=True
-        )
+        said = subprocess.run(where, cwd=folder, check=True, capture_output=True, text=True, env=around).stdout
+        print("tests of", said, flush=True)
         command = [str(python), "-m", "pytest", "-q", "-n", "1", *(sys.argv[1:] or TESTS)]
-        status = subprocess.run(command, cwd=folder, check=False).returncode
+        status = subprocess.run(command, cwd=folder, check=False, env=around).returncode
     print("\n".join(str(path.relative_to(ROOT)) for path in sorted(out.iterdir())))
     return status
 

@@ -96,6 +96,13 @@ def run(command: list[str], limit_s: float, **options: Any) -> subprocess.Comple
         return subprocess.CompletedProcess(command, 124, "", f"took more than {limit_s:g} seconds")
 
 
+def last_line(done: subprocess.CompletedProcess[str], errors_first: bool = True) -> str:
+    """Return the last line that a command printed, or its status if a signal ended it before it said anything."""
+    first, second = (done.stderr, done.stdout) if errors_first else (done.stdout, done.stderr)
+    lines = (first.strip() or second.strip()).splitlines()
+    return lines[-1] if lines else f"status {done.returncode}, without a word"
+
+
 class Environment:
     """A virtual environment with the package and what a row asks for."""
 
@@ -109,7 +116,7 @@ class Environment:
 
     def must(self, done: subprocess.CompletedProcess[str]) -> None:
         if done.returncode:
-            raise NotInstalledError((done.stderr or done.stdout).strip().splitlines()[-1][:100])
+            raise NotInstalledError(last_line(done)[:100])
 
     def prepare(self) -> bool:
         """Install everything, unless it is there from an earlier time, and say whether torch is among it."""
@@ -201,9 +208,8 @@ def fill(row: Row, python: str, options: argparse.Namespace) -> None:
     command = [environment.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(options.processes), *files]
     done = run(command, limit_s=options.limit_s, env=surroundings)
     where.with_suffix(".log").write_text(f"{done.stdout}\n{done.stderr}")
-    last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
     row.result = "passed" if done.returncode == 0 else "FAILED"
-    row.tests = re.sub(r" in [\d.]+s.*| ?=+ ?", "", last)
+    row.tests = re.sub(r" in [\d.]+s.*| ?=+ ?", "", last_line(done, errors_first=False))
     if done.returncode:
         row.remarks.append(f"see .venv-versions/{name}.log")
 

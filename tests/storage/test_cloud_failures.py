@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError, ThrottledError
 from streaming.storage.helper.runtime import declare_worker
-from streaming.storage.providers import family
+from streaming.storage.logins import family
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store

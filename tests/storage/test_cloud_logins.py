@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
-from streaming.storage.helper.builders import build_store
-from streaming.storage.providers import family
+from streaming.storage.logins import family
+from streaming.storage.logins.azure_url import azure_place
 from streaming.storage.providers.azure import resolve_azure
-from streaming.storage.providers.azure_url import azure_place
+from streaming.storage.providers.builders import build_store
 from streaming.storage.providers.gcs import resolve_gcs
 from streaming.storage.providers.oci import resolve_oci
 from streaming.storage.providers.s3 import resolve_s3
@@ -66,7 +66,7 @@ def test_google_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCS_SECRET", SECRET)
     spec = google()
     assert (spec.settings["access_key_id"], spec.settings["region"]) == ("k", "auto")
-    assert spec.builder == "streaming.storage.helper.builders:build_s3"
+    assert spec.builder == "streaming.storage.providers.builders:build_s3"
     assert google(token="t").settings["token"] == "t"
     assert google(skip_signature=True).settings["skip_signature"]
     assert SECRET not in repr(spec)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
+from streaming.storage.logins import family
 from streaming.storage.logins.aws import find_login, read_profile
 from streaming.storage.logins.login import Login
-from streaming.storage.providers import family
 from streaming.storage.providers.s3 import resolve_s3
 from streaming.storage.registry import open_store
 

@@ -18,7 +18,7 @@ from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
 from streaming.core.names import HashName, Where
-from streaming.dataset.compat.stream_details import StreamDetails
+from streaming.dataset.stream_details import StreamDetails
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.format.index import Index
 from streaming.storage.location import Location

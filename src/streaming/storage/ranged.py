@@ -9,10 +9,10 @@ from contextlib import closing
 from typing import Any
 
 from streaming.core.errors import ObjectChangedError, StalledError, UnavailableError
-from streaming.storage.helper.watched import watched
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_chunks
 from streaming.storage.url import check_path, redact
+from streaming.storage.watched import watched
 
 __all__ = ["RangedStore"]
 

@@ -14,7 +14,7 @@ from streaming.core.errors import StreamingError, UnavailableError
 from streaming.storage.helper.failures import failure
 from streaming.storage.helper.operations import CALLS, STREAMS
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.providers.vendors.network import share_ca_bundle
+from streaming.storage.network import share_ca_bundle
 
 __all__ = ["Direct"]
 

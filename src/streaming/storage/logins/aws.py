@@ -14,8 +14,8 @@ from typing import Any
 
 from streaming.core.errors import AccessDeniedError, ConfigError, MissingDependencyError
 from streaming.core.imports import optional_import
+from streaming.storage.logins.family import machine_says
 from streaming.storage.logins.login import Login, unsigned
-from streaming.storage.providers.family import machine_says
 
 __all__ = ["Profile", "find_login", "profile_files", "read_profile"]
 

@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from streaming.core.errors import ConfigError
+from streaming.storage.logins.azure_url import AzurePlace
+from streaming.storage.logins.family import first_of, machine_says
 from streaming.storage.logins.login import Login, unsigned
-from streaming.storage.providers.azure_url import AzurePlace
-from streaming.storage.providers.family import first_of, machine_says
 
 __all__ = ["account_of", "connection", "find_azure_login"]
 

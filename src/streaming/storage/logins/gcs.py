@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from streaming.core.errors import AccessDeniedError
+from streaming.storage.logins.family import first_of, machine_says
 from streaming.storage.logins.login import Login, unsigned
-from streaming.storage.providers.family import first_of, machine_says
 
 __all__ = ["find_gcs_login"]
 

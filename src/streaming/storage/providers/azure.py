@@ -9,9 +9,9 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.logins.azure import account_of, connection, find_azure_login
+from streaming.storage.logins.azure_url import AzurePlace, azure_place
+from streaming.storage.logins.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.logins.login import Login
-from streaming.storage.providers.azure_url import AzurePlace, azure_place
-from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.url import odd_base, redact
 
@@ -80,7 +80,7 @@ def resolve_azure(url: str, options: Mapping[str, Any], find_region: bool | str)
     common.update({name: options[name] for name in ("authority_host", "encryption_key") if name in options})
     spec = ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_store",
+        "streaming.storage.providers.builders:build_store",
         {"kind": "AzureStore", **common, **login.settings},
         hints=_hints(login, place, account),
         env_prefix="AZURE_",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.providers.family import client_settings
+from streaming.storage.logins.family import client_settings
 from streaming.storage.url import odd_base, redact
 
 __all__ = ["compatible_spec", "region_of_host", "virtual_only", "with_bucket_in_host"]
@@ -82,5 +82,5 @@ def compatible_spec(
     if base is not None:
         settings.update(odd=(bucket, base), prefix=None)
     return ClientSpec(
-        redact(url), "streaming.storage.helper.builders:build_s3", settings, hints=hints, env_prefix="AWS_"
+        redact(url), "streaming.storage.providers.builders:build_s3", settings, hints=hints, env_prefix="AWS_"
     )

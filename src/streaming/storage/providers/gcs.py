@@ -8,9 +8,9 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
+from streaming.storage.logins.family import canonical, client_settings, given_endpoint, hints
 from streaming.storage.logins.gcs import find_gcs_login
 from streaming.storage.providers.compatible import compatible_spec
-from streaming.storage.providers.family import canonical, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.url import odd_base, redact, split_bucket
 
@@ -102,7 +102,7 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool | str) -
         settings["base_url"] = endpoint
     return ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_store",
+        "streaming.storage.providers.builders:build_store",
         settings,
         hints=advice,
         env_prefix="GOOGLE_",

@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from streaming.core.errors import ConfigError, ObjectNotFoundError, StorageError, UnavailableError
 from streaming.storage.helper.spec import ClientSpec
+from streaming.storage.logins.family import canonical, hints
 from streaming.storage.options import Sealed
-from streaming.storage.providers.family import canonical, hints
 from streaming.storage.providers.redirects import elsewhere
 from streaming.storage.providers.remote import RemoteStore, Resolve
 from streaming.storage.store import ObjectInfo, OnInfo
@@ -162,4 +162,4 @@ def resolve_http(url: str, options: Mapping[str, Any], find_region: bool | str) 
         },
         "retry_config": options.get("retry_config", {}),
     }
-    return ClientSpec(redact(url), "streaming.storage.helper.builders:build_store", settings, hints=_HINTS)
+    return ClientSpec(redact(url), "streaming.storage.providers.builders:build_store", settings, hints=_HINTS)

@@ -10,8 +10,8 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
+from streaming.storage.logins.family import canonical, first_of, given_endpoint, hints
 from streaming.storage.providers.compatible import compatible_spec
-from streaming.storage.providers.family import canonical, first_of, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.providers.vendors.oci import OciStore, Oracle
 from streaming.storage.store import Store

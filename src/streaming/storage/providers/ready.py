@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
-from streaming.storage.providers.azure_url import AZURE_SCHEMES, azure_place
-from streaming.storage.providers.family import hints
+from streaming.storage.logins.azure_url import AZURE_SCHEMES, azure_place
+from streaming.storage.logins.family import hints
 from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.url import redact, scheme_of
 
@@ -66,7 +66,11 @@ def resolve_ready(url: str, options: Mapping[str, Any], find_region: bool | str)
     settings["client_options"] = dict(client.client_options or {})
     settings["retry_config"] = dict(client.retry_config or {})
     return ClientSpec(
-        redact(url), "streaming.storage.helper.builders:build_store", settings, hints=_HINTS, env_prefix=_PREFIXES[kind]
+        redact(url),
+        "streaming.storage.providers.builders:build_store",
+        settings,
+        hints=_HINTS,
+        env_prefix=_PREFIXES[kind],
     )
 
 

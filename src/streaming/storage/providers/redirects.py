@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from streaming.core.errors import StorageError, UnavailableError
-from streaming.storage.providers.vendors.network import share_ca_bundle
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.url import redact
 from streaming.storage.words import words
 

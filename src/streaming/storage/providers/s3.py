@@ -11,11 +11,11 @@ from streaming.core.errors import ConfigError, MissingDependencyError
 from streaming.core.imports import optional_import
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.logins.aws import Profile, find_login, profile_files, read_profile
+from streaming.storage.logins.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.logins.login import Login
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.providers.compatible import region_of_host, virtual_only, with_bucket_in_host
-from streaming.storage.providers.family import canonical, checked_endpoint, client_settings, given_endpoint, hints
 from streaming.storage.providers.remote import RemoteStore
-from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.url import odd_base, redact, split_bucket
 
 __all__ = ["open_s3", "resolve_s3"]
@@ -101,7 +101,7 @@ def resolve_s3(url: str, options: Mapping[str, Any], find_region: bool | str) ->
     acl = options.get("acl") or environ.get("S3_CANNED_ACL")
     spec = ClientSpec(
         redact(url),
-        "streaming.storage.helper.builders:build_s3",
+        "streaming.storage.providers.builders:build_s3",
         settings,
         write_headers={"x-amz-acl": str(acl)} if acl else {},
         hints=_hints(login, endpoint, str(settings["region"])),

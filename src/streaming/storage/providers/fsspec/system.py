@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
 from streaming.core.imports import optional_import
-from streaming.storage.providers.vendors.network import share_ca_bundle
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact, scheme_of
 

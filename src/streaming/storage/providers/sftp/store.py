@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import IO, Any
 
 from streaming.core.errors import StorageError
+from streaming.storage.logins.family import canonical
 from streaming.storage.options import Sealed
-from streaming.storage.providers.family import canonical
 from streaming.storage.providers.sftp.files import (
     failure,
     file_status,

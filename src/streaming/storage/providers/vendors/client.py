@@ -23,13 +23,13 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.storage.helper.gate import gate_of
-from streaming.storage.helper.watched import watched, within
+from streaming.storage.network import share_ca_bundle
 from streaming.storage.options import Sealed, seal
 from streaming.storage.providers.pool import pool_of
-from streaming.storage.providers.vendors.network import share_ca_bundle
 from streaming.storage.ranged import RangedStore
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path
+from streaming.storage.watched import watched, within
 
 __all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "described", "environment"]
 

@@ -21,11 +21,11 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.core.imports import optional_import
-from streaming.storage.helper.watched import within
+from streaming.storage.logins.family import canonical
 from streaming.storage.options import Sealed
-from streaming.storage.providers.family import canonical
 from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment
 from streaming.storage.store import ObjectInfo
+from streaming.storage.watched import within
 from streaming.storage.words import words
 
 __all__ = ["DbfsStore", "VolumeStore", "open_databricks"]

@@ -18,8 +18,8 @@ from streaming.core.errors import (
     UnavailableError,
 )
 from streaming.core.imports import optional_import
+from streaming.storage.logins.family import canonical, checked_endpoint
 from streaming.storage.options import Sealed
-from streaming.storage.providers.family import canonical, checked_endpoint
 from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment
 from streaming.storage.providers.vendors.hf_forks import SharedSession
 from streaming.storage.store import ObjectInfo
