@@ -95,7 +95,7 @@ def floors(graph: Graph) -> list[list[str]]:
             height[name] = 1 + max((height[other] for other in graph[name]), default=-1)
             del left[name]
     found: list[list[str]] = [[] for _ in range(1 + max(height.values()))]
-    for name in sorted(graph, key=lambda n: n):
+    for name in sorted(graph):
         found[height[name]].append(name)
     return found
 
@@ -131,20 +131,21 @@ def _width(text: str) -> float:
 def draw() -> str:
     """Return the picture."""
     layers, rooms = graphs()
-    rows = list(reversed(floors(layers)))
     texts = {layer: labels(layer, rooms[layer]) for layer in layers}
+    # Those with rooms first: most arrows are theirs.
+    rows = [sorted(row, key=lambda layer: -bool(texts[layer])) for row in reversed(floors(layers))]
     boxes: dict[str, tuple[float, float, float, float]] = {}
     shapes: list[str] = []
     top = float(PAD)
     for row in rows:
         wide = [max(118, 9 * len(layer), *map(_width, texts[layer])) + 2 * PAD for layer in row]
         spare = (WIDTH - sum(wide) - GAP * (len(row) - 1)) / (len(row) + 1)
-        height = (1 + max(len(texts[layer]) for layer in row)) * LINE + 2 * PAD
+        heights = [(1 + len(texts[layer])) * LINE + 2 * PAD for layer in row]
         left = max(spare, 0.0)
-        for layer, width in zip(row, wide, strict=True):
+        for layer, width, height in zip(row, wide, heights, strict=True):
             boxes[layer] = left, top, width, height
             left += width + GAP + max(spare, 0.0)
-        top += height + BETWEEN
+        top += max(heights) + BETWEEN
     for layer, below in sorted(reduced(layers).items()):
         for other in sorted(below):
             shapes.append(_arrow(boxes[layer], boxes[other]))
@@ -166,14 +167,7 @@ def _box(layer: str, texts: list[str], box: tuple[float, float, float, float]) -
     lines = [f'<rect class="b" x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" rx="6"/>']
     lines.append(f'<text class="t" x="{middle:.0f}" y="{y + PAD + 12:.0f}">{escape(layer)}</text>')
     for i, text in enumerate(texts, 1):
-        name = (
-            "(its own modules)"
-            if text == layer
-            else text.replace(layer, "(own)")
-            if layer in text.split(" · ")
-            else text
-        )
-        lines.append(f'<text class="r" x="{middle:.0f}" y="{y + PAD + 12 + i * LINE:.0f}">{escape(name)}</text>')
+        lines.append(f'<text class="r" x="{middle:.0f}" y="{y + PAD + 12 + i * LINE:.0f}">{text}</text>')
     return "\n".join(lines)
 
 
