@@ -18,7 +18,7 @@ test: $(VENV)/.test $(VENV)/.azurite
 test-versions: $(VENV)/.torch
 	$(BIN)/python tests/versions.py $(VERSIONS_ARGS)
 
-# Everything again, with more seeds, kills, pairings and examples: an hour or more.
+# Everything again, with more seeds, kills, pairings and examples: hours.
 test-long: $(VENV)/.test $(VENV)/.azurite
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "long or not long" --hypothesis-profile=long --timeout=3600 $(TEST_ARGS)
 
