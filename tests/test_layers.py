@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +90,27 @@ def test_names_that_are_strings_obey_too() -> None:
                 text = node.value
                 if text.startswith(f"{PACKAGE}.") and ":" in text and " " not in text:
                     assert text.split(".")[1] in ALLOWED[layer] | {layer}, f"{path}: {text}"
+
+
+@pytest.fixture(scope="module")
+def drawing() -> dict[str, Any]:
+    """The program that draws the layers."""
+    path = Path(__file__).parent.parent / "tools" / "architecture.py"
+    return runpy.run_path(str(path))
+
+
+def test_rooms_import_in_one_direction(drawing: dict[str, Any]) -> None:
+    """Neither layers nor the rooms and modules of a layer import each other in a circle."""
+    layers, rooms = drawing["graphs"]()
+    for graph in (layers, *rooms.values()):
+        assert sorted(name for row in drawing["floors"](graph) for name in row) == sorted(graph)
+    assert {"bookkeeping", "files", "fetching", "planning", "reading"} <= rooms["cache"].keys()
+
+
+def test_rooms_are_small() -> None:
+    for folder in {p.parent for p in SOURCES}:
+        assert len([p for p in folder.glob("*.py") if p.name != "__init__.py"]) <= 15, folder
+
+
+def test_the_drawing_is_of_the_sources(drawing: dict[str, Any]) -> None:
+    assert drawing["PICTURE"].read_text() == drawing["draw"](), "run: python tools/architecture.py"

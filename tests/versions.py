@@ -207,7 +207,7 @@ def fill(row: Row, python: str, options: argparse.Namespace) -> None:
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [environment.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(options.processes), *files]
     done = run(command, limit_s=options.limit_s, env=surroundings)
-    where.with_suffix(".log").write_text(f"{done.stdout}\n{done.stderr}")
+    where.with_name(f"{name}.log").write_text(f"{done.stdout}\n{done.stderr}")
     row.result = "passed" if done.returncode == 0 else "FAILED"
     row.tests = re.sub(r" in [\d.]+s.*| ?=+ ?", "", last_line(done, errors_first=False))
     if done.returncode:

@@ -15,6 +15,8 @@ import streaming
 
 PROGRAM = Path(__file__).with_name("program.py")
 SOURCES = Path(streaming.__file__).parents[1]
+# Of an installed package, mypy finds the types by itself, and refuses to be told where.
+MYPYPATH = {} if SOURCES.name == "site-packages" else {"MYPYPATH": str(SOURCES)}
 LINES = PROGRAM.read_text().splitlines()
 # Of torch, what the program names, and not everything that those modules import.
 MYPY = """
@@ -35,7 +37,7 @@ def by_mypy(where: Path) -> dict[int, str]:
             *(sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary"),
             *("--config-file=mypy.ini", "--hide-error-context", "--no-pretty", f"--cache-dir={os.devnull}", str(PROGRAM)),
         ],
-        capture_output=True, text=True, timeout=280, check=False, cwd=where, env={**os.environ, "MYPYPATH": str(SOURCES)},
+        capture_output=True, text=True, timeout=280, check=False, cwd=where, env={**os.environ, **MYPYPATH},
     )  # fmt: skip
     assert not done.stderr, done.stderr
     found = [line.split(":", 3) for line in done.stdout.splitlines()]
