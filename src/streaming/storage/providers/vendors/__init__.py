@@ -1,1 +1,1 @@
-"""Stores that a vendor's own client serves: ``client`` makes it anew in each process, ``network`` tells it of proxies."""
+"""Stores that a vendor's own client serves: ``client`` makes it anew in each process."""
