@@ -17,12 +17,13 @@ PACKAGE = "streaming"
 # Each layer and those it may import; what a layer may import, it may import all the way down.
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
+    "units": {"core"},
     "format": {"core"},
     "storage": {"core"},
     "order": {"core"},
     "cache": {"core", "format", "storage"},
     "writing": {"core", "format", "storage"},
-    "dataset": {"core", "format", "storage", "order", "cache"},
+    "dataset": {"core", "format", "storage", "order", "units", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
     "cli": {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader"},
     "converters": {"core", "storage", "writing"},

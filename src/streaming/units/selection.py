@@ -1,0 +1,203 @@
+"""The units of a view: some rows of each shard, in the order in which they are.
+
+Legend: S shards, N rows of all shards, n rows of one shard.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.errors import ConfigError
+from streaming.units.units import Units
+
+__all__ = ["Selection"]
+
+#: Rows kept decoded, over all shards.
+_KEPT_ROWS = 1 << 22
+_BITMAP, _KEPT, _DROPPED = 0, 1, 2
+
+_Ints = NDArray[np.int64]
+
+
+class Selection(Units):
+    """Some rows of each shard.
+
+    Kept as one run of bytes a shard, decoded when the shard is first asked for: a bitmap, or a list of the rows that are
+    kept or of those that are not, whichever is shortest (the containers of Roaring bitmaps, https://roaringbitmap.org);
+    nothing at all for a shard that is kept whole, or not at all.
+
+    Args:
+        sizes: ``int64[S]``, rows of each shard.
+        counts: ``int64[S]``, rows kept of each.
+        offsets: ``int64[S + 1]``, where the bytes of each shard begin.
+        blob: ``uint8[offsets[-1]]``, the bytes.
+    """
+
+    def __init__(self, sizes: _Ints, counts: _Ints, offsets: _Ints, blob: NDArray[np.uint8]) -> None:
+        self.sizes = sizes
+        self.counts = counts
+        self.offsets = offsets
+        self.blob = blob
+        self._rows: OrderedDict[int, _Ints] = OrderedDict()
+        self._num_rows = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle without what is decoded."""
+        return {**self.__dict__, "_rows": OrderedDict(), "_num_rows": 0}
+
+    @classmethod
+    def of_mask(cls, sizes: _Ints, mask: NDArray[np.bool_]) -> Selection:
+        """Select by one truth value a row.
+
+        Args:
+            sizes: ``int64[S]``, rows of each shard.
+            mask: ``bool[N]``.
+
+        Raises:
+            ConfigError: There is another number of values than of rows.
+        """
+        ends = np.cumsum(sizes)
+        total = int(ends[-1]) if len(ends) else 0
+        if mask.shape != (total,):
+            raise ConfigError(f"A mask of shape {mask.shape} does not fit {total} samples; expected ({total},).")
+        begins = (ends - sizes).tolist()
+        return cls._build(sizes, lambda shard: mask[begins[shard] : begins[shard] + int(sizes[shard])])
+
+    @classmethod
+    def of_ids(cls, sizes: _Ints, ids: _Ints) -> Selection:
+        """Select by the ids of rows, in any order; one that is given twice counts once.
+
+        Args:
+            sizes: ``int64[S]``, rows of each shard.
+            ids: ``int64[k]``, places in all shards laid end to end.
+
+        Raises:
+            ConfigError: An id is out of range.
+        """
+        total = int(sizes.sum())
+        ids = np.unique(ids)
+        if len(ids) and (ids[0] < 0 or ids[-1] >= total):
+            raise ConfigError(f"Sample ids must be from 0 to {total - 1}; got {ids[0]} to {ids[-1]}.")
+        ends = np.cumsum(sizes)
+        borders = np.concatenate([np.zeros(1, np.int64), np.searchsorted(ids, ends)]).tolist()
+        begins = (ends - sizes).tolist()
+
+        def rows(shard: int) -> NDArray[np.bool_]:
+            mask = np.zeros(int(sizes[shard]), np.bool_)
+            mask[ids[borders[shard] : borders[shard + 1]] - begins[shard]] = True
+            return mask
+
+        return cls._build(sizes, rows)
+
+    @classmethod
+    def of_range(cls, sizes: _Ints, begin: int, end: int) -> Selection:
+        """Select rows ``[begin, end)`` of all shards laid end to end."""
+        ends = np.cumsum(sizes)
+        first, last = np.clip(begin - (ends - sizes), 0, sizes), np.clip(end - (ends - sizes), 0, sizes)
+        counts = np.maximum(last - first, 0)
+
+        def rows(shard: int) -> NDArray[np.bool_]:
+            mask = np.zeros(int(sizes[shard]), np.bool_)
+            mask[int(first[shard]) : int(last[shard])] = True
+            return mask
+
+        return cls._build(sizes, rows, counts)
+
+    @classmethod
+    def _build(cls, sizes: _Ints, mask_of: Callable[[int], NDArray[np.bool_]], known: _Ints | None = None) -> Selection:
+        """Encode shard by shard; ``known`` counts spare those that are kept whole or not at all."""
+        counts = np.zeros(len(sizes), np.int64) if known is None else known
+        pieces: list[bytes] = []
+        for shard, size in enumerate(sizes.tolist()):
+            if known is not None and counts[shard] in (0, size):
+                pieces.append(b"")
+                continue
+            mask = mask_of(shard)
+            counts[shard] = np.count_nonzero(mask)
+            pieces.append(_encode(mask, int(counts[shard])))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(p) for p in pieces], dtype=np.int64)])
+        return cls(sizes, counts, offsets, np.frombuffer(b"".join(pieces), np.uint8))
+
+    @cached_property
+    def fingerprint(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """16 hexadecimal digits of which rows are kept."""
+        digest = blake2b(digest_size=8)
+        for values in (self.sizes, self.counts, self.blob):
+            digest.update(np.ascontiguousarray(values).view(np.uint8).data)
+        return digest.hexdigest()
+
+    def rows(self, shard: int) -> _Ints:
+        """Return the row of each unit of a shard, in ascending order; see :meth:`Units.rows`."""
+        found = self._rows.get(shard)
+        if found is None:
+            found = self._decode(shard)
+            self._rows[shard] = found
+            self._num_rows += len(found)
+            while self._num_rows > _KEPT_ROWS and len(self._rows) > 1:
+                self._num_rows -= len(self._rows.popitem(last=False)[1])
+        return found
+
+    def find(self, shard: int, row: int) -> int:
+        """Return which unit of a shard is at a row, -1 if none is; see :meth:`Units.find`."""
+        rows = self.rows(shard)
+        place = int(np.searchsorted(rows, row))
+        return place if place < len(rows) and rows[place] == row else -1
+
+    def mask(self, shard: int) -> NDArray[np.bool_]:
+        """Return ``bool[n]``: which rows of a shard are kept."""
+        mask = np.zeros(int(self.sizes[shard]), np.bool_)
+        mask[self.rows(shard)] = True
+        return mask
+
+    def within(self, other: Selection) -> Selection:
+        """Select by this selection among the units of another one.
+
+        Args:
+            other: What was selected before; its ``counts`` are this one's ``sizes``.
+
+        Returns:
+            The rows that both keep.
+        """
+
+        def rows(shard: int) -> NDArray[np.bool_]:
+            mask = np.zeros(int(other.sizes[shard]), np.bool_)
+            mask[other.rows(shard)[self.rows(shard)]] = True
+            return mask
+
+        return Selection._build(other.sizes, rows)
+
+    def _decode(self, shard: int) -> _Ints:
+        size, count = int(self.sizes[shard]), int(self.counts[shard])
+        if count in (0, size):
+            rows = np.arange(count)
+        else:
+            data = self.blob[int(self.offsets[shard]) : int(self.offsets[shard + 1])]
+            kind, body = int(data[0]), data[1:]
+            if kind == _BITMAP:
+                rows = np.flatnonzero(np.unpackbits(body, count=size))
+            else:
+                listed = body.copy().view(_dtype(size)).astype(np.int64)
+                rows = listed if kind == _KEPT else np.delete(np.arange(size), listed)
+        rows.flags.writeable = False
+        return rows
+
+
+def _encode(mask: NDArray[np.bool_], count: int) -> bytes:
+    size = len(mask)
+    if count in (0, size):
+        return b""
+    dtype = _dtype(size)
+    kind, listed = (_KEPT, mask) if count <= size // 2 else (_DROPPED, ~mask)
+    if min(count, size - count) * dtype.itemsize < -(-size // 8):
+        return bytes([kind]) + np.flatnonzero(listed).astype(dtype).tobytes()
+    return bytes([_BITMAP]) + np.packbits(mask).tobytes()
+
+
+def _dtype(size: int) -> np.dtype[np.unsignedinteger]:
+    return np.dtype("<u2" if size <= 1 << 16 else "<u4")

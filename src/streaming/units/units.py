@@ -1,0 +1,54 @@
+"""The contract between an order, which deals numbers, and whoever reads rows by them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Units"]
+
+
+class Units(ABC):
+    """What counts as a sample in the shards of one stream.
+
+    A unit is known by its shard and its place among the shard's units; an order sees nothing but ``counts``. Where a unit is
+    in its shard depends on the units alone, never on who asks, nor on what was asked before: so an epoch starts anywhere at
+    once, in any process. Where every row is a unit, no object is needed at all.
+
+    Legend: S shards.
+
+    Attributes:
+        counts: ``int64[S]``, units of each shard. A shard without any is never fetched.
+        fingerprint: Text that is equal for equal units only; it goes into checkpoints.
+    """
+
+    counts: NDArray[np.int64]
+    fingerprint: str
+
+    @property
+    def num_units(self) -> int:
+        """Units of all shards."""
+        return int(self.counts.sum())
+
+    @abstractmethod
+    def rows(self, shard: int) -> NDArray[np.int64]:
+        """Return the row of each unit of a shard.
+
+        Args:
+            shard: Index of the shard in its stream.
+
+        Returns:
+            ``int64[counts[shard]]``, read-only, kept for the next who asks.
+        """
+
+    def find(self, shard: int, row: int) -> int:
+        """Return which unit of a shard is at a row, -1 if none is.
+
+        Args:
+            shard: Index of the shard in its stream.
+            row: Row in the shard.
+        """
+        places = np.flatnonzero(self.rows(shard) == row)
+        return int(places[0]) if len(places) else -1
