@@ -39,6 +39,7 @@ from streaming.dataset.epoch.ordering import Ordering
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.epoch.reader import EpochReader
 from streaming.dataset.epoch.resumption import Resumption
+from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES, ShardTable
 from streaming.dataset.stream import Stream, open_streams
@@ -104,6 +105,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             listed in ``.streaming-quarantine.jsonl`` in the local directory. Failures of access, network and disk are
             raised all the same.
         storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
+        columns: Names of the columns that samples have, for every stream that does not name its own; see :class:`Stream`.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -155,6 +157,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         data_parallel_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
+        columns: Sequence[str] | None = None,
     ) -> None:
         order = OrderConfig(
             epoch_size=parse_epoch_size(epoch_size),
@@ -171,7 +174,9 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         )
         caching = CacheConfig.of(predownload, cache_limit, order.batch_size)
         parallel = ParallelConfig(replication, device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size)
-        defaults = StreamDefaults(split, download_retry, download_timeout, validate_hash, keep_zip, storage_options)
+        defaults = StreamDefaults(
+            split, download_retry, download_timeout, validate_hash, keep_zip, storage_options, as_columns(columns)
+        )
         self.sampling_method: str = order.sampling_method
         self.sampling_granularity: int = order.sampling_granularity
         self.partition_algo: str = order.partition_algo

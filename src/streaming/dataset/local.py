@@ -18,8 +18,8 @@ from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
+from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.shards import ShardTable
-from streaming.dataset.stream import check_safe
 from streaming.storage.url import redact
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         local: Directory of the dataset.
         split: Sub-directory that holds it.
         allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
+        columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
+            are stored.
 
     Raises:
+        ConfigError: ``local`` is a URL, or ``columns`` names none, one twice, or one that there is not.
         EmptyDatasetError: There is no index.
         UnsafeTypeError: A column would be unpickled and ``allow_unsafe_types`` is not set.
         IndexFormatError: The index is not valid.
@@ -49,7 +52,13 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         [0, 1, 2]
     """
 
-    def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:
+    def __init__(
+        self,
+        local: Where,
+        split: Where | None = None,
+        allow_unsafe_types: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> None:
         self.local: str = as_path("local", local)
         self.split: str = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types
@@ -61,9 +70,9 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self.split)
         loaded = load_index(directory, None, 0)
         index = loaded.index
-        if not allow_unsafe_types:
-            check_safe(index, directory)
-        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
+        wanted = as_columns(columns)
+        check_columns(index, wanted, directory, allow_unsafe_types)
+        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity, wanted)
         super().__init__(ShardTable([index]), ShardCache([files], None, loaded.bytes))
 
     @cached_property

@@ -16,11 +16,11 @@ from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
-from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
+from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError
 from streaming.core.names import HashName, Where
+from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.stream_details import StreamDetails
 from streaming.format.codecs.hashing import get_hashes, is_hash
-from streaming.format.index import Index
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.providers.local import LocalStore
@@ -53,9 +53,12 @@ class Stream(StreamDetails):
             ...): a mapping; a function that returns one, called again when the store refuses what it returned; or a
             store object of ``obstore``. They are never shown, and pickled only to be sent to another process by
             ``multiprocessing``.
+        columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
+            are stored.
 
     Raises:
-        ConfigError: An argument is out of range, or more than one of ``proportion``, ``repeat`` and ``choose`` is given.
+        ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or
+            ``columns`` names none, or one twice.
         UnknownNameError: The scheme of ``remote`` is not known.
 
     A stream object is only configuration: it can serve any number of datasets.
@@ -80,6 +83,7 @@ class Stream(StreamDetails):
         validate_hash: HashName | None = None,
         keep_zip: bool | None = None,
         storage_options: StorageOptions | None = None,
+        columns: Sequence[str] | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -105,6 +109,7 @@ class Stream(StreamDetails):
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
         self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
+        self.columns: tuple[str, ...] | None = as_columns(columns)
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -138,7 +143,7 @@ class Stream(StreamDetails):
 
         Args:
             default: Values for ``remote``, ``local``, ``split``, ``download_retry``, ``download_timeout``,
-                ``validate_hash``, ``keep_zip`` and ``storage_options``.
+                ``validate_hash``, ``keep_zip``, ``storage_options`` and ``columns``.
 
         Raises:
             ConfigError: The stream has neither a remote nor a local directory.
@@ -147,7 +152,7 @@ class Stream(StreamDetails):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
             self.split: str = default.get("split") or ""
-        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
+        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip", "columns"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
         if self._storage_options is None and default.get("storage_options") is not None:
@@ -200,6 +205,7 @@ class Stream(StreamDetails):
 
         Raises:
             EmptyDatasetError: There is no index, or it lists no samples.
+            ConfigError: A shard lacks one of ``columns``.
             UnsafeTypeError: A column's encoding is unsafe and that is not allowed.
             IndexFormatError: The index is not valid.
         """
@@ -215,9 +221,8 @@ class Stream(StreamDetails):
         index = loaded.index
         if not index.num_samples:
             raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")
-        if not allow_unsafe_types:
-            check_safe(index, where)
-        return ShardDirectory(directory, index, store, config, where, loaded.identity), loaded.bytes
+        check_columns(index, self.columns, where, allow_unsafe_types)
+        return ShardDirectory(directory, index, store, config, where, loaded.identity, self.columns), loaded.bytes
 
 
 def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[tuple[ShardDirectory, int]]:
@@ -234,21 +239,6 @@ def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[tu
 
     with ThreadPoolExecutor(min(_OPEN_AT_ONCE, len(streams)), "streaming-open") as threads:
         return list(threads.map(open_one, streams))
-
-
-def check_safe(index: Index, where: str) -> None:
-    """Refuse an index with columns whose decoding can run code.
-
-    Raises:
-        UnsafeTypeError: There is such a column.
-    """
-    for schema in index.schemas:
-        unsafe = schema.unsafe_columns
-        if unsafe:
-            raise UnsafeTypeError(
-                f"The dataset at {where} has columns that are unpickled when read ({', '.join(unsafe)}): whoever wrote "
-                "it could run code here. If you trust it, pass allow_unsafe_types=True."
-            )
 
 
 def default_local(remote: str) -> str:
