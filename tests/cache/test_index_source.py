@@ -82,7 +82,7 @@ def test_goes_by_name_to_other_processes(make_dataset: Make, tmp_path: Path) -> 
     assert dataset[3] == sample(3)
     again: Any = pickle.loads(pickle.dumps(dataset))
     assert again[3] == sample(3)
-    loader = DataLoader(dataset, batch_size=5, num_workers=1, multiprocessing_context="spawn")
+    loader = DataLoader(dataset, batch_size=5, num_workers=1, multiprocessing_context="forkserver")
     assert sorted(i for batch in loader for i in batch["id"].tolist()) == list(range(50))
 
 

@@ -175,10 +175,10 @@ def test_cache_on_tmpfs(make_dataset: Make) -> None:
     [
         ("fork", False),
         ("fork", True),
-        ("spawn", True),
         ("forkserver", False),
+        ("forkserver", True),
         pytest.param("spawn", False, marks=pytest.mark.long),
-        pytest.param("forkserver", True, marks=pytest.mark.long),
+        pytest.param("spawn", True, marks=pytest.mark.long),
     ],
 )
 def test_workers_of_every_kind(make_dataset: Make, tmp_path: Path, start: str, persistent: bool) -> None:

@@ -87,7 +87,7 @@ def test_elsewhere_it_is_a_new_one() -> None:
     assert os.pread(other.fd, 8, AnonymousFile.OFFSET) == bytes(8)
 
 
-@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+@pytest.mark.parametrize("start", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 def test_epochs_and_checkpoints_of_workers(tmp_path: Path, start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anonymous, "_PLACE", PLACES[1])
     write_dataset(str(tmp_path / "remote"), N)
