@@ -21,7 +21,7 @@ def read(remote: str, local: str, limit: int, ranks: int, rank: int, barrier: An
         local=local,
         batch_size=4,
         shuffle=True,
-        shuffle_block_size=300,
+        shuffle_block_size=150,
         num_canonical_nodes=1,
         cache_limit=limit,
         data_parallel_rank=rank,

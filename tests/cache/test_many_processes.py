@@ -14,7 +14,7 @@ import pytest
 from streaming import MDSWriter
 
 PROGRAM = Path(__file__).with_name("shared_program.py")
-PROCESSES, N = 8, 1600
+PROCESSES, N = 8, 800
 
 
 @pytest.mark.timeout(200)
@@ -22,7 +22,7 @@ PROCESSES, N = 8, 1600
 def test_eight_processes(tmp_path: Path, in_step: bool) -> None:
     """As the ranks of one job, and as eight jobs that know nothing of each other."""
     remote, local = tmp_path / "remote", tmp_path / "cache"
-    with MDSWriter(out=str(remote), columns={"id": "int", "x": "bytes"}, size_limit=16 * 2020 + 200) as writer:
+    with MDSWriter(out=str(remote), columns={"id": "int", "x": "bytes"}, size_limit=8 * 2020 + 200) as writer:
         for i in range(N):
             writer.write({"id": i, "x": i.to_bytes(4, "little") * 500})
     shards = len(list(remote.glob("*.mds")))
