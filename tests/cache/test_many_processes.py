@@ -14,7 +14,7 @@ import pytest
 from streaming import MDSWriter
 
 PROGRAM = Path(__file__).with_name("shared_program.py")
-PROCESSES, N = 8, 800
+PROCESSES, N = 8, 1600
 
 
 @pytest.mark.timeout(200)
@@ -22,7 +22,7 @@ PROCESSES, N = 8, 800
 def test_eight_processes(tmp_path: Path, in_step: bool) -> None:
     """As the ranks of one job, and as eight jobs that know nothing of each other."""
     remote, local = tmp_path / "remote", tmp_path / "cache"
-    with MDSWriter(out=str(remote), columns={"id": "int", "x": "bytes"}, size_limit=8 * 2020 + 200) as writer:
+    with MDSWriter(out=str(remote), columns={"id": "int", "x": "bytes"}, size_limit=16 * 2020 + 200) as writer:
         for i in range(N):
             writer.write({"id": i, "x": i.to_bytes(4, "little") * 500})
     shards = len(list(remote.glob("*.mds")))
@@ -33,13 +33,14 @@ def test_eight_processes(tmp_path: Path, in_step: bool) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     results: list[Any] = json.loads(done.stdout)
-    twice = Counter(dict.fromkeys(range(N), 2))
+    epochs = 2 if in_step else 1
+    each = Counter(dict.fromkeys(range(N), epochs))
     if in_step:
-        assert Counter(i for result in results for i in result["ids"]) == twice
+        assert Counter(i for result in results for i in result["ids"]) == each
     else:
-        assert all(Counter(result["ids"]) == twice for result in results)
+        assert all(Counter(result["ids"]) == each for result in results)
     usage = max(result["usage"] for result in results)
-    fetches = sum(result["files"] for result in results) / shards / 2
+    fetches = sum(result["files"] for result in results) / shards / epochs
     print(f"{fetches:.2f} fetches of each shard an epoch, {usage / limit:.2f} of the limit used at most")
     # Jobs that know nothing of each other want other shards at any moment, so they may well evict each other's.
     assert fetches <= (1.3 if in_step else 3 * PROCESSES)
