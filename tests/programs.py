@@ -24,12 +24,12 @@ def run_program(
     return _run_all(path, arguments, [os.environ if environment is None else environment], timeout_s)[0]
 
 
-def run_code(code: str, *arguments: str, timeout_s: float = 240) -> Ended:
+def run_code(code: str, *arguments: str, environment: Mapping[str, str] | None = None, timeout_s: float = 240) -> Ended:
     """Run a program that is given as text, likewise."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "program.py")
         path.write_text(code)
-        return run_program(path, *arguments, timeout_s=timeout_s)
+        return run_program(path, *arguments, environment=environment, timeout_s=timeout_s)
 
 
 def run_ranks(path: Path, *arguments: str, nodes: int = 1, ranks_per_node: int, timeout_s: float = 240) -> list[Ended]:

@@ -2,7 +2,8 @@
 
     python shared_program.py REMOTE LOCAL LIMIT PROCESSES IN_STEP
 
-``IN_STEP`` is 1 for ranks that wait for each other at every batch, as training makes them, 0 for jobs on their own, of one epoch.
+``IN_STEP`` is 1 for ranks that wait for each other at every batch, as training makes them, for two epochs; 0 for jobs on
+their own, of one epoch.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ if __name__ == "__main__":
 HELD = "ctypes.pythonapi.Py_IncRef(ctypes.py_object(sys.modules['__main__']))  # as dill does"
 
 
-@pytest.mark.parametrize("hold", ["", HELD], ids=["plain", "held"])
+@pytest.mark.parametrize("hold", [pytest.param("", marks=pytest.mark.long), HELD], ids=["plain", "held"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_quiet_exit(tmp_path: Path, hold: str, workers: int) -> None:
     write_dataset(str(tmp_path / "remote"), 40)
