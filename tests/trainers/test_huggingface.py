@@ -63,7 +63,7 @@ if __name__ == "__main__":
         pid = os.fork()  # of a process that has but imported, which takes longer than the training
         if not pid:
             train(workers, die_at)
-            sys.exit()
+            os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
