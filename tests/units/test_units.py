@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.core.errors import ConfigError
+from streaming.units.parts import Parts, choose
 from streaming.units.selection import Selection
+from streaming.units.translation import Translation
 from streaming.units.units import Units
 from streaming.units.view_file import ViewFile
 
@@ -28,17 +30,26 @@ def check_units(units: Units, sizes: list[int]) -> None:
     assert units.num_units == int(units.counts.sum())
     other = pickle.loads(pickle.dumps(units))
     assert other.fingerprint == units.fingerprint
+    begins = np.cumsum(units.counts) - units.counts
+    translation = Translation([None, units], [1, len(sizes)], np.array([0, *(begins + 2)]), np.array([2, *units.counts]))
     for shard in np.random.default_rng(1).permutation(len(sizes)).tolist():
-        rows = units.rows(shard)
-        assert rows.dtype == np.int64
-        assert rows.shape == (units.counts[shard],)
-        assert not rows.flags.writeable
+        rows, parts = units.rows(shard), units.parts(shard)
+        assert rows.dtype == parts.dtype == np.int64
+        assert rows.shape == parts.shape == (units.counts[shard],)
         assert ((rows >= 0) & (rows < sizes[shard])).all()
+        assert (np.diff(rows) >= 0).all()
+        assert units.has_parts or ((np.diff(rows) > 0).all() and not parts.any())
+        assert len(set(zip(rows.tolist(), parts.tolist(), strict=True))) == len(rows)
         assert np.array_equal(other.rows(shard), rows)
-        for unit, row in enumerate(rows.tolist()):
-            assert rows[units.find(shard, row)] == row, unit
+        ids = begins[shard] + 2 + np.arange(len(rows))
+        assert np.array_equal(translation.rows(np.full(len(rows), shard + 1), ids), rows)
+        for unit, row in list(enumerate(rows.tolist()))[:20]:
+            assert translation.row(shard + 1, int(ids[unit])) == row
+            assert translation.part(shard + 1, int(ids[unit])) == parts[unit]
+            assert translation.find(shard + 1, row).tolist() == ids[rows == row].tolist()
         for row in sorted(set(range(sizes[shard])) - set(rows.tolist()))[:5]:
-            assert units.find(shard, row) == -1
+            assert not len(translation.find(shard + 1, row))
+    assert translation.rows(np.zeros(2, np.int64), np.arange(2)).tolist() == [0, 1]
 
 
 @st.composite
@@ -60,7 +71,9 @@ def test_a_selection_holds_what_was_selected(case: Any) -> None:
     by_mask, by_ids = Selection.of_mask(sizes, mask), Selection.of_ids(sizes, np.flatnonzero(mask)[::-1])
     check_units(by_mask, sizes.tolist())
     assert by_mask.fingerprint == by_ids.fingerprint
-    assert np.array_equal(np.concatenate([np.empty(0, bool), *map(by_mask.mask, range(len(sizes)))]), mask)
+    begins = np.cumsum(sizes) - sizes
+    rows = [by_mask.rows(shard) + begins[shard] for shard in range(len(sizes))]
+    assert np.array_equal(np.concatenate([np.empty(0, np.int64), *rows]), np.flatnonzero(mask))
 
 
 @given(masks(), st.integers(0, 9))
@@ -74,6 +87,25 @@ def test_a_view_of_a_view_is_what_both_keep(case: Any, seed: int) -> None:
     assert both.fingerprint == Selection.of_mask(sizes, expected).fingerprint
 
 
+@given(masks(), st.integers(0, 9), st.booleans())
+def test_parts_of_some_rows_and_some_of_the_parts(case: Any, seed: int, constant: bool) -> None:
+    sizes, mask = case
+    rng = np.random.default_rng(seed)
+    number: Any = int(rng.integers(0, 4)) if constant else rng.integers(0, 4, len(mask))
+    some = Selection.of_mask(sizes, mask)
+    parts = Parts(sizes, number, some)
+    check_units(parts, sizes.tolist())
+    numbers = np.full(len(mask), number) if constant else number
+    assert parts.num_units == numbers[mask].sum()
+    check_units(Parts(sizes, number), sizes.tolist())
+    for _ in range(2):
+        kept = rng.random(parts.num_units) < 0.6
+        chosen = choose(Selection.of_mask(parts.counts, kept), parts)
+        check_units(chosen, sizes.tolist())
+        assert chosen.num_units == kept.sum()
+        parts = chosen
+
+
 @given(masks(), st.integers(0, 500), st.integers(0, 500))
 def test_a_range(case: Any, begin: int, end: int) -> None:
     sizes, _ = case
@@ -84,8 +116,7 @@ def test_a_range(case: Any, begin: int, end: int) -> None:
     assert found.fingerprint == Selection.of_mask(sizes, expected).fingerprint
 
 
-def test_large_shards_and_forgotten_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streaming.units.selection._KEPT_ROWS", 100)
+def test_large_shards() -> None:
     sizes = np.array([70_000, 50, 70_000], np.int64)
     ids = np.array([0, 65_535, 65_536, 69_999, 70_010, 70_050, 140_049], np.int64)
     units = Selection.of_ids(sizes, ids)
@@ -95,7 +126,8 @@ def test_large_shards_and_forgotten_rows(monkeypatch: pytest.MonkeyPatch) -> Non
     check_units(Selection.of_range(sizes, 0, 10), sizes.tolist())
     assert everything_but.num_units == sizes.sum() - len(ids)
     for shard in (0, 1, 2, 0):
-        assert np.array_equal(everything_but.mask(shard), ~units.mask(shard))
+        both = np.concatenate([everything_but.rows(shard), units.rows(shard)])
+        assert np.array_equal(np.sort(both), np.arange(sizes[shard]))
 
 
 def test_what_does_not_fit_is_refused() -> None:

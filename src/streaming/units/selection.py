@@ -5,7 +5,6 @@ Legend: S shards, N rows of all shards, n rows of one shard.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import blake2b
@@ -18,8 +17,6 @@ from streaming.units.units import Units
 
 __all__ = ["Selection"]
 
-#: Rows kept decoded, over all shards.
-_KEPT_ROWS = 1 << 22
 _BITMAP, _KEPT, _DROPPED = 0, 1, 2
 
 _Ints = NDArray[np.int64]
@@ -28,7 +25,7 @@ _Ints = NDArray[np.int64]
 class Selection(Units):
     """Some rows of each shard.
 
-    Kept as one run of bytes a shard, decoded when the shard is first asked for: a bitmap, or a list of the rows that are
+    Kept as one run of bytes a shard, decoded when the shard is asked for: a bitmap, or a list of the rows that are
     kept or of those that are not, whichever is shortest (the containers of Roaring bitmaps, https://roaringbitmap.org);
     nothing at all for a shard that is kept whole, or not at all.
 
@@ -44,12 +41,6 @@ class Selection(Units):
         self.counts = counts
         self.offsets = offsets
         self.blob = blob
-        self._rows: OrderedDict[int, _Ints] = OrderedDict()
-        self._num_rows = 0
-
-    def __getstate__(self) -> dict[str, object]:
-        """Pickle without what is decoded."""
-        return {**self.__dict__, "_rows": OrderedDict(), "_num_rows": 0}
 
     @classmethod
     def of_mask(cls, sizes: _Ints, mask: NDArray[np.bool_]) -> Selection:
@@ -134,14 +125,19 @@ class Selection(Units):
 
     def rows(self, shard: int) -> _Ints:
         """Return the row of each unit of a shard, in ascending order; see :meth:`Units.rows`."""
-        found = self._rows.get(shard)
-        if found is None:
-            found = self._decode(shard)
-            self._rows[shard] = found
-            self._num_rows += len(found)
-            while self._num_rows > _KEPT_ROWS and len(self._rows) > 1:
-                self._num_rows -= len(self._rows.popitem(last=False)[1])
-        return found
+        size, count = int(self.sizes[shard]), int(self.counts[shard])
+        if count in (0, size):
+            rows = np.arange(count)
+        else:
+            data = self.blob[int(self.offsets[shard]) : int(self.offsets[shard + 1])]
+            kind, body = int(data[0]), data[1:]
+            if kind == _BITMAP:
+                rows = np.flatnonzero(np.unpackbits(body, count=size))
+            else:
+                listed = body.copy().view(_dtype(size)).astype(np.int64)
+                rows = listed if kind == _KEPT else np.delete(np.arange(size), listed)
+        rows.flags.writeable = False
+        return rows
 
     def find(self, shard: int, row: int) -> int:
         """Return which unit of a shard is at a row, -1 if none is; see :meth:`Units.find`."""
@@ -171,21 +167,6 @@ class Selection(Units):
             return mask
 
         return Selection._build(other.sizes, rows)
-
-    def _decode(self, shard: int) -> _Ints:
-        size, count = int(self.sizes[shard]), int(self.counts[shard])
-        if count in (0, size):
-            rows = np.arange(count)
-        else:
-            data = self.blob[int(self.offsets[shard]) : int(self.offsets[shard + 1])]
-            kind, body = int(data[0]), data[1:]
-            if kind == _BITMAP:
-                rows = np.flatnonzero(np.unpackbits(body, count=size))
-            else:
-                listed = body.copy().view(_dtype(size)).astype(np.int64)
-                rows = listed if kind == _KEPT else np.delete(np.arange(size), listed)
-        rows.flags.writeable = False
-        return rows
 
 
 def _encode(mask: NDArray[np.bool_], count: int) -> bytes:

@@ -22,10 +22,12 @@ class Units(ABC):
     Attributes:
         counts: ``int64[S]``, units of each shard. A shard without any is never fetched.
         fingerprint: Text that is equal for equal units only; it goes into checkpoints.
+        has_parts: Whether a row may have several units, each a part of it.
     """
 
     counts: NDArray[np.int64]
     fingerprint: str
+    has_parts: bool = False
 
     @property
     def num_units(self) -> int:
@@ -40,15 +42,20 @@ class Units(ABC):
             shard: Index of the shard in its stream.
 
         Returns:
-            ``int64[counts[shard]]``, read-only, kept for the next who asks.
+            ``int64[counts[shard]]``, never descending. :class:`Translation` keeps what it has asked for.
         """
 
-    def find(self, shard: int, row: int) -> int:
-        """Return which unit of a shard is at a row, -1 if none is.
+    def parts(self, shard: int) -> NDArray[np.int64]:
+        """Return which part of its row each unit of a shard is, from 0.
 
         Args:
             shard: Index of the shard in its stream.
-            row: Row in the shard.
+
+        Returns:
+            ``int64[counts[shard]]``.
         """
-        places = np.flatnonzero(self.rows(shard) == row)
-        return int(places[0]) if len(places) else -1
+        return np.zeros(int(self.counts[shard]), np.int64)
+
+    def mask(self, shard: int, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return ``bool[counts[shard]]``: for each unit, the truth value of its row."""
+        return rows[self.rows(shard)]
