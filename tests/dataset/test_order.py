@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
-from streaming.cache.bookkeeping.lock import locked_part
+from streaming.core.process.lock import locked_part
 from streaming.dataset.epoch import epoch_file
 
 from programs import run_ranks
