@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "format": {"core"},
     "storage": {"core"},
     "order": {"core"},
-    "cache": {"core", "format", "storage"},
+    "cache": {"core", "units", "format", "storage"},
     "writing": {"core", "format", "storage"},
     "dataset": {"core", "format", "storage", "order", "units", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
