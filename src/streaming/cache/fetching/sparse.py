@@ -63,7 +63,7 @@ def worth_ranges(directory: ShardDirectory, selection: Selection) -> tuple[Bools
     """
     worth = _is_cheaper(directory.index, selection)
     reasons: list[str] = []
-    for reason, cannot in _obstacles(directory, worth):
+    for reason, cannot in _obstacles(directory, selection, worth):
         count = int((worth & cannot).sum())
         if count:
             reasons.append(f"{count} of {len(worth)} shards come whole: {reason}.")
@@ -89,7 +89,7 @@ def _is_cheaper(index: Index, selection: Selection) -> Bools:
     return cheaper
 
 
-def _obstacles(directory: ShardDirectory, worth: Bools) -> list[tuple[str, Bools]]:
+def _obstacles(directory: ShardDirectory, selection: Selection, worth: Bools) -> list[tuple[str, Bools]]:
     index, store = directory.index, directory.store
     every = np.ones(len(worth), np.bool_)
     if store is None:
@@ -107,13 +107,15 @@ def _obstacles(directory: ShardDirectory, worth: Bools) -> list[tuple[str, Bools
         worth = worth & ~cannot
     present = np.zeros(len(worth), np.bool_)
     for shard in np.flatnonzero(worth).tolist():
-        present[shard] = _is_present(directory, shard)
+        present[shard] = _is_present(directory, shard, selection)
     return [*found, ("they are on this node already", present)]
 
 
-def _is_present(directory: ShardDirectory, shard: int) -> bool:
+def _is_present(directory: ShardDirectory, shard: int, selection: Selection) -> bool:
+    name = directory.index.raw_data.names[shard] + _suffix(selection)
     try:
-        return directory.is_present(shard)
+        # An excerpt that was made before goes on being used.
+        return directory.is_present(shard) and not os.path.exists(os.path.join(directory.directory, name))
     except StreamingError:  # whoever fetches it is told
         return False
 
@@ -204,6 +206,11 @@ class SparseDirectory(ShardDirectory):
         return [Keeper(job, shard, False, self.table, self.witness)]
 
 
+def _suffix(selection: Selection) -> str:
+    """Return what the names of a view's excerpts end in; no file of a dataset may be called so."""
+    return f".streaming-{selection.fingerprint}"
+
+
 def _identity(identity: Identity, selection: Selection) -> Identity:
     """Return what the excerpts of a view of a dataset are known by."""
     index = blake2b(identity.index + selection.fingerprint.encode(), digest_size=16).digest()
@@ -219,7 +226,7 @@ def _index(index: Index, selection: Selection, chosen: Bools) -> Index:
         kept = counts[which]
         mean = least if is_fixed else size[which] / index.samples[which]
         size[which] = header_bytes(schema, 0) + np.ceil(kept * (4 + mean))
-    names = files.names.with_suffix(chosen, f".streaming-{selection.fingerprint}")
+    names = files.names.with_suffix(chosen, _suffix(selection))
     samples = np.where(chosen, counts, index.samples)
     data = FileTable(names, size, files.hashes)
     # A plain one: what is mapped from a file would be pickled as that file.
