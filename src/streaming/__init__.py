@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from streaming.writing.bulk.report import WriteReport as WriteReport
     from streaming.writing.bulk.write import write as write
     from streaming.writing.merge import merge_index as merge_index
+    from streaming.writing.side.index import ColumnsReport as ColumnsReport
+    from streaming.writing.side.index import index_columns as index_columns
     from streaming.writing.writers import CSVWriter as CSVWriter
     from streaming.writing.writers import JSONWriter as JSONWriter
     from streaming.writing.writers import MDSWriter as MDSWriter
@@ -43,6 +45,7 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "CSVWriter",
+    "ColumnsReport",
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
@@ -53,6 +56,7 @@ __all__ = [
     "TSVWriter",
     "WriteReport",
     "XSVWriter",
+    "index_columns",
     "merge_index",
     "multimodal",
     "text",
@@ -62,6 +66,7 @@ __all__ = [
 
 _HOMES = {
     "CSVWriter": "streaming.writing.writers",
+    "ColumnsReport": "streaming.writing.side.index",
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
@@ -73,6 +78,7 @@ _HOMES = {
     "WriteReport": "streaming.writing.bulk.report",
     "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
+    "index_columns": "streaming.writing.side.index",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",
     "text": "streaming.text",

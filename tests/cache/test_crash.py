@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from streaming import MDSWriter
-from streaming.cache.bookkeeping.lock import remove_part
+from streaming.core.process.lock import remove_part
 
 from budget import repetitions
 from servers import WebServer, web_server

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from streaming import MDSWriter, StreamingDataset
-from streaming.cache.bookkeeping.lock import locked_part, remove_part
 from streaming.cache.bookkeeping.table import CacheTable
 from streaming.cache.planning.needs import NEVER, Needs
+from streaming.core.process.lock import locked_part, remove_part
 
 from budget import repetitions
 from sample_data import part_of

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataset
-from streaming.cache.bookkeeping import holder, lock
-from streaming.cache.bookkeeping.lock import locked_part, locked_path, locked_record
 from streaming.cache.fetching import config
 from streaming.core.errors import LockedError, ShardUnavailableError
+from streaming.core.process import holder, lock
+from streaming.core.process.lock import locked_part, locked_path, locked_record
 
 from sample_data import write_dataset
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from streaming.cache.bookkeeping.identity import Identity, digest, identify, is_proved
-from streaming.cache.bookkeeping.lock import locked_part
 from streaming.cache.files.ownership import known_facts, open_table, set_aside
 from streaming.core.errors import EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
+from streaming.core.process.lock import locked_part
 from streaming.format.index import Index, digest_of
 from streaming.format.index.mapped import dump_parsed, map_parsed
 from streaming.storage import versions

@@ -30,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_merge(commands)
     _add_copy(commands)
+    _add_index(commands)
     _add_ls(commands)
     return parser
 
@@ -134,6 +135,29 @@ def _add_copy(commands: Any) -> None:
     _add_options(copy, "--from-option", None, "from_options", "setting of the store of FROM alone")
     _add_options(copy, "--to-option", None, "to_options", "setting of the store of TO alone")
     _add_jobs(copy)
+
+
+def _add_index(commands: Any) -> None:
+    index = _add(
+        commands,
+        "index",
+        "write columns of a dataset to a Parquet file, for SQL",
+        "A row a sample,\nin their order. Every shard is read once. A run that was stopped continues when it is repeated.",
+        "  streaming index /data/corpus --columns 'source,n_tokens=len(tokens)' --beside\n"
+        "  streaming index s3://bucket/corpus --columns age,sex --out s3://mine/indexes/corpus -j 16",
+    )
+    index.add_argument("url", metavar="URL", help=_URL)
+    index.add_argument(
+        "--columns",
+        required=True,
+        metavar="LIST",
+        help="columns or len(column), joined by commas; NAME= before one names it",
+    )
+    index.add_argument(
+        "--out", metavar="PLACE", help="a directory or URL for columns.parquet, or a name ending in .parquet"
+    )
+    index.add_argument("--beside", action="store_true", help="write columns.parquet beside the dataset's index.json")
+    index.add_argument("-j", "--jobs", type=_positive, metavar="N", help="processes (default: one for each core)")
 
 
 def _add_ls(commands: Any) -> None:

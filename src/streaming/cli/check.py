@@ -1,23 +1,14 @@
-"""Checking one shard: every file's size and hashes, its decompression, its offsets, and its samples if asked for."""
+"""Checking one shard: its files and offsets, and its samples if asked for."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Any
-
-from streaming.cli.source import with_retries
+from streaming.columns.shards import open_checked
 from streaming.core.errors import ChecksumError, ObjectNotFoundError, ShardFormatError
-from streaming.format.codecs.compression import stream_decompressor
-from streaming.format.codecs.hashing import is_hash, new_hash
-from streaming.format.index import FileInfo, ShardInfo
-from streaming.format.shard import Shard, open_shard
-from streaming.storage.providers.local import LocalStore
+from streaming.format.index import ShardInfo
 from streaming.storage.store import Store
 
-__all__ = ["check_file", "check_shard", "open_checked"]
+__all__ = ["check_shard"]
 
-_CHUNK = 1 << 20
 _DAMAGE = (ObjectNotFoundError, ChecksumError, ShardFormatError)
 
 
@@ -52,70 +43,3 @@ def check_shard(store: Store, info: ShardInfo, directory: str, decode: bool) -> 
     finally:
         shard.close()
     return problems
-
-
-def open_checked(store: Store, info: ShardInfo, directory: str) -> Shard:
-    """Fetch a shard's files, check them in every way that the index allows, and open it.
-
-    Args:
-        store: Where the dataset is. Uncompressed files of a local one are read in place.
-        info: The shard's entry in the index.
-        directory: Where fetched and decompressed files go.
-
-    Raises:
-        ChecksumError: A size or a hash is wrong.
-        ShardFormatError: A file does not decompress, or contradicts itself.
-        StorageError: A file is missing or cannot be read.
-    """
-    in_place = isinstance(store, LocalStore) and not any(info.zip)
-    root = store.root if in_place and isinstance(store, LocalStore) else directory
-    for raw, zipped in zip(info.raw, info.zip, strict=True):
-        wire = zipped or raw
-        path = os.path.join(root, wire.basename)
-        if in_place:
-            store.head(wire.basename)  # tells a missing file in the usual words
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with_retries(lambda name=wire.basename, path=path: store.download(name, path))
-        check_file(path, wire)
-        if zipped is not None and info.schema.compression is not None:
-            raw_path = os.path.join(root, raw.basename)
-            _decompress(path, raw_path, info.schema.compression, raw.bytes)
-            os.unlink(path)
-            check_file(raw_path, raw)
-    return open_shard(info, root)
-
-
-def check_file(path: str, info: FileInfo) -> None:
-    """Check the size and every recorded hash of a local file.
-
-    Raises:
-        ChecksumError: One is wrong.
-    """
-    hashers = {algo: new_hash(algo) for algo in info.hashes if is_hash(algo)}
-    size = 0
-    for chunk in _chunks(path):
-        size += len(chunk)
-        for hasher in hashers.values():
-            hasher.update(chunk)
-    if size != info.bytes:
-        raise ChecksumError(f"{info.basename} has {size} bytes; the index records {info.bytes}.")
-    for algo, hasher in hashers.items():
-        if hasher.hexdigest() != info.hashes[algo]:
-            raise ChecksumError(
-                f"{info.basename} has {algo} {hasher.hexdigest()}; the index records {info.hashes[algo]}."
-            )
-
-
-def _decompress(path: str, target: str, algo: str, max_bytes: int) -> None:
-    stream = stream_decompressor(algo, max_bytes)
-    with open(target, "wb") as out:
-        for chunk in _chunks(path):
-            out.write(stream.feed(chunk))
-        out.write(stream.finish())
-
-
-def _chunks(path: str) -> Any:
-    with open(path, "rb", buffering=0) as file:
-        read: Callable[[], bytes] = lambda: file.read(_CHUNK)  # noqa: E731
-        yield from iter(read, b"")

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from streaming.cli.check import open_checked
 from streaming.cli.output import print_line, print_note, print_table
 from streaming.cli.source import Source, read_source
+from streaming.columns.shards import open_checked
 from streaming.core.errors import UnsafeTypeError
 
 __all__ = ["run", "summary"]

@@ -9,15 +9,20 @@ import numpy as np
 
 from streaming.cli.output import print_json, print_line, print_table
 from streaming.cli.source import Source, read_source
+from streaming.columns.opening import check_fit
+from streaming.columns.parquet import COLUMNS_NAME
+from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
 from streaming.format.samples.schema import Schema
 from streaming.writing.bulk.report import show_bytes
+from streaming.writing.side.publish import read_stored_footer
 
 __all__ = ["run"]
 
 
 def run(args: Namespace) -> int:
     """Print the facts of a dataset."""
-    facts = describe(read_source(args.url))
+    source = read_source(args.url)
+    facts: dict[str, Any] = {**describe(source), "side_columns": side_columns(source)}
     if args.json:
         print_json(facts)
         return 0
@@ -26,6 +31,8 @@ def run(args: Namespace) -> int:
     if facts["shards"]:
         rows.append(["per shard", _spread(facts["samples_per_shard"], "{:,}") + " samples"])
         rows.append(["", _spread(facts["bytes_per_shard"], None)])
+    if facts["side_columns"] is not None:
+        rows.append(["side columns", facts["side_columns"]])
     print_table(rows, indent=2)
     for schema in facts["schemas"]:
         print_line()
@@ -34,6 +41,20 @@ def run(args: Namespace) -> int:
         if columns:
             print_table(columns, indent=4)
     return 0
+
+
+def side_columns(source: Source) -> str | None:
+    """Return the names of the side columns beside a dataset, or why they cannot be used; ``None`` if there are none."""
+    try:
+        footer = read_stored_footer(source.store, COLUMNS_NAME)
+        if footer is None:
+            return None
+        check_fit(footer, source.index.digest, source.index.num_samples, COLUMNS_NAME)
+    except StorageError:  # one that may not be looked at is none
+        return None
+    except (ConfigError, MissingDependencyError) as error:
+        return str(error)
+    return ", ".join(footer.names)
 
 
 def describe(source: Source) -> dict[str, Any]:

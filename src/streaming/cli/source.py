@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from glob import escape, glob
-from typing import TypeVar
 
+from streaming.columns.shards import with_retries
 from streaming.core.errors import ObjectNotFoundError
 from streaming.format.index import Index
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
-from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 
-__all__ = ["INDEX_NAME", "Source", "read_source", "with_retries"]
+__all__ = ["INDEX_NAME", "Source", "read_source"]
 
 INDEX_NAME = "index.json"
 
 _MAX_NAMES = 5
 _ONE_SLASH = re.compile(r"([a-z][a-z0-9+-]+):/([^/].*)")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,3 @@ def _why_not(store: Store) -> str:
     names = [path.split(os.sep)[-2] for path in below]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
     return f"{text} There are datasets in directories below it: {shown}."
-
-
-def with_retries(call: Callable[[], T]) -> T:
-    """Call, and try again after a failure of the store that may pass."""
-    return call_with_retries(call, RetryPolicy(), time.sleep)

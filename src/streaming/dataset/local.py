@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
@@ -19,13 +19,16 @@ from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.projection import as_columns, check_columns
-from streaming.dataset.shards import ShardTable
+from streaming.dataset.sources import COLUMNS_NAME, Source, make_cache
+from streaming.storage.location import Location
 from streaming.storage.url import redact
 
 if TYPE_CHECKING:
     from streaming.format.reader import Reader
 
 __all__ = ["LocalDataset"]
+
+R = TypeVar("R")
 
 
 class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
@@ -37,6 +40,7 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
         columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
             are stored.
+        side_columns: Path of the Parquet file of side columns. Default: ``columns.parquet`` beside the index.
 
     Raises:
         ConfigError: ``local`` is a URL, or ``columns`` names none, one twice, or one that there is not.
@@ -58,22 +62,40 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         split: Where | None = None,
         allow_unsafe_types: bool = False,
         columns: Sequence[str] | None = None,
+        side_columns: Where | None = None,
     ) -> None:
         self.local: str = as_path("local", local)
-        self.split: str = as_path("split", split or "")
+        self._split = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types
         if "://" in self.local:
             raise ConfigError(
                 f"LocalDataset reads a directory, and local={redact(self.local)!r} is a URL. Use "
                 "StreamingDataset(remote=...), which can be indexed too."
             )
-        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self.split)
+        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self._split)
         loaded = load_index(directory, None, 0)
         index = loaded.index
         wanted = as_columns(columns)
         check_columns(index, wanted, directory, allow_unsafe_types)
         files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity, wanted)
-        super().__init__(ShardTable([index]), ShardCache([files], None, loaded.bytes))
+        side = Location.parse(os.fspath(side_columns or os.path.join(directory, COLUMNS_NAME)))
+        self._assemble([Source(files, loaded.bytes, side)])
+
+    def _assemble(self, sources: Sequence[Source]) -> None:
+        super().__init__(sources, make_cache(sources))
+
+    if TYPE_CHECKING:
+
+        def map(self, fn: Callable[..., R], *, rng: bool = False) -> LocalDataset[R]: ...  # noqa: D102
+
+        def flat_map(  # noqa: D102
+            self, fn: Callable[..., Sequence[R]], count: int | str | Sequence[int] | NDArray[Any], *, rng: bool = False
+        ) -> LocalDataset[R]: ...
+
+    @property
+    def sample_seed(self) -> tuple[int, int]:
+        """What the generators of :meth:`map` depend on besides the sample."""
+        return 0, 0
 
     @cached_property
     def shards(self) -> Sequence[Reader]:
@@ -81,4 +103,4 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         from streaming.format.readers import Readers
 
         (directory,) = self._cache.directories
-        return Readers([(directory.index, self.local, self.split)], self._allows_unsafe)
+        return Readers([(directory.index, self.local, self._split)], self._allows_unsafe)

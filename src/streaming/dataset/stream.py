@@ -9,17 +9,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from hashlib import blake2s
 from typing import Any
 
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
-from streaming.core.arguments import as_flag, as_integer, as_number, as_path
+from streaming.core.arguments import as_flag, as_integer, as_number, as_path, as_text
 from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError
 from streaming.core.names import HashName, Where
 from streaming.dataset.projection import as_columns, check_columns
+from streaming.dataset.sources import COLUMNS_NAME, Source
 from streaming.dataset.stream_details import StreamDetails
+from streaming.dataset.views.choosing import by_condition
+from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
@@ -27,6 +31,7 @@ from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 from streaming.storage.url import redact, scheme_of
+from streaming.units.parts import choose
 
 __all__ = ["Stream", "open_streams"]
 
@@ -53,6 +58,11 @@ class Stream(StreamDetails):
             ...): a mapping; a function that returns one, called again when the store refuses what it returned; or a
             store object of ``obstore``. They are never shown, and pickled only to be sent to another process by
             ``multiprocessing``.
+        side_columns: Where the dataset's side columns are. Default: ``columns.parquet`` beside its index.
+        where: Serve only the samples for which this is true: SQL over the side columns, as for
+            :meth:`StreamingDataset.filter`.
+        view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
+            those for which both hold.
         columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
             are stored.
 
@@ -84,6 +94,9 @@ class Stream(StreamDetails):
         keep_zip: bool | None = None,
         storage_options: StorageOptions | None = None,
         columns: Sequence[str] | None = None,
+        side_columns: Where | None = None,
+        where: str | None = None,
+        view: Where | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -110,6 +123,9 @@ class Stream(StreamDetails):
         self.validate_hash = validate_hash
         self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
         self.columns: tuple[str, ...] | None = as_columns(columns)
+        self.side_columns: str | None = _path_text("side_columns", side_columns)
+        self.where: str | None = None if where is None else as_text("where", where)
+        self.view: str | None = _path_text("view", view)
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -191,6 +207,40 @@ class Stream(StreamDetails):
         store = open_store(self._remote.absolute(self._base).join(self.split))
         return None if _is_same(store, self.directory) else store
 
+    def side_location(self) -> Location:
+        """Return where the side columns are, if there are any."""
+        if self.side_columns is not None:
+            return self._beside(self.side_columns)
+        if self._remote is None:
+            return Location.parse(os.path.join(self.directory, COLUMNS_NAME))
+        return self._remote.absolute(self._base).join(self.split, COLUMNS_NAME)
+
+    def choose_of(self, source: Source) -> Source:
+        """Return this stream, opened, with only the samples that ``view`` and ``where`` keep.
+
+        Raises:
+            ConfigError: A view is of other data, a condition is none, or nothing is left.
+        """
+        if self.view is not None:
+            place = self._beside(self.view)
+            units, query = load_view(source, place)
+            source = replace(source, units=units, chosen=(f"view({place}: {query})",))
+        if self.where is not None:
+            (selection,) = by_condition([source], self.where)
+            words = (*source.chosen, f"filter({self.where})")
+            source = replace(source, units=choose(selection, source.units), chosen=words)
+        if not source.counts.any():
+            raise ConfigError(
+                f"{'; '.join(source.chosen)} leaves no sample of {source.directory.origin}. Choose otherwise."
+            )
+        return source
+
+    def _beside(self, place: str) -> Location:
+        """Return another place that goes with this stream, with the same options if it is in the same kind of store."""
+        location = Location.parse(place).absolute(self._base)
+        same = self._remote is not None and location.scheme == self._remote.scheme
+        return location.with_options(self._storage_options) if same else location
+
     def _default_local(self, remote: Location) -> str:
         return default_local(remote.absolute(self._base).url)
 
@@ -225,18 +275,19 @@ class Stream(StreamDetails):
         return ShardDirectory(directory, index, store, config, where, loaded.identity, self.columns), loaded.bytes
 
 
-def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[tuple[ShardDirectory, int]]:
-    """Open streams, several at a time: what :meth:`Stream.open` returns for each.
+def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[Source]:
+    """Open streams, several at a time.
 
     Raises:
         StreamingError: What the first stream that cannot be opened raises.
     """
+
+    def open_one(stream: Stream) -> Source:
+        source = Source(*stream.open(allow_unsafe_types), side=stream.side_location())
+        return stream.choose_of(source)
+
     if len(streams) == 1:
-        return [streams[0].open(allow_unsafe_types)]
-
-    def open_one(stream: Stream) -> tuple[ShardDirectory, int]:
-        return stream.open(allow_unsafe_types)
-
+        return [open_one(streams[0])]
     with ThreadPoolExecutor(min(_OPEN_AT_ONCE, len(streams)), "streaming-open") as threads:
         return list(threads.map(open_one, streams))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from streaming.cache.bookkeeping.lock import MOMENT_S, locked_part
 from streaming.core.errors import ConfigError
+from streaming.core.process.lock import MOMENT_S, locked_part
 from streaming.dataset.convenience import ConvenienceArguments, ConvenienceDataset, takes_arguments_of
 from streaming.dataset.dataset import StreamingDataset
 from streaming.storage.registry import open_store

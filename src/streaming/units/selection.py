@@ -132,24 +132,22 @@ class Selection(Units):
             data = self.blob[int(self.offsets[shard]) : int(self.offsets[shard + 1])]
             kind, body = int(data[0]), data[1:]
             if kind == _BITMAP:
-                rows = np.flatnonzero(np.unpackbits(body, count=size))
+                rows = np.unpackbits(body, count=size).view(np.bool_).nonzero()[0]
             else:
                 listed = body.copy().view(_dtype(size)).astype(np.int64)
                 rows = listed if kind == _KEPT else np.delete(np.arange(size), listed)
         rows.flags.writeable = False
         return rows
 
-    def find(self, shard: int, row: int) -> int:
-        """Return which unit of a shard is at a row, -1 if none is; see :meth:`Units.find`."""
-        rows = self.rows(shard)
-        place = int(np.searchsorted(rows, row))
-        return place if place < len(rows) and rows[place] == row else -1
+    def inverted(self) -> Selection:
+        """Select all rows that this selection leaves out."""
 
-    def mask(self, shard: int) -> NDArray[np.bool_]:
-        """Return ``bool[n]``: which rows of a shard are kept."""
-        mask = np.zeros(int(self.sizes[shard]), np.bool_)
-        mask[self.rows(shard)] = True
-        return mask
+        def rows(shard: int) -> NDArray[np.bool_]:
+            mask = np.ones(int(self.sizes[shard]), np.bool_)
+            mask[self.rows(shard)] = False
+            return mask
+
+        return Selection._build(self.sizes, rows)
 
     def within(self, other: Selection) -> Selection:
         """Select by this selection among the units of another one.

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, overload
 
+from streaming.columns.parquet import COLUMNS_NAME
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError, StorageError, UploadError
 from streaming.core.names import Where
 from streaming.format.index import dump_index
@@ -196,6 +197,21 @@ def merge_places(
             seen.update(names)
     check_columns(list(zip(map(str, partitions), entries, strict=True)))
     _publish(merged, root, keep_local)
+    if partitions and _has_side_columns(partitions[0]):
+        logger.warning(
+            "merge_index: the parts have side columns (%s), the merged dataset has not. Make them for all of it: "
+            "streaming index %s --columns ... --beside",
+            COLUMNS_NAME,
+            root,
+        )
+
+
+def _has_side_columns(partition: Place) -> bool:
+    try:
+        open_store(partition.where).head(COLUMNS_NAME)
+    except StorageError:
+        return False
+    return True
 
 
 def _publish(entries: Sequence[dict[str, Any]], root: Place, keep_local: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from streaming.columns.expressions import Expression, parse_expressions
 from streaming.core.arguments import as_flag
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName
@@ -36,6 +37,7 @@ class WriterArguments(TypedDict, total=False):
     retry: int
     exist_ok: bool
     append: bool
+    side_columns: str | Sequence[str] | None
     storage_options: StorageOptions | None
 
 
@@ -56,6 +58,7 @@ class WriterOptions:
     retry: int = 2
     exist_ok: bool = False
     append: bool = False
+    side_columns: str | Sequence[str] | None = None
     storage_options: StorageOptions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,12 @@ class WriterOptions:
             object.__setattr__(self, name, value)
         if self.append and self.exist_ok:
             raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
+        _ = self.expressions
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The side columns, none by default."""
+        return () if self.side_columns is None else parse_expressions(self.side_columns)
 
     @property
     def most_bytes(self) -> int | None:

@@ -28,6 +28,7 @@ from streaming.writing.publish.base import Base
 from streaming.writing.publish.places import Place
 from streaming.writing.publish.target import Target
 from streaming.writing.rows.keys import KeyCheck
+from streaming.writing.side.collect import SideWriter
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -91,6 +92,7 @@ class Writer:
         )
         self._target = Target(place, keep_local=given.keep_local, retries=given.retry, format=self.format)
         self._base = Base.open(self._target, self._encoder, append=given.append, exist_ok=given.exist_ok)
+        self._side = SideWriter.open(given.expressions, self._encoder, self._target, self._base)
         self.local: str = self._target.local
         self.remote: str | None = place.remote.url if place.remote else None
         self.keep_local: bool = self._target.keep_local
@@ -190,10 +192,10 @@ class Writer:
             samples = self._take_samples()
             if not samples:
                 return
-            stem = self._base.stem(len(self._shards) + len(self._entries))
+            number = len(self._shards) + len(self._entries)
             self._building.acquire()
             try:
-                future = self._executor.submit(self._make_shard, stem, samples)
+                future = self._executor.submit(self._make_shard, number, samples)
                 self._shards.append(future)
                 future.add_done_callback(self._look_here)
             except BaseException:
@@ -222,7 +224,7 @@ class Writer:
             try:
                 self.flush_shard()
                 self._collect(wait=True)
-                self._base.publish(self._target, self._entries)
+                self._base.publish(self._target, self._entries, self._side and self._side.publish)
             except BaseException as error:
                 self._abort(error)
                 raise
@@ -291,9 +293,12 @@ class Writer:
                 raise
             self._shards.popleft()
 
-    def _make_shard(self, stem: str, samples: list[bytes]) -> dict[str, Any]:
+    def _make_shard(self, number: int, samples: list[bytes]) -> dict[str, Any]:
+        stem = self._base.stem(number)
         names: list[str] = []
         try:
+            if self._side is not None:
+                self._side.add(number, samples)
             entry, files = build_shard(self._encoder, stem, samples, self.compression, self.hashes)
             for name, data in files.items():
                 self._target.write(name, data.drain_groups())

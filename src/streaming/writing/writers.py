@@ -38,6 +38,7 @@ class MDSWriter(Writer):
         retry: Further attempts after a failed upload, at least 0.
         exist_ok: Replace the dataset in a directory that is not empty.
         append: Add shards to the dataset that is there, or begin one; see :class:`Writer`.
+        side_columns: What goes into ``columns.parquet`` beside the index, for SQL: as for :func:`streaming.index_columns`.
         storage_options: Settings of the store, as for :class:`streaming.Stream`.
 
     An encoding followed by ``'?'``, such as ``'int32?'``, takes ``None`` as well.
@@ -85,8 +86,8 @@ class JSONWriter(Writer):
         columns: ``'str'``, ``'int'`` or ``'float'`` of each column, by name.
         newline: What ends a line.
         out: Where to write, as for :class:`MDSWriter`, like all that follow.
-        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok, append, storage_options:
-            The same as there.
+        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok, append, side_columns,
+            storage_options: The same as there.
 
     Raises:
         ConfigError: (a ``ValueError``) An argument is wrong; an encoding that is not known is a ``TypeError`` too.
@@ -128,8 +129,8 @@ class XSVWriter(Writer):
         separator: What stands between the fields of a line.
         newline: What ends a line.
         out: Where to write, as for :class:`MDSWriter`, like all that follow.
-        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok, append, storage_options:
-            The same as there.
+        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok, append, side_columns,
+            storage_options: The same as there.
 
     Raises:
         ConfigError: (a ``ValueError``) As :class:`JSONWriter`, which raises the same.

@@ -9,8 +9,8 @@ import numpy as np
 
 from streaming.base.constant import TICK
 from streaming.base.shared.array import SharedArray
-from streaming.cache.bookkeeping.lock import locked_path
 from streaming.core.errors import WorkerError
+from streaming.core.process.lock import locked_path
 
 __all__ = ["SharedBarrier"]
 

@@ -12,8 +12,8 @@ from collections import UserDict
 from typing import Any
 
 from streaming.base.constant import DEFAULT_TIMEOUT
-from streaming.cache.bookkeeping.lock import locked_part
 from streaming.core.errors import ConfigError, UnknownNameError
+from streaming.core.process.lock import locked_part
 from streaming.storage.registry import open_store, stores
 from streaming.storage.url import redact, scheme_of
 

@@ -1,1 +1,1 @@
-"""What is known of a cache by all its processes: whose it is, what it holds, who works on it, and what has happened."""
+"""What is known of a cache by all its processes: whose it is, what it holds, and what has happened."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cache.bookkeeping.lock import locked_record
 from streaming.core.anonymous import AnonymousFile
+from streaming.core.process.lock import locked_record
 
 __all__ = ["PHASES", "Counters", "Phases"]
 

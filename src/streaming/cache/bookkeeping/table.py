@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.bookkeeping.lock import locked_part, locked_path
 from streaming.core.errors import LockedError
 from streaming.core.process.allocate import allocate
+from streaming.core.process.lock import locked_part, locked_path
 
 __all__ = [
     "OURS",

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.identity import Identity, tag_of
-from streaming.cache.bookkeeping.lock import remove_part
 from streaming.cache.bookkeeping.table import VERIFIED, CacheTable, stamp_of
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.fetch import FetchStats, fetch_file
@@ -19,6 +18,7 @@ from streaming.cache.files.keeper import FileJob, Keeper, cheapest_hash, has_has
 from streaming.cache.files.ownership import check_plain, open_table
 from streaming.cache.files.witness import Witness
 from streaming.core.errors import ChecksumError, ShardFormatError
+from streaming.core.process.lock import remove_part
 from streaming.format.index import Index, ShardInfo
 from streaming.format.shard import Shard, open_shard
 from streaming.storage.retry import RetryPolicy, call_with_retries

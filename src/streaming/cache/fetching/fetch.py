@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from streaming.cache.bookkeeping.counters import Phases
-from streaming.cache.bookkeeping.lock import locked_part
 from streaming.cache.fetching.config import THROTTLE_PATIENCE, FetchConfig
 from streaming.cache.fetching.excerpts import lay_rows
 from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
@@ -26,6 +25,7 @@ from streaming.core.errors import (
     StorageError,
     ThrottledError,
 )
+from streaming.core.process.lock import locked_part
 from streaming.format.codecs.compression import stream_decompressor
 from streaming.format.codecs.hashing import new_hash
 from streaming.storage import versions

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.identity import Identity, tag_of
-from streaming.cache.bookkeeping.lock import remove_part
 from streaming.cache.bookkeeping.table import OURS, TABLE_NAME, CacheTable, all_stamps, read_facts, stamp_of
 from streaming.core.errors import ShardFormatError
+from streaming.core.process.lock import remove_part
 from streaming.format.index import Index
 
 __all__ = [

@@ -1,1 +1,1 @@
-"""What a process has to take care of: its parent, Ctrl-C, the garbage collector, and a disk that is full."""
+"""What a process has to take care of: locks, its parent, Ctrl-C, the garbage collector, and a disk that is full."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streaming.cache.bookkeeping.lock import locked_record
 from streaming.core.anonymous import AnonymousFile
+from streaming.core.process.lock import locked_record
 
 __all__ = ["Board"]
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.bookkeeping.lock import locked_part, remove_part
 from streaming.core.errors import LockedError
+from streaming.core.process.lock import locked_part, remove_part
 from streaming.order.spec import OrderSpec
 
 __all__ = ["epoch_key", "shared_ids"]

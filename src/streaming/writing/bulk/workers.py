@@ -36,12 +36,20 @@ class WorkerPool:
 
     Args:
         workers: Number of processes; 0: one thread of this process instead.
+        work: What they do, for the error of one that dies.
+        relief: What may help it if memory is short.
+
+    Attributes:
+        num_workers: Number of processes.
 
     Raises:
         ConfigError: The number is negative.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(
+        self, workers: int, work: str = "the bulk write", relief: str = "use fewer workers or a smaller size_limit"
+    ) -> None:
+        self.num_workers = workers
         if workers < 0:
             raise ConfigError(f"workers must be at least 0, got {workers}.")
         # Forked workers know encodings that the program registered, and need no guarded main module.
@@ -49,7 +57,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         try:
             for _ in range(workers):
-                self._workers.append(_Worker(context))
+                self._workers.append(_Worker(context, work, relief))
         except BaseException:
             self._stop()
             self._close()
@@ -104,7 +112,8 @@ class WorkerPool:
 class _Worker:
     """One process and the pipe to it."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, work: str, relief: str) -> None:
+        self._work, self._relief = work, relief
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(theirs, self._pipe if context.get_start_method() == "fork" else None), daemon=True
@@ -119,8 +128,8 @@ class _Worker:
         except (EOFError, OSError) as error:
             self._process.join(1)
             raise WorkerError(
-                f"A worker process of the bulk write has died (exit code {self._process.exitcode}). It may have been "
-                "short of memory: use fewer workers or a smaller size_limit. The same call again continues."
+                f"A worker process of {self._work} has died (exit code {self._process.exitcode}). It may have been "
+                f"short of memory: {self._relief}. The same call again continues."
             ) from error
         if succeeded:
             return value

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +10,6 @@ from itertools import chain, islice
 from operator import length_hint
 from typing import Any
 
-from streaming.core.errors import AccessDeniedError
 from streaming.core.names import Compression, HashName, Out
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
@@ -23,7 +19,7 @@ from streaming.writing.bulk.report import WriteReport
 from streaming.writing.bulk.resume import begin
 from streaming.writing.bulk.workers import WorkerPool, default_workers
 from streaming.writing.options import WriterOptions, checked_columns, checked_workers
-from streaming.writing.publish.places import Place
+from streaming.writing.publish.places import Place, staging_directory
 from streaming.writing.publish.target import Target
 from streaming.writing.rows.infer import infer_columns
 from streaming.writing.rows.inputs import Rows, checked_row, taken
@@ -180,12 +176,7 @@ def _staged(place: Place) -> Place:
     """Return the place with a local directory: for a URL alone the same in every call, and nobody else's."""
     if place.local is not None or place.remote is None:
         return place
-    name = hashlib.blake2s(place.remote.url.encode(), digest_size=12).hexdigest()
-    path = os.path.join(tempfile.gettempdir(), f"streaming-write-{os.getuid()}-{name}")
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    status = os.lstat(path)
-    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise AccessDeniedError(f"{path}, where shards for {place.remote} are prepared, belongs to another user.")
+    path = staging_directory("write", place.remote.url, f"shards for {place.remote}")
     return Place(Location.parse(path), place.remote)
 
 

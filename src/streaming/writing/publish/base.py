@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,12 +79,15 @@ class Base:
         stem = f"shard.{self.next_number + number:05}"
         return f"{stem}.{self.token}" if self.token else stem
 
-    def publish(self, target: Target, entries: Sequence[dict[str, Any]]) -> None:
+    def publish(
+        self, target: Target, entries: Sequence[dict[str, Any]], before: Callable[[bytes], None] | None = None
+    ) -> None:
         """Write and upload the index of what was there and what is new.
 
         Args:
             target: Where the shards are.
             entries: The entry of each new shard.
+            before: Given the contents of the index once nothing speaks against it: writes what belongs to it.
 
         Raises:
             UploadError: A shard is not there, it cannot be uploaded, or another writer has changed the dataset meanwhile.
@@ -95,7 +98,10 @@ class Base:
                 f"The dataset at {target!r} was changed by another writer while this one appended to it; its index was "
                 "left as that writer made it. Append again."
             )
-        target.write(INDEX_NAME, [[dump_index([*self.entries, *entries])]])
+        index = dump_index([*self.entries, *entries])
+        if before is not None:
+            before(index)
+        target.write(INDEX_NAME, [[index]])
         target.upload(INDEX_NAME)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from streaming.core.errors import ConfigError
+from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.core.names import Out
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.storage.providers.fsspec.store import FORCED
 
-__all__ = ["Place", "check_apart", "same_directory"]
+__all__ = ["Place", "check_apart", "same_directory", "staging_directory"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,26 @@ def check_apart(local: str, remote: Location) -> None:
 def same_directory(one: str, other: str) -> bool:
     """Say whether two paths lead to one directory, be it by links or mounts, and be it not made yet."""
     return _identity(one) == _identity(other)
+
+
+def staging_directory(kind: str, identity: str, contents: str) -> str:
+    """Make a directory below the system's temporary one: the same in every call, and nobody else's.
+
+    Args:
+        kind: Part of its name.
+        identity: What it is for; another text is another directory.
+        contents: What is prepared there, for the error text.
+
+    Raises:
+        AccessDeniedError: Somebody else has made it.
+    """
+    name = hashlib.blake2s(identity.encode(), digest_size=12).hexdigest()
+    path = os.path.join(tempfile.gettempdir(), f"streaming-{kind}-{os.getuid()}-{name}")
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    status = os.lstat(path)
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise AccessDeniedError(f"{path}, where {contents} are prepared, belongs to another user.")
+    return path
 
 
 def _identity(path: str) -> tuple[int, int, tuple[str, ...]]:

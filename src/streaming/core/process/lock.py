@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from streaming.cache.bookkeeping.holder import find_holder
 from streaming.core.errors import LockedError
+from streaming.core.process.holder import find_holder
 
 __all__ = ["MOMENT_S", "locked_part", "locked_path", "locked_record", "remove_part"]
 

@@ -1,0 +1,135 @@
+"""A condition of SQL over one Parquet file, by DuckDB: nothing else can be read, and nothing is left when it is answered."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.columns.words import unknown_column
+from streaming.core.errors import ConfigError
+from streaming.core.imports import optional_import
+
+__all__ = ["select_rows"]
+
+logger = logging.getLogger(__name__)
+
+_NOT_FOUND = re.compile(r'Referenced column "(.*?)" not found|does not have a column named "(.*?)"')
+_SETTINGS = (
+    "SET temp_directory = ''",
+    "SET allowed_paths = ['{path}']",
+    "SET enable_external_access = false",
+    "SET python_enable_replacements = false",  # variables of a program are no tables
+    "SET lock_configuration = true",
+)
+#: In a path, these would stand for other files.
+_PATTERN = re.compile(r"[*?\[\]{}]")
+
+
+def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) -> NDArray[np.bool_]:
+    """Evaluate a condition; see ``SideColumns.where``.
+
+    Args:
+        path: The Parquet file.
+        names: Of its columns.
+        num_rows: Its rows.
+        condition: What follows WHERE.
+
+    Returns:
+        ``bool[num_rows]``.
+    """
+    duckdb = optional_import("duckdb", "sql", "A condition of SQL")
+    _check_one(duckdb, condition)
+    with _plain(path) as plain, closing(duckdb.connect()) as connection:
+        for setting in _SETTINGS:
+            connection.execute(setting.format(path=plain.replace("'", "''")))
+        table = _table(plain, names)
+        try:
+            # Bound as what follows WHERE, where nothing that adds rows up is allowed, and by itself, for its type.
+            bound = connection.execute(f"DESCRIBE SELECT ({condition}\n) FROM {table} WHERE ({condition}\n)").fetchall()
+            if len(bound) != 1 or bound[0][1] != "BOOLEAN":
+                raise ConfigError(
+                    f"The condition {condition!r} is no truth value but {', '.join(str(row[1]) for row in bound)}. Compare: "
+                    "'age > 60', 'label = 3'."
+                )
+            # A row whose condition is NULL comes as the negative of its number, less 1: so one pass tells all.
+            found = connection.execute(
+                'SELECT CASE WHEN "#keep" THEN "#row" ELSE -1 - "#row" END AS "row" '
+                f'FROM (SELECT "#row", ({condition}\n) AS "#keep" FROM {table}) WHERE "#keep" IS NOT FALSE'
+            ).fetchnumpy()["row"]
+        except duckdb.Error as error:
+            raise _told(error, condition, names, path) from error
+    rows = np.asarray(found, np.int64)
+    kept = rows[rows >= 0]
+    if len(kept) < len(rows):
+        logger.warning(
+            "the condition %r is NULL for %s of %s samples, which are left out: it compares what is missing there. Say what "
+            "to do with them: `... IS NOT NULL`, `coalesce(..., 0)`.",
+            condition,
+            f"{len(rows) - len(kept):,}",
+            f"{num_rows:,}",
+        )
+    mask = np.zeros(num_rows, np.bool_)
+    mask[kept] = True
+    return mask
+
+
+def _check_one(duckdb: Any, condition: str) -> None:
+    """Check, before it stands in a query, that a text is one expression and no more.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(condition, str) or not condition.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"A condition is text such as 'age > 60', got {condition!r}.")
+    try:
+        duckdb.SQLExpression(condition)
+    except duckdb.Error as error:
+        raise _wrong(error, condition) from error
+
+
+def _table(path: str, names: Sequence[str]) -> str:
+    """Return the columns of a file and the number of each row as a table."""
+    number = "" if "sample_id" in map(str.casefold, names) else ', file_row_number AS "sample_id"'
+    file = path.replace("'", "''")
+    return (
+        f'(SELECT * EXCLUDE (file_row_number), file_row_number AS "#row"{number} '
+        f"FROM read_parquet('{file}', file_row_number = true))"
+    )
+
+
+@contextmanager
+def _plain(path: str) -> Iterator[str]:
+    """Give a file a name that stands for no other."""
+    path = os.path.realpath(path)
+    if _PATTERN.search(path) is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="streaming-columns-") as directory:
+        plain = os.path.join(os.path.realpath(directory), "columns.parquet")
+        os.symlink(path, plain)
+        yield plain
+
+
+def _told(error: Exception, condition: str, names: Sequence[str], path: str) -> ConfigError:
+    """Return what DuckDB says in the words of whoever wrote the condition."""
+    missing = _NOT_FOUND.search(str(error))
+    if missing is None:
+        return _wrong(error, condition)
+    name = missing[1] or missing[2]
+    told = str(unknown_column(name, [*names, "sample_id"], path))
+    if f'"{name}"' in condition:
+        told += f" (Double quotes are for names of columns: text is '{name}'.)"
+    return ConfigError(f"The condition {condition!r}: {told}")
+
+
+def _wrong(error: Exception, condition: str) -> ConfigError:
+    text = str(error).partition("\n")[0]  # what follows quotes the whole query, which is ours
+    return ConfigError(f"DuckDB does not take the condition {condition!r}: {text}")

@@ -1,0 +1,81 @@
+"""The streams of a dataset, opened: where their shards are, and what of them counts as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.cache.cache import ShardCache
+from streaming.cache.fetching.directory import ShardDirectory
+from streaming.columns.opening import open_columns
+from streaming.columns.parquet import COLUMNS_NAME
+from streaming.columns.side import SideColumns
+from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.storage.location import Location
+from streaming.units.units import Units
+
+__all__ = ["COLUMNS_NAME", "Source", "make_cache"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stream, opened. Legend: S shards.
+
+    Attributes:
+        directory: Its shards on this node.
+        index_bytes: Size of its index.
+        side: Where its side columns are, if it has any.
+        units: What counts as a sample, ``None`` where every row does.
+        chosen: By what the units were chosen, in words or SQL, step by step.
+    """
+
+    directory: ShardDirectory
+    index_bytes: int
+    side: Location
+    units: Units | None = None
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """``int64[S]``, rows of each shard."""
+        return self.directory.index.samples
+
+    def side_columns(self) -> SideColumns:
+        """Open the side columns.
+
+        Raises:
+            ConfigError: There are none, or they are of other data.
+        """
+        index = self.directory.index
+        try:
+            return open_columns(
+                self.side,
+                self.directory.directory,
+                index.digest,
+                index.num_samples,
+                retries=self.directory.config.download_retry,
+            )
+        except ObjectNotFoundError as error:
+            raise ConfigError(
+                f"{self.directory.origin} has no side columns ({self.side}), in which conditions, keys and counts are "
+                f"looked up. Make them: streaming index {self.directory.origin} --columns NAME,NAME --beside (or --out "
+                "PLACE, and then side_columns=PLACE/columns.parquet)."
+            ) from error
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """``int64[S]``, units of each shard."""
+        return self.sizes if self.units is None else self.units.counts
+
+
+def make_cache(sources: Sequence[Source], limit: int | None = None) -> ShardCache:
+    """Return the cache of the shards of all sources.
+
+    Args:
+        sources: The sources.
+        limit: Bytes that it may hold on the node's disk, or ``None``.
+    """
+    return ShardCache([source.directory for source in sources], limit, sum(source.index_bytes for source in sources))
