@@ -42,6 +42,7 @@ class RandomAccess(Array[T_co]):
     def __init__(self, table: ShardTable, cache: ShardCache) -> None:
         self._table = table
         self._cache = cache
+        self._is_quick = self._is_direct and table.translation is None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Note whether the class brings its own way to get a sample."""
@@ -80,7 +81,7 @@ class RandomAccess(Array[T_co]):
     def __getitem__(self, at: Any) -> Any:
         """Return one sample or a list of them; see :meth:`Array.__getitem__`."""
         # What it comes to where the shard is open, without the calls in between.
-        if type(at) is int and at >= 0 and self._is_direct:
+        if type(at) is int and at >= 0 and self._is_quick:
             table = self._table
             number = bisect_right(table.ends_view, at)
             shard = self._cache.peek(number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
-from streaming.cache.cache import ShardCache
 from streaming.core.arguments import as_flag, as_integer
 from streaming.core.indexing import T_co
 from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, SamplingMethod, ShuffleAlgo, Where
@@ -41,6 +41,7 @@ from streaming.dataset.epoch.reader import EpochReader
 from streaming.dataset.epoch.resumption import Resumption
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES, ShardTable
+from streaming.dataset.sources import Source, make_cache
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import resolve_streams
 from streaming.dataset.wrappers import refuse_share_as_size, what_a_subset_repeats
@@ -189,17 +190,18 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         self.on_error: str = as_on_error(on_error)
         where = {"remote": remote, "local": local}
         self._ranks = DataRanks(parallel)
-        self.streams: list[Stream] = resolve_streams(streams, where, defaults, stream_name, stream_config)
+        self._given = resolve_streams(streams, where, defaults, stream_name, stream_config)
+        self._order_config = order
+        self._assemble(open_streams(self._given, self.allow_unsafe_types))
+
+    def _assemble(self, sources: Sequence[Source]) -> None:
+        """Make the parts that depend on what is served, at the beginning of the first epoch."""
+        self.streams: list[Stream] = [copy(stream) for stream in self._given]  # which get their weights
         self.num_streams: int = len(self.streams)
-        opened = open_streams(self.streams, self.allow_unsafe_types)
-        directories = [directory for directory, _ in opened]
-        super().__init__(
-            ShardTable([directory.index for directory in directories]),
-            ShardCache(directories, caching.limit, sum(index_bytes for _, index_bytes in opened)),
-        )
+        super().__init__(sources, make_cache(sources, self.cache_limit))
         self._epochs = Epochs()
         self._progress = Progress()
-        ordering = Ordering(order, self._table, self.streams)
+        ordering = Ordering(self._order_config, self._table, self.streams)
         self.epoch_size: int = ordering.epoch_size
         self._epoch_reader = EpochReader(self._cache, self._table, ordering, self._epochs, self._progress, self._ranks)
         self._resumption = Resumption(self._epochs, ordering, self._progress, self._ranks)

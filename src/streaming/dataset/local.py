@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
-from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
@@ -18,7 +17,7 @@ from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
-from streaming.dataset.shards import ShardTable
+from streaming.dataset.sources import Source, make_cache
 from streaming.dataset.stream import check_safe
 from streaming.storage.url import redact
 
@@ -64,7 +63,10 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         if not allow_unsafe_types:
             check_safe(index, directory)
         files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
-        super().__init__(ShardTable([index]), ShardCache([files], None, loaded.bytes))
+        self._assemble([Source(files, loaded.bytes)])
+
+    def _assemble(self, sources: Sequence[Source]) -> None:
+        super().__init__(sources, make_cache(sources))
 
     @cached_property
     def shards(self) -> Sequence[Reader]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.format.index import Index
+from streaming.dataset.sources import Source
+from streaming.units.translation import Translation
 
 __all__ = ["TABLES", "ShardTable"]
 
@@ -30,12 +32,14 @@ TABLES = frozenset(
 class ShardTable:
     """Turns sample ids, which an order gives, into shards and indexes, which a cache takes; nothing else does.
 
-    Sample ids are positions in all streams laid end to end: streams in order, shards in order, samples in order.
+    Sample ids are positions in all streams laid end to end: streams in order, shards in order, samples in order. Where not
+    every row of a shard is a sample, or one is several, they count units (:class:`streaming.units.units.Units`).
 
     Legend: S shards, K streams.
 
     Attributes:
-        samples_per_shard: ``int64[S]``.
+        rows_per_shard: ``int64[S]``, what the shards hold.
+        samples_per_shard: ``int64[S]``, what of them is served.
         sample_offset_per_shard: ``int64[S]``, id of each shard's first sample.
         stream_per_shard: ``int64[S]``.
         shards_per_stream: ``int64[K]``.
@@ -45,20 +49,29 @@ class ShardTable:
         ends: ``int64[S]``, one past the id of each shard's last sample.
         ends_view: The same; bisecting it is three times as fast as ``np.searchsorted`` for one value.
         begins_view: ``sample_offset_per_shard``, whose elements are ``int``.
+        translation: From samples to rows, ``None`` where every row is a sample.
+        units: Digest of what counts as a sample, ``None`` where every row does.
     """
 
-    def __init__(self, indexes: Sequence[Index]) -> None:
-        counts = np.array([index.num_shards for index in indexes], np.int64)
-        self.samples_per_shard: NDArray[np.int64] = np.concatenate(
-            [np.empty(0, np.int64), *(index.samples for index in indexes)]
-        )
+    def __init__(self, sources: Sequence[Source]) -> None:
+        counts = np.array([len(source.sizes) for source in sources], np.int64)
+        self.rows_per_shard: NDArray[np.int64] = _joined([source.sizes for source in sources])
+        self.samples_per_shard: NDArray[np.int64] = _joined([source.counts for source in sources])
         self.ends: NDArray[np.int64] = np.cumsum(self.samples_per_shard)
         self.sample_offset_per_shard: NDArray[np.int64] = self.ends - self.samples_per_shard
         self.stream_per_shard: NDArray[np.int64] = np.repeat(np.arange(len(counts)), counts)
         self.shards_per_stream = counts
         self.shard_offset_per_stream: NDArray[np.int64] = np.cumsum(counts) - counts
-        self.samples_per_stream: NDArray[np.int64] = np.array([index.num_samples for index in indexes], np.int64)
+        self.samples_per_stream: NDArray[np.int64] = np.array([source.counts.sum() for source in sources], np.int64)
         self.sample_offset_per_stream: NDArray[np.int64] = np.cumsum(self.samples_per_stream) - self.samples_per_stream
+        units = [source.units for source in sources]
+        self.translation: Translation | None = None
+        self.units: str | None = None
+        if any(unit is not None for unit in units):
+            begins = self.sample_offset_per_shard
+            self.translation = Translation(units, counts.tolist(), begins, self.samples_per_shard)
+            prints = "|".join("" if unit is None else unit.fingerprint for unit in units)
+            self.units = blake2b(prints.encode(), digest_size=8).hexdigest()
         self._reset()
 
     def _reset(self) -> None:
@@ -67,11 +80,11 @@ class ShardTable:
         self._num_samples = int(self.ends[-1]) if len(self.ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the arrays."""
-        return {name: value for name, value in self.__dict__.items() if isinstance(value, np.ndarray)}
+        """Pickle without what is made of the arrays."""
+        return {name: value for name, value in self.__dict__.items() if not isinstance(value, memoryview)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the arrays."""
+        """Make it again."""
         self.__dict__.update(state)
         self._reset()
 
@@ -83,6 +96,8 @@ class ShardTable:
     def locate(self, sample_id: int) -> tuple[int, int]:
         """Return (shard, index within it) of a sample id that is in range."""
         shard = bisect_right(self.ends_view, sample_id)
+        if self.translation is not None:
+            return shard, self.translation.row(shard, sample_id)
         return shard, sample_id - self.begins_view[shard]
 
     def shards_of(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -91,7 +106,26 @@ class ShardTable:
 
     def indexes_in(self, shards: NDArray[np.int64], sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the index of each sample id within its shard."""
+        if self.translation is not None:
+            return self.translation.rows(shards, sample_ids)
         return sample_ids - self.sample_offset_per_shard[shards]
+
+    def row_ids(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ids of the rows of samples: their positions in all shards, whatever of them is served."""
+        shards = self.shards_of(sample_ids)
+        return (np.cumsum(self.rows_per_shard) - self.rows_per_shard)[shards] + self.indexes_in(shards, sample_ids)
+
+    def find(self, row_id: int) -> NDArray[np.int64]:
+        """Return the sample ids of a row that is in range, by its position in all shards: none, one, or its parts."""
+        ends = np.cumsum(self.rows_per_shard)
+        shard = int(np.searchsorted(ends, row_id, side="right"))
+        if self.translation is None:
+            return np.array([row_id])
+        return self.translation.find(shard, row_id - int(ends[shard] - self.rows_per_shard[shard]))
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _view(values: NDArray[np.int64]) -> memoryview:

@@ -18,6 +18,7 @@ from streaming.cache.index_source import load_index
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
 from streaming.core.names import HashName, Where
+from streaming.dataset.sources import Source
 from streaming.dataset.stream_details import StreamDetails
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.format.index import Index
@@ -220,18 +221,18 @@ class Stream(StreamDetails):
         return ShardDirectory(directory, index, store, config, where, loaded.identity), loaded.bytes
 
 
-def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[tuple[ShardDirectory, int]]:
-    """Open streams, several at a time: what :meth:`Stream.open` returns for each.
+def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[Source]:
+    """Open streams, several at a time.
 
     Raises:
         StreamingError: What the first stream that cannot be opened raises.
     """
+
+    def open_one(stream: Stream) -> Source:
+        return Source(*stream.open(allow_unsafe_types))
+
     if len(streams) == 1:
-        return [streams[0].open(allow_unsafe_types)]
-
-    def open_one(stream: Stream) -> tuple[ShardDirectory, int]:
-        return stream.open(allow_unsafe_types)
-
+        return [open_one(streams[0])]
     with ThreadPoolExecutor(min(_OPEN_AT_ONCE, len(streams)), "streaming-open") as threads:
         return list(threads.map(open_one, streams))
 

@@ -151,6 +151,16 @@ class Selection(Units):
         mask[self.rows(shard)] = True
         return mask
 
+    def inverted(self) -> Selection:
+        """Select all rows that this selection leaves out."""
+
+        def rows(shard: int) -> NDArray[np.bool_]:
+            mask = np.ones(int(self.sizes[shard]), np.bool_)
+            mask[self.rows(shard)] = False
+            return mask
+
+        return Selection._build(self.sizes, rows)
+
     def within(self, other: Selection) -> Selection:
         """Select by this selection among the units of another one.
 

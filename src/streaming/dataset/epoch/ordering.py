@@ -75,7 +75,8 @@ class Ordering:
         ):
             stream.proportion, stream.repeat, stream.choose = proportion, repeat, choose
         self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
-        self._dataset_print = _fingerprint(self._samples_per_shard, self._shards_per_stream)
+        self._dataset_print = _fingerprint(table.rows_per_shard, self._shards_per_stream)
+        self._units_print = table.units
         self._weights_print = _fingerprint(self.weights.choose)
 
     def worker_ids(self, start: Start, world: World) -> WorkerIds:
@@ -105,7 +106,7 @@ class Ordering:
         settings = start.settings
         return WorkerPlan(
             lambda epoch: self._order(settings, world, epoch),
-            f"{self._dataset_print}|{self._weights_print}|{self._settings(settings, world)}",
+            f"{self._dataset_print}{self._units_print or ''}|{self._weights_print}|{self._settings(settings, world)}",
             start,
             world,
             self.config.batch_size or 1,
@@ -167,6 +168,7 @@ class Ordering:
             "epoch_size": self.epoch_size,
             "weights": self._weights_print,
             "dataset": self._dataset_print,
+            **({} if self._units_print is None else {"units": self._units_print}),
             "global_batch_size": None if batch_size is None else batch_size * world.num_ranks,
         }
 

@@ -42,12 +42,22 @@ def check_state(state: Mapping[str, Any], present: Mapping[str, Any]) -> None:
         for key, advice in _COMPARED.items()
         if state.get(key) is not None and key in present and state[key] != present[key]
     ]
+    if state.get("units") != present.get("units"):
+        differences.append(
+            f"  units: checkpoint {_units(state)}, now {_units(present)} - choose the same samples: the same view, filter, "
+            "split or flat_map"
+        )
     if differences:
         raise CheckpointError(
             "The checkpoint does not fit this dataset:\n"
             + "\n".join(differences)
             + "\nTo begin a new run on this data instead, do not load the checkpoint."
         )
+
+
+def _units(state: Mapping[str, Any]) -> str:
+    found = state.get("units")
+    return "every row" if found is None else repr(found)
 
 
 def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
