@@ -31,7 +31,9 @@ def check_units(units: Units, sizes: list[int]) -> None:
     other = pickle.loads(pickle.dumps(units))
     assert other.fingerprint == units.fingerprint
     begins = np.cumsum(units.counts) - units.counts
-    translation = Translation([None, units], [1, len(sizes)], np.array([0, *(begins + 2)]), np.array([2, *units.counts]))
+    translation = Translation(
+        [None, units], [1, len(sizes)], np.array([0, *(begins + 2)]), np.array([2, *units.counts])
+    )
     for shard in np.random.default_rng(1).permutation(len(sizes)).tolist():
         rows, parts = units.rows(shard), units.parts(shard)
         assert rows.dtype == parts.dtype == np.int64

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.gather import get_many
-from streaming.core.indexing import Array, ArrayLike, T_co
+from streaming.core.indexing import ArrayLike, T_co
 from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
+from streaming.dataset.sources import Source
+from streaming.dataset.views.api import Views
 
 __all__ = ["RandomAccess"]
 
@@ -27,22 +29,23 @@ def _overridable(get_item: Callable[[S, int, int], R]) -> Callable[Concatenate[S
     return get_item
 
 
-class RandomAccess(Array[T_co]):
+class RandomAccess(Views[T_co]):
     """What datasets of shards have in common: they are indexed like an array.
 
     A subclass may say what a sample is, by a ``get_item`` or ``__getitem__`` of its own; then each sample goes through it.
 
     Args:
-        table: Where the samples lie.
+        sources: The streams that hold the samples.
         cache: Their shards.
     """
 
     _is_direct = True
 
-    def __init__(self, table: ShardTable, cache: ShardCache) -> None:
-        self._table = table
+    def __init__(self, sources: Sequence[Source], cache: ShardCache) -> None:
+        self.sources = tuple(sources)
+        self._table = ShardTable(sources)
         self._cache = cache
-        self._is_quick = self._is_direct and table.translation is None
+        self._is_quick = self._is_direct and self._table.translation is None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Note whether the class brings its own way to get a sample."""

@@ -145,6 +145,7 @@ class StreamDefaults:
         validate_hash: Hash algorithm that every downloaded file must have recorded and match.
         keep_zip: Keep compressed files beside the raw ones.
         storage_options: Settings of the store. Never shown.
+        columns: Names of the columns that samples have, or ``None``.
     """
 
     split: Where | None
@@ -153,10 +154,11 @@ class StreamDefaults:
     validate_hash: str | None
     keep_zip: bool
     storage_options: StorageOptions | None = field(repr=False)
+    columns: tuple[str, ...] | None = None
 
     def of_any_class(self) -> dict[str, Any]:
         """Return, by name, those that every registered class of streams takes."""
-        return {name: value for name, value in vars(self).items() if name != "storage_options"}
+        return {name: value for name, value in vars(self).items() if name not in ("storage_options", "columns")}
 
 
 def as_on_error(value: Any) -> str:

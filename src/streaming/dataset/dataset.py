@@ -39,8 +39,9 @@ from streaming.dataset.epoch.ordering import Ordering
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.epoch.reader import EpochReader
 from streaming.dataset.epoch.resumption import Resumption
+from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
-from streaming.dataset.shards import TABLES, ShardTable
+from streaming.dataset.shards import TABLES
 from streaming.dataset.sources import Source, make_cache
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import resolve_streams
@@ -105,6 +106,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             listed in ``.streaming-quarantine.jsonl`` in the local directory. Failures of access, network and disk are
             raised all the same.
         storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
+        columns: Names of the columns that samples have, for every stream that does not name its own; see :class:`Stream`.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -156,6 +158,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         data_parallel_size: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
+        columns: Sequence[str] | None = None,
     ) -> None:
         order = OrderConfig(
             epoch_size=parse_epoch_size(epoch_size),
@@ -172,7 +175,9 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         )
         caching = CacheConfig.of(predownload, cache_limit, order.batch_size)
         parallel = ParallelConfig(replication, device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size)
-        defaults = StreamDefaults(split, download_retry, download_timeout, validate_hash, keep_zip, storage_options)
+        defaults = StreamDefaults(
+            split, download_retry, download_timeout, validate_hash, keep_zip, storage_options, as_columns(columns)
+        )
         self.sampling_method: str = order.sampling_method
         self.sampling_granularity: int = order.sampling_granularity
         self.partition_algo: str = order.partition_algo
@@ -413,6 +418,15 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ['text 60', 'text 61', 'text 62', 'text 63']
         """
         self._resumption.skip(batches, epoch)
+
+    @property
+    def sample_seed(self) -> tuple[int, int]:
+        """What the generators of :meth:`map` depend on besides the sample: seed and epoch of this process's iteration.
+
+        Before any iteration, the epoch is the next one.
+        """
+        start = self._progress.own().start or self._epochs.pending(self._epochs.next_epoch)
+        return int(start.settings.get("shuffle_seed", self.shuffle_seed)), start.epoch
 
     @property
     def initial_physical_nodes(self) -> int | None:

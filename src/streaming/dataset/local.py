@@ -17,8 +17,9 @@ from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
-from streaming.dataset.sources import Source, make_cache
-from streaming.dataset.stream import check_safe
+from streaming.dataset.projection import as_columns, check_columns
+from streaming.dataset.sources import COLUMNS_NAME, Source, make_cache
+from streaming.storage.location import Location
 from streaming.storage.url import redact
 
 if TYPE_CHECKING:
@@ -34,8 +35,12 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         local: Directory of the dataset.
         split: Sub-directory that holds it.
         allow_unsafe_types: Accept columns that are unpickled when read: only for data that you trust.
+        columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
+            are stored.
+        side_columns: Path of the Parquet file of side columns. Default: ``columns.parquet`` beside the index.
 
     Raises:
+        ConfigError: ``local`` is a URL, or ``columns`` names none, one twice, or one that there is not.
         EmptyDatasetError: There is no index.
         UnsafeTypeError: A column would be unpickled and ``allow_unsafe_types`` is not set.
         IndexFormatError: The index is not valid.
@@ -48,25 +53,38 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         [0, 1, 2]
     """
 
-    def __init__(self, local: Where, split: Where | None = None, allow_unsafe_types: bool = False) -> None:
+    def __init__(
+        self,
+        local: Where,
+        split: Where | None = None,
+        allow_unsafe_types: bool = False,
+        columns: Sequence[str] | None = None,
+        side_columns: Where | None = None,
+    ) -> None:
         self.local: str = as_path("local", local)
-        self.split: str = as_path("split", split or "")
+        self._split = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types
         if "://" in self.local:
             raise ConfigError(
                 f"LocalDataset reads a directory, and local={redact(self.local)!r} is a URL. Use "
                 "StreamingDataset(remote=...), which can be indexed too."
             )
-        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self.split)
+        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self._split)
         loaded = load_index(directory, None, 0)
         index = loaded.index
-        if not allow_unsafe_types:
-            check_safe(index, directory)
-        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity)
-        self._assemble([Source(files, loaded.bytes)])
+        wanted = as_columns(columns)
+        check_columns(index, wanted, directory, allow_unsafe_types)
+        files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity, wanted)
+        side = Location.parse(os.fspath(side_columns or os.path.join(directory, COLUMNS_NAME)))
+        self._assemble([Source(files, loaded.bytes, side)])
 
     def _assemble(self, sources: Sequence[Source]) -> None:
         super().__init__(sources, make_cache(sources))
+
+    @property
+    def sample_seed(self) -> tuple[int, int]:
+        """What the generators of :meth:`map` depend on besides the sample."""
+        return 0, 0
 
     @cached_property
     def shards(self) -> Sequence[Reader]:
@@ -74,4 +92,4 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         from streaming.format.readers import Readers
 
         (directory,) = self._cache.directories
-        return Readers([(directory.index, self.local, self.split)], self._allows_unsafe)
+        return Readers([(directory.index, self.local, self._split)], self._allows_unsafe)

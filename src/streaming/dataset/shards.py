@@ -56,6 +56,7 @@ class ShardTable:
     def __init__(self, sources: Sequence[Source]) -> None:
         counts = np.array([len(source.sizes) for source in sources], np.int64)
         self.rows_per_shard: NDArray[np.int64] = _joined([source.sizes for source in sources])
+        self._row_offsets: NDArray[np.int64] = np.cumsum(self.rows_per_shard) - self.rows_per_shard
         self.samples_per_shard: NDArray[np.int64] = _joined([source.counts for source in sources])
         self.ends: NDArray[np.int64] = np.cumsum(self.samples_per_shard)
         self.sample_offset_per_shard: NDArray[np.int64] = self.ends - self.samples_per_shard
@@ -110,18 +111,23 @@ class ShardTable:
             return self.translation.rows(shards, sample_ids)
         return sample_ids - self.sample_offset_per_shard[shards]
 
+    def place(self, shard: int, row: int) -> tuple[int, int]:
+        """Return the stream of a row of a shard, and the row's place there."""
+        stream = int(self.stream_per_shard[shard])
+        first = int(self.shard_offset_per_stream[stream])
+        return stream, int(self._row_offsets[shard] - self._row_offsets[first]) + row
+
     def row_ids(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of the rows of samples: their positions in all shards, whatever of them is served."""
         shards = self.shards_of(sample_ids)
-        return (np.cumsum(self.rows_per_shard) - self.rows_per_shard)[shards] + self.indexes_in(shards, sample_ids)
+        return self._row_offsets[shards] + self.indexes_in(shards, sample_ids)
 
     def find(self, row_id: int) -> NDArray[np.int64]:
         """Return the sample ids of a row that is in range, by its position in all shards: none, one, or its parts."""
-        ends = np.cumsum(self.rows_per_shard)
-        shard = int(np.searchsorted(ends, row_id, side="right"))
         if self.translation is None:
             return np.array([row_id])
-        return self.translation.find(shard, row_id - int(ends[shard] - self.rows_per_shard[shard]))
+        shard = int(np.searchsorted(self._row_offsets + self.rows_per_shard, row_id, side="right"))
+        return self.translation.find(shard, row_id - int(self._row_offsets[shard]))
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

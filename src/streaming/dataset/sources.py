@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.directory import ShardDirectory
+from streaming.columns.opening import open_columns
+from streaming.columns.parquet import COLUMNS_NAME
+from streaming.columns.side import SideColumns
+from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.storage.location import Location
 from streaming.units.units import Units
 
-__all__ = ["Source", "make_cache"]
+__all__ = ["COLUMNS_NAME", "Source", "make_cache"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,14 @@ class Source:
     Attributes:
         directory: Its shards on this node.
         index_bytes: Size of its index.
+        side: Where its side columns are, if it has any.
         units: What counts as a sample, ``None`` where every row does.
         chosen: By what the units were chosen, in words or SQL, step by step.
     """
 
     directory: ShardDirectory
     index_bytes: int
+    side: Location
     units: Units | None = None
     chosen: tuple[str, ...] = ()
 
@@ -35,6 +42,28 @@ class Source:
     def sizes(self) -> NDArray[np.int64]:
         """``int64[S]``, rows of each shard."""
         return self.directory.index.samples
+
+    def side_columns(self) -> SideColumns:
+        """Open the side columns.
+
+        Raises:
+            ConfigError: There are none, or they are of other data.
+        """
+        index = self.directory.index
+        try:
+            return open_columns(
+                self.side,
+                self.directory.directory,
+                index.digest,
+                index.num_samples,
+                retries=self.directory.config.download_retry,
+            )
+        except ObjectNotFoundError as error:
+            raise ConfigError(
+                f"{self.directory.origin} has no side columns ({self.side}), which conditions, keys and counts are looked up "
+                f"in. Make them: streaming index {self.directory.origin} --columns NAME,NAME --beside (or --out PLACE, and "
+                "then side_columns=PLACE/columns.parquet)."
+            ) from error
 
     @property
     def counts(self) -> NDArray[np.int64]:

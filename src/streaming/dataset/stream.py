@@ -9,25 +9,29 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from hashlib import blake2s
 from typing import Any
 
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
-from streaming.core.arguments import as_flag, as_integer, as_number, as_path
-from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError, UnsafeTypeError
+from streaming.core.arguments import as_flag, as_integer, as_number, as_path, as_text
+from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError
 from streaming.core.names import HashName, Where
-from streaming.dataset.sources import Source
+from streaming.dataset.projection import as_columns, check_columns
+from streaming.dataset.sources import COLUMNS_NAME, Source
 from streaming.dataset.stream_details import StreamDetails
+from streaming.dataset.views.choosing import by_condition
+from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
-from streaming.format.index import Index
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 from streaming.storage.url import redact, scheme_of
+from streaming.units.parts import choose
 
 __all__ = ["Stream", "open_streams"]
 
@@ -54,9 +58,17 @@ class Stream(StreamDetails):
             ...): a mapping; a function that returns one, called again when the store refuses what it returned; or a
             store object of ``obstore``. They are never shown, and pickled only to be sent to another process by
             ``multiprocessing``.
+        side_columns: Where the dataset's side columns are. Default: ``columns.parquet`` beside its index.
+        where: Serve only the samples for which this is true: SQL over the side columns, as for
+            :meth:`StreamingDataset.filter`.
+        view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
+            those for which both hold.
+        columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
+            are stored.
 
     Raises:
-        ConfigError: An argument is out of range, or more than one of ``proportion``, ``repeat`` and ``choose`` is given.
+        ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or
+            ``columns`` names none, or one twice.
         UnknownNameError: The scheme of ``remote`` is not known.
 
     A stream object is only configuration: it can serve any number of datasets.
@@ -81,6 +93,10 @@ class Stream(StreamDetails):
         validate_hash: HashName | None = None,
         keep_zip: bool | None = None,
         storage_options: StorageOptions | None = None,
+        columns: Sequence[str] | None = None,
+        side_columns: Where | None = None,
+        where: str | None = None,
+        view: Where | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -106,6 +122,10 @@ class Stream(StreamDetails):
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
         self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
+        self.columns: tuple[str, ...] | None = as_columns(columns)
+        self.side_columns: str | None = _path_text("side_columns", side_columns)
+        self.where: str | None = None if where is None else as_text("where", where)
+        self.view: str | None = _path_text("view", view)
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -139,7 +159,7 @@ class Stream(StreamDetails):
 
         Args:
             default: Values for ``remote``, ``local``, ``split``, ``download_retry``, ``download_timeout``,
-                ``validate_hash``, ``keep_zip`` and ``storage_options``.
+                ``validate_hash``, ``keep_zip``, ``storage_options`` and ``columns``.
 
         Raises:
             ConfigError: The stream has neither a remote nor a local directory.
@@ -148,7 +168,7 @@ class Stream(StreamDetails):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
             self.split: str = default.get("split") or ""
-        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip"):
+        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip", "columns"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
         if self._storage_options is None and default.get("storage_options") is not None:
@@ -187,6 +207,40 @@ class Stream(StreamDetails):
         store = open_store(self._remote.absolute(self._base).join(self.split))
         return None if _is_same(store, self.directory) else store
 
+    def side_location(self) -> Location:
+        """Return where the side columns are, if there are any."""
+        if self.side_columns is not None:
+            return self._beside(self.side_columns)
+        if self._remote is None:
+            return Location.parse(os.path.join(self.directory, COLUMNS_NAME))
+        return self._remote.absolute(self._base).join(self.split, COLUMNS_NAME)
+
+    def choose_of(self, source: Source) -> Source:
+        """Return this stream, opened, with only the samples that ``view`` and ``where`` keep.
+
+        Raises:
+            ConfigError: A view is of other data, a condition is none, or nothing is left.
+        """
+        if self.view is not None:
+            place = self._beside(self.view)
+            units, query = load_view(source, place)
+            source = replace(source, units=units, chosen=(f"view({place}: {query})",))
+        if self.where is not None:
+            (selection,) = by_condition([source], self.where)
+            words = (*source.chosen, f"filter({self.where})")
+            source = replace(source, units=choose(selection, source.units), chosen=words)
+        if not source.counts.any():
+            raise ConfigError(
+                f"{'; '.join(source.chosen)} leaves no sample of {source.directory.origin}. Choose otherwise."
+            )
+        return source
+
+    def _beside(self, place: str) -> Location:
+        """Return another place that goes with this stream, with the options of the remote if it is in the same kind of store."""
+        location = Location.parse(place).absolute(self._base)
+        same = self._remote is not None and location.scheme == self._remote.scheme
+        return location.with_options(self._storage_options) if same else location
+
     def _default_local(self, remote: Location) -> str:
         return default_local(remote.absolute(self._base).url)
 
@@ -201,6 +255,7 @@ class Stream(StreamDetails):
 
         Raises:
             EmptyDatasetError: There is no index, or it lists no samples.
+            ConfigError: A shard lacks one of ``columns``.
             UnsafeTypeError: A column's encoding is unsafe and that is not allowed.
             IndexFormatError: The index is not valid.
         """
@@ -216,9 +271,8 @@ class Stream(StreamDetails):
         index = loaded.index
         if not index.num_samples:
             raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")
-        if not allow_unsafe_types:
-            check_safe(index, where)
-        return ShardDirectory(directory, index, store, config, where, loaded.identity), loaded.bytes
+        check_columns(index, self.columns, where, allow_unsafe_types)
+        return ShardDirectory(directory, index, store, config, where, loaded.identity, self.columns), loaded.bytes
 
 
 def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[Source]:
@@ -229,27 +283,13 @@ def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[So
     """
 
     def open_one(stream: Stream) -> Source:
-        return Source(*stream.open(allow_unsafe_types))
+        source = Source(*stream.open(allow_unsafe_types), side=stream.side_location())
+        return stream.choose_of(source)
 
     if len(streams) == 1:
         return [open_one(streams[0])]
     with ThreadPoolExecutor(min(_OPEN_AT_ONCE, len(streams)), "streaming-open") as threads:
         return list(threads.map(open_one, streams))
-
-
-def check_safe(index: Index, where: str) -> None:
-    """Refuse an index with columns whose decoding can run code.
-
-    Raises:
-        UnsafeTypeError: There is such a column.
-    """
-    for schema in index.schemas:
-        unsafe = schema.unsafe_columns
-        if unsafe:
-            raise UnsafeTypeError(
-                f"The dataset at {where} has columns that are unpickled when read ({', '.join(unsafe)}): whoever wrote "
-                "it could run code here. If you trust it, pass allow_unsafe_types=True."
-            )
 
 
 def default_local(remote: str) -> str:

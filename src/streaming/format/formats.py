@@ -10,7 +10,7 @@ from streaming.core.registry import Registry
 from streaming.format.encodings import encodings
 from streaming.format.kinds import jsonl, mds, mds_decoder, xsv
 from streaming.format.samples.options import WriteOptions
-from streaming.format.samples.sample import SampleDecoder
+from streaming.format.samples.sample import SampleDecoder, pick
 from streaming.format.samples.schema import Schema
 
 __all__ = ["ShardEncoder", "ShardFormat", "column_names", "formats", "get_decoder", "make_shard_encoder"]
@@ -68,15 +68,19 @@ class ShardFormat:
     Args:
         make_encoder: ``(columns, options, newline, separator) -> ShardEncoder``.
         compile_decoder: From a schema to how its samples are read.
+        compile_some: From a schema and the names of some of its columns to how these alone are read, in that order;
+            ``None``: samples are read whole, and the columns picked out of them.
     """
 
     make_encoder: Callable[[Mapping[str, str], WriteOptions, str, str | None], ShardEncoder]
     compile_decoder: Callable[[Schema], SampleDecoder]
+    compile_some: Callable[[Schema, Sequence[str]], SampleDecoder] | None = None
 
 
 def _xsv(name: str) -> ShardFormat:
     return ShardFormat(
         lambda columns, options, newline, separator: xsv.XSVShardEncoder(columns, options, name, newline, separator),
+        xsv.compile_decoder,
         xsv.compile_decoder,
     )
 
@@ -87,6 +91,7 @@ formats: Registry[ShardFormat] = Registry(
     {
         "mds": ShardFormat(
             lambda columns, options, _newline, _separator: mds.MDSShardEncoder(columns, options),
+            mds_decoder.compile_decoder,
             mds_decoder.compile_decoder,
         ),
         "json": ShardFormat(
@@ -143,20 +148,31 @@ def column_names(encoder: ShardEncoder) -> list[str]:
     return list(fields.get("column_names") or fields.get("columns") or ())
 
 
-def get_decoder(schema: Schema) -> SampleDecoder:
-    """Return how samples of a schema are read: one object for each schema, whichever threads ask at once.
+def get_decoder(schema: Schema, columns: tuple[str, ...] | None = None) -> SampleDecoder:
+    """Return how samples of a schema are read: one object for each schema and columns, whichever threads ask at once.
+
+    Args:
+        schema: What the samples have in common.
+        columns: Names of the columns that a sample is to have, each one of the schema's, in that order; ``None`` for all.
 
     Raises:
         UnknownNameError: A column has an encoding that nobody registered.
     """
-    key = schema, encodings.generation
+    key = schema, columns, encodings.generation
     found = _decoders.get(key)
     if found is None:
         if len(_decoders) >= _MOST_DECODERS:
             _decoders.clear()
-        found = _decoders.setdefault(key, formats[schema.format].compile_decoder(schema))
+        kind = formats[schema.format]
+        if columns is None:
+            made = kind.compile_decoder(schema)
+        elif kind.compile_some is not None:
+            made = kind.compile_some(schema, columns)
+        else:
+            made = pick(kind.compile_decoder(schema), columns)
+        found = _decoders.setdefault(key, made)
     return found
 
 
 _MOST_DECODERS = 1024
-_decoders: dict[tuple[Schema, int], SampleDecoder] = {}
+_decoders: dict[tuple[Schema, tuple[str, ...] | None, int], SampleDecoder] = {}

@@ -33,13 +33,19 @@ _MIN_ROWS = 4  # from here on, gathering rows beats decoding them one by one
 Buffer = mmap.mmap | bytes
 
 
-def open_shard(info: ShardInfo, directory: str, statuses: list[os.stat_result] | None = None) -> Shard:
+def open_shard(
+    info: ShardInfo,
+    directory: str,
+    statuses: list[os.stat_result] | None = None,
+    columns: tuple[str, ...] | None = None,
+) -> Shard:
     """Map a shard's files and check them against the index and against themselves.
 
     Args:
         info: The shard's entry in the index.
         directory: Local directory of the index.
         statuses: What was opened, a file each, is appended here.
+        columns: Names of the columns that samples are to have, in that order; ``None`` for all.
 
     Returns:
         The shard.
@@ -50,7 +56,7 @@ def open_shard(info: ShardInfo, directory: str, statuses: list[os.stat_result] |
             ``directory``, to which a link leads.
         UnknownNameError: A column has an encoding that nobody registered.
     """
-    decoder = get_decoder(info.schema)
+    decoder = get_decoder(info.schema, columns)
     paths = [os.path.join(directory, file.basename) for file in info.raw]
     opened: list[os.stat_result] = [] if statuses is None else statuses
     buffers = [_map(path, file, directory, opened) for path, file in zip(paths, info.raw, strict=True)]
@@ -157,7 +163,8 @@ class Shard:
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= self._num_samples:
             _no_sample(self._path, self._num_samples, low if low < 0 else high)
-        return self._decode_rows(rows.array[ids])
+        taken = self.decoder.taken
+        return self._decode_rows(rows.array[ids] if taken is None else rows.array[:, taken][ids])
 
     @property
     def rows(self) -> Rows | None:

@@ -140,7 +140,9 @@ def _ask(decoder: SampleDecoder) -> list[_Target] | None:
         return None
     try:
         # Of bytes of its own: default_collate warns of arrays that cannot be written.
-        samples = decoder.decode_rows(np.zeros((2, decoder.row_bytes), np.uint8)) if decoder.decode_rows else None
+        taken = decoder.taken or slice(0, decoder.row_bytes)
+        rows = np.zeros((2, taken.stop - taken.start), np.uint8)
+        samples = decoder.decode_rows(rows) if decoder.decode_rows else None
         if samples is None:
             return None
         writable = [{k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()} for s in samples]

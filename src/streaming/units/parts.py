@@ -72,7 +72,7 @@ class Parts(Units):
         return np.arange(int(numbers.sum())) - np.repeat(np.cumsum(numbers) - numbers, numbers)
 
     def number(self, shard: int, row: int) -> int:
-        """Return how many units a row of a shard has."""
+        """Return how many units a row of a shard has; see :meth:`Units.number`."""
         return self._number if isinstance(self._number, int) else int(self._number[int(self._begins[shard]) + row])
 
     def _rows_of(self, shard: int) -> _Ints:
@@ -110,6 +110,10 @@ class Chosen(Units):
     def parts(self, shard: int) -> _Ints:
         """Return which part of its row each unit of a shard is; see :meth:`Units.parts`."""
         return self.of.parts(shard)[self.some.rows(shard)]
+
+    def number(self, shard: int, row: int) -> int:
+        """Return into how many parts a row was cut; see :meth:`Units.number`."""
+        return self.of.number(shard, row)
 
 
 def choose(some: Selection, of: Units | None) -> Units:

@@ -139,18 +139,6 @@ class Selection(Units):
         rows.flags.writeable = False
         return rows
 
-    def find(self, shard: int, row: int) -> int:
-        """Return which unit of a shard is at a row, -1 if none is; see :meth:`Units.find`."""
-        rows = self.rows(shard)
-        place = int(np.searchsorted(rows, row))
-        return place if place < len(rows) and rows[place] == row else -1
-
-    def mask(self, shard: int) -> NDArray[np.bool_]:
-        """Return ``bool[n]``: which rows of a shard are kept."""
-        mask = np.zeros(int(self.sizes[shard]), np.bool_)
-        mask[self.rows(shard)] = True
-        return mask
-
     def inverted(self) -> Selection:
         """Select all rows that this selection leaves out."""
 

@@ -68,6 +68,12 @@ class Translation:
             self._learn(shard)
         return int(self._parts[unit_id])
 
+    def number(self, shard: int, row: int) -> int:
+        """Return into how many parts a row of a shard was cut."""
+        stream = int(self._stream_of[shard])
+        units = self._units[stream]
+        return 1 if units is None else units.number(shard - int(self._first[stream]), row)
+
     def rows(self, shards: _Ints, unit_ids: _Ints) -> _Ints:
         """Return ``int64[k]``, the rows of ``k`` units, given their shards."""
         known = self._known[shards]

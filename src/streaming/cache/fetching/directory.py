@@ -41,10 +41,18 @@ class ShardDirectory:
         config: How to fetch.
         origin: Where the data comes from (the remote's URL), for error texts.
         identity: The dataset, as it was opened.
+        columns: Names of the columns that samples are to have, in that order; ``None`` for all.
     """
 
     def __init__(
-        self, directory: str, index: Index, store: Store | None, config: FetchConfig, origin: str, identity: Identity
+        self,
+        directory: str,
+        index: Index,
+        store: Store | None,
+        config: FetchConfig,
+        origin: str,
+        identity: Identity,
+        columns: tuple[str, ...] | None = None,
     ) -> None:
         self.directory = directory
         self._prefix = os.path.join(directory, "")
@@ -53,6 +61,7 @@ class ShardDirectory:
         self.config = config
         self.origin = origin
         self.identity = identity
+        self.columns = columns
         self.witness: Witness = Witness(store, identity, origin, index)
         self._tag = tag_of(identity.facts)
         self._table: CacheTable | None = None
@@ -97,7 +106,7 @@ class ShardDirectory:
             return None
         statuses: list[os.stat_result] = []
         try:
-            opened = open_shard(self.index.shard(shard), self.directory, statuses)
+            opened = open_shard(self.index.shard(shard), self.directory, statuses, self.columns)
         except FileNotFoundError:  # evicted by another process just now
             return None
         if self.store is not None and not self._is_noted(shard, statuses):

@@ -138,15 +138,15 @@ class FoundRows:
         return self._schema.decoder
 
     def gather(self, indexes: Ints, out: Bytes | None = None, part: slice = slice(None)) -> Bytes:
-        """Copy the samples, as they are stored.
+        """Copy the samples, as they are stored, or what of each is :attr:`SampleDecoder.taken`. Legend: b bytes of that.
 
         Args:
             indexes: ``int64[k]``, the index of each sample in its shard.
-            out: ``uint8[k, row_bytes]``, where they go, in order; else a new array.
+            out: ``uint8[k, b]``, where they go, in order; else a new array.
             part: Which of the samples.
 
         Returns:
-            ``uint8[k, row_bytes]``.
+            ``uint8[k, b]``.
 
         Raises:
             IndexError: A shard has no such sample.
@@ -156,23 +156,26 @@ class FoundRows:
         is_outside = indexes.view(np.uint64) >= tables.counts[shards]  # a negative one is huge
         if is_outside.any():
             raise IndexError(f"No sample {indexes[is_outside][0]} in shard {shards[is_outside][0]}.")
-        if out is not None and (shards == shards[0]).all():
+        taken = schema.decoder.taken
+        if out is not None and taken is None and (shards == shards[0]).all():
             rows = tables.rows[int(shards[0])].array
             return np.take(rows, indexes, axis=0, out=out, mode="clip")  # without "clip" it takes a detour
-        if schema.memory is None:
+        memory = schema.memory if taken is None or schema.memory is None else schema.memory[:, taken]
+        if memory is None:
             return self._one_by_one(shards, indexes, out)
         places = indexes * schema.row_bytes
         places += tables.addresses[shards]
         places -= schema.begin
         if out is None:
-            return schema.memory[places]
+            return memory[places]
         step = max(1, _PART_BYTES // schema.row_bytes)
         for first in range(0, len(places), step):
-            out[first : first + step] = schema.memory[places[first : first + step]]
+            out[first : first + step] = memory[places[first : first + step]]
         return out
 
     def _one_by_one(self, shards: Ints, indexes: Ints, out: Bytes | None) -> Bytes:
-        out = np.empty((len(shards), self._schema.row_bytes), np.uint8) if out is None else out
+        taken = self._schema.decoder.taken or slice(0, self._schema.row_bytes)
+        out = np.empty((len(shards), taken.stop - taken.start), np.uint8) if out is None else out
         for place, (shard, index) in enumerate(zip(shards.tolist(), indexes.tolist(), strict=True)):
-            out[place] = self._tables.rows[shard].array[index]
+            out[place] = self._tables.rows[shard].array[index, taken]
         return out

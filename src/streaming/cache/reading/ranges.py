@@ -115,9 +115,9 @@ class FirstSamples:
             either: list[Future[Any]] = [alone, self._cache.prefetch(shard_id, 0.0)]
             wait(either, return_when=FIRST_COMPLETED)
             if alone.done() and not alone.cancelled() and alone.exception() is None:
-                info = self._info(shard_id)
+                info, columns = self._info(shard_id), self._cache.locate(shard_id)[0].columns
                 try:
-                    return get_decoder(info.schema).decode(alone.result())
+                    return get_decoder(info.schema, columns).decode(alone.result())
                 except Exception as error:  # the whole shard will tell what is wrong, if something is
                     logger.debug("sample %d of shard %d alone: %s", index, shard_id, error)
         return self._cache.get(shard_id).get(index)

@@ -15,8 +15,20 @@ from streaming.core.units import number_abbrev_to_int
 from streaming.dataset.sources import Source
 from streaming.units.selection import Selection
 from streaming.units.splits import borders_of, parts_of_ids, parts_of_keys
+from streaming.units.units import Units
 
-__all__ = ["all_but", "by_condition", "by_ids", "by_mask", "first_of", "nth_of", "parts_of", "text_of"]
+__all__ = [
+    "all_but",
+    "by_condition",
+    "by_ids",
+    "by_mask",
+    "first_of",
+    "mask_of_units",
+    "nth_of",
+    "parts_of",
+    "rows_served",
+    "text_of",
+]
 
 _Ints = NDArray[np.int64]
 _Mask = NDArray[np.bool_]
@@ -44,7 +56,7 @@ def by_ids(sources: Sequence[Source], ids: Any, is_strict: bool = True) -> list[
     spans = _spans(sources)
     total = spans[-1][1] if spans else 0
     chosen: _Ints = np.where(found < 0, found.astype(np.int64) + total, found.astype(np.int64))
-    if found.size and not (0 <= chosen.min() and chosen.max() < total):
+    if found.size and not (chosen.min() >= 0 and chosen.max() < total):
         wrong = found[(chosen < 0) | (chosen >= total)][0]
         raise ConfigError(f"There is no sample {wrong}: ids go from 0 to {total - 1}, or from -{total} to -1.")
     distinct = np.unique(chosen)
@@ -61,7 +73,9 @@ def by_ids(sources: Sequence[Source], ids: Any, is_strict: bool = True) -> list[
             stacklevel=4,
         )
     return [
-        Selection.of_ids(source.counts, distinct[np.searchsorted(distinct, begin) : np.searchsorted(distinct, end)] - begin)
+        Selection.of_ids(
+            source.counts, distinct[np.searchsorted(distinct, begin) : np.searchsorted(distinct, end)] - begin
+        )
         for source, (begin, end) in zip(sources, spans, strict=True)
     ]
 
@@ -103,7 +117,8 @@ def first_of(sources: Sequence[Source], number: Any) -> list[Selection]:
     if count > total:
         raise ConfigError(f"Cannot take {count} samples: there are {total}.")
     return [
-        Selection.of_range(source.counts, 0, max(0, count - begin)) for source, (begin, _) in zip(sources, spans, strict=True)
+        Selection.of_range(source.counts, 0, max(0, count - begin))
+        for source, (begin, _) in zip(sources, spans, strict=True)
     ]
 
 
@@ -208,3 +223,19 @@ def text_of(what: Any) -> str:
     return f"{len(what)} values" if hasattr(what, "__len__") else repr(what)
 
 
+def rows_served(source: Source) -> _Mask:
+    """Return a truth value for each row of a stream: whether it is served."""
+    return np.ones(int(source.sizes.sum()), np.bool_) if source.units is None else _rows_of(source, source.units)
+
+
+def mask_of_units(source: Source, selection: Selection) -> _Mask:
+    """Return a truth value for each unit of a stream: whether a selection of rows keeps its row."""
+    return np.concatenate([np.empty(0, np.bool_), *_unit_masks(source, _rows_of(source, selection))])
+
+
+def _rows_of(source: Source, units: Units) -> _Mask:
+    kept = np.zeros(int(source.sizes.sum()), np.bool_)
+    begins = (np.cumsum(source.sizes) - source.sizes).tolist()
+    for shard in np.flatnonzero(units.counts).tolist():
+        kept[begins[shard] + units.rows(shard)] = True
+    return kept

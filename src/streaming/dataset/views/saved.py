@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from streaming.columns.opening import split_file
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.dataset.sources import Source
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
-from streaming.storage.store import Store
 from streaming.units.selection import Selection
 from streaming.units.view_file import ViewFile
 
@@ -30,15 +29,17 @@ def save_view(sources: Sequence[Source], place: Location) -> None:
         ConfigError: Samples are parts of rows; or every row is served.
     """
     if all(source.units is None for source in sources):
-        raise ConfigError("There is nothing to save: every sample is served. Choose some first, by filter() or select().")
+        raise ConfigError(
+            "There is nothing to save: every sample is served. Choose some first, by filter() or select()."
+        )
     selections = [_selection_of(source) for source in sources]
     digests = [source.directory.index.digest.hex() for source in sources]
     origins = [source.directory.origin for source in sources]
     chosen = ["; ".join(source.chosen) for source in sources]
     query = chosen[0] if len(set(chosen)) == 1 else " | ".join(chosen)
     data = ViewFile(query, tuple(digests), tuple(origins), tuple(selections)).dump()
-    store, name = _parent(place)
-    store.put(name, data)
+    root, name = split_file(place)
+    open_store(root).put(name, data)
 
 
 def _selection_of(source: Source) -> Selection:
@@ -58,7 +59,9 @@ def read_view(place: Location) -> ViewFile:
     try:
         return ViewFile.parse(_read(place), str(place))
     except (ObjectNotFoundError, FileNotFoundError):
-        raise ConfigError(f"There is no view at {place}. Save one with dataset.filter(...).save({str(place)!r}).") from None
+        raise ConfigError(
+            f"There is no view at {place}. Save one with dataset.filter(...).save({str(place)!r})."
+        ) from None
 
 
 def load_view(source: Source, place: Location) -> tuple[Selection, str]:
@@ -86,10 +89,5 @@ def _read(place: Location) -> Any:
         with open(place.path, "rb") as file, suppress(ValueError):  # an empty file cannot be mapped
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return b""
-    store, name = _parent(place)
-    return store.get(name)
-
-
-def _parent(place: Location) -> tuple[Store, str]:
-    name = os.path.basename(place.path.rstrip("/"))
-    return open_store(place.above(name)), name
+    root, name = split_file(place)
+    return open_store(root).get(name)

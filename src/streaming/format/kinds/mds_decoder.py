@@ -8,7 +8,7 @@ written out in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from struct import Struct
 from typing import Any, cast
 
@@ -39,11 +39,13 @@ __all__ = ["compile_decoder"]
 _MANY_ALIKE = 4
 
 
-def compile_decoder(schema: Schema) -> SampleDecoder:
+def compile_decoder(schema: Schema, wanted: Sequence[str] | None = None) -> SampleDecoder:
     """Prepare to read samples of a schema: everything that can be known beforehand is.
 
     Args:
         schema: An MDS schema.
+        wanted: Names of the columns to decode, in the order in which a sample is to have them; ``None`` for all. Others are
+            passed over, whatever their encoding.
 
     Returns:
         The decoder.
@@ -52,28 +54,45 @@ def compile_decoder(schema: Schema) -> SampleDecoder:
         UnknownNameError: A column has an encoding that nobody registered.
     """
     names = schema.column_names
-    coders = [get_encoding(encoding) for encoding in schema.column_encodings]
+    order = range(len(names)) if wanted is None else [names.index(name) for name in wanted]
+    coders: list[Encoding | None] = [None] * len(names)
+    for place in order:
+        coders[place] = get_encoding(schema.column_encodings[place])
     sizes = [size or None for size in schema.column_sizes]
     fixed_bytes = sum(size for size in sizes if size is not None)
     if len(names) > MOST_WRITTEN:
-        return _loop(names, coders, sizes, fixed_bytes)
-    read, bind = _compile(names, coders, sizes)
+        return _loop(names, coders, sizes, fixed_bytes, order)
+    read, bind = _compile(names, coders, sizes, order)
     if None in sizes:
-        listed = _compile_columns(names, coders, sizes)
+        listed = _compile_columns(names, coders, sizes, order)
         return SampleDecoder(read, bind, fixed_bytes + 4 * sizes.count(None), listed=listed)
     ends = list(accumulate((size or 0 for size in sizes), initial=0))
-    parts = [slice(begin, end) for begin, end in pairwise(ends)]
+    begin, end = min((ends[i] for i in order), default=0), max((ends[i + 1] for i in order), default=0)
+    names = [names[i] for i in order]
+    parts = [slice(ends[i] - begin, ends[i + 1] - begin) for i in order]
+    read_by = [coder for i in order if (coder := coders[i]) is not None]
     return SampleDecoder(
-        read, bind, fixed_bytes, fixed_bytes, _decode_rows(names, parts, coders), _fixed_columns(names, parts, coders)
+        read,
+        bind,
+        fixed_bytes,
+        fixed_bytes,
+        _decode_rows(names, parts, read_by),
+        _fixed_columns(names, parts, read_by),
+        taken=None if end - begin == fixed_bytes else slice(begin, end),
     )
 
 
 def _loop(
-    names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None], fixed_bytes: int
+    names: Sequence[str],
+    coders: Sequence[Encoding | None],
+    sizes: Sequence[int | None],
+    fixed_bytes: int,
+    order: Sequence[int],
 ) -> SampleDecoder:
     """Return the decoder of samples of a great many columns."""
     lengths = Struct(f"<{sizes.count(None)}I")
-    columns = [(name, coder.decode, size) for name, coder, size in zip(names, coders, sizes, strict=True)]
+    columns = [(name, coder and coder.decode, size) for name, coder, size in zip(names, coders, sizes, strict=True)]
+    in_order = None if list(order) == list(range(len(names))) else [names[i] for i in order]
 
     def read(buffer: Any, begin: int, end: int) -> dict[str, Any]:
         varying = iter(lengths.unpack_from(buffer, begin))
@@ -81,23 +100,24 @@ def _loop(
         sample: dict[str, Any] = {}
         for name, decode, size in columns:
             stop = at + (next(varying) if size is None else size)
+            at, begin_of = stop, at
             if stop > end:
                 break
-            sample[name] = decode(buffer[at:stop])
-            at = stop
-        if len(sample) < len(columns) or at != end:
+            if decode is not None:
+                sample[name] = decode(buffer[begin_of:stop])
+        if at != end:
             stated = lengths.size + sum(size or 0 for size in sizes) + sum(lengths.unpack_from(buffer, begin))
             raise _wrong_size(end - begin, stated)
-        return sample
+        return sample if in_order is None else {name: sample[name] for name in in_order}
 
     return SampleDecoder.of_reader(read, fixed_bytes + lengths.size, None if lengths.size else fixed_bytes)
 
 
 def _compile(
-    names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None]
+    names: Sequence[str], coders: Sequence[Encoding | None], sizes: Sequence[int | None], order: Sequence[int]
 ) -> tuple[Callable[[Any, int, int], dict[str, Any]], Callable[[SampleTable], ReadSample]]:
     """Write the functions ``read(buffer, begin, end)`` and ``bind(samples)``, and compile them."""
-    body = _Body(names, coders, sizes)
+    body = _Body(names, coders, sizes, order)
     is_fixed = None not in sizes
     # Samples of a fixed size have been found to be just so far apart.
     check = [] if is_fixed else [f"if at + {body.at} != end: raise wrong_size(end - begin, at + {body.at} - begin)"]
@@ -127,17 +147,18 @@ def _compile(
     return known["read"], known["bind"]
 
 
-def _compile_columns(names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None]) -> Columns | None:
+def _compile_columns(
+    names: Sequence[str], coders: Sequence[Encoding | None], sizes: Sequence[int | None], order: Sequence[int]
+) -> Columns | None:
     """Write the function that reads many samples by their columns, if it is known of each what it holds."""
-    columns = [_listed(name, coder, size) for name, coder, size in zip(names, coders, sizes, strict=True)]
-    known = [column for column in columns if column is not None]
-    if len(known) < len(columns):
+    listed = [_listed(names[i], coder, sizes[i]) for i in order if (coder := coders[i]) is not None]
+    known = [column for column in listed if column is not None]
+    if len(known) < len(order):
         return None
-    body = _Body(names, coders, sizes, by_column=True)
-    every = range(len(names))
+    body = _Body(names, coders, sizes, order, by_column=True)
     source = [
         "def read(places, shards, indexes):",
-        *(f"    column{i} = []; add{i} = column{i}.append" for i in every),
+        *(f"    column{i} = []; add{i} = column{i}.append" for i in order),
         "    for shard, index in zip(shards, indexes):",
         "        place = places[shard]",
         "        buffer = place.data",
@@ -145,8 +166,8 @@ def _compile_columns(names: Sequence[str], coders: Sequence[Encoding], sizes: Se
         "        begin, end = offsets(place.table, 4 + 4 * index); at = begin",
         *(f"        {line}" for line in body.lines),
         f"        if at + {body.at} != end: raise wrong_size(end - begin, at + {body.at} - begin)",
-        *(f"        add{i}(value{i})" for i in every),
-        f"    return [{', '.join(f'column{i}' for i in every)}]",
+        *(f"        add{i}(value{i})" for i in order),
+        f"    return [{', '.join(f'column{i}' for i in order)}]",
     ]
     exec("\n".join(source), body.known)
     return Columns(tuple(known), body.known["read"])
@@ -171,8 +192,9 @@ class _Body:
 
     Args:
         names: Names of the columns.
-        coders: Their encodings.
+        coders: Their encodings, ``None`` for those that are passed over.
         sizes: Bytes of each column where that is fixed, else ``None``.
+        order: The others, in the order in which a sample has them.
         by_column: Whether numbers are read as Python's, and arrays as their bytes, to be converted together.
 
     Attributes:
@@ -183,7 +205,12 @@ class _Body:
     """
 
     def __init__(
-        self, names: Sequence[str], coders: Sequence[Encoding], sizes: Sequence[int | None], by_column: bool = False
+        self,
+        names: Sequence[str],
+        coders: Sequence[Encoding | None],
+        sizes: Sequence[int | None],
+        order: Sequence[int],
+        by_column: bool = False,
     ) -> None:
         self._by_column = by_column
         self.known: dict[str, Any] = {
@@ -193,13 +220,18 @@ class _Body:
         }
         self.lines: list[str] = []
         self.at = 0
-        values: list[str] = []
+        values: dict[int, str] = {}
         # Numbers to read at once: names of variables, and their codes.
         run: list[tuple[str, str]] = [(f"size{i}", "I") for i, size in enumerate(sizes) if size is None]
         columns = list(zip(names, coders, sizes, strict=True))
         i = 0
         while i < len(columns):
             name, coder, size = columns[i]
+            if coder is None:
+                self._read_run(run)
+                self._pass_over(size, i)
+                i += 1
+                continue
             number = number_of(coder) if size == coder.size else None
             alike = _alike(coders, i) if number is not None else 1
             alike = alike if alike >= _MANY_ALIKE and not by_column else 1
@@ -207,18 +239,26 @@ class _Body:
                 self._read_run(run)
                 found = [f"value{j}" for j in range(i, i + alike)]
                 self._read_alike(found, element_of(coder), i)
-                values += [f"{names[j]!r}: value{j}" for j in range(i, i + alike)]
+                values.update((j, f"{names[j]!r}: value{j}") for j in range(i, i + alike))
             elif number is not None:
                 code, self.known[f"type{i}"] = number
                 run.append((f"value{i}", code))
-                values.append(f"{name!r}: value{i}" if type(coder) is Int else f"{name!r}: type{i}(value{i})")
+                values[i] = f"{name!r}: value{i}" if type(coder) is Int else f"{name!r}: type{i}(value{i})"
             else:
                 self._read_run(run)
                 self._read_value(coder, size, i)
-                values.append(f"{name!r}: value{i}")
+                values[i] = f"{name!r}: value{i}"
             i += alike
         self._read_run(run)
-        self.result = f"{{{', '.join(values)}}}"
+        self.result = f"{{{', '.join(values[i] for i in order)}}}"
+
+    def _pass_over(self, size: int | None, i: int) -> None:
+        """Leave a column out."""
+        if size is None:
+            self.lines.append(f"at += {self.at} + size{i}")
+            self.at = 0
+        else:
+            self.at += size
 
     def _read_run(self, run: list[tuple[str, str]]) -> None:
         """Read numbers that lie side by side by one ``struct``."""
@@ -253,7 +293,7 @@ class _Body:
             self.at += size
 
 
-def _alike(coders: Sequence[Encoding], first: int) -> int:
+def _alike(coders: Sequence[Encoding | None], first: int) -> int:
     """Return how many columns from one on are numbers of the same NumPy type; 1 for others."""
     kind = type(coders[first])
     if kind in (Bool, Int):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from streaming.core.errors import ColumnTypeError, ConfigError, SeparatorInValueError, ShardFormatError
 from streaming.format.kinds.layout import missing_column, not_a_sample
@@ -21,6 +21,8 @@ from streaming.format.samples.sample import SampleDecoder
 from streaming.format.samples.schema import SEPARATORS, Schema
 
 __all__ = ["XSVShardEncoder", "compile_decoder"]
+
+T = TypeVar("T")
 
 
 class XSVShardEncoder(LinesShardEncoder):
@@ -133,26 +135,33 @@ def _check_separator(format: str, separator: str | None) -> str:
     return separator
 
 
-def compile_decoder(schema: Schema) -> SampleDecoder:
+def compile_decoder(schema: Schema, names: Sequence[str] | None = None) -> SampleDecoder:
     """Prepare to read samples of a schema.
+
+    Args:
+        schema: What they have in common.
+        names: The columns to convert, in the order in which a sample is to have them; ``None`` for all.
 
     Raises:
         ConfigError: A column has an encoding that the format does not.
     """
-    columns = [
-        (name, _reader(name, encoding))
-        for name, encoding in zip(schema.column_names, schema.column_encodings, strict=True)
-    ]
+    places = None if names is None else [schema.column_names.index(name) for name in names]
+    known = list(zip(schema.column_names, schema.column_encodings, strict=True))
+    columns = [(name, _reader(name, encoding)) for name, encoding in _at(known, places)]
     separator, newline = schema.separator or ",", schema.newline or ""
 
     def decode(data: bytes) -> dict[str, Any]:
         text = data.decode()
         fields = text[: len(text) - len(newline)].split(separator)
-        if len(fields) < len(columns):
-            raise ShardFormatError(f"expected {len(columns)} fields, got {text!r:.80}")
-        return {name: read(field) for (name, read), field in zip(columns, fields, strict=False)}
+        if len(fields) < len(known):
+            raise ShardFormatError(f"expected {len(known)} fields, got {text!r:.80}")
+        return {name: read(field) for (name, read), field in zip(columns, _at(fields, places), strict=False)}
 
     return SampleDecoder.of_bytes(decode)
+
+
+def _at(values: list[T], places: list[int] | None) -> list[T]:
+    return values if places is None else [values[place] for place in places]
 
 
 def _reader(name: str, encoding: str) -> type:

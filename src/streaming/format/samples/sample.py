@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.errors import ShardFormatError
+
 __all__ = [
     "MOST_WRITTEN",
     "OFFSETS",
@@ -19,6 +21,7 @@ __all__ = [
     "ReadSample",
     "SampleDecoder",
     "SampleTable",
+    "pick",
 ]
 
 #: Functions are written out for samples of so many columns at most: to compile one takes time and memory for each.
@@ -57,7 +60,7 @@ class FixedColumn:
 
     Args:
         name: Of the column.
-        part: Bytes of the sample.
+        part: Bytes of the sample, or of what of it is :attr:`SampleDecoder.taken`.
         dtype: Of the elements.
         shape: Of a value.
     """
@@ -108,10 +111,11 @@ class SampleDecoder:
             ``row_bytes`` apart, where that is known.
         min_bytes: No sample can be smaller.
         row_bytes: Every sample has this size; ``None`` if sizes vary.
-        decode_rows: From ``uint8[k, row_bytes]``, which it may keep, to ``k`` samples at once;
+        decode_rows: From ``uint8[k, row_bytes]``, or what is taken of it, which it may keep, to ``k`` samples at once;
             ``None`` if they can only be decoded one by one.
         columns: All columns, in order, if all are of this kind.
         listed: How many samples are read by their columns, if that is another way.
+        taken: The bytes of each row that ``decode_rows`` and ``columns`` are about; ``None``: all.
     """
 
     read: Callable[[Any, int, int], dict[str, Any]]
@@ -121,6 +125,7 @@ class SampleDecoder:
     decode_rows: Callable[[NDArray[np.uint8]], list[dict[str, Any]]] | None = None
     columns: tuple[FixedColumn, ...] | None = None
     listed: Columns | None = None
+    taken: slice | None = None
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """Return the columns of a sample by its bytes."""
@@ -158,3 +163,21 @@ def _bind(read: Callable[[Any, int, int], dict[str, Any]], samples: SampleTable)
             failed(index, error)
 
     return get
+
+
+def pick(decoder: SampleDecoder, names: Sequence[str]) -> SampleDecoder:
+    """Return a decoder of some columns, by one that reads samples whole.
+
+    Args:
+        decoder: Reads whole samples.
+        names: Names of the columns, in the order in which they are to be.
+    """
+
+    def read(buffer: Any, begin: int, end: int) -> dict[str, Any]:
+        sample = decoder.read(buffer, begin, end)
+        try:
+            return {name: sample[name] for name in names}
+        except KeyError as error:
+            raise ShardFormatError(f"it has no column {error.args[0]!r}") from None
+
+    return SampleDecoder.of_reader(read, decoder.min_bytes, decoder.row_bytes)
