@@ -139,6 +139,7 @@ def test_nothing_is_written_where_nobody_said(data: str, tmp_path: Path) -> None
         ("len(nothing)", "no column 'nothing'"),
         ("tokens", r"'ndarray:uint16'.*len\(tokens\)"),
         ("pickle", r"'pkl'.*len\(pickle\)"),
+        ("price,len(price)", "numbers have no length"),
         ("len(score)", "numbers have no length"),
         ("len(n", "such as"),
         ("age+1", "no column"),
