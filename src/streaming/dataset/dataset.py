@@ -9,7 +9,7 @@ The dataset is made of parts, each with a module of its own, and what it offers 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -42,7 +42,7 @@ from streaming.dataset.epoch.resumption import Resumption
 from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES
-from streaming.dataset.sources import Source, make_cache
+from streaming.dataset.sources import Source
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import resolve_streams
 from streaming.dataset.wrappers import refuse_share_as_size, what_a_subset_repeats
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamingDataset"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
@@ -203,7 +204,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         """Make the parts that depend on what is served, at the beginning of the first epoch."""
         self.streams: list[Stream] = [copy(stream) for stream in self._given]  # which get their weights
         self.num_streams: int = len(self.streams)
-        super().__init__(sources, make_cache(sources, self.cache_limit))
+        super().__init__(sources, self.cache_limit)
         self._epochs = Epochs()
         self._progress = Progress()
         ordering = Ordering(self._order_config, self._table, self.streams)
@@ -418,6 +419,14 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ['text 60', 'text 61', 'text 62', 'text 63']
         """
         self._resumption.skip(batches, epoch)
+
+    if TYPE_CHECKING:
+
+        def map(self, fn: Callable[..., R], *, rng: bool = False) -> StreamingDataset[R]: ...  # noqa: D102
+
+        def flat_map(  # noqa: D102
+            self, fn: Callable[..., Sequence[R]], count: int | str | Sequence[int] | NDArray[Any], *, rng: bool = False
+        ) -> StreamingDataset[R]: ...
 
     @property
     def sample_seed(self) -> tuple[int, int]:
