@@ -143,8 +143,8 @@ def _check_stable(connection: Any, condition: str) -> None:
     if not called:
         return
     changing = connection.execute(
-        "SELECT DISTINCT function_name FROM duckdb_functions() "
-        "WHERE function_type = 'scalar' AND stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
+        "SELECT function_name FROM duckdb_functions() WHERE function_type = 'scalar' "
+        "GROUP BY function_name HAVING bool_and(stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY'))"
     ).fetchall()
     found = sorted(called & {*(name for (name,) in changing), "current_date", "current_time", "current_timestamp"})
     if found:

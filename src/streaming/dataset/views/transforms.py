@@ -106,7 +106,7 @@ def transformed(base: type[Any]) -> type[Any]:
 
 
 def _restore(base: type[Any], state: dict[str, Any]) -> Any:
-    cls = transformed(base)
+    cls: Any = transformed(base)
     made = cls.__new__(cls)
     made.__dict__.update(state)
     return made
