@@ -58,13 +58,13 @@ class Stream(StreamDetails):
             ...): a mapping; a function that returns one, called again when the store refuses what it returned; or a
             store object of ``obstore``. They are never shown, and pickled only to be sent to another process by
             ``multiprocessing``.
+        columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
+            are stored.
         side_columns: Where the dataset's side columns are. Default: ``columns.parquet`` beside its index.
         where: Serve only the samples for which this is true: SQL over the side columns, as for
             :meth:`StreamingDataset.filter`.
         view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
             those for which both hold.
-        columns: Names of the columns that samples have, in that order; the others are not decoded. Default: all, as they
-            are stored.
 
     Raises:
         ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or
