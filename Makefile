@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_ARGS ?=
+# Tests start hundreds of processes: without bytecode on disk, each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 CA_FILE := import ssl; print(ssl.get_default_verify_paths().cafile or '')
 
 .PHONY: demo test test-long test-versions check bench release clean

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from hubs import DATABRICKS_TOKEN, HF_TOKEN, databricks_server, hub_server, oracle_server
+from hubs import DATABRICKS_TOKEN, HF_TOKEN, Databricks, Hub, Oracle, databricks_server, hub_server, oracle_server
 from servers import s3_server
 from sftp import sftp_server
 
@@ -121,6 +121,15 @@ class Clouds:
         if name not in self._running:
             self._running[name] = self._stack.enter_context(start())
         return self._running[name]
+
+    def forget(self) -> None:
+        """Have the servers that are threads of this process let go of what one test gave them."""
+        for server in self._running.values():
+            if isinstance(server, (Hub, Databricks, Oracle)):
+                server.files.clear()
+                server.requests.clear()
+            if isinstance(server, Hub):
+                server.commits.clear()
 
 
 def _bucket_name() -> str:

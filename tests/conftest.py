@@ -22,6 +22,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 register_profiles()
 
+# As many tests run at a time as there are cores: threads of one would wait for those of the others, and burn a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What its children need and takes them seconds to import.
 PRELOADED = ["torch", "streaming.dataset.dataset", "streaming.loader.loader"]
 set_forkserver_preload(PRELOADED)
@@ -51,8 +54,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
-def _fresh_forkserver() -> Iterator[None]:
+def _fresh_forkserver(request: pytest.FixtureRequest) -> Iterator[None]:
     """A fork server keeps the environment it began with; have one begin with this test's, and with no module imported."""
+    if "forkserver" not in request.node.callspec.params.values():
+        yield
+        return
     _stop_forkserver()
     set_forkserver_preload([])
     yield
@@ -81,15 +87,21 @@ def make_dataset(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def clouds() -> Iterator[Clouds]:
-    """Emulators of clouds."""
+def _emulators() -> Iterator[Clouds]:
     with Clouds() as running:
         yield running
 
 
+@pytest.fixture
+def clouds(_emulators: Clouds) -> Iterator[Clouds]:
+    """Emulators of clouds."""
+    yield _emulators
+    _emulators.forget()
+
+
 @pytest.fixture(scope="session")
-def s3_session(clouds: Clouds) -> S3Server:
-    return clouds.server(s3_server)
+def s3_session(_emulators: Clouds) -> S3Server:
+    return _emulators.server(s3_server)
 
 
 @pytest.fixture

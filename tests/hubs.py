@@ -133,7 +133,8 @@ class Hub:
         if revision in self.commits:
             return revision
         held = {key.removeprefix(start): data for key, data in self.files.items() if key.startswith(start)}
-        sha = hashlib.sha1(repr(sorted(held.items())).encode()).hexdigest()
+        each = {key: hashlib.sha1(data).hexdigest() for key, data in held.items()}
+        sha = hashlib.sha1(repr(sorted(each.items())).encode()).hexdigest()
         self.commits[sha] = held
         return sha
 
@@ -401,6 +402,7 @@ class _DatabricksHandler(_Handler):
 
     def dbfs_close(self, fields: dict[str, Any]) -> None:
         path, data = self.state.handles[fields["handle"]]
+        self.state.handles[fields["handle"]] = path, bytearray()
         self.state.files[path] = bytes(data)
         self.json({})
 

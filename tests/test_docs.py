@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from programs import run_program
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -75,17 +75,14 @@ def test_blocks_run_one_after_the_other(tmp_path: Path, name: str) -> None:
     program = re.sub(r"\b4\d_\d{3}\b|\b123_456\b", lambda number: "7" if number[0] != "41_260" else "9", program)
     program = program.replace('"10m"', "640")
     (tmp_path / "program.py").write_text(program)
-    done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.returncode == 0, f"{program}\n{done.stderr}"
+    status, _, said = run_program(tmp_path / "program.py", timeout_s=200)
+    assert status == 0, f"{program}\n{said}"
 
 
 def test_the_first_program_needs_nothing_but_itself(tmp_path: Path) -> None:
     first = next(iter(blocks(ROOT / "README.md")))
+    (tmp_path / "first.py").write_text(first)
     for _ in range(2):  # whoever pastes it once pastes it again
-        done = subprocess.run(
-            [sys.executable, "-c", first], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert "torch.Size([32, 128]) document" in done.stdout
+        status, out, said = run_program(tmp_path / "first.py", timeout_s=200)
+        assert status == 0, said
+        assert "torch.Size([32, 128]) document" in out

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from streaming import LocalDataset, Stream, StreamingDataset
 from streaming.base.format.mds.encodings import is_mds_encoding
 from streaming.base.util import merge_index
 
+from programs import run_program
 from sample_data import write_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +67,7 @@ from streaming import StreamingDataset, StreamingDataLoader
 from streaming.base.util import clean_stale_shared_memory
 
 if __name__ == "__main__":
+    os.setsid()  # the processes of a job have a group, which is killed at once
     clean_stale_shared_memory()
     remote, local, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
     dataset = StreamingDataset(remote=remote, local=local, batch_size=10, shuffle=True, predownload=10)
@@ -84,17 +85,14 @@ if __name__ == "__main__":
 def test_killed_and_started_again(tmp_path: Path) -> None:
     write_dataset(tmp_path / "remote", 1000)
     (tmp_path / "run.py").write_text(RUN)
-    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "remote"), str(tmp_path / "local")]
+
+    def run(stop: int) -> tuple[int | None, str, str]:
+        return run_program(
+            tmp_path / "run.py", str(tmp_path / "remote"), str(tmp_path / "local"), str(stop), timeout_s=100
+        )
+
     for stop in (50, 1300):
-        done = subprocess.run([*command, str(stop)], timeout=100, check=False, start_new_session=True)
-        assert done.returncode == -signal.SIGKILL
-    every = [
-        subprocess.Popen([*command, "-1"], stdout=subprocess.PIPE, text=True, start_new_session=True) for _ in range(2)
-    ]
-    try:
-        for process in every:
-            assert process.communicate(timeout=100)[0].split() == ["2000", "True"]
-    finally:
-        for process in every:
-            process.kill()
-            process.wait()
+        assert run(stop)[0] == -signal.SIGKILL
+    with ThreadPoolExecutor(2) as pool:
+        for _, out, errors in pool.map(run, (-1, -1)):
+            assert out.split() == ["2000", "True"], errors

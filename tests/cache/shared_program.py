@@ -2,7 +2,8 @@
 
     python shared_program.py REMOTE LOCAL LIMIT PROCESSES IN_STEP
 
-``IN_STEP`` is 1 for ranks that wait for each other at every batch, as training makes them, 0 for jobs on their own.
+``IN_STEP`` is 1 for ranks that wait for each other at every batch, as training makes them, for two epochs; 0 for jobs on
+their own, of one epoch.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def read(remote: str, local: str, limit: int, ranks: int, rank: int, barrier: An
     )
     usage = 0
     found: list[int] = []
-    for _ in range(2):
+    for _ in range(2 if barrier is not None else 1):
         for batch in StreamingDataLoader(dataset, batch_size=4, num_workers=2, timeout=100):
             for i, x in zip(batch["id"].tolist(), batch["x"], strict=True):
                 if x != i.to_bytes(4, "little") * 500:

@@ -33,13 +33,14 @@ def test_eight_processes(tmp_path: Path, in_step: bool) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     results: list[Any] = json.loads(done.stdout)
-    twice = Counter(dict.fromkeys(range(N), 2))
+    epochs = 2 if in_step else 1
+    each = Counter(dict.fromkeys(range(N), epochs))
     if in_step:
-        assert Counter(i for result in results for i in result["ids"]) == twice
+        assert Counter(i for result in results for i in result["ids"]) == each
     else:
-        assert all(Counter(result["ids"]) == twice for result in results)
+        assert all(Counter(result["ids"]) == each for result in results)
     usage = max(result["usage"] for result in results)
-    fetches = sum(result["files"] for result in results) / shards / 2
+    fetches = sum(result["files"] for result in results) / shards / epochs
     print(f"{fetches:.2f} fetches of each shard an epoch, {usage / limit:.2f} of the limit used at most")
     # Jobs that know nothing of each other want other shards at any moment, so they may well evict each other's.
     assert fetches <= (1.3 if in_step else 3 * PROCESSES)

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from streaming import StreamingDataset
 from streaming.dataset.stream import default_local
 
+from programs import run_code
 from sample_data import part_of, sample
 
 Make = Callable[..., str]
@@ -253,4 +253,5 @@ def test_a_cache_that_was_filled_beforehand_and_cannot_be_written(
         if folder == Path("/tmp"):
             break
         folder.chmod(folder.stat().st_mode | 0o055)
-    subprocess.run([sys.executable, "-c", PREFILLED, remote, str(local), warm], check=True, timeout=100)
+    status, _, said = run_code(PREFILLED, remote, str(local), warm)
+    assert status == 0, said

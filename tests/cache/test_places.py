@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ShardUnavailableError
 
+from programs import run_code
 from sample_data import sample, write_dataset
 
 Make = Callable[..., str]
@@ -82,9 +82,8 @@ def test_read_only_local_dataset(make_dataset: Make, tmp_path: Path) -> None:
             break
         folder.chmod(folder.stat().st_mode | 0o055)
     before = sorted(os.listdir(local))
-    subprocess.run(
-        [sys.executable, "-c", READ_ONLY, local], check=True, timeout=100, env={**os.environ, "TMPDIR": "/tmp"}
-    )
+    status, _, said = run_code(READ_ONLY, local, environment={**os.environ, "TMPDIR": "/tmp"})
+    assert status == 0, said
     assert sorted(os.listdir(local)) == before
 
 
@@ -116,7 +115,8 @@ def test_read_only_local_dataset_of_compressed_shards(make_dataset: Make, tmp_pa
             break
         folder.chmod(folder.stat().st_mode | 0o055)
     before = sorted(os.listdir(local))
-    subprocess.run([sys.executable, "-c", READ_ONLY_ZIPS, warm, local, str(cache)], check=True, timeout=100)
+    status, _, said = run_code(READ_ONLY_ZIPS, warm, local, str(cache))
+    assert status == 0, said
     assert sorted(os.listdir(local)) == before
 
 
@@ -175,10 +175,10 @@ def test_cache_on_tmpfs(make_dataset: Make) -> None:
     [
         ("fork", False),
         ("fork", True),
-        ("spawn", True),
         ("forkserver", False),
+        ("forkserver", True),
         pytest.param("spawn", False, marks=pytest.mark.long),
-        pytest.param("forkserver", True, marks=pytest.mark.long),
+        pytest.param("spawn", True, marks=pytest.mark.long),
     ],
 )
 def test_workers_of_every_kind(make_dataset: Make, tmp_path: Path, start: str, persistent: bool) -> None:

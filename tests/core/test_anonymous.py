@@ -87,7 +87,7 @@ def test_elsewhere_it_is_a_new_one() -> None:
     assert os.pread(other.fd, 8, AnonymousFile.OFFSET) == bytes(8)
 
 
-@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+@pytest.mark.parametrize("start", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 def test_epochs_and_checkpoints_of_workers(tmp_path: Path, start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anonymous, "_PLACE", PLACES[1])
     write_dataset(str(tmp_path / "remote"), N)
@@ -140,7 +140,7 @@ if __name__ == "__main__":
 HELD = "ctypes.pythonapi.Py_IncRef(ctypes.py_object(sys.modules['__main__']))  # as dill does"
 
 
-@pytest.mark.parametrize("hold", ["", HELD], ids=["plain", "held"])
+@pytest.mark.parametrize("hold", [pytest.param("", marks=pytest.mark.long), HELD], ids=["plain", "held"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_quiet_exit(tmp_path: Path, hold: str, workers: int) -> None:
     write_dataset(str(tmp_path / "remote"), 40)

@@ -15,10 +15,9 @@ from sample_data import write_dataset
 N = 300
 
 
-# Those whose clients are the same are sent to other processes in the same way; `test_processes` sends the vendors' own.
-SPAWNED = ("gs", "azure", "sftp", "fsspec")
-CASES = [(family, "spawn" if family in SPAWNED else "fork") for family in FAMILIES]
-CASES += [pytest.param(family, "spawn", marks=pytest.mark.long) for family in FAMILIES if family not in SPAWNED]
+# A spawned worker takes seconds: `test_processes` sends a store of each to a process that has not been forked.
+CASES = [(family, "fork") for family in FAMILIES]
+CASES += [pytest.param(family, "spawn", marks=pytest.mark.long) for family in FAMILIES]
 
 
 @pytest.mark.parametrize(("family", "then"), CASES)

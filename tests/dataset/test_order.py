@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing as mp
-import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +16,7 @@ from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.process.lock import locked_part
 from streaming.dataset.epoch import epoch_file
 
+from programs import run_ranks
 from sample_data import sample
 
 Make = Callable[..., str]
@@ -198,7 +196,8 @@ DISTRIBUTED = """
     remote, local = sys.argv[1:]
     dist.init_process_group('gloo')
     mesh = init_device_mesh('cpu', (2, 2), mesh_dim_names=('dp', 'tp'))
-    for start, kwargs in (('spawn', {}), ('fork', dict(device_mesh=mesh, data_parallel_dims=['dp']))):
+    for is_mesh, kwargs in enumerate(({}, dict(device_mesh=mesh, data_parallel_dims=['dp']))):
+        start = 'fork' if is_mesh or dist.get_rank() < 3 else 'spawn'  # which takes seconds
         data = StreamingDataset(remote=remote, local=local, batch_size=4, shuffle=True, num_canonical_nodes=1, **kwargs)
         loader = StreamingDataLoader(data, batch_size=4, num_workers=1, multiprocessing_context=start)
         ids = [i for b in loader for i in b['id'].tolist()]
@@ -211,23 +210,15 @@ DISTRIBUTED = """
 """
 
 
-def test_torchrun(make_dataset: Make, tmp_path: Path) -> None:
+def test_ranks_of_a_job(make_dataset: Make, tmp_path: Path) -> None:
     """Four ranks with a share each; and as a mesh, in which each share is that of two."""
     script = tmp_path / "job.py"
     # Spawned workers import the script: what it does must be behind the guard.
     body = textwrap.indent(textwrap.dedent(DISTRIBUTED), "    ")
     script.write_text(f"if __name__ == '__main__':\n{body}")
-    arguments = [str(script), make_dataset(), str(tmp_path / "cache")]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    ranks, mesh = map(json.loads, done.stdout.splitlines())
+    ended = run_ranks(script, make_dataset(), str(tmp_path / "cache"), ranks_per_node=4)
+    assert [status for status, *_ in ended] == [0] * 4, ended
+    ranks, mesh = map(json.loads, ended[0][1].splitlines())
     assert mesh[0] == mesh[1]
     assert mesh[2] == mesh[3]
     for shares in (ranks, mesh[::2]):

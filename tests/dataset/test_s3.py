@@ -32,8 +32,8 @@ def test_write_and_read(bucket: str, tmp_path: Path, compression: str | None) ->
     ("workers", "start", "read_first"),
     [
         *((workers, start, read_first) for workers, start in [(0, None), (2, "fork")] for read_first in (False, True)),
-        (2, "spawn", True),
-        (2, "forkserver", False),
+        (1, "spawn", True),  # one that is not forked takes seconds
+        (1, "forkserver", False),
     ],
 )
 @pytest.mark.usefixtures("_fresh_forkserver")
@@ -50,7 +50,7 @@ def test_plain_dataloader(bucket: str, tmp_path: Path, workers: int, start: str 
     assert dataset[-1] == sample(N - 1)
 
 
-@pytest.mark.parametrize(("start", "workers"), [("fork", 4), ("spawn", 2)])
+@pytest.mark.parametrize(("start", "workers"), [("fork", 4), pytest.param("spawn", 2, marks=pytest.mark.long)])
 def test_cold_epochs_hold_the_remotes_bytes(bucket: str, tmp_path: Path, start: str, workers: int) -> None:
     source = tmp_path / "source"
     write_dataset((str(source), bucket), N, keep_local=True)

@@ -21,8 +21,7 @@ N = 600
 Make = Callable[..., str]
 
 
-@pytest.mark.parametrize("start", [None, "fork", "spawn", "forkserver"])
-@pytest.mark.usefixtures("_fresh_forkserver")
+@pytest.mark.parametrize("start", [None, "fork", "forkserver", pytest.param("spawn", marks=pytest.mark.long)])
 def test_bytes_and_samples_of_all_workers(make_dataset: Make, tmp_path: Path, start: str | None) -> None:
     remote = make_dataset(N)
     data = StreamingDataset(remote=remote, local=str(tmp_path / "cache"), shuffle=True, batch_size=4)

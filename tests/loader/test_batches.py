@@ -122,9 +122,9 @@ def test_same_from_forked_workers(tmp_path: Path, name: str) -> None:
     check(write(tmp_path, CASES[name]), 2, "fork")
 
 
-@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+@pytest.mark.parametrize("start", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 def test_same_from_other_workers(tmp_path: Path, start: str) -> None:
-    check(write(tmp_path, CASES["image"]), 1 if start == "spawn" else 2, start, drop_last=True)
+    check(write(tmp_path, CASES["image"]), 2, start, drop_last=True)
 
 
 encodings = st.sampled_from(
@@ -241,7 +241,7 @@ def tell_class(_worker: int) -> None:
     assert type(info.dataset).__name__ == "StreamingDataset"
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
 def test_workers_see_the_dataset(tmp_path: Path, start: str) -> None:
     path = write(tmp_path, {"x": "int"})
     loader = StreamingDataLoader(
@@ -332,7 +332,7 @@ for epoch in range(epochs):
         found.append(held())
 (kb, fds), (kb_later, fds_later) = found
 print(kb, kb_later, fds, fds_later)
-assert kb_later - kb < 4096, (kb, kb_later)
+assert kb_later - kb < min(512 * (epochs - 4), 4096), (kb, kb_later)
 assert fds_later <= fds + 4, (fds, fds_later)
 """
 
@@ -349,6 +349,6 @@ def test_memory_does_not_grow(tmp_path: Path, workers: int) -> None:
         str(tmp_path / "cache"),
         str(workers),
         "500000",
-        str(repetitions("STREAMING_TEST_EPOCHS", 12, 100)),
+        str(repetitions("STREAMING_TEST_EPOCHS", 9, 100)),
     ]
     subprocess.run([sys.executable, "-c", GROWTH, *arguments], check=True, timeout=280)

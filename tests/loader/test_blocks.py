@@ -64,7 +64,7 @@ def is_right(kind: str, batch: dict[str, Any], ids: list[int] | None = None) -> 
 
 @pytest.mark.parametrize(
     ("kind", "start"),
-    [*((kind, "fork") for kind in COLUMNS), ("rows", "spawn"), ("text", "forkserver")],
+    [*((kind, "fork") for kind in COLUMNS), ("rows", "forkserver"), ("text", "forkserver")],
     indirect=["kind"],
 )
 def test_what_is_kept_stays(kind: str, make: Callable[..., StreamingDataLoader], start: str) -> None:

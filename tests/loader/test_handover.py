@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from torch import multiprocessing
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.loader.handover import Handover
 from streaming.loader.packing import Packed, Packer
+
+from programs import run_code
 
 NUM_SAMPLES = 400
 COLUMNS = {"rows": {"x": "ndarray:uint16:64", "i": "int"}, "text": {"x": "str", "i": "int"}}
@@ -70,7 +70,9 @@ def test_memory_that_is_shared_by_files(data: str, strategy: Callable[[str], Non
     assert_all_there(list(loader(data)))
 
 
-@pytest.mark.parametrize(("data", "start"), [("rows", "fork"), ("text", "fork"), ("rows", "spawn")], indirect=["data"])
+@pytest.mark.parametrize(
+    ("data", "start"), [("rows", "fork"), ("text", "fork"), ("rows", "forkserver")], indirect=["data"]
+)
 def test_workers_that_share_by_files(data: str, start: str) -> None:
     assert_all_there(list(loader(data, worker_init_fn=use_files, multiprocessing_context=start)))
 
@@ -156,6 +158,6 @@ kept = [next(batches)]
 resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
 kept += list(batches)
 """
-    done = subprocess.run([sys.executable, "-c", code, data], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
-    assert "Too many open files" in done.stderr
+    status, _, said = run_code(code, data, timeout_s=120)
+    assert status == 1
+    assert "Too many open files" in said

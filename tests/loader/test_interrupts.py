@@ -17,6 +17,7 @@ import pytest
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 
 from budget import repetitions
+from programs import run_code
 from sample_data import write_dataset
 from servers import web_server
 
@@ -67,15 +68,9 @@ print("lost", lost)
 def test_none_is_lost(tmp_path: Path, workers: int, persistent: int, whole: int) -> None:
     write_dataset(str(tmp_path / "remote"), 400, size_limit=4000)
     arguments = [str(tmp_path / "remote"), str(tmp_path / "local"), *map(str, (workers, persistent, whole, TRIALS))]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=200 + 20 * TRIALS,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "lost 0\n"), done.stderr
-    assert "Exception ignored" not in done.stderr
+    status, out, said = run_code(PROGRAM, *arguments, timeout_s=200 + 20 * TRIALS)
+    assert (status, out) == (0, "lost 0\n"), said
+    assert "Exception ignored" not in said
 
 
 def test_while_a_server_says_nothing(tmp_path: Path) -> None:

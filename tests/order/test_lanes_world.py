@@ -43,7 +43,7 @@ def make(settings: dict[str, Any], method: str, layout: Layout) -> LanesEpoch:
     return LanesEpoch(spec, 1, GLOBAL_BATCH)
 
 
-@share(0.8)
+@share(0.4)
 @given(settings_of(), st.sampled_from(METHODS), layouts, st.integers(0, 12))
 def test_batches_hold_all_positions_and_resume(case: dict[str, Any], method: str, layout: Layout, done: int) -> None:
     epoch = make(case, method, layout)
@@ -71,7 +71,7 @@ def test_global_batches_do_not_depend_on_the_world(
     assert samples[0][done:] == samples[1]
 
 
-@share(0.6)
+@share(0.4)
 @given(settings_of(), st.sampled_from(METHODS), layouts)
 def test_ranks_serve_equally_many_samples(case: dict[str, Any], method: str, layout: Layout) -> None:
     epoch = make(case, method, layout)
@@ -110,7 +110,7 @@ def test_whole_batch_methods_invert_and_know_their_windows(
         assert len(at) == 0 or (low <= at[0] and at[-1] <= high)
 
 
-@share(0.4)
+@share(0.2)
 @given(settings_of(), layouts)
 def test_stratified_devices_get_their_share(case: dict[str, Any], layout: Layout) -> None:
     epoch = make(case, "stratified", layout)

@@ -61,7 +61,7 @@ def put_of_a_file(store: Store, scratch: str) -> None:
 
 @check
 def big_objects_are_put_in_parts(store: Store, scratch: str) -> None:
-    data = _bytes(20 << 20)
+    data = _bytes(17 << 20)  # of three parts
     path = os.path.join(scratch, "source")
     with open(path, "wb") as file:
         file.write(data)

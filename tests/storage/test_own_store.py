@@ -21,6 +21,7 @@ from streaming.storage.registry import open_store, stores
 from streaming.storage.store import ObjectInfo
 
 import conformance
+from programs import run_program
 
 DOCS = Path(__file__).parents[2] / "docs" / "storage.md"
 
@@ -35,7 +36,7 @@ if __name__ == "__main__":
         for i in range(300):
             writer.write({"id": i})
     dataset = StreamingDataset(remote=url, local=local, batch_size=4, shuffle=True)
-    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context=start, timeout=60)
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=1, multiprocessing_context=start, timeout=60)
     print(json.dumps(sorted(i for batch in loader for i in batch["id"].tolist())))
 """
 
@@ -75,15 +76,9 @@ def test_unknown_option(registered: None, tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_find_it(folder: Path, tmp_path: Path, start: str) -> None:
     arguments = [f"sqlite://{tmp_path}/data.db", str(tmp_path / "cache"), start]
-    done = subprocess.run(
-        [sys.executable, str(folder / "program.py"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == list(range(300))
+    status, out, said = run_program(folder / "program.py", *arguments, timeout_s=100)
+    assert status == 0, said
+    assert json.loads(out) == list(range(300))
 
 
 def test_an_installed_package_registers_it_everywhere(folder: Path, tmp_path: Path, make_dataset: object) -> None:

@@ -21,41 +21,11 @@ from streaming.storage.helper import runtime
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
-from clouds import Clouds
+from clouds import FAMILIES, Clouds
 from servers import S3Server, WebServer
+from store_children import WAIT_S, fork_twice, reads_the_same, run_children
 
-WAIT_S = 40
 SRC = str(Path(runtime.__file__).parents[2])
-
-
-def use(store: Store, name: str, as_worker: bool, results: Any) -> None:
-    """In a child: read, write, and say how."""
-    if as_worker:
-        runtime.declare_worker()
-    store.put(name, name.encode())
-    results.put((name, store.get("x"), store.get(name), runtime.may_run_here()))
-
-
-def fork_twice(store: Store, results: Any) -> None:
-    """In a child: use the client directly, then have a child of one's own use the store."""
-    runtime.declare_worker()
-    store.get("x")
-    run_children("fork", store, as_worker=True, count=1, expect_direct=False)
-    results.put(("done", store.get("x"), b"", runtime.may_run_here()))
-
-
-def run_children(method: str, store: Store, as_worker: bool, count: int, expect_direct: bool) -> None:
-    context: Any = mp.get_context(method)
-    results = context.Queue()
-    names = [f"from-{os.getpid()}-{i}" for i in range(count)]
-    children = [context.Process(target=use, args=(store, name, as_worker, results)) for name in names]
-    for child in children:
-        child.start()
-    got = [results.get(timeout=WAIT_S) for _ in children]
-    for child in children:
-        child.join(WAIT_S)
-        assert child.exitcode == 0
-    assert sorted(got) == [(name, b"content", name.encode(), expect_direct) for name in sorted(names)]
 
 
 @pytest.fixture
@@ -389,7 +359,7 @@ def test_vendors_clients_in_forks_of_a_parent_that_reads(family: str, clouds: Cl
         thread.start()
     try:
         store.get("a")
-        children = [mp.get_context("fork").Process(target=_reads_the_same, args=(store,)) for _ in range(3)]
+        children = [mp.get_context("fork").Process(target=reads_the_same, args=(store,)) for _ in range(3)]
         for child in children:
             child.start()
         for child in children:
@@ -422,7 +392,7 @@ def test_a_child_does_not_wait_for_locks_of_the_hubs_client(generations: int, cl
 def _reads_and_forks_amid_requests(store: Any, generations: int) -> None:
     import huggingface_hub.utils._http as http
 
-    _reads_the_same(store)
+    reads_the_same(store)
     if not generations:
         return
     session: Any = http.get_session()
@@ -442,26 +412,20 @@ def _reads_and_forks_amid_requests(store: Any, generations: int) -> None:
     done.set()
     thread.join()
     assert http.get_session() is session
-    _reads_the_same(store)
+    reads_the_same(store)
     session.close()
     if child.exitcode != 0 or not session.is_closed:
         child.kill()
         os._exit(4)
 
 
-def _reads_the_same(store: Any) -> None:
-    for start in range(0, 100_000, 10_000):
-        if store.get_range("a", start, start + 256) != (bytes(range(256)) * 400)[start : start + 256]:
-            os._exit(3)
-
-
 @pytest.mark.parametrize("start", ["spawn", "forkserver"])
-def test_vendors_clients_in_processes_that_are_sent_a_store(start: str, clouds: Clouds) -> None:
-    for family in VENDORS:
-        place = clouds.place(family)
-        store = open_store(place.url, place.options)
+def test_clients_in_processes_that_are_sent_a_store(start: str, clouds: Clouds) -> None:
+    places = [clouds.place(family) for family in FAMILIES]
+    stores = [open_store(place.url, place.options) for place in places]
+    for store in stores:
         store.put("a", bytes(range(256)) * 400)
-        child = mp.get_context(start).Process(target=_reads_the_same, args=(store,))
-        child.start()
-        child.join(100)
-        assert child.exitcode == 0
+    child = mp.get_context(start).Process(target=reads_the_same, args=stores)
+    child.start()
+    child.join(100)
+    assert child.exitcode == 0

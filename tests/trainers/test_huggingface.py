@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from streaming import StreamingDataset
+
+from programs import run_program
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("transformers") and find_spec("accelerate")), reason="transformers and accelerate are not installed"
@@ -63,7 +63,7 @@ if __name__ == "__main__":
         pid = os.fork()  # of a process that has but imported, which takes longer than the training
         if not pid:
             train(workers, die_at)
-            sys.exit()
+            os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
@@ -77,11 +77,8 @@ def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
     assert len(set(whole)) == 60
     log, program = tmp_path / "log", tmp_path / "train.py"
     program.write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, str(program), data, str(log), str(tmp_path / "out")],
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    said = done.stdout.splitlines()  # by the trainer, too
-    assert (said[0], said[-1]) == ("-9", "0"), done.stderr
+    _, said, errors = run_program(program, data, str(log), str(tmp_path / "out"))
+    lines = said.splitlines()  # by the trainer, too
+    assert (lines[0], lines[-1]) == ("-9", "0"), errors
     # The last checkpoint is at step 40: what came after it is done again, nothing else.
     assert log.read_text().splitlines() == whole[:47] + whole[40:]

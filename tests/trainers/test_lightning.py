@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from streaming import StreamingDataset
+
+from programs import run_program
 
 pytestmark = pytest.mark.skipif(find_spec("lightning") is None, reason="lightning is not installed")
 Make = Callable[..., str]
@@ -58,7 +58,7 @@ if __name__ == "__main__":
         pid = os.fork()  # of a process that has but imported, which takes longer than the training
         if not pid:
             train(workers, die_at)
-            sys.exit()
+            os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
@@ -72,9 +72,6 @@ def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
     assert len(set(whole)) == 60
     log, program = tmp_path / "log", tmp_path / "train.py"
     program.write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, str(program), data, str(log), str(tmp_path / "checkpoint")],
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.stdout.split() == ["-9", "0"], done.stderr
+    _, said, errors = run_program(program, data, str(log), str(tmp_path / "checkpoint"))
+    assert said.split() == ["-9", "0"], errors
     assert log.read_text().splitlines() == whole

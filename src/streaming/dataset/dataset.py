@@ -9,7 +9,7 @@ The dataset is made of parts, each with a module of its own, and what it offers 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamingDataset"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
@@ -418,6 +419,14 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ['text 60', 'text 61', 'text 62', 'text 63']
         """
         self._resumption.skip(batches, epoch)
+
+    if TYPE_CHECKING:
+
+        def map(self, fn: Callable[..., R], *, rng: bool = False) -> StreamingDataset[R]: ...  # noqa: D102
+
+        def flat_map(  # noqa: D102
+            self, fn: Callable[..., Sequence[R]], count: int | str | Sequence[int] | NDArray[Any], *, rng: bool = False
+        ) -> StreamingDataset[R]: ...
 
     @property
     def sample_seed(self) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from streaming.cache.fetching.config import FetchConfig
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from streaming.format.reader import Reader
 
 __all__ = ["LocalDataset"]
+
+R = TypeVar("R")
 
 
 class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
@@ -80,6 +83,14 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
 
     def _assemble(self, sources: Sequence[Source]) -> None:
         super().__init__(sources, make_cache(sources))
+
+    if TYPE_CHECKING:
+
+        def map(self, fn: Callable[..., R], *, rng: bool = False) -> LocalDataset[R]: ...  # noqa: D102
+
+        def flat_map(  # noqa: D102
+            self, fn: Callable[..., Sequence[R]], count: int | str | Sequence[int] | NDArray[Any], *, rng: bool = False
+        ) -> LocalDataset[R]: ...
 
     @property
     def sample_seed(self) -> tuple[int, int]:

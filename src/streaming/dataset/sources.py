@@ -60,9 +60,9 @@ class Source:
             )
         except ObjectNotFoundError as error:
             raise ConfigError(
-                f"{self.directory.origin} has no side columns ({self.side}), which conditions, keys and counts are looked up "
-                f"in. Make them: streaming index {self.directory.origin} --columns NAME,NAME --beside (or --out PLACE, and "
-                "then side_columns=PLACE/columns.parquet)."
+                f"{self.directory.origin} has no side columns ({self.side}), in which conditions, keys and counts are "
+                f"looked up. Make them: streaming index {self.directory.origin} --columns NAME,NAME --beside (or --out "
+                "PLACE, and then side_columns=PLACE/columns.parquet)."
             ) from error
 
     @property

@@ -236,7 +236,7 @@ class Stream(StreamDetails):
         return source
 
     def _beside(self, place: str) -> Location:
-        """Return another place that goes with this stream, with the options of the remote if it is in the same kind of store."""
+        """Return another place that goes with this stream, with the same options if it is in the same kind of store."""
         location = Location.parse(place).absolute(self._base)
         same = self._remote is not None and location.scheme == self._remote.scheme
         return location.with_options(self._storage_options) if same else location

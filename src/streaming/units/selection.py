@@ -132,7 +132,7 @@ class Selection(Units):
             data = self.blob[int(self.offsets[shard]) : int(self.offsets[shard + 1])]
             kind, body = int(data[0]), data[1:]
             if kind == _BITMAP:
-                rows = np.flatnonzero(np.unpackbits(body, count=size))
+                rows = np.unpackbits(body, count=size).view(np.bool_).nonzero()[0]
             else:
                 listed = body.copy().view(_dtype(size)).astype(np.int64)
                 rows = listed if kind == _KEPT else np.delete(np.arange(size), listed)

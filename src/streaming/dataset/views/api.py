@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,10 +95,10 @@ class Views(Array[T_co]):
         return self._chosen(chosen, f"drop({choosing.text_of(ids)})")
 
     def take(self, number: int | str) -> Self:
-        """Return a dataset of the first samples, by id.
+        """Return a dataset of the first samples; of several streams, the first of each, in proportion to their sizes.
 
         Args:
-            number: How many, as a number or text such as ``'10m'``.
+            number: How many in all, as a number or text such as ``'10m'``.
 
         Raises:
             ConfigError: There are not as many.
@@ -124,7 +124,13 @@ class Views(Array[T_co]):
         """
         return self._chosen(choosing.nth_of(self.sources, num_shards, index), f"shard({num_shards}, {index})")
 
-    def split(self, fractions: Mapping[str, float] | Sequence[float], by: str | None = None, seed: int = 0) -> Any:
+    @overload
+    def split(self, fractions: Mapping[str, float], by: str | None = None, seed: int = 0) -> dict[str, Self]: ...
+
+    @overload
+    def split(self, fractions: Sequence[float], by: str | None = None, seed: int = 0) -> list[Self]: ...
+
+    def split(self, fractions: Any, by: str | None = None, seed: int = 0) -> Any:
         """Return disjoint datasets that together hold every sample, dealt by a hash of each sample's key.
 
         A sample is always in the same part, also when the dataset grows, on every machine. The parts' sizes come as near to
@@ -147,12 +153,13 @@ class Views(Array[T_co]):
             >>> parts['train'].size + parts['val'].size
             8
         """
-        named = fractions if isinstance(fractions, Mapping) else {str(i): share for i, share in enumerate(fractions)}
+        is_named = isinstance(fractions, Mapping)
+        named: dict[str, float] = dict(fractions) if is_named else {str(i): share for i, share in enumerate(fractions)}
         seed = as_integer("seed", seed, 0)
         parts = choosing.parts_of(self.sources, named, by, seed)
-        words = f"split({dict(named)}, by={by!r}, seed={seed})"
+        words = f"split({named}, by={by!r}, seed={seed})"
         found = {name: self._chosen(selections, f"{words}[{name!r}]") for name, selections in parts.items()}
-        return found if isinstance(fractions, Mapping) else list(found.values())
+        return found if is_named else list(found.values())
 
     def view(self, place: str | os.PathLike[str], storage_options: StorageOptions | None = None) -> Self:
         """Return a dataset of the samples that a saved view keeps.

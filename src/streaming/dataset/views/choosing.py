@@ -102,7 +102,7 @@ def all_but(selections: Sequence[Selection]) -> list[Selection]:
 
 
 def first_of(sources: Sequence[Source], number: Any) -> list[Selection]:
-    """Select the first samples.
+    """Select the first samples of each stream, of larger streams more.
 
     Args:
         sources: The streams.
@@ -117,8 +117,8 @@ def first_of(sources: Sequence[Source], number: Any) -> list[Selection]:
     if count > total:
         raise ConfigError(f"Cannot take {count} samples: there are {total}.")
     return [
-        Selection.of_range(source.counts, 0, max(0, count - begin))
-        for source, (begin, _) in zip(sources, spans, strict=True)
+        Selection.of_range(source.counts, 0, end * count // total - begin * count // total)
+        for source, (begin, end) in zip(sources, spans, strict=True)
     ]
 
 

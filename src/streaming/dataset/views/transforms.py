@@ -100,7 +100,8 @@ class Transformed:
 @cache
 def transformed(base: type[Any]) -> type[Any]:
     """Return the class of datasets like those of a class, whose samples go through functions."""
-    return type(base.__name__, (Transformed, base), {"__module__": base.__module__, "__doc__": base.__doc__})
+    names = {"__module__": base.__module__, "__doc__": base.__doc__}
+    return cast("Any", type)(base.__name__, (Transformed, base), names)
 
 
 def _restore(base: type[Any], state: dict[str, Any]) -> Any:
@@ -151,7 +152,8 @@ def _of_column(source: Source, name: str) -> NDArray[np.int64]:
     served = rows_served(source)
     if (values[served] < 0).any():
         raise ConfigError(
-            f"{int((values[served] < 0).sum())} samples of {source.directory.origin} have no {name!r} (NULL), or a negative one."
+            f"{int((values[served] < 0).sum())} samples of {source.directory.origin} have no {name!r} (NULL), or less than "
+            "0 of it."
         )
     return np.where(served, values, 0).astype(np.int64)
 
