@@ -50,6 +50,7 @@ for batch in loader:
 """,
         lambda block: "(...," not in block,
     ),
+    "views.md": (IMPORTS, lambda block: True),
 }
 
 
