@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,6 +91,8 @@ class WebServer:
         fault: Called with the handler and the object's path before each reply; returns whether it has replied itself.
         requests: Method, path, and headers of each request so far.
         ranges: Whether it honours range requests.
+        sent: Bytes of objects that it has sent, by path.
+        etag: Makes the version tag of an object.
     """
 
     url: str = ""
@@ -97,6 +100,8 @@ class WebServer:
     fault: Callable[[Any, str], bool] | None = None
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[Any])
     ranges: bool = True
+    sent: Counter[str] = field(default_factory=Counter[str])
+    etag: Callable[[bytes], str] = lambda data: f'"{len(data)}"'
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -170,16 +175,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         wanted = self.headers.get("Range") if self.web.ranges else None
         if wanted is None:
-            self.reply(200, data, ETag=f'"{len(data)}"')
+            self._send(200, path, data, data)
             return
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         start, end = int(first), min(int(last) + 1 if last else len(data), len(data))
         if start >= len(data):
             self.reply(416, Content_Range=f"bytes */{len(data)}")
         else:
-            self.reply(
-                206, data[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(data)}", ETag=f'"{len(data)}"'
-            )
+            self._send(206, path, data, data[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(data)}")
+
+    def _send(self, status: int, path: str, data: bytes, body: bytes, **headers: str) -> None:
+        if self.command != "HEAD":
+            self.web.sent[path] += len(body)
+        self.reply(status, body, ETag=self.web.etag(data), **headers)
 
     do_HEAD = do_GET
 

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"core"},
     "order": {"core"},
     "columns": {"core", "format", "storage"},
-    "cache": {"core", "format", "storage"},
+    "cache": {"core", "units", "format", "storage"},
     "writing": {"core", "format", "storage", "columns"},
     "dataset": {"core", "format", "storage", "order", "units", "columns", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},

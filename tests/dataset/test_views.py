@@ -390,7 +390,7 @@ def check_resuming(paths: list[str], case: tuple[str, str, str], first: Any, the
         rest, _ = play(paths, case, then, None, state)
     again = begun + rest
     assert again[:-1] == whole[:-1]
-    assert set(again[-1]) == set(whole[-1])  # a last batch that is short is filled up with some of its own
+    assert set(again[-1]) >= set(whole[-1])  # several ranks fill up a last batch that is short
     if case[1] in ("one", "two"):
         data = rank_of(paths, *case[:2], "lanes", 0, 1)
         served = Counter(json.loads(sample).get("id") for batch in whole for sample in batch)

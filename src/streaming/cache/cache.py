@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -250,7 +251,7 @@ class ShardCache:
         size = directory.max_bytes(local)
         if evictor is not None and not self._make_room(evictor, shard_id, size, deadline):
             return False
-        find_room = None if evictor is None else lambda: self._make_room(evictor, shard_id, size, NOW)
+        find_room = None if evictor is None else partial(self._make_room, evictor, shard_id, deadline=NOW)
         directory.fetch(local, time.sleep, stats, self._fetches.connections, find_room)
         if deadline == NOW and self.limit is not None:
             self._open_now(shard_id)

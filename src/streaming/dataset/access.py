@@ -15,7 +15,7 @@ from streaming.cache.reading.gather import get_many
 from streaming.core.indexing import ArrayLike, T_co
 from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
-from streaming.dataset.sources import Source
+from streaming.dataset.sources import Source, few_rows, make_cache
 from streaming.dataset.views.api import Views
 
 __all__ = ["RandomAccess"]
@@ -36,15 +36,16 @@ class RandomAccess(Views[T_co]):
 
     Args:
         sources: The streams that hold the samples.
-        cache: Their shards.
+        limit: Bytes that the cache may hold on the node's disk, or ``None``.
     """
 
     _is_direct = True
 
-    def __init__(self, sources: Sequence[Source], cache: ShardCache) -> None:
+    def __init__(self, sources: Sequence[Source], limit: int | None = None) -> None:
         self.sources = tuple(sources)
-        self._table = ShardTable(sources)
-        self._cache = cache
+        few = [few_rows(source) for source in sources]
+        self._table = ShardTable(sources, few)
+        self._cache: ShardCache = make_cache(sources, few, limit)
         self._is_quick = self._is_direct and self._table.translation is None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -42,7 +42,7 @@ from streaming.dataset.epoch.resumption import Resumption
 from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES
-from streaming.dataset.sources import Source, make_cache
+from streaming.dataset.sources import Source
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import resolve_streams
 from streaming.dataset.wrappers import refuse_share_as_size, what_a_subset_repeats
@@ -204,7 +204,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         """Make the parts that depend on what is served, at the beginning of the first epoch."""
         self.streams: list[Stream] = [copy(stream) for stream in self._given]  # which get their weights
         self.num_streams: int = len(self.streams)
-        super().__init__(sources, make_cache(sources, self.cache_limit))
+        super().__init__(sources, self.cache_limit)
         self._epochs = Epochs()
         self._progress = Progress()
         ordering = Ordering(self._order_config, self._table, self.streams)

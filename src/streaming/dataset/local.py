@@ -19,7 +19,7 @@ from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.projection import as_columns, check_columns
-from streaming.dataset.sources import COLUMNS_NAME, Source, make_cache
+from streaming.dataset.sources import COLUMNS_NAME, Source
 from streaming.storage.location import Location
 from streaming.storage.url import redact
 
@@ -82,7 +82,7 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         self._assemble([Source(files, loaded.bytes, side)])
 
     def _assemble(self, sources: Sequence[Source]) -> None:
-        super().__init__(sources, make_cache(sources))
+        super().__init__(sources)
 
     if TYPE_CHECKING:
 

@@ -51,9 +51,13 @@ class ShardTable:
         begins_view: ``sample_offset_per_shard``, whose elements are ``int``.
         translation: From samples to rows, ``None`` where every row is a sample.
         units: Digest of what counts as a sample, ``None`` where every row does.
+
+    Args:
+        sources: The streams.
+        few: Of each stream, its shards whose file on this node holds the rows of its samples alone; ``None`` for no shard.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], few: Sequence[NDArray[np.bool_] | None]) -> None:
         counts = np.array([len(source.sizes) for source in sources], np.int64)
         self.rows_per_shard: NDArray[np.int64] = _joined([source.sizes for source in sources])
         self._row_offsets: NDArray[np.int64] = np.cumsum(self.rows_per_shard) - self.rows_per_shard
@@ -72,6 +76,9 @@ class ShardTable:
             begins = self.sample_offset_per_shard
             self.translation = Translation(units, counts.tolist(), begins, self.samples_per_shard)
             prints = "|".join("" if unit is None else unit.fingerprint for unit in units)
+            self._few = np.concatenate(
+                [np.zeros(len(s.sizes), np.bool_) if f is None else f for s, f in zip(sources, few, strict=True)]
+            )
             self.units = blake2b(prints.encode(), digest_size=8).hexdigest()
         self._reset()
 
@@ -95,7 +102,14 @@ class ShardTable:
         return self._num_samples
 
     def locate(self, sample_id: int) -> tuple[int, int]:
-        """Return (shard, index within it) of a sample id that is in range."""
+        """Return (shard, index within its file on this node) of a sample id that is in range."""
+        shard = bisect_right(self.ends_view, sample_id)
+        if self.translation is not None and not self._few[shard]:
+            return shard, self.translation.row(shard, sample_id)
+        return shard, sample_id - self.begins_view[shard]
+
+    def locate_row(self, sample_id: int) -> tuple[int, int]:
+        """Return (shard, row within it) of a sample id that is in range."""
         shard = bisect_right(self.ends_view, sample_id)
         if self.translation is not None:
             return shard, self.translation.row(shard, sample_id)
@@ -106,10 +120,12 @@ class ShardTable:
         return np.searchsorted(self.ends, sample_ids, side="right")
 
     def indexes_in(self, shards: NDArray[np.int64], sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the index of each sample id within its shard."""
-        if self.translation is not None:
-            return self.translation.rows(shards, sample_ids)
-        return sample_ids - self.sample_offset_per_shard[shards]
+        """Return the index of each sample id within the file of its shard on this node."""
+        places = sample_ids - self.sample_offset_per_shard[shards]
+        if self.translation is None:
+            return places
+        few = self._few[shards]
+        return places if few.all() else np.where(few, places, self.translation.rows(shards, sample_ids))
 
     def place(self, shard: int, row: int) -> tuple[int, int]:
         """Return the stream of a row of a shard, and the row's place there."""
@@ -120,7 +136,9 @@ class ShardTable:
     def row_ids(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of the rows of samples: their positions in all shards, whatever of them is served."""
         shards = self.shards_of(sample_ids)
-        return self._row_offsets[shards] + self.indexes_in(shards, sample_ids)
+        if self.translation is None:
+            return sample_ids
+        return self._row_offsets[shards] + self.translation.rows(shards, sample_ids)
 
     def find(self, row_id: int) -> NDArray[np.int64]:
         """Return the sample ids of a row that is in range, by its position in all shards: none, one, or its parts."""

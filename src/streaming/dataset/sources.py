@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,12 @@ from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.side import SideColumns
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.storage.location import Location
+from streaming.units.selection import Selection
 from streaming.units.units import Units
 
-__all__ = ["COLUMNS_NAME", "Source", "make_cache"]
+__all__ = ["COLUMNS_NAME", "Source", "few_rows", "make_cache"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,39 @@ class Source:
         return self.sizes if self.units is None else self.units.counts
 
 
-def make_cache(sources: Sequence[Source], limit: int | None = None) -> ShardCache:
+def few_rows(source: Source) -> NDArray[np.bool_] | None:
+    """Say of which shards a view keeps so few rows that these alone are fetched.
+
+    Returns:
+        ``bool[S]``, or ``None`` if there are none. What speaks against others that have few is logged.
+    """
+    directory, units = source.directory, source.units
+    if directory.store is None or not isinstance(units, Selection):
+        return None
+    from streaming.cache.fetching.sparse import worth_ranges
+
+    chosen, reasons = worth_ranges(directory, units)
+    for reason in reasons:
+        logger.info("a view keeps few rows of %s, but %s", directory.origin, reason)
+    return chosen if chosen.any() else None
+
+
+def make_cache(
+    sources: Sequence[Source], few: Sequence[NDArray[np.bool_] | None], limit: int | None = None
+) -> ShardCache:
     """Return the cache of the shards of all sources.
 
     Args:
         sources: The sources.
+        few: Of each source, its shards of which a few rows alone are fetched; see :func:`few_rows`.
         limit: Bytes that it may hold on the node's disk, or ``None``.
     """
-    return ShardCache([source.directory for source in sources], limit, sum(source.index_bytes for source in sources))
+    directories: list[ShardDirectory] = []
+    for source, chosen in zip(sources, few, strict=True):
+        directory = source.directory
+        if chosen is not None and isinstance(source.units, Selection):
+            from streaming.cache.fetching.sparse import sparse_directory
+
+            directory = sparse_directory(directory, source.units, chosen)
+        directories.append(directory)
+    return ShardCache(directories, limit, sum(source.index_bytes for source in sources))

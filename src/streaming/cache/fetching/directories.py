@@ -51,14 +51,14 @@ class Directories:
     def is_evicted(self, shard_id: int) -> bool:
         """Say whether a shard that was fetched is no longer there."""
         directory, local = self.locate(shard_id)
-        return directory.table is not None and not directory.table.verified[local]
+        return directory.is_evicted(local)
 
     @property
     def usage(self) -> int:
         """Bytes on this node's disk that were fetched, indexes included."""
         tables = [table for d in self.every if (table := d.table) is not None]
         with tables[0].lock() if tables else nullcontext():  # or what goes and what comes for it may both be counted
-            return self.index_bytes + sum(int(table.owned.sum()) for table in tables)
+            return self.index_bytes + sum(int(directory.owned.sum()) for directory in self.every)
 
     @property
     def largest_bytes(self) -> int:

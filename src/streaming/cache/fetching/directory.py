@@ -19,7 +19,7 @@ from streaming.cache.files.ownership import check_plain, open_table
 from streaming.cache.files.witness import Witness
 from streaming.core.errors import ChecksumError, ShardFormatError
 from streaming.core.process.lock import remove_part
-from streaming.format.index import Index
+from streaming.format.index import Index, ShardInfo
 from streaming.format.shard import Shard, open_shard
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
@@ -89,6 +89,25 @@ class ShardDirectory:
             self._table = open_table(self.directory, self.index, self.identity, self.has_files)
         return self._table
 
+    @property
+    def owned(self) -> NDArray[np.int64]:
+        """``int64[n]``, bytes on disk that this cache wrote of each shard."""
+        return np.zeros(self.index.num_shards, np.int64) if self.table is None else self.table.owned
+
+    @property
+    def access(self) -> NDArray[np.int64]:
+        """``int64[n]``, when each shard was used last, in ns since the epoch; 0 for never."""
+        return np.zeros(self.index.num_shards, np.int64) if self.table is None else self.table.access
+
+    @property
+    def generation(self) -> int:
+        """A number that changes with every eviction."""
+        return 0 if self.table is None else self.table.generation
+
+    def is_evicted(self, shard: int) -> bool:
+        """Say whether a shard that was fetched is no longer there."""
+        return self.table is not None and not self.table.verified[shard]
+
     def open(self, shard: int) -> Shard | None:
         """Open a shard if it is present and belongs to this dataset.
 
@@ -106,7 +125,7 @@ class ShardDirectory:
             return None
         statuses: list[os.stat_result] = []
         try:
-            opened = open_shard(self.index.shard(shard), self.directory, statuses, self.columns)
+            opened = open_shard(self._entry(shard), self.directory, statuses, self.columns)
         except FileNotFoundError:  # evicted by another process just now
             return None
         if self.store is not None and not self._is_noted(shard, statuses):
@@ -172,7 +191,7 @@ class ShardDirectory:
         sleep: Callable[[float], Any],
         stats: FetchStats,
         connections: Callable[[], int] | None = None,
-        find_room: Callable[[], Any] | None = None,
+        find_room: Callable[[int], Any] | None = None,
     ) -> None:
         """Make a shard present, however many processes ask for it at once.
 
@@ -181,8 +200,8 @@ class ShardDirectory:
             sleep: Waits between attempts, in seconds.
             stats: Counts what happened.
             connections: Returns how many requests at a time a large file may take, asked again as it comes; ``None``: one.
-            find_room: Reserves room again, if what was reserved is gone: another process fetched the shard meanwhile, and a
-                third one evicted it.
+            find_room: Reserves room for so many bytes, if what was reserved is gone: another process fetched the shard
+                meanwhile, and a third one evicted it; or if it turns out to be too little.
 
         Raises:
             ShardUnavailableError: It could not be fetched.
@@ -193,11 +212,15 @@ class ShardDirectory:
         if find_room is None:
             self.reserve(shard, self.max_bytes(shard))
 
-        def on_begin() -> None:
-            if table is not None and not table.owned[shard]:
-                if find_room is not None:
-                    find_room()
-                self.reserve(shard, self.max_bytes(shard))
+        def on_begin(size: int | None) -> None:
+            needed = self.max_bytes(shard) if size is None else size
+            if table is None:
+                return
+            if find_room is not None and table.owned[shard] < (needed if size is not None else 1):
+                find_room(needed)
+            self.reserve(shard, needed)
+            if size is not None:
+                table.owned[shard] = size
 
         try:
             for keeper in keepers:
@@ -258,8 +281,17 @@ class ShardDirectory:
         return total
 
     def max_bytes(self, shard: int) -> int:
-        """Bytes that a shard takes at most: raw and compressed together."""
+        """Bytes that a shard takes at most, as far as is known before it is fetched: raw and compressed together."""
         return int(self.index.raw_bytes[shard] + self.index.zip_bytes[shard])
+
+    def is_stored(self, shard: int) -> bool:
+        """Say whether the store holds the very files that the index names, raw or compressed."""
+        del shard
+        return True
+
+    def _entry(self, shard: int) -> ShardInfo:
+        """Return what the files of a shard that is present must be."""
+        return self.index.shard(shard)
 
     def _keepers(self, shard: int) -> list[Keeper]:
         info = self.index.shard(shard)

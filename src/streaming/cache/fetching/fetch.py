@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from streaming.cache.bookkeeping.counters import Phases
 from streaming.cache.fetching.config import THROTTLE_PATIENCE, FetchConfig
+from streaming.cache.fetching.excerpts import lay_rows
 from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
 from streaming.cache.files.keeper import FileJob, Keeper, cheapest_hash
 from streaming.core.errors import (
@@ -66,7 +67,7 @@ def fetch_file(
     sleep: Callable[[float], Any],
     stats: FetchStats,
     connections: Callable[[], int] | None = None,
-    on_begin: Callable[[], Any] | None = None,
+    on_begin: Callable[[int | None], Any] | None = None,
 ) -> None:
     """Make one file present under its final name.
 
@@ -80,7 +81,8 @@ def fetch_file(
         sleep: Waits between attempts, in seconds.
         stats: Counts what happened.
         connections: Returns how many requests at a time a large file may take, asked again as it comes; ``None``: one.
-        on_begin: Called under the lock, before bytes are asked for.
+        on_begin: Called under the lock, before bytes are asked for; again, with the size of the file, where that is known
+            only then.
 
     Raises:
         ShardUnavailableError: Every attempt failed, or the directory cannot be written; the cause is chained.
@@ -107,7 +109,7 @@ def _fetch_file(
     sleep: Callable[[float], Any],
     stats: FetchStats,
     connections: Callable[[], int] | None,
-    on_begin: Callable[[], Any] | None,
+    on_begin: Callable[[int | None], Any] | None,
 ) -> None:
     job = keeper.job
     final = job.path(job.raw)
@@ -126,8 +128,8 @@ def _fetch_file(
                 f"Shard file {final} is missing or damaged, and the dataset has no remote to fetch it from."
             )
         if on_begin is not None:
-            on_begin()
-        _attempts(keeper, store, config, part, sleep, stats, connections)
+            on_begin(None)
+        _attempts(keeper, store, config, part, sleep, stats, connections, on_begin)
         stats.files_fetched += 1
 
 
@@ -148,6 +150,7 @@ def _attempts(
     sleep: Callable[[float], Any],
     stats: FetchStats,
     connections: Callable[[], int] | None,
+    on_size: Callable[[int], Any] | None,
 ) -> None:
     job = keeper.job
     policy = RetryPolicy(attempts=config.download_retry + 1, initial_backoff_s=0.5)
@@ -157,7 +160,7 @@ def _attempts(
     while True:
         try:
             # What failed is tried again in the simplest way.
-            _attempt(keeper, store, config, part, stats, connections if failures + throttled == 0 else None)
+            _attempt(keeper, store, config, part, stats, connections if failures + throttled == 0 else None, on_size)
             return
         except (ObjectNotFoundError, AccessDeniedError) as error:
             raise _unavailable(job, store, error, failures + 1) from error
@@ -189,7 +192,7 @@ def _attempts(
                 raise _unavailable(job, store, error, failures + throttled) from error
             wait, cause = backoff_s(policy, failures), error
         stats.retries += 1
-        logger.warning("fetching %s failed (%s); trying again in %.1f s", job.wire.basename, cause, wait)
+        logger.warning("fetching %s failed (%s); trying again in %.1f s", job.stored.basename, cause, wait)
         if wait:
             stats.phases.enter("backoff")
             sleep(wait)
@@ -198,7 +201,7 @@ def _attempts(
 
 def _unavailable(job: FileJob, store: Store, error: Exception, tries: int) -> ShardUnavailableError:
     return ShardUnavailableError(
-        f"Could not fetch shard file {job.wire.basename} from {store!r} after {tries} "
+        f"Could not fetch shard file {job.stored.basename} from {store!r} after {tries} "
         f"attempt{'s' * (tries != 1)}: {error}"
     )
 
@@ -210,15 +213,25 @@ def _attempt(
     part: str,
     stats: FetchStats,
     connections: Callable[[], int] | None,
+    on_size: Callable[[int], Any] | None,
 ) -> None:
     job, wire = keeper.job, keeper.job.wire
     offset, version = _begin(keeper, store, part)
+
+    def count(number: int) -> None:
+        stats.bytes_fetched += number
+
+    if job.excerpt is not None:
+        lay_rows(keeper, job.excerpt, store, part, version, count, on_size, connections)
+        keeper.confirm()
+        keeper.place(part, wire)
+        return
     with _Sinks(keeper, config) as sinks:
         sinks.feed_file(part, offset)
         if offset < wire.bytes:
 
             def sink(chunk: Any) -> None:
-                stats.bytes_fetched += len(chunk)
+                count(len(chunk))
                 sinks.feed(chunk)
 
             on_info = None if keeper.is_proved else keeper.see
@@ -253,14 +266,14 @@ def _begin(keeper: Keeper, store: Store, part: str) -> tuple[int, str | None]:
     version = None
     if not keeper.is_proved:
         keeper.witness.before()
-        version = keeper.witness.version_of(keeper.job.wire.basename)
+        version = keeper.witness.version_of(keeper.job.stored.basename)
         if offset:
             known = keeper.version_of_part(store)
             if known is None:
                 offset = 0
             else:
                 version = known
-    if not offset or offset > keeper.job.wire.bytes:
+    if not offset or offset > keeper.job.stored.bytes:
         _truncate(part)
         offset = 0
     return offset, version

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from streaming.cache.bookkeeping.table import OURS, VERIFIED, CacheTable, stamp_of
+from streaming.cache.files.excerpt import Excerpt
 from streaming.cache.files.ownership import check_plain, give_way, is_ours
 from streaming.cache.files.witness import Witness, version_number
 from streaming.core.errors import ConfigError
@@ -33,6 +34,7 @@ class FileJob:
         zip: The compressed file that the store holds instead, if any.
         compression: Its algorithm.
         tag: Stands for the dataset in the names of unfinished files, which so are never continued by another one.
+        excerpt: The rows of a shard that the file holds, if it is not the shard itself.
     """
 
     directory: str
@@ -40,11 +42,17 @@ class FileJob:
     zip: FileInfo | None
     compression: str | None
     tag: str
+    excerpt: Excerpt | None = None
 
     @property
     def wire(self) -> FileInfo:
-        """The file that the store holds."""
+        """The file that is fetched."""
         return self.zip or self.raw
+
+    @property
+    def stored(self) -> FileInfo:
+        """The file that the store holds: the one that is fetched, or of which some rows are."""
+        return self.excerpt.whole if self.excerpt else self.wire
 
     def path(self, info: FileInfo) -> str:
         """Local path of one of the two files."""
@@ -149,8 +157,10 @@ class Keeper:
             ObjectChangedError: It was changed after the dataset was opened.
         """
         if self._table is not None and not self.is_proved:
-            wire = self.job.wire
-            self.witness.expect(wire.basename, wire.bytes, int(self._table.versions[self._version_row, self._shard]))
+            stored = self.job.stored
+            self.witness.expect(
+                stored.basename, stored.bytes, int(self._table.versions[self._version_row, self._shard])
+            )
 
     def confirm(self) -> None:
         """Look again, once everything was read.
@@ -166,13 +176,13 @@ class Keeper:
         known = 0 if self._table is None else int(self._table.versions[self._version_row, self._shard])
         if not known:
             return None
-        info = store.head(self.job.wire.basename)
+        info = store.head(self.job.stored.basename)
         return info.etag if version_number(info) == known else None
 
     def is_current(self, store: Store) -> bool:
         """Ask the store whether it still has the version that was fetched."""
         known = 0 if self._table is None else int(self._table.versions[self._version_row, self._shard])
-        info = store.head(self.job.wire.basename)
+        info = store.head(self.job.stored.basename)
         return bool(known) and version_number(info) == known
 
     def doubt(self) -> None:

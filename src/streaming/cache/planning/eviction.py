@@ -58,7 +58,7 @@ class Evictor:
     @property
     def generation(self) -> int:
         """A number that changes whenever any process evicts something."""
-        return sum(d.table.generation for d in self._directories if d.table is not None)
+        return sum(directory.generation for directory in self._directories)
 
     def follow(self, plan: Plan) -> None:
         """Evict by a plan from now on, and tell the user if the limit is too small for it."""
@@ -120,10 +120,7 @@ class Evictor:
 
     def owned(self) -> Ints:
         """Return the bytes that this cache holds of each shard, over all streams."""
-        parts = [
-            d.table.owned if d.table is not None else np.zeros(d.index.num_shards, np.int64) for d in self._directories
-        ]
-        return np.concatenate(parts)
+        return np.concatenate([directory.owned for directory in self._directories])
 
     def by_access(self) -> list[int]:
         """Return the shards that may be evicted, the one used longest ago first."""
@@ -146,12 +143,7 @@ class Evictor:
             shard -= directory.index.num_shards
 
     def _access(self) -> Ints:
-        return np.concatenate(
-            [
-                d.table.access if d.table is not None else np.zeros(d.index.num_shards, np.int64)
-                for d in self._directories
-            ]
-        )
+        return np.concatenate([directory.access for directory in self._directories])
 
     def _sizes(self) -> Ints:
         sizes: list[Any] = [d.index.raw_bytes * (d.store is not None) for d in self._directories]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.cache.files.excerpt import Excerpt
 from streaming.cache.files.witness import Witness
 from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
@@ -49,19 +49,12 @@ class _Source:
     info: ShardInfo
     witness: Witness
 
-    def offsets(self) -> NDArray[np.uint32]:
-        """Return where each sample begins, and the end of the last: ``[n + 1]``."""
-        raw, count = self.info.raw[0], self.info.samples
-        row = get_decoder(self.info.schema).row_bytes
-        if row is not None:
-            return np.arange(count + 1, dtype=np.int64) * row + (raw.bytes - count * row)  # pyright: ignore[reportReturnType]
-        table = self._read(0, 4 * (count + 2))
-        return np.frombuffer(table, "<u4", count + 1, 4)
+    def places(self, indexes: Ints) -> dict[int, tuple[int, int]]:
+        """Return where each of some samples begins and ends, by its index."""
+        begins, ends = Excerpt(self.info, indexes).places(lambda a, b: [(0, self.read(0, int(b[-1])))])
+        return dict(zip(indexes.tolist(), zip(begins.tolist(), ends.tolist(), strict=True), strict=True))
 
-    def sample(self, begin: int, end: int) -> bytes:
-        return self._read(begin, end)
-
-    def _read(self, begin: int, end: int) -> bytes:
+    def read(self, begin: int, end: int) -> bytes:
         name = self.info.raw[0].basename
         data, found = versions.read(self.store, name, begin, end, version=self.witness.version_of(name))
         self.witness.see(found)  # all of them, and the shard itself, are of the version that was seen first
@@ -80,7 +73,7 @@ class FirstSamples:
     def __init__(self, cache: ShardCache, shards: Ints, indexes: Ints) -> None:
         self._cache = cache
         self._pool: ThreadPoolExecutor | None = None
-        self._tables: dict[int, Future[NDArray[np.uint32]]] = {}
+        self._places: dict[int, Future[dict[int, tuple[int, int]]]] = {}
         self._samples: dict[tuple[int, int], Future[bytes]] = {}
         sources = {
             shard: source
@@ -92,7 +85,8 @@ class FirstSamples:
         self._pool = ThreadPoolExecutor(_REQUESTS, "streaming-first")
         self._stop = weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
         for shard, source in sources.items():
-            self._tables[shard] = self._pool.submit(source.offsets)
+            wanted = distinct(indexes[shards == shard])[0]
+            self._places[shard] = self._pool.submit(source.places, wanted)
         for shard, index in zip(shards.tolist(), indexes.tolist(), strict=True):
             if shard in sources and (shard, index) not in self._samples:
                 self._samples[shard, index] = self._pool.submit(self._read, shard, sources[shard], index)
@@ -130,9 +124,14 @@ class FirstSamples:
             self._pool = None
 
     def _source(self, shard_id: int, wanted: int) -> _Source | None:
-        directory = self._cache.locate(shard_id)[0]
+        directory, local = self._cache.locate(shard_id)
         store = directory.store
-        if store is None or not getattr(store, "takes_ranges", False) or directory.config.validate_hash:
+        if (
+            not directory.is_stored(local)
+            or store is None
+            or not getattr(store, "takes_ranges", False)
+            or directory.config.validate_hash
+        ):
             return None
         info = self._info(shard_id)
         raw = info.raw[0]
@@ -152,7 +151,6 @@ class FirstSamples:
     def _read(self, shard_id: int, source: _Source, index: int) -> bytes:
         if self._cache.is_present(shard_id):
             return b""
-        offsets: Sequence[Any] | NDArray[np.uint32] = self._tables[shard_id].result()
-        data = source.sample(int(offsets[index]), int(offsets[index + 1]))
+        data = source.read(*self._places[shard_id].result()[index])
         self._cache.counters.add(bytes_fetched=len(data))
         return data

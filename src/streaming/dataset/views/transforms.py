@@ -61,7 +61,7 @@ class Transformed:
             return Array.__getitem__(this, at)
         index = resolve_index(at, this.size)
         table = this._table
-        shard, row = table.locate(index)
+        shard, row = table.locate_row(index)
         key = (*this.sample_seed, *table.place(shard, row))
         number = self._number_of_parts_stage()
         if number is None:

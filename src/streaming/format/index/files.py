@@ -46,6 +46,22 @@ class StringColumn:
         begin, end = self.offsets[index], self.offsets[index + 1]
         return self.blob[begin:end].tobytes().decode()
 
+    def with_suffix(self, which: NDArray[np.bool_], suffix: str) -> StringColumn:
+        """Return the strings, some of them longer by a suffix.
+
+        Args:
+            which: ``bool[n]``, those.
+            suffix: What comes behind each.
+        """
+        more = np.frombuffer(suffix.encode(), np.uint8)
+        offsets = self.offsets + np.concatenate([np.zeros(1, np.int64), np.cumsum(which * len(more))])
+        blob = np.empty(int(offsets[-1]), np.uint8)
+        shift = np.repeat(offsets[:-1] - self.offsets[:-1], np.diff(self.offsets))
+        blob[np.arange(len(shift)) + shift] = self.blob
+        ends = offsets[1:][which]
+        blob[ends[:, None] - len(more) + np.arange(len(more))] = more
+        return StringColumn(blob, offsets)
+
     def begins_with(self, other: StringColumn) -> bool:
         """Say whether its first strings are those of another column."""
         count, size = len(other.offsets), int(other.offsets[-1])
