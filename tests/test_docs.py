@@ -38,6 +38,7 @@ for i in order:
 """,
         lambda block: "spark" not in block,
     ),
+    "side_columns.md": ("", lambda block: True),
     "reading.md": (IMPORTS + WRITE + "mask = np.zeros(640, bool)\n", lambda block: "..." not in block.split("\n")[0]),
     "order.md": (
         IMPORTS

@@ -102,7 +102,7 @@ def test_head_beyond_the_end_says_so(run: Run, make_dataset: Callable[..., str])
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["info", "head", "verify", "merge", "copy", "ls"])
+@pytest.mark.parametrize("name", ["info", "head", "verify", "merge", "copy", "index", "ls"])
 def test_help_has_examples_and_fits(run: Run, name: str) -> None:
     code, out, _ = run(name, "--help")
     assert code == 0

@@ -385,7 +385,8 @@ def check_resuming(paths: list[str], case: tuple[str, str, str], first: Any, the
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         whole, _ = play(paths, case, STARTS[0], None, None)
-        steps = min(steps, len(whole))
+        # In classic orders, other ranks fill up the end of an epoch with other samples.
+        steps = min(steps, len(whole) - (case[2] != "lanes"))
         begun, state = play(paths, case, first, steps, None)
         rest, _ = play(paths, case, then, None, state)
     again = begun + rest
@@ -396,3 +397,28 @@ def check_resuming(paths: list[str], case: tuple[str, str, str], first: Any, the
         served = Counter(json.loads(sample).get("id") for batch in whole for sample in batch)
         expected = Counter(data.map(lambda sample: sample["id"])[:])
         assert not expected - served
+
+
+# -- few rows of large shards --------------------------------------------------------------------
+
+
+def test_few_rows_alone_are_fetched(bucket: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"id": "int", "image": "bytes"}
+    with MDSWriter(out=f"{bucket}/data", columns=columns, side_columns=["id"], size_limit="4mb") as out:
+        for i in range(600):
+            out.write({"id": i, "image": rng.bytes(20_000 + i % 5 * 1000)})
+    remote = f"{bucket}/data"
+    data = StreamingDataset(remote=remote, local=str(tmp_path / "cache"), batch_size=2, shuffle=True)
+    ids = sorted(rng.choice(600, 12, replace=False).tolist())
+    view = data.filter(f"id in ({', '.join(map(str, ids))})")
+    assert sorted(sample["id"] for sample in view) == ids
+    wanted = sum(len(sample["image"]) for sample in view[:])
+    assert view.stats()["bytes_fetched"] <= 1.3 * wanted
+    assert view.source_ids().tolist() == ids
+    assert [view.find(i) for i in ids] == [[place] for place in range(12)]
+    loader = StreamingDataLoader(view, batch_size=2, num_workers=2, multiprocessing_context="fork", collate_fn=list)
+    assert sorted(sample["id"] for batch in loader for sample in batch) == ids
+    mapped = view.map(noisy, rng=True)
+    assert mapped[:] == data.map(noisy, rng=True)[ids]  # which fetches shards whole
+    assert ids_of(view.filter(f"id > {ids[5]}")) == ids[6:]

@@ -142,9 +142,10 @@ def _add_index(commands: Any) -> None:
         commands,
         "index",
         "write columns of a dataset to a Parquet file, for SQL",
-        "A row a sample,\nin their order. Every shard is read once. A run that was stopped continues when it is repeated.",
+        "A row a sample,\nin their order. Every shard is read once. A run that was stopped continues when\n"
+        "the command is repeated.",
         "  streaming index /data/corpus --columns 'source,n_tokens=len(tokens)' --beside\n"
-        "  streaming index s3://bucket/corpus --columns age,sex --out s3://mine/indexes/corpus -j 16",
+        "  streaming index s3://bucket/corpus --columns age,sex --out s3://bucket/index",
     )
     index.add_argument("url", metavar="URL", help=_URL)
     index.add_argument(

@@ -55,15 +55,25 @@ class Expression:
         """What it is made of: ``age``, ``len(tokens)``."""
         return f"len({self.column})" if self.is_length else self.column
 
-    def measure(self, encoding: str) -> Callable[[Any], Any] | None:
-        """Return what is made of a value that was read; ``None`` if its stored bytes are what counts.
+    def read_as(self, encoding: str) -> str:
+        """Return the encoding by which an MDS column is read: where its bytes are counted, they are not decoded.
 
         Args:
             encoding: Of the dataset's column.
         """
-        if not self.is_length:
-            return str if base_name(encoding) == "str_decimal" else _itself
-        return _length if base_name(encoding) in _SIZED else None
+        if not self.is_length or base_name(encoding) in _SIZED:
+            return encoding
+        return "bytes?" if encoding.endswith("?") else "bytes"
+
+    def measure(self, encoding: str) -> Callable[[Any], Any]:
+        """Return what is made of a value that was read.
+
+        Args:
+            encoding: As it was read.
+        """
+        if self.is_length:
+            return _length
+        return {"str_decimal": _as_text, "float16": _as_float}.get(base_name(encoding), _itself)
 
 
 def parse_expressions(given: str | Iterable[str]) -> tuple[Expression, ...]:
@@ -147,13 +157,21 @@ def _type_of(one: Expression, encoding: str, where: str) -> str:
                 f"values. Its length can be one: len({one.column})."
             )
         return known
-    if known is not None and known not in ("string", "binary"):
+    if known is not None and name not in ("str", "bytes"):
         raise ConfigError(f"Column {one.column!r} of {where} is {encoding!r}, and numbers have no length.")
     return "int64"
 
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _as_float(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _length(value: Any) -> int | None:

@@ -50,7 +50,8 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
     with _plain(path) as plain, closing(duckdb.connect()) as connection:
         for setting in _SETTINGS:
             connection.execute(setting.format(path=plain.replace("'", "''")))
-        table = _table(plain, names)
+        row = "#" * (1 + max(map(len, names), default=0))  # longer than any column's name, so none's
+        table = _table(plain, names, row)
         try:
             # Bound as what follows WHERE, where nothing that adds rows up is allowed, and by itself, for its type.
             bound = connection.execute(f"DESCRIBE SELECT ({condition}\n) FROM {table} WHERE ({condition}\n)").fetchall()
@@ -61,9 +62,9 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
                 )
             # A row whose condition is NULL comes as the negative of its number, less 1: so one pass tells all.
             found = connection.execute(
-                'SELECT CASE WHEN "#keep" THEN "#row" ELSE -1 - "#row" END AS "row" '
-                f'FROM (SELECT "#row", ({condition}\n) AS "#keep" FROM {table}) WHERE "#keep" IS NOT FALSE'
-            ).fetchnumpy()["row"]
+                f'SELECT CASE WHEN "{row}#" THEN "{row}" ELSE -1 - "{row}" END AS found '
+                f'FROM (SELECT "{row}", ({condition}\n) AS "{row}#" FROM {table}) WHERE "{row}#" IS NOT FALSE'
+            ).fetchnumpy()["found"]
         except duckdb.Error as error:
             raise _told(error, condition, names, path) from error
     rows = np.asarray(found, np.int64)
@@ -95,12 +96,12 @@ def _check_one(duckdb: Any, condition: str) -> None:
         raise _wrong(error, condition) from error
 
 
-def _table(path: str, names: Sequence[str]) -> str:
-    """Return the columns of a file and the number of each row as a table."""
+def _table(path: str, names: Sequence[str], row: str) -> str:
+    """Return the columns of a file and, by the name ``row``, the number of each row as a table."""
     number = "" if "sample_id" in map(str.casefold, names) else ', file_row_number AS "sample_id"'
     file = path.replace("'", "''")
     return (
-        f'(SELECT * EXCLUDE (file_row_number), file_row_number AS "#row"{number} '
+        f'(SELECT * EXCLUDE (file_row_number), file_row_number AS "{row}"{number} '
         f"FROM read_parquet('{file}', file_row_number = true))"
     )
 

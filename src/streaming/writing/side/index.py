@@ -16,7 +16,7 @@ from typing import Any
 from streaming.columns.expressions import Expression, check_expressions, make_schema, parse_expressions
 from streaming.columns.parquet import Facts, open_parquet, write_tables
 from streaming.columns.shards import read_shard, with_retries
-from streaming.core.errors import ConfigError, ObjectNotFoundError, StreamingError, UploadError
+from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError, StreamingError, UploadError
 from streaming.core.names import Where
 from streaming.format.index import Index, ShardInfo
 from streaming.storage.location import Location
@@ -101,6 +101,7 @@ def index_columns(
     Raises:
         ConfigError: There is no such column, its values go into no Parquet file; or there is no place to write to, or two.
         ObjectNotFoundError: (a ``FileNotFoundError``) There is no dataset.
+        EmptyDatasetError: It has no samples.
         FileExistsError: The file is there and not of ours; or another process makes it.
         ChecksumError: A shard is damaged, as is one with a ``ShardFormatError``.
         UploadError: The file could not be written to its place.
@@ -141,6 +142,8 @@ def index_place(
     with WorkerPool(num_workers, "making side columns", "use fewer of them") as pool:
         store = open_store(source)
         index = _read_index(store, source)
+        if not index.num_samples:
+            raise EmptyDatasetError(f"The dataset at {source} has no samples, so it has no side columns either.")
         schema = make_schema(check_expressions(expressions, index.schemas, str(source)))
         target = open_store(directory)
         with_retries(target.check_writable)
