@@ -65,7 +65,7 @@ def _add(commands: Any, name: str, summary: str, details: str, examples: str) ->
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sub.set_defaults(module=name.replace(" ", "_"))
+    sub.set_defaults(module=name)
     sub.add_argument("--json", action="store_true", help="print JSON instead of text")
     _add_options(sub, "-o", "--storage-option", "storage_options", "setting of the store, such as region=eu-west-1")
     return sub
@@ -182,6 +182,7 @@ def _add_view(commands: Any) -> None:
         "A directory's views are\nthe files below it that end with .view. No dataset is asked.",
         "  streaming view s3://bucket/views/old.view\n  streaming view /data/views",
     )
+    view.set_defaults(module="views.show")
     view.add_argument("url", metavar="URL", help="the file of a view, or a directory; a path or a URL")
     make = _add(
         commands,
@@ -192,6 +193,7 @@ def _add_view(commands: Any) -> None:
         "  streaming view make s3://bucket/notes --where \"sex = 'F'\" --out s3://mine/women.view\\\n"
         "      --side-columns s3://mine/columns.parquet",
     )
+    make.set_defaults(module="views.make")
     make.add_argument("url", metavar="URL", help=_URL)
     make.add_argument("--where", required=True, metavar="SQL", help="what follows WHERE, over the side columns")
     make.add_argument(

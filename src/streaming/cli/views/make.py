@@ -8,7 +8,7 @@ from argparse import Namespace
 
 from streaming.cli.output import print_json, print_line
 from streaming.cli.source import Source, read_source
-from streaming.cli.view import describe, is_directory
+from streaming.cli.views.show import describe, is_directory
 from streaming.columns.opening import open_columns, split_file
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.shards import with_retries
