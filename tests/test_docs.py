@@ -51,6 +51,7 @@ for batch in loader:
 """,
         lambda block: "(...," not in block,
     ),
+    "views.md": (IMPORTS, lambda block: True),
 }
 
 

@@ -1,8 +1,8 @@
 """Public docstrings: their examples run, and arguments and errors are those that there are.
 
-An example is run in a directory of its own, which has small datasets: ``data`` (texts), ``images``, ``scenes``, ``boxes``,
-``videos``, ``wiki``. It knows ``np``, ``torch``, and the names of
-``streaming`` and of its own module.
+An example is run in a directory of its own, which has small datasets: ``data`` (texts), ``patients`` (with side columns),
+``images``, ``scenes``, ``boxes``, ``videos``, ``wiki``. It knows ``np``, ``torch``, and the names of ``streaming`` and of
+its own module.
 """
 
 from __future__ import annotations
@@ -138,9 +138,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bbox_labels": np.ones(1, int),
     }
     wiki = {name: np.arange(4, dtype="i4").tobytes() for name in ("input_ids", "input_mask", "segment_ids")}
+    ages, sexes, numbers = (72, 34, 66, 58, 81, 45, 63, 29), "FMFFMFMM", "00123345"
+    notes = [
+        {"age": age, "sex": sex, "patient_id": f"p{patient}"}
+        for age, sex, patient in zip(ages, sexes, numbers, strict=True)
+    ]
     masked = {"masked_lm_positions": np.array([1], "i4"), "masked_lm_ids": np.array([9], "i4")}
     datasets: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
         "data": ({"label": "int", "text": "str"}, [{"label": i % 10, "text": f"text {i}"} for i in range(64)]),
+        "patients": ({"age": "int32", "sex": "str", "patient_id": "str"}, notes),
         "images": ({"x": "png", "y": "int"}, [{"x": image, "y": i} for i in range(8)]),
         "scenes": ({"x": "png", "y": "png"}, [{"x": image, "y": image}]),
         "boxes": ({"img": "png", **{k: "ndarray" if k[0] == "b" else "int" for k in box if k != "img"}}, [box]),
@@ -148,7 +154,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "wiki": (dict.fromkeys([*wiki, *masked], "bytes"), [{**wiki, **{k: v.tobytes() for k, v in masked.items()}}]),
     }  # fmt: skip
     for name, (columns, rows) in datasets.items():
-        with streaming.MDSWriter(columns=columns, out=str(folder / name), size_limit="1kb") as out:
+        side = columns if name == "patients" else None
+        with streaming.MDSWriter(
+            columns=columns, out=str(folder / name), size_limit="1kb", side_columns=side and list(side)
+        ) as out:
             for row in rows:
                 out.write(row)
     return folder

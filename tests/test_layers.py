@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "writing": {"core", "format", "storage", "columns"},
     "dataset": {"core", "format", "storage", "order", "units", "columns", "cache"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
-    "cli": {"core", "format", "storage", "order", "columns", "cache", "writing", "dataset", "loader"},
+    "cli": {"core", "units", "format", "storage", "order", "columns", "cache", "writing", "dataset", "loader"},
     "converters": {"core", "storage", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     **{

@@ -102,9 +102,9 @@ def test_head_beyond_the_end_says_so(run: Run, make_dataset: Callable[..., str])
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["info", "head", "verify", "merge", "copy", "index", "ls"])
+@pytest.mark.parametrize("name", ["info", "head", "verify", "merge", "copy", "index", "view", "view make", "ls"])
 def test_help_has_examples_and_fits(run: Run, name: str) -> None:
-    code, out, _ = run(name, "--help")
+    code, out, _ = run(*name.split(), "--help")
     assert code == 0
     assert f"\nexamples:\n  streaming {name} " in out
     assert max(map(len, out.splitlines())) <= 90

@@ -6,17 +6,29 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import metadata
 from typing import Any, NoReturn
 
-__all__ = ["make_parser"]
+__all__ = ["parse_arguments"]
 
 _URL = "a directory, or a URL such as s3://bucket/data; its index.json may be named too"
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        argv: Arguments; ``None``: those of this process.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:2] == ["view", "make"]:  # one command of two words
+        words[:2] = [" ".join(words[:2])]
+    return _make_parser().parse_args(words)
+
+
+def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="streaming",
         description="Look at, check, merge and copy streaming datasets, on disk or in any store.",
@@ -31,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_merge(commands)
     _add_copy(commands)
     _add_index(commands)
+    _add_view(commands)
     _add_ls(commands)
     return parser
 
@@ -159,6 +172,36 @@ def _add_index(commands: Any) -> None:
     )
     index.add_argument("--beside", action="store_true", help="write columns.parquet beside the dataset's index.json")
     index.add_argument("-j", "--jobs", type=_positive, metavar="N", help="processes (default: one for each core)")
+
+
+def _add_view(commands: Any) -> None:
+    view = _add(
+        commands,
+        "view",
+        "show what a saved view keeps, or which there are",
+        "A directory's views are\nthe files below it that end with .view. No dataset is asked.",
+        "  streaming view s3://bucket/views/old.view\n  streaming view /data/views",
+    )
+    view.set_defaults(module="views.show")
+    view.add_argument("url", metavar="URL", help="the file of a view, or a directory; a path or a URL")
+    make = _add(
+        commands,
+        "view make",
+        "save which samples of a dataset a condition is true for",
+        "Reads the index and\nthe side columns, which `streaming index` makes; nothing is written but OUT.",
+        "  streaming view make /data/notes --where 'age > 60' --out old.view\n"
+        "  streaming view make s3://bucket/notes --where \"sex = 'F'\" --out s3://mine/women.view\\\n"
+        "      --side-columns s3://mine/columns.parquet",
+    )
+    make.set_defaults(module="views.make")
+    make.add_argument("url", metavar="URL", help=_URL)
+    make.add_argument("--where", required=True, metavar="SQL", help="what follows WHERE, over the side columns")
+    make.add_argument(
+        "--out", required=True, metavar="OUT", help="the file to write, such as NAME.view; a path or a URL"
+    )
+    make.add_argument(
+        "--side-columns", metavar="PLACE", help="the file of them (default: columns.parquet beside the index)"
+    )
 
 
 def _add_ls(commands: Any) -> None:

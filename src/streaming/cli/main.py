@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from streaming.cli.arguments import make_parser
+from streaming.cli.arguments import parse_arguments
 from streaming.core.errors import StreamingError
 from streaming.core.text import printable
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 1 if a verification found damage, or 2 for an error.
     """
-    args = make_parser().parse_args(argv)
+    args = parse_arguments(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("streaming: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -25,7 +25,7 @@ def locate(args: Any) -> None:
     given = vars(args)
     places = {
         name: [Location.parse(url, {**args.storage_options, **given.get(_OWN.get(name, ""), {})}) for url in urls]
-        for name in ("url", "out", "source", "target", "urls")
+        for name in ("url", "out", "side_columns", "source", "target", "urls")
         if (urls := _listed(given.get(name)))
     }
     for name, dest, named in (

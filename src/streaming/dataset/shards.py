@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from streaming.dataset.sources import Source
 from streaming.units.translation import Translation
+from streaming.units.units import joint_fingerprint
 
 __all__ = ["TABLES", "ShardTable"]
 
@@ -75,11 +75,10 @@ class ShardTable:
         if any(unit is not None for unit in units):
             begins = self.sample_offset_per_shard
             self.translation = Translation(units, counts.tolist(), begins, self.samples_per_shard)
-            prints = "|".join("" if unit is None else unit.fingerprint for unit in units)
             self._few = np.concatenate(
                 [np.zeros(len(s.sizes), np.bool_) if f is None else f for s, f in zip(sources, few, strict=True)]
             )
-            self.units = blake2b(prints.encode(), digest_size=8).hexdigest()
+            self.units = joint_fingerprint(units)
         self._reset()
 
     def _reset(self) -> None:

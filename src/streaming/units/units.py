@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Units"]
+__all__ = ["Units", "joint_fingerprint"]
 
 
 class Units(ABC):
@@ -64,3 +66,13 @@ class Units(ABC):
     def mask(self, shard: int, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return ``bool[counts[shard]]``: for each unit, the truth value of its row."""
         return rows[self.rows(shard)]
+
+
+def joint_fingerprint(units: Sequence[Units | None]) -> str:
+    """Return 16 hexadecimal digits of the units of all streams, as a checkpoint holds them.
+
+    Args:
+        units: Of each stream, ``None`` where every row is one.
+    """
+    prints = "|".join("" if unit is None else unit.fingerprint for unit in units)
+    return blake2b(prints.encode(), digest_size=8).hexdigest()

@@ -56,7 +56,7 @@ class Views(Array[T_co]):
                 no sample is left.
 
         Example:
-            >>> women = StreamingDataset(local='people').filter("sex = 'F' and age > 60")
+            >>> women = StreamingDataset(local='patients').filter("sex = 'F' and age > 60")
             >>> women.size
             2
         """
@@ -149,7 +149,7 @@ class Views(Array[T_co]):
             ConfigError: The shares do not sum to 1, a sample has no key, or a part is left without samples.
 
         Example:
-            >>> parts = StreamingDataset(local='people').split({'train': 0.7, 'val': 0.3}, by='patient_id', seed=3)
+            >>> parts = StreamingDataset(local='patients').split({'train': 0.7, 'val': 0.3}, by='patient_id', seed=3)
             >>> parts['train'].size + parts['val'].size
             8
         """
@@ -196,8 +196,8 @@ class Views(Array[T_co]):
             ConfigError: Every sample is served, or samples are parts (:meth:`flat_map`).
 
         Example:
-            >>> StreamingDataset(local='people').filter('age > 60').save('old.view')
-            >>> StreamingDataset(local='people').view('old.view').size
+            >>> StreamingDataset(local='patients').filter('age > 60').save('old.view')
+            >>> StreamingDataset(local='patients').view('old.view').size
             4
         """
         save_view(self.sources, Location.parse(os.fspath(place), storage_options))
@@ -245,7 +245,7 @@ class Views(Array[T_co]):
         Example:
             >>> dataset = StreamingDataset(local='data').map(lambda sample: sample['label'] * 10)
             >>> dataset[:4]
-            [0, 10, 20, 0]
+            [0, 10, 20, 30]
         """
         from streaming.dataset.views.transforms import add_map
 

@@ -1,0 +1,77 @@
+"""``streaming view make``: a view of those samples for which a condition is true."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from argparse import Namespace
+
+from streaming.cli.output import print_json, print_line
+from streaming.cli.source import Source, read_source
+from streaming.cli.views.show import describe, is_directory
+from streaming.columns.opening import open_columns, split_file
+from streaming.columns.parquet import COLUMNS_NAME
+from streaming.columns.shards import with_retries
+from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.storage.location import Location
+from streaming.storage.registry import open_store
+from streaming.storage.store import Store
+from streaming.units.selection import Selection
+from streaming.units.view_file import ViewFile
+
+__all__ = ["run"]
+
+
+def run(args: Namespace) -> int:
+    """Choose samples, write which, and print what was written."""
+    place: Location = args.out
+    if is_directory(place):
+        raise ConfigError(f"--out {place} is a directory. Name a file in it, such as NAME.view.")
+    root, name = split_file(place)
+    target = open_store(root)
+    _check_replaceable(target, name, place)
+    source = read_source(args.url)
+    side = args.side_columns or source.place.join(COLUMNS_NAME)
+    selection = _choose(source, side, args.where)
+    if not selection.num_units:
+        raise ConfigError(f"--where {args.where!r} leaves no sample of {source.name}. Choose otherwise.")
+    place_of_it = str(source.place.absolute(os.getcwd()))
+    view = ViewFile(f"filter({args.where})", (source.index.digest.hex(),), (place_of_it,), (selection,))
+    data = view.dump()
+    with_retries(lambda: target.put(name, data))
+    facts = describe(str(place), data)
+    if args.json:
+        print_json(facts)
+    else:
+        print_line(f"{facts['url']}: {facts['samples']:,} of {facts['of']:,} samples of {source.name}")
+    return 0
+
+
+def _choose(source: Source, side: Location, condition: str) -> Selection:
+    """Evaluate a condition; side columns that are not local lie in a directory of ours meanwhile."""
+    index = source.index
+    with tempfile.TemporaryDirectory(prefix="streaming-view-") as directory:
+        try:
+            columns = open_columns(side, directory, index.digest, index.num_samples)
+        except ObjectNotFoundError as error:
+            raise ObjectNotFoundError(
+                f"{error} Make them: streaming index {source.name} --columns NAME,NAME --beside, or --out PLACE, and then "
+                "--side-columns PLACE/columns.parquet."
+            ) from error
+        return Selection.of_mask(index.samples, columns.where(condition))
+
+
+def _check_replaceable(store: Store, name: str, place: Location) -> None:
+    """Check that nothing but a view would be replaced.
+
+    Raises:
+        ConfigError: It would.
+    """
+    try:
+        data = with_retries(lambda: store.get(name))
+    except ObjectNotFoundError:
+        return
+    try:
+        ViewFile.parse(data, str(place))
+    except ConfigError as error:
+        raise ConfigError(f"{place} is there, and no view, so it is not replaced. Name another file.") from error
