@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streaming import JSONWriter, MDSWriter, Stream, StreamingDataset
+from streaming import JSONWriter, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.sparse import sparse_directory, worth_ranges
 from streaming.core.errors import ChecksumError, ShardFormatError, ShardUnavailableError, StreamingError
@@ -462,3 +462,20 @@ def test_pickled(web: WebServer, tmp_path: Path) -> None:
     assert directory.witness is directory._whole.witness  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     with pytest.raises((StreamingError, IndexError)):
         copied.get(0).get(3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_epochs_of_a_view(web: WebServer, tmp_path: Path, workers: int) -> None:
+    write(tmp_path / "source")
+    put(web, tmp_path / "source")
+    dataset: Any = StreamingDataset(remote=URL, local=str(tmp_path / "cache"), batch_size=4, shuffle=True)
+    dataset = dataset.select(np.flatnonzero(every(25)))
+    for _ in range(2):
+        found: list[int] = []
+        for batch in StreamingDataLoader(dataset, batch_size=4, num_workers=workers):
+            assert batch["x"] == [value(i) for i in batch["id"].tolist()]
+            found += batch["id"].tolist()
+        assert sorted(found) == list(range(0, N, 25))
+    assert dataset[3]["id"] == 75
+    assert shard_bytes(web) <= 1.1 * 40 * ROW
+    assert dataset.stats()["bytes_fetched"] == shard_bytes(web)

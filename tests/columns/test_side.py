@@ -60,6 +60,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> SideColumns:
         "sex LIKE 'M%' -- a remark",
         "sample_id % 1000 = 7",
         "age IS NULL",
+        "sex = 'F' AND n_tokens > 2500 AND sample_id < 200000",
+        "1 / (n_tokens - 7) > 0",
         "n_tokens > (SELECT 2500)",
         "sample_id IN (SELECT 7 * x FROM range(40000) t(x))",
         "FALSE",
@@ -77,8 +79,23 @@ def test_answers_are_those_of_duckdb_on_the_file(people: SideColumns, condition:
     assert np.flatnonzero(mask).tolist() == sorted(np.asarray(rows).tolist())
 
 
+@pytest.mark.parametrize(
+    "condition", ["random() < 0.5", "now() > now()", "current_date > DATE '2020-01-01'", "uuid () > ''"]
+)
+def test_conditions_that_change_are_refused(people: SideColumns, condition: str) -> None:
+    with pytest.raises(ConfigError, match="gives something else each time"):
+        people.where(condition)
+
+
 def test_what_is_null_is_not_kept_and_told(open_side: Open, caplog: pytest.LogCaptureFixture) -> None:
     columns = open_side({"age": [70, None, 20, None]})
+    for condition in ("age > 60", "AGE > 60"):
+        assert columns.where(condition).tolist() == [True, False, False, False]
+        assert "NULL for 2 of 4 samples" in caplog.text
+        caplog.clear()
+    assert columns.where("case when sample_id = 0 then true end").tolist() == [True, False, False, False]
+    assert "NULL for 3 of 4 samples" in caplog.text
+    caplog.clear()
     assert columns.where("age > 60").tolist() == [True, False, False, False]
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     assert "NULL for 2 of 4 samples" in caplog.text

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.columns.parquet import open_parquet
 from streaming.columns.words import unknown_column
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
@@ -28,6 +29,15 @@ _SETTINGS = (
     "SET enable_external_access = false",
     "SET python_enable_replacements = false",  # variables of a program are no tables
     "SET lock_configuration = true",
+)
+#: Names, texts and numbers, compared: nothing that makes NULL of what is not.
+_PLAIN = re.compile(
+    r"""\s+ | (?:and|or|not|in|between)\b | (?!(?:null|unknown|case)\b)[a-z_]\w*(?!\w|\s*\() | '[^']*' | "[^"]*"
+    | \d+(?:\.\d*)? | [<>=]+ | != | [-+*(),]""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_CALL = re.compile(
+    r"([a-z_]\w*)\s*\(|\b(current_date|current_time|current_timestamp|localtime|localtimestamp)\b", re.IGNORECASE
 )
 #: In a path, these would stand for other files.
 _PATTERN = re.compile(r"[*?\[\]{}]")
@@ -50,6 +60,7 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
     with _plain(path) as plain, closing(duckdb.connect()) as connection:
         for setting in _SETTINGS:
             connection.execute(setting.format(path=plain.replace("'", "''")))
+        _check_stable(connection, condition)
         row = "#" * (1 + max(map(len, names), default=0))  # longer than any column's name, so none's
         table = _table(plain, names, row)
         try:
@@ -60,6 +71,9 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
                     f"The condition {condition!r} is no truth value but {', '.join(str(row[1]) for row in bound)}. Compare: "
                     "'age > 60', 'label = 3'."
                 )
+            if _is_never_null(condition, plain):  # then DuckDB can leave out what no row fits in
+                found = connection.execute(f'SELECT "{row}" AS found FROM {table} WHERE ({condition}\n)')
+                return _mask(found.fetchnumpy()["found"], num_rows)
             # A row whose condition is NULL comes as the negative of its number, less 1: so one pass tells all.
             found = connection.execute(
                 f'SELECT CASE WHEN "{row}#" THEN "{row}" ELSE -1 - "{row}" END AS found '
@@ -77,9 +91,32 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
             f"{len(rows) - len(kept):,}",
             f"{num_rows:,}",
         )
+    return _mask(kept, num_rows)
+
+
+def _mask(rows: Any, num_rows: int) -> NDArray[np.bool_]:
     mask = np.zeros(num_rows, np.bool_)
-    mask[kept] = True
+    mask[np.asarray(rows, np.int64)] = True
     return mask
+
+
+def _is_never_null(condition: str, path: str) -> bool:
+    """Say whether a condition is true or false for every row: it compares, and what it compares is everywhere there."""
+    at = 0
+    while at < len(condition):
+        token = _PLAIN.match(condition, at)
+        if token is None:
+            return False
+        at = token.end()
+    with open_parquet(path) as file:
+        metadata = file.metadata
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for column in map(group.column, range(metadata.num_columns)):
+                statistics = column.statistics
+                missing = statistics.null_count if statistics is not None and statistics.has_null_count else None
+                if missing != 0 and column.path_in_schema.partition(".")[0].casefold() in condition.casefold():
+                    return False
+    return True
 
 
 def _check_one(duckdb: Any, condition: str) -> None:
@@ -94,6 +131,27 @@ def _check_one(duckdb: Any, condition: str) -> None:
         duckdb.SQLExpression(condition)
     except duckdb.Error as error:
         raise _wrong(error, condition) from error
+
+
+def _check_stable(connection: Any, condition: str) -> None:
+    """Check that a condition says the same of a row whenever it is asked.
+
+    Raises:
+        ConfigError: It calls a function that does not.
+    """
+    called = {name.lower() for match in _CALL.finditer(condition) for name in match.groups() if name}
+    if not called:
+        return
+    changing = connection.execute(
+        "SELECT function_name FROM duckdb_functions() WHERE function_type = 'scalar' "
+        "GROUP BY function_name HAVING bool_and(stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY'))"
+    ).fetchall()
+    found = sorted(called & {*(name for (name,) in changing), "current_date", "current_time", "current_timestamp"})
+    if found:
+        raise ConfigError(
+            f"The condition {condition!r} calls {', '.join(found)}, which gives something else each time: every process "
+            "would choose other samples. For a random part, use dataset.split(...)."
+        )
 
 
 def _table(path: str, names: Sequence[str], row: str) -> str:

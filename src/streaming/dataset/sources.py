@@ -88,7 +88,8 @@ def few_rows(source: Source) -> NDArray[np.bool_] | None:
 
     chosen, reasons = worth_ranges(directory, units)
     for reason in reasons:
-        logger.info("a view keeps few rows of %s, but %s", directory.origin, reason)
+        level = logging.INFO if "already" in reason else logging.WARNING
+        logger.log(level, "a view keeps few rows of %s, which could be fetched alone, but %s", directory.origin, reason)
     return chosen if chosen.any() else None
 
 

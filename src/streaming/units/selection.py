@@ -76,15 +76,19 @@ class Selection(Units):
         if len(ids) and (ids[0] < 0 or ids[-1] >= total):
             raise ConfigError(f"Sample ids must be from 0 to {total - 1}; got {ids[0]} to {ids[-1]}.")
         ends = np.cumsum(sizes)
-        borders = np.concatenate([np.zeros(1, np.int64), np.searchsorted(ids, ends)]).tolist()
-        begins = (ends - sizes).tolist()
+        borders = np.concatenate([np.zeros(1, np.int64), np.searchsorted(ids, ends)])
+        counts, local = np.diff(borders), ids - np.repeat(ends - sizes, np.diff(borders))
+        begins = borders.tolist()
 
         def rows(shard: int) -> NDArray[np.bool_]:
             mask = np.zeros(int(sizes[shard]), np.bool_)
-            mask[ids[borders[shard] : borders[shard + 1]] - begins[shard]] = True
+            mask[local[begins[shard] : begins[shard + 1]]] = True
             return mask
 
-        return cls._build(sizes, rows)
+        def listed(shard: int) -> _Ints:
+            return local[begins[shard] : begins[shard + 1]]
+
+        return cls._build(sizes, rows, counts, listed)
 
     @classmethod
     def of_range(cls, sizes: _Ints, begin: int, end: int) -> Selection:
@@ -101,18 +105,33 @@ class Selection(Units):
         return cls._build(sizes, rows, counts)
 
     @classmethod
-    def _build(cls, sizes: _Ints, mask_of: Callable[[int], NDArray[np.bool_]], known: _Ints | None = None) -> Selection:
-        """Encode shard by shard; ``known`` counts spare those that are kept whole or not at all."""
+    def _build(
+        cls,
+        sizes: _Ints,
+        mask_of: Callable[[int], NDArray[np.bool_]],
+        known: _Ints | None = None,
+        rows_of: Callable[[int], _Ints] | None = None,
+    ) -> Selection:
+        """Encode shard by shard.
+
+        Args:
+            sizes: ``int64[S]``, rows of each shard.
+            mask_of: Returns which rows of a shard are kept.
+            known: ``int64[S]``, how many, if that is known: shards that are kept whole, or not at all, are passed over.
+            rows_of: Returns the rows that are kept, for shards of which few are; with ``known``.
+        """
         counts = np.zeros(len(sizes), np.int64) if known is None else known
-        pieces: list[bytes] = []
-        for shard, size in enumerate(sizes.tolist()):
-            if known is not None and counts[shard] in (0, size):
-                pieces.append(b"")
+        pieces = [b""] * len(sizes)
+        for shard in range(len(sizes)) if known is None else np.flatnonzero((known > 0) & (known < sizes)).tolist():
+            size = int(sizes[shard])
+            if rows_of is not None and _is_list(int(counts[shard]), size):
+                pieces[shard] = bytes([_KEPT]) + rows_of(shard).astype(_dtype(size)).tobytes()
                 continue
             mask = mask_of(shard)
             counts[shard] = np.count_nonzero(mask)
-            pieces.append(_encode(mask, int(counts[shard])))
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(p) for p in pieces], dtype=np.int64)])
+            pieces[shard] = _encode(mask, int(counts[shard]))
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         return cls(sizes, counts, offsets, np.frombuffer(b"".join(pieces), np.uint8))
 
     @cached_property
@@ -171,11 +190,15 @@ def _encode(mask: NDArray[np.bool_], count: int) -> bytes:
     size = len(mask)
     if count in (0, size):
         return b""
-    dtype = _dtype(size)
-    kind, listed = (_KEPT, mask) if count <= size // 2 else (_DROPPED, ~mask)
-    if min(count, size - count) * dtype.itemsize < -(-size // 8):
-        return bytes([kind]) + np.flatnonzero(listed).astype(dtype).tobytes()
+    kind, number, listed = (_KEPT, count, mask) if count <= size // 2 else (_DROPPED, size - count, ~mask)
+    if _is_list(number, size):
+        return bytes([kind]) + np.flatnonzero(listed).astype(_dtype(size)).tobytes()
     return bytes([_BITMAP]) + np.packbits(mask).tobytes()
+
+
+def _is_list(number: int, size: int) -> bool:
+    """Whether so many rows, which are half of all or less, take fewer bytes in a list than in a bitmap."""
+    return number <= size // 2 and number * _dtype(size).itemsize < -(-size // 8)
 
 
 def _dtype(size: int) -> np.dtype[np.unsignedinteger]:

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
+from types import new_class
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -101,11 +102,11 @@ class Transformed:
 def transformed(base: type[Any]) -> type[Any]:
     """Return the class of datasets like those of a class, whose samples go through functions."""
     names = {"__module__": base.__module__, "__doc__": base.__doc__}
-    return cast("Any", type)(base.__name__, (Transformed, base), names)
+    return new_class(base.__name__, (Transformed, base), exec_body=lambda namespace: namespace.update(names))
 
 
 def _restore(base: type[Any], state: dict[str, Any]) -> Any:
-    cls = transformed(base)
+    cls: Any = transformed(base)
     made = cls.__new__(cls)
     made.__dict__.update(state)
     return made
