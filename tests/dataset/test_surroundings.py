@@ -18,6 +18,7 @@ from torch.utils.data import (
 )
 
 from streaming import LocalDataset, StreamingDataLoader, StreamingDataset
+from streaming.core.errors import ConfigError
 
 Make = Callable[..., str]
 
@@ -137,12 +138,28 @@ def test_a_split_of_all(make_dataset: Make) -> None:
 def test_a_subset_on_every_rank(make_dataset: Make) -> None:
     remote = make_dataset(24)
     part = Subset(dataset(remote), range(8))
-    with pytest.warns(UserWarning, match="read by index on 2 ranks"):
-        assert len(list(DataLoader(part, batch_size=4))) == 2
-    assert len(list(DataLoader(part, batch_size=4))) == 2
-    part = Subset(dataset(remote), range(8))
     sampler = DistributedSampler(part, num_replicas=2, rank=0)
     assert len(list(DataLoader(part, batch_size=4, sampler=sampler))) == 1
+    for more in ({}, {"shuffle": True}, {"num_workers": 1, "multiprocessing_context": "fork"}):
+        with pytest.raises(ConfigError, match=r"read by index on 2 ranks.*dataset\.select\(ids\)"):
+            list(DataLoader(part, batch_size=4, **more))
+    chosen = dataset(remote).select(range(8))
+    assert len(list(DataLoader(chosen, batch_size=4))) == 1
+
+
+@pytest.mark.usefixtures("second_of_two")
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda part: list(DataLoader(part, batch_sampler=[[0, 1], [2, 3]])),  # its own, which may split
+        lambda part: [part.__getitems__([0, 1]), part.__getitems__([2, 3])],  # as in a worker that is spawned
+    ],
+)
+def test_a_subset_that_may_be_split(make_dataset: Make, read: Callable[[Any], list[Any]]) -> None:
+    part = Subset(dataset(make_dataset(24)), range(8))
+    with pytest.warns(UserWarning, match="read by index on 2 ranks") as seen:
+        assert len(read(part)) == 2
+    assert len(seen) == 1
 
 
 def test_one_warning_for_all_ranks(make_dataset: Make) -> None:

@@ -45,7 +45,7 @@ from streaming.dataset.shards import TABLES
 from streaming.dataset.sources import Source
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import resolve_streams
-from streaming.dataset.wrappers import refuse_share_as_size, what_a_subset_repeats
+from streaming.dataset.wrappers import refuse_repeating_subset, refuse_share_as_size
 from streaming.storage.options import StorageOptions
 
 if TYPE_CHECKING:
@@ -212,7 +212,6 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         self._epoch_reader = EpochReader(self._cache, self._table, ordering, self._epochs, self._progress, self._ranks)
         self._resumption = Resumption(self._epochs, ordering, self._progress, self._ranks)
         self._inspection = Inspection(self._epochs, ordering, self._ranks)
-        self._is_subset_seen = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Tell the author of a subclass what of it will not be called."""
@@ -256,12 +255,14 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         return self.length
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """Return the samples at a list of indexes; see :meth:`RandomAccess.__getitems__`."""
-        if not self._is_subset_seen:
-            self._is_subset_seen = True
-            text = what_a_subset_repeats(self.num_data_ranks)
-            if text is not None:
-                self.warn_once("subset", text)
+        """Return the samples at a list of indexes; see :meth:`RandomAccess.__getitems__`.
+
+        Raises:
+            ConfigError: A ``Subset`` asks, which each of several ranks reads alike.
+        """
+        text = refuse_repeating_subset(self.num_data_ranks)
+        if text is not None:
+            self.warn_once("subset", text)
         return super().__getitems__(indices)
 
     @cached_property

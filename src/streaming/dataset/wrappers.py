@@ -16,8 +16,8 @@ __all__ = [
     "is_read_ahead",
     "no_batch",
     "refuse_double_sharding",
+    "refuse_repeating_subset",
     "refuse_share_as_size",
-    "what_a_subset_repeats",
     "what_is_uneven",
 ]
 
@@ -74,26 +74,39 @@ def refuse_share_as_size(num_ranks: int) -> None:
     if module in _SAMPLERS or (module == _DATASETS and name != "__len__"):
         raise ConfigError(
             f"{'A sampler' if module in _SAMPLERS else name} would use len(dataset) as the number of samples to index. "
-            f"It is the share of one of {num_ranks} ranks: the others' samples would never be seen. Index a LocalDataset, "
-            "whose length is all of it, or write the parts as datasets of their own (`split=`), which each rank iterates."
+            f"It is the share of one of {num_ranks} ranks: the others' samples would never be seen. Choose by "
+            "dataset.split({'train': 0.9, 'val': 0.1}) or dataset.select(ids), whose parts each rank iterates; or index a "
+            "LocalDataset, whose length is all of it."
         )
 
 
-def what_a_subset_repeats(num_ranks: int) -> str | None:
-    """Return what to say to the caller's caller if it is a ``Subset`` that every rank may read alike; else ``None``."""
+def refuse_repeating_subset(num_ranks: int) -> str | None:
+    """Refuse that the caller's caller is a ``Subset`` which every rank reads alike.
+
+    Returns:
+        What to say where it may be one: the sampler is none of PyTorch's own, or is in another process. Else ``None``.
+
+    Raises:
+        ConfigError: It is, in a job of several ranks: its ``DataLoader`` has a sampler of PyTorch that does not split.
+    """
     frame = sys._getframe(1).f_back  # pyright: ignore[reportPrivateUsage]
     if num_ranks < 2 or frame is None or frame.f_globals.get("__name__") != _DATASETS:
         return None
-    while frame is not None:
-        sampler = getattr(getattr(frame.f_locals.get("self"), "_index_sampler", None), "sampler", None)
-        if hasattr(sampler, "num_replicas"):
-            return None
+    batches: Any = None
+    while frame is not None and batches is None:
+        batches = getattr(frame.f_locals.get("self"), "_index_sampler", None)
         frame = frame.f_back
-    return (
-        f"A Subset of a StreamingDataset is read by index on {num_ranks} ranks. Each rank reads all of it, unless the "
-        "DataLoader has a sampler that splits it, such as torch.utils.data.DistributedSampler. Iterating the dataset itself "
-        "needs none."
+    sampler = getattr(batches, "sampler", None)
+    if hasattr(sampler, "num_replicas"):
+        return None
+    text = (
+        f"A Subset of a StreamingDataset is read by index on {num_ranks} ranks: without a sampler that splits it, such as "
+        "torch.utils.data.DistributedSampler, each reads all of it. Choose by dataset.select(ids) or "
+        "dataset.split({'train': 0.9, 'val': 0.1}) instead: their samples are dealt to the ranks."
     )
+    if all(type(one).__module__ in _SAMPLERS for one in (batches, sampler)):
+        raise ConfigError(text)
+    return text
 
 
 def what_is_uneven(
