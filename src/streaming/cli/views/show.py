@@ -50,7 +50,7 @@ def describe(name: str, data: bytes) -> dict[str, Any]:
         ConfigError: That is no view, or a damaged one.
     """
     view = ViewFile.parse(data, name)
-    datasets = [
+    datasets: list[dict[str, Any]] = [
         {
             "origin": origin,
             "digest": digest,
