@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from streaming import vision as vision
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
+    from streaming.dataset.joins.side import Side as Side
     from streaming.dataset.local import LocalDataset as LocalDataset
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
@@ -49,6 +50,7 @@ __all__ = [
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
+    "Side",
     "Stream",
     "StreamingDataLoader",
     "StreamingDataset",
@@ -70,6 +72,7 @@ _HOMES = {
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
+    "Side": "streaming.dataset.joins.side",
     "Stream": "streaming.dataset.stream",
     "StreamingDataLoader": "streaming.loader.loader",
     "StreamingDataset": "streaming.dataset.dataset",

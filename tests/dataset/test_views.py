@@ -132,7 +132,7 @@ def test_views_of_something_else_are_refused(people: str, others: str, tmp_path:
     with pytest.raises(
         ConfigError, match=r"another version of .*grown: its index had digest \w+, it now has .*take\(3\)"
     ):
-        Stream(local=grown, view=tmp_path / "view").choose_of(StreamingDataset(local=grown).sources[0])
+        Stream(local=grown, view=tmp_path / "view").open_source()
     with pytest.raises(ConfigError, match=r"is of .*grown, not of .*others"):
         StreamingDataset(streams=[Stream(local=others, view=tmp_path / "view")])
     with pytest.raises(ConfigError, match="There is no view at"):

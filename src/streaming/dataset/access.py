@@ -46,16 +46,19 @@ class RandomAccess(Views[T_co]):
         few = [few_rows(source) for source in sources]
         self._table = ShardTable(sources, few)
         self._cache: ShardCache = make_cache(sources, few, limit)
-        self._is_quick = self._is_direct and self._table.translation is None
+        self._is_quick = self._is_direct and self._table.translation is None and self._table.links is None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Note whether the class brings its own way to get a sample."""
         super().__init_subclass__(**kwargs)
         cls._is_direct = cls.get_item is RandomAccess.get_item
 
+    def is_plain(self) -> bool:
+        """Say whether samples are served as they are stored: not through a method that a subclass brings, nor joined."""
+        return self._is_own() and self._table.links is None
+
     @classmethod
-    def is_plain(cls) -> bool:
-        """Say whether samples are served as they are stored, not through a method that a subclass brings."""
+    def _is_own(cls) -> bool:
         return cls.__getitem__ is RandomAccess.__getitem__ and cls._is_direct
 
     @cached_property
@@ -125,6 +128,9 @@ class RandomAccess(Views[T_co]):
             raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
         shard, index = self._table.locate(sample_id)
         sample: Any = self._cache.get(shard).get(index)
+        if self._table.links is not None:
+            place = self._table.place(*self._table.locate_row(sample_id))
+            return self._table.links.complete(self._cache, sample, *place)  # pyright: ignore[reportReturnType]
         return sample
 
     def get_items(self, sample_ids: NDArray[np.int64]) -> list[T_co]:
@@ -140,8 +146,10 @@ class RandomAccess(Views[T_co]):
             ShardUnavailableError: A shard could not be fetched.
             ShardFormatError: The shard's bytes contradict the index.
         """
-        if not self.is_plain() or len(sample_ids) < 2:
+        if not self._is_own() or len(sample_ids) < 2:
             return super().get_items(sample_ids)
         shards = self._table.shards_of(sample_ids)
         found: list[Any] = get_many(self._cache, shards, self._table.indexes_in(shards, sample_ids))
+        if self._table.links is not None:
+            return self._table.links.complete_all(self._cache, found, *self._table.places(sample_ids, shards))
         return found

@@ -271,7 +271,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         from streaming.format.readers import Readers
 
         places = [(stream.local or "", stream.split) for stream in self.streams]
-        indexes = [directory.index for directory in self._cache.directories]
+        indexes = [source.directory.index for source in self.sources]
         return Readers([(index, *place) for index, place in zip(indexes, places, strict=True)], self.allow_unsafe_types)
 
     @property

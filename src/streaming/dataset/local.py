@@ -102,5 +102,5 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         """A reader of each shard, made when it is first asked for."""
         from streaming.format.readers import Readers
 
-        (directory,) = self._cache.directories
-        return Readers([(directory.index, self.local, self._split)], self._allows_unsafe)
+        (source,) = self.sources
+        return Readers([(source.directory.index, self.local, self._split)], self._allows_unsafe)

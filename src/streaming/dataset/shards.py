@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.dataset.joins.links import Links
 from streaming.dataset.sources import Source
 from streaming.units.translation import Translation
 from streaming.units.units import joint_fingerprint
@@ -50,6 +52,7 @@ class ShardTable:
         ends_view: The same; bisecting it is three times as fast as ``np.searchsorted`` for one value.
         begins_view: ``sample_offset_per_shard``, whose elements are ``int``.
         translation: From samples to rows, ``None`` where every row is a sample.
+        links: Other datasets whose rows belong to those of the streams, ``None`` where there are none.
         units: Digest of what counts as a sample, ``None`` where every row does.
 
     Args:
@@ -79,6 +82,10 @@ class ShardTable:
                 [np.zeros(len(s.sizes), np.bool_) if f is None else f for s, f in zip(sources, few, strict=True)]
             )
             self.units = joint_fingerprint(units)
+        joins = [[joined.fingerprint for joined in source.joins] for source in sources]
+        self.links: Links | None = Links(sources) if any(joins) else None
+        if self.links is not None:
+            self.units = blake2b(f"{self.units}|{joins}".encode(), digest_size=8).hexdigest()
         self._reset()
 
     def _reset(self) -> None:
@@ -131,6 +138,18 @@ class ShardTable:
         stream = int(self.stream_per_shard[shard])
         first = int(self.shard_offset_per_stream[stream])
         return stream, int(self._row_offsets[shard] - self._row_offsets[first]) + row
+
+    def places(self, sample_ids: NDArray[np.int64], shards: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+        """Return ``int64[k]`` each: the streams of ``k`` samples, given their shards, and the rows' places there."""
+        streams = self.stream_per_shard[shards]
+        return streams, self.row_ids(sample_ids) - self._row_offsets[self.shard_offset_per_stream[streams]]
+
+    def further_shards(self, sample_ids: NDArray[np.int64], shards: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield ``int64[k]``, as often as there is something joined: shards that ``k`` samples need besides; -1 for none."""
+        if self.links is not None:
+            real = sample_ids >= 0
+            streams, places = self.places(np.maximum(sample_ids, 0), np.maximum(shards, 0))
+            yield from self.links.shards_of(np.where(real, streams, -1), places)
 
     def row_ids(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of the rows of samples: their positions in all shards, whatever of them is served."""

@@ -24,6 +24,23 @@ __all__ = ["COLUMNS_NAME", "Source", "few_rows", "make_cache"]
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class JoinedSide:
+    """Another dataset whose rows belong to a stream's.
+
+    Attributes:
+        source: The dataset.
+        rows: ``int64[N]``, its row for each of the stream's, -1 for none; ``None`` where they are the same.
+        names: What samples get of it.
+        fingerprint: Text that is equal for equal joins only.
+    """
+
+    source: Source
+    rows: NDArray[np.int64] | None
+    names: tuple[str, ...]
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class Source:
     """A stream, opened. Legend: S shards.
@@ -34,6 +51,7 @@ class Source:
         side: Where its side columns are, if it has any.
         units: What counts as a sample, ``None`` where every row does.
         chosen: By what the units were chosen, in words or SQL, step by step.
+        joins: Other datasets whose rows belong to this one's.
     """
 
     directory: ShardDirectory
@@ -41,6 +59,7 @@ class Source:
     side: Location
     units: Units | None = None
     chosen: tuple[str, ...] = ()
+    joins: tuple[JoinedSide, ...] = ()
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -96,7 +115,7 @@ def few_rows(source: Source) -> NDArray[np.bool_] | None:
 def make_cache(
     sources: Sequence[Source], few: Sequence[NDArray[np.bool_] | None], limit: int | None = None
 ) -> ShardCache:
-    """Return the cache of the shards of all sources.
+    """Return the cache of the shards of all sources, and after them of what is joined to each.
 
     Args:
         sources: The sources.
@@ -111,4 +130,6 @@ def make_cache(
 
             directory = sparse_directory(directory, source.units, chosen)
         directories.append(directory)
-    return ShardCache(directories, limit, sum(source.index_bytes for source in sources))
+    every = [*sources, *(joined.source for source in sources for joined in source.joins)]
+    directories += [source.directory for source in every[len(sources) :]]
+    return ShardCache(directories, limit, sum(source.index_bytes for source in every))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from hashlib import blake2s
-from typing import Any
+from typing import Any, Protocol
 
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
@@ -36,6 +36,14 @@ from streaming.units.parts import choose
 __all__ = ["Stream", "open_streams"]
 
 _OPEN_AT_ONCE = 16
+
+
+class Joining(Protocol):
+    """What a stream asks of a :class:`streaming.Side`."""
+
+    def joined_to(self, source: Source, defaults: dict[str, Any], allow_unsafe_types: bool) -> Source:
+        """Return an opened stream with this side."""
+        ...
 
 
 class Stream(StreamDetails):
@@ -63,6 +71,7 @@ class Stream(StreamDetails):
         side_columns: Where the dataset's side columns are. Default: ``columns.parquet`` beside its index.
         where: Serve only the samples for which this is true: SQL over the side columns, as for
             :meth:`StreamingDataset.filter`.
+        join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
         view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
             those for which both hold.
 
@@ -97,6 +106,7 @@ class Stream(StreamDetails):
         side_columns: Where | None = None,
         where: str | None = None,
         view: Where | None = None,
+        join: Sequence[Joining] = (),
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -126,6 +136,9 @@ class Stream(StreamDetails):
         self.side_columns: str | None = _path_text("side_columns", side_columns)
         self.where: str | None = None if where is None else as_text("where", where)
         self.view: str | None = _path_text("view", view)
+        self.join: tuple[Joining, ...] = tuple(join)
+        if not all(hasattr(side, "joined_to") for side in self.join):
+            raise ConfigError(f"join must be a list of Side objects, got {join!r}.")
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -215,12 +228,17 @@ class Stream(StreamDetails):
             return Location.parse(os.path.join(self.directory, COLUMNS_NAME))
         return self._remote.absolute(self._base).join(self.split, COLUMNS_NAME)
 
-    def choose_of(self, source: Source) -> Source:
-        """Return this stream, opened, with only the samples that ``view`` and ``where`` keep.
+    def open_source(self, allow_unsafe_types: bool = False) -> Source:
+        """Open this stream: its index, the samples of it that ``view`` and ``where`` keep, and what is joined to them.
+
+        Args:
+            allow_unsafe_types: Accept columns whose decoding can run code.
 
         Raises:
-            ConfigError: A view is of other data, a condition is none, or nothing is left.
+            ConfigError: A view is of other data, a condition is none, rows to be joined do not belong together, or nothing
+                is left.
         """
+        source = Source(*self.open(allow_unsafe_types), side=self.side_location())
         if self.view is not None:
             place = self._beside(self.view)
             units, query = load_view(source, place)
@@ -229,6 +247,10 @@ class Stream(StreamDetails):
             (selection,) = by_condition([source], self.where)
             words = (*source.chosen, f"filter({self.where})")
             source = replace(source, units=choose(selection, source.units), chosen=words)
+        names = ("download_retry", "download_timeout", "validate_hash", "keep_zip")
+        defaults: dict[str, Any] = {name: getattr(self, name) for name in names}
+        for side in self.join:
+            source = side.joined_to(source, {**defaults, "storage_options": self._storage_options}, allow_unsafe_types)
         if not source.counts.any():
             raise ConfigError(
                 f"{'; '.join(source.chosen)} leaves no sample of {source.directory.origin}. Choose otherwise."
@@ -283,8 +305,7 @@ def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[So
     """
 
     def open_one(stream: Stream) -> Source:
-        source = Source(*stream.open(allow_unsafe_types), side=stream.side_location())
-        return stream.choose_of(source)
+        return stream.open_source(allow_unsafe_types)
 
     if len(streams) == 1:
         return [open_one(streams[0])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -32,6 +32,10 @@ class Schedule(Protocol):
 
     def get(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return sample ids and shards of positions ``[begin, end)``, -1 where there is nothing to read."""
+        ...
+
+    def further(self, ids: NDArray[np.int64], shards: NDArray[np.int64]) -> Iterable[NDArray[np.int64]]:
+        """Return arrays like ``shards``: others that the samples need besides, -1 where there is none."""
         ...
 
     def forget(self, position: int) -> None:
@@ -96,8 +100,10 @@ class LookAhead:
         seen_to = min(horizon, length, max(end, self._seen_to + _MOST_AT_ONCE))
         if seen_to > self._seen_to:
             if self._num_unknown:
-                _, shards = self._schedule.get(self._seen_to, seen_to)
+                ids, shards = self._schedule.get(self._seen_to, seen_to)
                 self._ask(shards, self._schedule, self._seen_to)
+                for further in self._schedule.further(ids, shards):
+                    self._ask(further, self._schedule, self._seen_to)
             self._seen_to = seen_to
         if horizon > length == self._seen_to and self._following is not None:
             following, self._following = self._following, None
@@ -155,11 +161,12 @@ class LookAhead:
         """Ask for what is needed first after the end."""
         schedule = following()
         if schedule is not None and not self._closed:
-            _, shards = schedule.get(0, min(self._window, len(schedule), _MOST_AT_ONCE))
-            unique, first = distinct(shards)
-            for shard, position in zip(unique.tolist(), first.tolist(), strict=True):
-                if shard >= 0 and not self._cache.is_present(shard):
-                    self._cache.prefetch(shard, float(schedule.time(position)))
+            ids, own = schedule.get(0, min(self._window, len(schedule), _MOST_AT_ONCE))
+            for shards in (own, *schedule.further(ids, own)):
+                unique, first = distinct(shards)
+                for shard, position in zip(unique.tolist(), first.tolist(), strict=True):
+                    if shard >= 0 and not self._cache.is_present(shard):
+                        self._cache.prefetch(shard, float(schedule.time(position)))
         return True
 
     def _fail(self, shard: int, error: BaseException) -> None:

@@ -24,9 +24,8 @@ class SampleSource(Protocol):
     predownload: int
     on_error: str
 
-    @classmethod
-    def is_plain(cls) -> bool:
-        """Say whether samples are served as they are stored, not through a method that a subclass brings."""
+    def is_plain(self) -> bool:
+        """Say whether samples are served as they are stored: not through a method that a subclass brings, nor joined."""
         ...
 
     @classmethod

@@ -203,6 +203,10 @@ class _Blocks:
             return parts[0]
         return np.concatenate([ids for ids, _ in parts]), np.concatenate([shards for _, shards in parts])
 
+    def further(self, ids: Ints, shards: Ints) -> Iterator[Ints]:
+        """Yield the shards that samples need besides their own."""
+        return self._table.further_shards(ids, shards)
+
     def forget(self, position: int) -> None:
         """Drop the blocks that lie wholly before a position."""
         for begin, (stop, _, _) in list(self._blocks.items()):

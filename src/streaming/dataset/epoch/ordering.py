@@ -77,6 +77,7 @@ class Ordering:
         self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
         self._dataset_print = _fingerprint(table.rows_per_shard, self._shards_per_stream)
         self._units_print = table.units
+        self._links = table.links
         self._weights_print = _fingerprint(self.weights.choose)
 
     def worker_ids(self, start: Start, world: World) -> WorkerIds:
@@ -111,6 +112,7 @@ class Ordering:
             world,
             self.config.batch_size or 1,
             done,
+            self._links,
         )
 
     def is_cheap(self, start: Start, world: World) -> bool:

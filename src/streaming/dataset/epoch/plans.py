@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from streaming.cache.planning.needs import Needs
 from streaming.core.world import World
 from streaming.dataset.epoch.epochs import Start
+from streaming.dataset.joins.links import Links
 from streaming.order.queries.needs import node_spans
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
@@ -34,6 +35,7 @@ class WorkerPlan:
         world: This worker, ranks with equal samples counted once.
         batch_size: Samples of a batch on one rank.
         done: Slots that this worker served before its iteration began.
+        links: Other datasets whose rows are read with those of the order.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class WorkerPlan:
         world: World,
         batch_size: int,
         done: int = 0,
+        links: Links | None = None,
     ) -> None:
+        self._links = links
         self._order = order
         self._epoch = start.epoch
         self._begin = start.sample_in_epoch
@@ -76,12 +80,15 @@ class WorkerPlan:
     def _find(self) -> Needs:
         this = self._order(self._epoch)
         node = self._world.node
-        spans = [_at(self._epoch, node_spans(this, node, self._begin, self._skips))]
+        spans = [_at(self._epoch, self._with_links(node_spans(this, node, self._begin, self._skips)))]
         if this.lanes is not None:  # else it is too costly to know beforehand
             following = self._order(self._epoch + 1)
-            spans.append(_at(self._epoch + 1, node_spans(following, node, 0, Skips(()))))
+            spans.append(_at(self._epoch + 1, self._with_links(node_spans(following, node, 0, Skips(())))))
         shards, first, last = (np.concatenate(column) for column in zip(*spans, strict=True))
-        return Needs(this.spec.num_shards, shards, first, last)
+        return Needs(self._links.num_shards if self._links else this.spec.num_shards, shards, first, last)
+
+    def _with_links(self, spans: tuple[Ints, Ints, Ints]) -> tuple[Ints, Ints, Ints]:
+        return spans if self._links is None else self._links.spans(*spans)
 
 
 def _at(epoch: int, spans: tuple[Ints, Ints, Ints]) -> tuple[Ints, Ints, Ints]:

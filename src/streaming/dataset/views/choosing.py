@@ -144,7 +144,7 @@ def by_condition(sources: Sequence[Source], condition: str) -> list[Selection]:
     Raises:
         ConfigError: There are no side columns, or the condition is not one over them.
     """
-    return [_of_rows(source, source.side_columns().where(condition)) for source in sources]
+    return [select_rows(source, source.side_columns().where(condition)) for source in sources]
 
 
 def parts_of(
@@ -164,7 +164,7 @@ def parts_of(
     borders = borders_of(fractions)
     parts = [_parts_of_rows(stream, source, borders, by, seed) for stream, source in enumerate(sources)]
     return {
-        name: [_of_rows(source, part == number) for source, part in zip(sources, parts, strict=True)]
+        name: [select_rows(source, part == number) for source, part in zip(sources, parts, strict=True)]
         for number, name in enumerate(fractions)
     }
 
@@ -188,7 +188,7 @@ def _parts_of_rows(
     return parts[column.indices.fill_null(0).to_numpy(zero_copy_only=False)]
 
 
-def _of_rows(source: Source, rows: _Mask) -> Selection:
+def select_rows(source: Source, rows: _Mask) -> Selection:
     """Select the units of a stream whose rows are selected."""
     if source.units is None:
         return Selection.of_mask(source.sizes, rows)

@@ -1,0 +1,215 @@
+"""Columns of other datasets, added by place or by key: the join that a database would make, in any world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from streaming import MDSWriter, Side, Stream, StreamingDataLoader, StreamingDataset
+from streaming.core.errors import CheckpointError, ConfigError
+
+from budget import pairings, share
+
+N, GLOBAL = 60, 6
+
+
+def write(path: Path, rows: list[dict[str, Any]], side_columns: list[str], size_limit: int = 300) -> str:
+    columns = {name: {int: "int", str: "str", bytes: "bytes"}[type(value)] for name, value in rows[0].items()}
+    with MDSWriter(out=str(path), columns=columns, side_columns=side_columns or None, size_limit=size_limit) as out:
+        for row in rows:
+            out.write(row)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Images; the length of each, by place; and captions of most of them, by key and in another order."""
+    path = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(1)
+    order = rng.permutation(N)[: N - 9].tolist()
+    return {
+        "images": write(path / "images", [{"id": i, "image": b"i" * i} for i in range(N)], ["id"]),
+        "lengths": write(path / "lengths", [{"length": i, "unused": "u" * 9} for i in range(N)], ["length"], 150),
+        "captions": write(path / "captions", [{"uuid": i, "caption": f"caption {i}"} for i in order], ["uuid"], 200),
+    }
+
+
+def by_key(data: dict[str, str], missing: Any) -> Side:
+    return Side(local=data["captions"], on=("id", "uuid"), columns=["caption"], missing=missing)
+
+
+def by_place(data: dict[str, str]) -> Side:
+    return Side(local=data["lengths"], columns=["length"])
+
+
+def opened(data: dict[str, str], *sides: Side, **more: Any) -> StreamingDataset:
+    return StreamingDataset(streams=[Stream(local=data["images"], join=sides)], **{"batch_size": 1, **more})
+
+
+def captioned(data: dict[str, str]) -> set[int]:
+    return {sample["uuid"] for sample in StreamingDataset(local=data["captions"])[:]}
+
+
+def test_by_place_and_by_key(data: dict[str, str]) -> None:
+    joined = opened(data, by_place(data), by_key(data, None))
+    there = captioned(data)
+    for i, sample in enumerate(joined[:]):
+        assert list(sample) == ["id", "image", "length", "caption"]
+        assert sample["id"] == sample["length"] == i
+        assert sample["caption"] == (f"caption {i}" if i in there else None)
+    assert joined[7] == joined[[7]][0] == list(joined)[7]
+    dropped = opened(data, by_key(data, "drop"), shuffle=True)
+    assert {sample["id"]: sample["caption"] for sample in dropped} == {i: f"caption {i}" for i in there}
+    assert dropped.filter("id > 30").size == len([i for i in there if i > 30])
+
+
+keys = st.lists(st.one_of(st.none(), st.integers(0, 12)), min_size=1, max_size=25)
+
+
+@share(0.5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(keys, st.lists(st.integers(0, 12), min_size=1, max_size=12, unique=True))
+def test_as_a_database_joins(left: list[int | None], right: list[int]) -> None:
+    from streaming.dataset.joins.keys import match
+
+    rows = match(pa.chunked_array([pa.array(left, pa.int64())]), pa.chunked_array([pa.array(right)]), "key", "there")
+    with duckdb.connect() as connection:
+        tables = {"l": pa.table({"key": pa.array(left, pa.int64()), "n": range(len(left))})}
+        tables["r"] = pa.table({"key": right, "m": range(len(right))})
+        for name, table in tables.items():
+            connection.register(name, table)
+        expected = connection.execute("select coalesce(m, -1) from l left join r using (key) order by n").fetchall()
+    assert [(row,) for row in rows.tolist()] == expected
+
+
+def test_what_is_not_asked_for_is_not_fetched(tmp_path: Path) -> None:
+    """Images with ten sets of embeddings, of which two are read."""
+    images = write(tmp_path / "images", [{"id": i} for i in range(N)], ["id"])
+    for number in range(10):
+        rows = [{f"emb{number}": bytes([number, i])} for i in range(N)]
+        write(tmp_path / f"emb{number}", rows, [], 150)
+    sides = [Side(tmp_path / f"emb{n}", local=tmp_path / "cache" / f"emb{n}") for n in (3, 8)]
+    stream = Stream(remote=images, local=tmp_path / "cache" / "images", join=sides)
+    joined = StreamingDataset(streams=[stream], batch_size=2, shuffle=True)
+    loader = StreamingDataLoader(joined, batch_size=2, num_workers=2, multiprocessing_context="fork", collate_fn=list)
+    found = [sample for batch in loader for sample in batch]
+    assert sorted(sample["id"] for sample in found) == list(range(N))
+    for sample in found:
+        assert (sample["emb3"], sample["emb8"]) == (bytes([3, sample["id"]]), bytes([8, sample["id"]]))
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["emb3", "emb8", "images"]
+    names = {p.name for part in ("emb3", "images") for p in (tmp_path / part).glob("shard*")}
+    assert joined.stats()["files_fetched"] == 2 * len(list((tmp_path / "emb3").glob("shard*"))) + len(
+        list((tmp_path / "images").glob("shard*"))
+    )
+    assert names
+
+
+def test_with_a_small_cache(data: dict[str, str], tmp_path: Path) -> None:
+    lengths = Side(data["lengths"], local=tmp_path / "lengths", columns=["length"])
+    captions = Side(
+        data["captions"], local=tmp_path / "captions", on=("id", "uuid"), columns=["caption"], missing="drop"
+    )
+    stream = Stream(remote=data["images"], local=tmp_path / "images", join=[lengths, captions])
+    paths = [Path(data[name]) for name in ("images", "lengths", "captions")]
+    limit = sum((path / "index.json").stat().st_size for path in paths) + 3000
+    assert sum(shard.stat().st_size for path in paths for shard in path.glob("shard*")) > 9000
+    joined = StreamingDataset(streams=[stream], batch_size=2, shuffle=True, cache_limit=limit)
+    for _ in range(2):
+        found = {sample["id"]: sample["length"] for sample in joined}
+        assert found == {i: i for i in captioned(data)}
+    assert joined.cache_usage <= limit
+
+
+VIEWS: dict[str, Callable[[Any], Any]] = {
+    "all": lambda d: d,
+    "view": lambda d: d.filter("id % 3 > 0"),
+    "function": lambda d: d.take(50).map(lambda s, rng: {**s, "noise": int(rng.integers(1 << 30))}, rng=True),
+    "parts": lambda d: d.flat_map(lambda s: [{**s, "part": i} for i in range(2)], 2).drop([0, 5]),
+}
+
+
+def play(data: dict[str, str], case: Any, world: int, workers: Any, steps: int | None, state: Any) -> tuple[Any, Any]:
+    view, missing, others = case
+    batches: list[list[str]] = []
+    found = None
+    for rank in range(world):
+        streams = [Stream(local=data["images"], join=[by_place(data), by_key(data, missing)])]
+        streams += [Stream(local=data["images"])] * others
+        joined = VIEWS[view](
+            StreamingDataset(
+                streams=streams,
+                batch_size=GLOBAL // world,
+                shuffle=True,
+                num_canonical_nodes=1,
+                data_parallel_rank=rank,
+                data_parallel_size=world,
+            )
+        )
+        more = {"num_workers": 2, "multiprocessing_context": workers} if workers else {}
+        loader = StreamingDataLoader(joined, batch_size=GLOBAL // world, collate_fn=list, **more)
+        if state is not None:
+            loader.load_state_dict(state)
+        for step, batch in enumerate(loader):
+            if len(batches) <= step:
+                batches.append([])
+            batches[step] += [ascii(sorted(sample.items())) for sample in batch]
+            if step + 1 == steps:
+                break
+        found = json.loads(json.dumps(loader.state_dict()))
+    return [sorted(batch) for batch in batches], found
+
+
+@pytest.mark.parametrize(
+    ("view", "missing", "others", "world", "workers"),
+    pairings(sorted(VIEWS), [None, "drop"], [0, 1], [1, 2], [None, "fork"]),
+)
+def test_stopped_and_resumed(
+    data: dict[str, str], view: str, missing: Any, others: int, world: int, workers: Any
+) -> None:
+    case = view, missing, others
+    whole, _ = play(data, case, 1, None, None, None)
+    begun, state = play(data, case, world, workers, 3, None)
+    rest, _ = play(data, case, 3 - world, None, None, state)
+    assert (begun + rest)[:-1] == whole[:-1]
+    assert set((begun + rest)[-1]) == set(whole[-1])
+
+
+def test_spawned_workers(data: dict[str, str]) -> None:
+    case = "view", "drop", 1
+    assert play(data, case, 1, "spawn", 4, None)[0] == play(data, case, 1, None, 4, None)[0]
+
+
+def test_checkpoints_of_other_joins_are_refused(data: dict[str, str]) -> None:
+    state = opened(data, by_place(data)).state_dict()
+    opened(data, by_place(data)).load_state_dict(state)
+    for other in (opened(data), opened(data, by_place(data), by_key(data, None))):
+        with pytest.raises(CheckpointError, match="units"):
+            other.load_state_dict(state)
+
+
+def test_what_does_not_belong_together_is_refused(data: dict[str, str], tmp_path: Path) -> None:
+    twice = write(tmp_path / "twice", [{"id": 3, "text": "a"}, {"id": 3, "text": "b"}], ["id"])
+    words = write(tmp_path / "words", [{"id": "three", "text": "a"}], ["id"])
+    for side, text in (
+        (Side(local=data["captions"]), r"images has 60 samples and .*captions 51"),
+        (by_key(data, "raise"), r"9 samples of .*images have no row at .*captions by 'id', the first of them \d+"),
+        (Side(local=twice, on="id", columns=["text"]), r"The key 3 in 'id' is there 2 times at .*twice"),
+        (Side(local=words, on="id", columns=["text"], missing=None), "'id'"),
+        (Side(local=twice, on="id"), r"Both .*images and .*twice have 'id'"),
+        (Side(local=data["lengths"], columns=["nothing"]), "no column 'nothing'"),
+        (Side(local=data["captions"], on="nothing", columns=["caption"]), "no column 'nothing'"),
+        (Side(local=words, on="id", columns=["text"], missing="drop"), "'id'|leaves no sample"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            opened(data, side)
+    for wrong in (lambda: Side("x", missing="skip"), lambda: Side("x", on=3), lambda: Stream(local="x", join=["y"])):
+        with pytest.raises(ConfigError):
+            wrong()  # type: ignore[no-untyped-call]
