@@ -15,6 +15,10 @@ language = 'de': 1000 samples
 language <> 'fr' AND n_chars > 30: 1428 samples
 files fetched by both jobs: 26, shards: 26
 """,
+    "embeddings": """\
+12 100 True
+111 ['id', 'model_3', 'model_4', 'text'] document 1 1.3
+""",
     "patients": """\
 {'train': (790, 158), 'val': (210, 42)} set()
 validated on others: True
