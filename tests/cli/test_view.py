@@ -116,6 +116,7 @@ def test_side_columns_elsewhere(run: Run, people: str, tmp_path: Path) -> None:
     ("args", "text"),
     [
         (["view", "make", "{people}", "--where", "age > 900", "--out", "{tmp}/x"], "leaves no sample of"),
+        (["view", "make", "{people}", "--where", "true", "--out", "{tmp}/x"], "leaves every sample of"),
         (["view", "make", "{people}", "--where", "years > 1", "--out", "{tmp}/x"], "no column 'years'"),
         (["view", "make", "{people}", "--where", "age >", "--out", "{tmp}/x"], "DuckDB does not take"),
         (["view", "make", "{people}", "--where", "age > 1", "--out", "{people}/index.json"], "is not replaced"),

@@ -121,8 +121,20 @@ def test_saved_and_found_again(people: str, others: str, tmp_path: Path) -> None
     assert ids_of(data.view(place)) == ids_of(view)
     assert ids_of(data.take(50)) == [*range(30), *range(1000, 1020)]
     assert ids_of(data.take(50).view(place)) == [i for i in [*range(30), *range(1000, 1020)] if i * 7 % 90 > 60]
-    with pytest.raises(ConfigError, match="nothing to save"):
-        data.save(place)
+    for nothing_chosen in (data, data.filter("true"), data.filter("true").drop([])):
+        with pytest.raises(ConfigError, match="nothing to save"):
+            nothing_chosen.save(place)
+
+
+def test_a_stream_that_is_kept_whole_is_as_it_was(people: str, others: str, tmp_path: Path) -> None:
+    place = tmp_path / "view"
+    data = StreamingDataset(streams=[Stream(local=people), Stream(local=others)], batch_size=1)
+    some = StreamingDataset(streams=[Stream(local=people, where="age > 60"), Stream(local=others)], batch_size=1)
+    some.save(place)
+    streams = [Stream(local=people, view=place), Stream(local=others, view=place)]
+    again = [data.view(place), StreamingDataset(streams=streams, batch_size=1), data.filter("age > 60 or id >= 1000")]
+    assert [found.state_dict()["units"] for found in again] == [some.state_dict()["units"]] * 3
+    assert "units" not in data.filter("true").state_dict()
 
 
 def test_views_of_something_else_are_refused(people: str, others: str, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_parts_of_some_rows_and_some_of_the_parts(case: Any, seed: int, constant
     for _ in range(2):
         kept = rng.random(parts.num_units) < 0.6
         chosen = choose(Selection.of_mask(parts.counts, kept), parts)
+        assert chosen is not None
         check_units(chosen, sizes.tolist())
         assert chosen.num_units == kept.sum()
         parts = chosen

@@ -241,8 +241,8 @@ class Stream(StreamDetails):
         source = Source(*self.open(allow_unsafe_types), side=self.side_location())
         if self.view is not None:
             place = self._beside(self.view)
-            units, query = load_view(source, place)
-            source = replace(source, units=units, chosen=(f"view({place}: {query})",))
+            selection, query = load_view(source, place)
+            source = replace(source, units=choose(selection, None), chosen=(f"view({place}: {query})",))
         if self.where is not None:
             (selection,) = by_condition([source], self.where)
             words = (*source.chosen, f"filter({self.where})")

@@ -116,13 +116,15 @@ class Chosen(Units):
         return self.of.number(shard, row)
 
 
-def choose(some: Selection, of: Units | None) -> Units:
-    """Return some of the units of a stream, as simply as can be.
+def choose(some: Selection, of: Units | None) -> Units | None:
+    """Return some of the units of a stream, as simply as can be: the same are the same however they were chosen.
 
     Args:
         some: Which, as a selection among all of them.
         of: The units; ``None`` for every row.
     """
+    if (some.counts == some.sizes).all():
+        return of
     if of is None:
         return some
     if isinstance(of, Selection):

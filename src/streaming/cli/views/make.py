@@ -33,8 +33,9 @@ def run(args: Namespace) -> int:
     source = read_source(args.url)
     side = args.side_columns or source.place.join(COLUMNS_NAME)
     selection = _choose(source, side, args.where)
-    if not selection.num_units:
-        raise ConfigError(f"--where {args.where!r} leaves no sample of {source.name}. Choose otherwise.")
+    if selection.num_units in (0, source.index.num_samples):
+        kept = "every" if selection.num_units else "no"
+        raise ConfigError(f"--where {args.where!r} leaves {kept} sample of {source.name}. Choose otherwise.")
     place_of_it = str(source.place.absolute(os.getcwd()))
     view = ViewFile(f"filter({args.where})", (source.index.digest.hex(),), (place_of_it,), (selection,))
     data = view.dump()

@@ -14,6 +14,7 @@ from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
+from streaming.units.parts import choose
 from streaming.units.units import joint_fingerprint
 from streaming.units.view_file import ViewFile
 from streaming.writing.bulk.report import show_bytes
@@ -50,7 +51,7 @@ def describe(name: str, data: bytes) -> dict[str, Any]:
         ConfigError: That is no view, or a damaged one.
     """
     view = ViewFile.parse(data, name)
-    datasets = [
+    datasets: list[dict[str, Any]] = [
         {
             "origin": origin,
             "digest": digest,
@@ -62,7 +63,7 @@ def describe(name: str, data: bytes) -> dict[str, Any]:
         for origin, digest, selection in zip(view.origins, view.datasets, view.selections, strict=True)
     ]
     totals = {key: sum(int(dataset[key]) for dataset in datasets) for key in ("samples", "of", "shards", "of_shards")}
-    fingerprint = joint_fingerprint(view.selections)
+    fingerprint = joint_fingerprint([choose(selection, None) for selection in view.selections])
     return {
         "url": name,
         "query": view.query,
