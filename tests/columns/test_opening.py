@@ -129,7 +129,7 @@ def _open(url: str, cache: str, queue: Any) -> None:
 
 def test_many_processes_fetch_it_once(s3: S3Server, bucket: str, tmp_path: Path) -> None:
     url, cache = remote_file(bucket, tmp_path, list(range(100_000))), str(tmp_path / "cache")
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context("spawn")  # a fork server that is there already knows nothing of this store
     queue = context.Queue()
     processes = [context.Process(target=_open, args=(url, cache, queue)) for _ in range(4)]
     for process in processes:
