@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from streaming import vision as vision
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
-    from streaming.dataset.joins.side import Side as Side
     from streaming.dataset.local import LocalDataset as LocalDataset
+    from streaming.dataset.side import Side as Side
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
     from streaming.writing.bulk.report import WriteReport as WriteReport
@@ -72,7 +72,7 @@ _HOMES = {
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
-    "Side": "streaming.dataset.joins.side",
+    "Side": "streaming.dataset.side",
     "Stream": "streaming.dataset.stream",
     "StreamingDataLoader": "streaming.loader.loader",
     "StreamingDataset": "streaming.dataset.dataset",

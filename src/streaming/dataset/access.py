@@ -151,5 +151,7 @@ class RandomAccess(Views[T_co]):
         shards = self._table.shards_of(sample_ids)
         found: list[Any] = get_many(self._cache, shards, self._table.indexes_in(shards, sample_ids))
         if self._table.links is not None:
-            return self._table.links.complete_all(self._cache, found, *self._table.places(sample_ids, shards))
+            found = list[Any](
+                self._table.links.complete_all(self._cache, found, *self._table.places(sample_ids, shards))
+            )
         return found

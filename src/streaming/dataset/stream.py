@@ -71,9 +71,9 @@ class Stream(StreamDetails):
         side_columns: Where the dataset's side columns are. Default: ``columns.parquet`` beside its index.
         where: Serve only the samples for which this is true: SQL over the side columns, as for
             :meth:`StreamingDataset.filter`.
-        join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
         view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
             those for which both hold.
+        join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
 
     Raises:
         ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or

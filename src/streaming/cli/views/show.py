@@ -62,7 +62,7 @@ def describe(name: str, data: bytes) -> dict[str, Any]:
         }
         for origin, digest, selection in zip(view.origins, view.datasets, view.selections, strict=True)
     ]
-    totals = {key: sum(dataset[key] for dataset in datasets) for key in ("samples", "of", "shards", "of_shards")}
+    totals = {key: sum(int(dataset[key]) for dataset in datasets) for key in ("samples", "of", "shards", "of_shards")}
     fingerprint = joint_fingerprint([choose(selection, None) for selection in view.selections])
     return {
         "url": name,

@@ -1,4 +1,4 @@
-"""Other datasets whose rows belong to a stream's: ``side`` is what a user says, ``keys`` finds rows that belong together.
+"""Other datasets whose rows belong to a stream's: ``keys`` finds rows that belong together.
 
 ``links`` is how the reading goes: which shards of the sides a sample needs, and a sample made of all of them.
 """
