@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 IMPORTS = """
 import numpy as np
 import streaming
-from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+from streaming import MDSWriter, Side, Stream, StreamingDataLoader, StreamingDataset
 """
 WRITE = """
 for path in ("data", "web", "code"):
