@@ -13,9 +13,9 @@ from streaming.columns.opening import open_columns, split_file
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.shards import with_retries
 from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.dataset.views.saved import check_replaceable
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
-from streaming.storage.store import Store
 from streaming.units.selection import Selection
 from streaming.units.view_file import ViewFile
 
@@ -29,7 +29,7 @@ def run(args: Namespace) -> int:
         raise ConfigError(f"--out {place} is a directory. Name a file in it, such as NAME.view.")
     root, name = split_file(place)
     target = open_store(root)
-    _check_replaceable(target, name, place)
+    check_replaceable(target, name, place)
     source = read_source(args.url)
     side = args.side_columns or source.place.join(COLUMNS_NAME)
     selection = _choose(source, side, args.where)
@@ -60,19 +60,3 @@ def _choose(source: Source, side: Location, condition: str) -> Selection:
                 "--side-columns PLACE/columns.parquet."
             ) from error
         return Selection.of_mask(index.samples, columns.where(condition))
-
-
-def _check_replaceable(store: Store, name: str, place: Location) -> None:
-    """Check that nothing but a view would be replaced.
-
-    Raises:
-        ConfigError: It would.
-    """
-    try:
-        data = with_retries(lambda: store.get(name))
-    except ObjectNotFoundError:
-        return
-    try:
-        ViewFile.parse(data, str(place))
-    except ConfigError as error:
-        raise ConfigError(f"{place} is there, and no view, so it is not replaced. Name another file.") from error

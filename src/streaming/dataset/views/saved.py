@@ -8,14 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 from streaming.columns.opening import split_file
+from streaming.columns.shards import with_retries
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.dataset.sources import Source
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
+from streaming.storage.store import Store
 from streaming.units.selection import Selection
 from streaming.units.view_file import ViewFile
 
-__all__ = ["load_view", "read_view", "save_view"]
+__all__ = ["check_replaceable", "load_view", "read_view", "save_view"]
 
 
 def save_view(sources: Sequence[Source], place: Location) -> None:
@@ -26,7 +28,7 @@ def save_view(sources: Sequence[Source], place: Location) -> None:
         place: The file, on disk or in a store.
 
     Raises:
-        ConfigError: Samples are parts of rows; or every row is served.
+        ConfigError: Samples are parts of rows; every row is served; or something that is no view is there.
     """
     if all(source.units is None for source in sources):
         raise ConfigError(
@@ -39,7 +41,30 @@ def save_view(sources: Sequence[Source], place: Location) -> None:
     query = chosen[0] if len(set(chosen)) == 1 else " | ".join(chosen)
     data = ViewFile(query, tuple(digests), tuple(origins), tuple(selections)).dump()
     root, name = split_file(place)
-    open_store(root).put(name, data)
+    store = open_store(root)
+    check_replaceable(store, name, place)
+    store.put(name, data)
+
+
+def check_replaceable(store: Store, name: str, place: Location) -> None:
+    """Check that nothing but a view would be replaced.
+
+    Args:
+        store: Where a view is going to be written.
+        name: Its name there.
+        place: Both, for the error text.
+
+    Raises:
+        ConfigError: Something else would be.
+    """
+    try:
+        data = with_retries(lambda: store.get(name))
+    except ObjectNotFoundError:
+        return
+    try:
+        ViewFile.parse(data, str(place))
+    except ConfigError as error:
+        raise ConfigError(f"{place} is there, and no view, so it is not replaced. Name another file.") from error
 
 
 def _selection_of(source: Source) -> Selection:
