@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from streaming import MDSWriter, Side, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import CheckpointError, ConfigError
+from streaming.dataset.joins.links import Links
 
 from budget import pairings, share
 
@@ -128,6 +130,36 @@ def test_with_a_small_cache(data: dict[str, str], tmp_path: Path) -> None:
     assert joined.cache_usage <= limit
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.integers(0, 99), st.booleans())
+def test_when_shards_of_sides_are_read(sizes: list[int], seed: int, by_place: bool) -> None:
+    """Each shard of a side is read whenever a shard is that has rows of it, and at no other time."""
+    rng = np.random.default_rng(seed)
+    here = np.array([*sizes, 2], np.int64)
+    total = int(here.sum())
+    there = np.bincount(rng.integers(0, 4, total), minlength=4).astype(np.int64)
+    rows = None if by_place else rng.permutation(np.where(rng.random(total) < 0.2, -1, rng.permutation(total)))
+    side: Any = SimpleNamespace(source=SimpleNamespace(sizes=there), rows=rows, names=("x",))
+    links = Links([SimpleNamespace(sizes=here, joins=(side,))])  # type: ignore[list-item]
+    shards = rng.integers(0, len(here), 6)
+    first = rng.integers(0, 30, 6)
+    last = first + rng.integers(0, 6, 6)
+    found, begins, ends = links.spans(shards, first, last)
+    assert found[:6].tolist() == shards.tolist()
+    shard_of = np.repeat(np.arange(4), there)
+    own = np.repeat(np.arange(len(here)), here)
+    needed: dict[int, set[int]] = {4: set()}
+    for row in range(total):
+        other = row if rows is None else int(rows[row])
+        if other >= 0:
+            for shard, begin, end in zip(shards.tolist(), first.tolist(), last.tolist(), strict=True):
+                if shard == own[row]:
+                    needed.setdefault(int(shard_of[other]), set()).update(range(begin, end + 1))
+    told: dict[int, list[int]] = {}
+    for shard, begin, end in zip(found[6:].tolist(), begins[6:].tolist(), ends[6:].tolist(), strict=True):
+        told.setdefault(shard - len(here), []).extend(range(begin, end + 1))
+    assert {shard: sorted(times) for shard, times in needed.items() if times} == {k: sorted(v) for k, v in told.items()}
+
+
 VIEWS: dict[str, Callable[[Any], Any]] = {
     "all": lambda d: d,
     "view": lambda d: d.filter("id % 3 > 0"),
@@ -210,6 +242,11 @@ def test_what_does_not_belong_together_is_refused(data: dict[str, str], tmp_path
     ):
         with pytest.raises(ConfigError, match=text):
             opened(data, side)
-    for wrong in (lambda: Side("x", missing="skip"), lambda: Side("x", on=3), lambda: Stream(local="x", join=["y"])):
+    for wrong in (
+        lambda: Side("x", missing="skip"),
+        lambda: Side("x", on=3),
+        lambda: Stream(local="x", join=["y"]),
+        lambda: Stream(local="x", join=3),
+    ):
         with pytest.raises(ConfigError):
             wrong()  # type: ignore[no-untyped-call]

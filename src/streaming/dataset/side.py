@@ -17,6 +17,7 @@ from streaming.dataset.sources import JoinedSide, Source
 from streaming.dataset.stream import Stream
 from streaming.dataset.views.choosing import rows_served, select_rows
 from streaming.storage.options import StorageOptions
+from streaming.storage.url import scheme_of
 from streaming.units.parts import choose
 
 __all__ = ["Side"]
@@ -95,13 +96,17 @@ class Side:
 
         Args:
             source: The stream.
-            defaults: What this side takes over where it does not say it itself.
+            defaults: What this side takes over where it does not say it itself; ``storage_options`` only in the same kind
+                of store as ``remote``.
             allow_unsafe_types: Accept columns whose decoding can run code.
 
         Raises:
             ConfigError: The rows do not belong together, or a column is there twice.
         """
-        stream = self.stream.with_defaults(defaults)
+        taken = dict(defaults)
+        if scheme_of(taken.pop("remote") or "") != scheme_of(self.stream.remote or ""):
+            taken["storage_options"] = None  # they are of another kind of store
+        stream = self.stream.with_defaults(taken)
         side = Source(*stream.open(allow_unsafe_types), side=stream.side_location())
         names = _names(side)
         mine = [*_names(source), *(name for joined in source.joins for name in joined.names)]

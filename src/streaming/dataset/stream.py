@@ -39,7 +39,13 @@ _OPEN_AT_ONCE = 16
 
 
 class Joining(Protocol):
-    """What a stream asks of a :class:`streaming.Side`."""
+    """What a stream asks of a :class:`streaming.Side`.
+
+    Attributes:
+        stream: Where its data are.
+    """
+
+    stream: Stream
 
     def joined_to(self, source: Source, defaults: dict[str, Any], allow_unsafe_types: bool) -> Source:
         """Return an opened stream with this side."""
@@ -106,7 +112,7 @@ class Stream(StreamDetails):
         side_columns: Where | None = None,
         where: str | None = None,
         view: Where | None = None,
-        join: Sequence[Joining] = (),
+        join: Sequence[Joining] | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -136,9 +142,9 @@ class Stream(StreamDetails):
         self.side_columns: str | None = _path_text("side_columns", side_columns)
         self.where: str | None = None if where is None else as_text("where", where)
         self.view: str | None = _path_text("view", view)
-        self.join: tuple[Joining, ...] = tuple(join)
-        if not all(hasattr(side, "joined_to") for side in self.join):
+        if join is not None and not (isinstance(join, (list, tuple)) and all(hasattr(s, "joined_to") for s in join)):
             raise ConfigError(f"join must be a list of Side objects, got {join!r}.")
+        self.join: tuple[Joining, ...] = tuple(join or ())
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -250,7 +256,8 @@ class Stream(StreamDetails):
         names = ("download_retry", "download_timeout", "validate_hash", "keep_zip")
         defaults: dict[str, Any] = {name: getattr(self, name) for name in names}
         for side in self.join:
-            source = side.joined_to(source, {**defaults, "storage_options": self._storage_options}, allow_unsafe_types)
+            more = {"storage_options": self._storage_options, "remote": self.remote}
+            source = side.joined_to(source, {**defaults, **more}, allow_unsafe_types)
         if not source.counts.any():
             raise ConfigError(
                 f"{'; '.join(source.chosen)} leaves no sample of {source.directory.origin}. Choose otherwise."

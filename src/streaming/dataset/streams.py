@@ -75,7 +75,10 @@ def _check_local_directories(streams: Sequence[Stream]) -> None:
         ConfigError: Two streams with different remotes share a directory.
     """
     seen: dict[str, str | None] = {}
-    for stream in streams:
+    sides = [side.stream for stream in streams for side in stream.join]
+    for stream in (*streams, *sides):
+        if not (stream.remote or stream.local):
+            continue  # which opening it will say
         directory = os.path.abspath(stream.directory)
         if directory in seen and seen[directory] != stream.remote:
             raise ConfigError(

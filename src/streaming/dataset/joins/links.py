@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,27 @@ __all__ = ["Links"]
 _Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class _Link:
-    """One side of one stream, whose shards are numbered after those of all streams."""
+    """One side of one stream, whose shards are numbered after those of all streams.
 
-    side: JoinedSide
-    first: int
-    ends: _Ints
+    Args:
+        side: The side.
+        first: Number of its first shard.
+    """
+
+    def __init__(self, side: JoinedSide, first: int) -> None:
+        self.side = side
+        self.first = first
+        self.ends: _Ints = np.cumsum(side.source.sizes)
+        self._ends: list[int] = self.ends.tolist()
+
+    def place(self, place: int) -> tuple[int, int] | None:
+        """Return (shard, index within it) of the row that belongs to a stream's, ``None`` for none."""
+        row = place if self.side.rows is None else int(self.side.rows[place])
+        if row < 0:
+            return None
+        at = bisect_right(self._ends, row)
+        return self.first + at, row - (self._ends[at - 1] if at else 0)
 
     def rows(self, places: _Ints) -> _Ints:
         """Return the side's rows of a stream's rows, -1 for none."""
@@ -60,7 +74,7 @@ class Links:
         for source in sources:
             links: list[_Link] = []
             for side in source.joins:
-                links.append(_Link(side, self.num_shards, np.cumsum(side.source.sizes)))
+                links.append(_Link(side, self.num_shards))
                 self.num_shards += len(side.source.sizes)
             self._links.append(links)
 
@@ -73,7 +87,11 @@ class Links:
             stream: The stream.
             place: Row in the stream.
         """
-        return self.complete_all(cache, [sample], np.array([stream]), np.array([place]))[0]
+        made = dict(sample)
+        for link in self._links[stream]:
+            found = link.place(place)
+            made.update(dict.fromkeys(link.side.names) if found is None else cache.get(found[0]).get(found[1]))
+        return made
 
     def complete_all(
         self, cache: ShardCache, samples: list[dict[str, Any]], streams: _Ints, places: _Ints
@@ -113,25 +131,42 @@ class Links:
             last: ``int64[V]``, when it ends.
         """
         own, sides = self._pairs()
-        begin = np.full(self._num_own, np.iinfo(np.int64).max)
-        end = np.full(self._num_own, -1, np.int64)
-        np.minimum.at(begin, shards, first)
-        np.maximum.at(end, shards, last)
-        begins = np.full(self.num_shards, np.iinfo(np.int64).max)
-        ends = np.full(self.num_shards, -1, np.int64)
-        np.minimum.at(begins, sides, begin[own])
-        np.maximum.at(ends, sides, end[own])
-        used = np.flatnonzero(ends >= 0)
-        return np.concatenate([shards, used]), np.concatenate([first, begins[used]]), np.concatenate([last, ends[used]])
+        # Every span of a shard of a stream is one of each shard of its sides. Those that overlap are one.
+        begins, counts = np.searchsorted(own, shards), np.bincount(own, minlength=self._num_own)[shards]
+        which = np.repeat(np.arange(len(shards)), counts)
+        pair = np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(len(which))
+        found = _merged(sides[pair], first[which], last[which])
+        return tuple(np.concatenate(both) for both in zip((shards, first, last), found, strict=True))  # pyright: ignore[reportReturnType]
 
     def _pairs(self) -> tuple[_Ints, _Ints]:
         """Return shards of streams, and shards of sides that have rows of theirs."""
         found: list[_Ints] = [np.empty((2, 0), np.int64)]
         for number, sizes, links in zip(self._first_shards, self._sizes, self._links, strict=True):
+            ends = np.cumsum(sizes)
             for link in links:
-                own = np.repeat(number + np.arange(len(sizes)), sizes)
-                shards = link.shards(link.rows(np.arange(len(own))))
-                pairs = np.unique(own[shards >= 0] * self.num_shards + shards[shards >= 0])
-                found.append(np.stack([pairs // self.num_shards, pairs % self.num_shards]))
-        own, sides = np.concatenate(found, axis=1)
-        return own, sides
+                if link.side.rows is None:
+                    low = np.searchsorted(link.ends, ends - sizes, side="right")
+                    counts = np.where(sizes > 0, np.searchsorted(link.ends, ends - 1, side="right") - low + 1, 0)
+                    own = np.repeat(np.arange(len(sizes)), counts)
+                    sides = np.repeat(low - (np.cumsum(counts) - counts), counts) + np.arange(len(own))
+                    real = link.side.source.sizes[sides] > 0
+                    own, sides = own[real], sides[real]
+                else:
+                    own = np.repeat(np.arange(len(sizes)), sizes)[link.side.rows >= 0]
+                    sides = np.searchsorted(link.ends, link.side.rows[link.side.rows >= 0], side="right")
+                found.append(np.stack([number + own, link.first + sides]))
+        pairs = np.unique(np.concatenate(found, axis=1), axis=1)
+        return pairs[0], pairs[1]
+
+
+def _merged(shards: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints, _Ints]:
+    """Return the same spans, one where several of a shard overlap."""
+    if not len(shards):
+        return shards, first, last
+    order = np.lexsort((first, shards))
+    shards, first, last = shards[order], first[order], last[order]
+    apart = (int(last.max()) + 1) * shards  # so that those of different shards never overlap
+    reach = np.maximum.accumulate(last + apart)
+    begins = np.flatnonzero(np.concatenate([[True], (first + apart)[1:] > reach[:-1]]))
+    ends = np.append(begins[1:], len(shards)) - 1
+    return shards[begins], first[begins], (reach - apart)[ends]
