@@ -62,6 +62,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> SideColumns:
         "age IS NULL",
         "sex = 'F' AND n_tokens > 2500 AND sample_id < 200000",
         "1 / (n_tokens - 7) > 0",
+        "sex != 'random() or now ()'",
         "n_tokens > (SELECT 2500)",
         "sample_id IN (SELECT 7 * x FROM range(40000) t(x))",
         "FALSE",

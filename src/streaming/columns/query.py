@@ -36,9 +36,10 @@ _PLAIN = re.compile(
     | \d+(?:\.\d*)? | [<>=]+ | != | [-+*(),]""",
     re.VERBOSE | re.IGNORECASE,
 )
-_CALL = re.compile(
-    r"([a-z_]\w*)\s*\(|\b(current_date|current_time|current_timestamp|localtime|localtimestamp)\b", re.IGNORECASE
-)
+_CALL = re.compile(r'([a-z_]\w*)"?\s*\(|([a-z_]\w*)', re.IGNORECASE)
+_TEXT = re.compile(r"'[^']*'")
+#: What SQL calls without brackets.
+_CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 #: In a path, these would stand for other files.
 _PATTERN = re.compile(r"[*?\[\]{}]")
 
@@ -139,14 +140,15 @@ def _check_stable(connection: Any, condition: str) -> None:
     Raises:
         ConfigError: It calls a function that does not.
     """
-    called = {name.lower() for match in _CALL.finditer(condition) for name in match.groups() if name}
+    words = [match.groups() for match in _CALL.finditer(_TEXT.sub("''", condition))]
+    called = {name.lower() for name, _ in words if name} | _CLOCKS & {word.lower() for _, word in words if word}
     if not called:
         return
     changing = connection.execute(
         "SELECT function_name FROM duckdb_functions() WHERE function_type = 'scalar' "
         "GROUP BY function_name HAVING bool_and(stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY'))"
     ).fetchall()
-    found = sorted(called & {*(name for (name,) in changing), "current_date", "current_time", "current_timestamp"})
+    found = sorted(called & {*(name for (name,) in changing), *_CLOCKS})
     if found:
         raise ConfigError(
             f"The condition {condition!r} calls {', '.join(found)}, which gives something else each time: every process "

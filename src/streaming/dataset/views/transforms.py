@@ -108,7 +108,10 @@ def transformed(base: type[Any]) -> type[Any]:
 def _restore(base: type[Any], state: dict[str, Any]) -> Any:
     cls: Any = transformed(base)
     made = cls.__new__(cls)
-    made.__dict__.update(state)
+    if hasattr(made, "__setstate__"):
+        made.__setstate__(state)
+    else:
+        made.__dict__.update(state)
     return made
 
 
