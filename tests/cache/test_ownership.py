@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataset
+from streaming.cache.files.ownership import give_way
 from streaming.dataset.stream import default_local
 
 from programs import run_code
@@ -60,6 +62,35 @@ def test_what_the_user_has_copied_there_stays(
     assert not list(local.glob("*set-aside*"))
     left = {name for name in contents(local) if name not in before}
     assert left == {"index.json"}
+
+
+def test_what_has_gone_meanwhile_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(b"new")
+    assert not give_way(str(tmp_path / "part"), str(tmp_path / "shard"))
+    (tmp_path / "shard").symlink_to(tmp_path / "nowhere")
+    assert not give_way(str(tmp_path / "part"), str(tmp_path / "shard"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part", "shard.set-aside-1"]
+
+
+def test_evicted_again_and_again_while_it_is_read(make_dataset: Make, tmp_path: Path) -> None:
+    remote, local = make_dataset(N), tmp_path / "local"
+    evicting, reading = (StreamingDataset(remote=remote, local=str(local), cache_limit=10**9) for _ in range(2))
+    is_over = threading.Event()
+
+    def evict() -> None:
+        while not is_over.wait(0.002):
+            evicting.evict_shard(0)
+
+    thread = threading.Thread(target=evict)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert reading[0] == EXPECTED[0]
+            reading.evict_shard(0)
+    finally:
+        is_over.set()
+        thread.join()
+    assert not list(local.glob("*set-aside*"))
 
 
 @pytest.mark.parametrize("hashes", [None, ["xxh64"]])
@@ -235,6 +266,7 @@ class TestDefaultLocal:
 PREFILLED = """
 import os, sys
 from streaming import StreamingDataset
+from streaming.cache.files.ownership import give_way
 remote, local, warm = sys.argv[1:]
 assert len(StreamingDataset(local=warm)[:]) == 300  # imports what is imported late
 os.setuid(65534)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, _utils
 
 from streaming import StreamingDataLoader, StreamingDataset
 
@@ -202,6 +204,25 @@ def test_a_failure_reaches_the_loop(make_dataset: Make, tmp_path: Path) -> None:
     victim.unlink()
     with pytest.raises(RuntimeError, match=victim.name):
         ids(loader(data, 2, "fork"))
+
+
+@pytest.mark.timeout(120)
+def test_workers_of_a_loader_in_a_cycle_hear_of_the_end(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an exception has come out of is in one, and is found by the garbage collector."""
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 3600.0)  # how long the loader waits for one who does not
+    remote = make_dataset(N)
+    data = dataset(remote, tmp_path / "a", download_retry=0)
+    sorted(Path(remote).glob("shard.*"))[-1].unlink()
+    try:
+        ids(loader(data, 2, "fork"))
+    except RuntimeError as error:
+        error.args = (error,)
+    workers = active_children()
+    assert len(workers) == 2
+    gc.collect()
+    assert [worker.exitcode for worker in workers] == [0, 0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -67,10 +67,23 @@ class BatchIterator(_SingleProcessDataLoaderIter):
         return batch
 
 
+#: The queues of every iterator with workers, by its id.
+_queues: dict[int, Any] = {}
+
+
 class WorkersIterator(_MultiProcessingDataLoaderIter):
-    """PyTorch's own, which loses no interrupt as it ends its workers where an iteration was left half-way."""
+    """PyTorch's own, which ends its workers at once, and loses no interrupt, where an iteration was left half-way.
+
+    An iterator that is in a cycle, as it is once an exception came out of it, is found by the garbage collector, in any
+    thread. That would close the queues first, so that workers never hear of the end: five seconds for each are waited then.
+    """
+
+    def keep_queues(self) -> None:
+        """Have the queues outlive this."""
+        _queues[id(self)] = self._index_queues
 
     def __del__(self) -> None:
+        _queues.pop(id(self), None)
         if _utils is None or _utils.python_exit_status:  # what the rest needs may be gone
             super().__del__()
             return

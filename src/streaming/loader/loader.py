@@ -185,6 +185,7 @@ class StreamingDataLoader(DataLoader[Any]):
         with deferred_interrupts():
             iterator = self._begin()
         iterator.__class__ = WorkersIterator
+        iterator.keep_queues()
         return iterator
 
     def _begin(self) -> Any:

@@ -112,7 +112,7 @@ class Keeper:
         total = _size(self.job.part(self.job.wire))
         for info in (self.job.raw, self.job.zip):
             if info is not None and self._noted(info) & OURS:
-                status = _lstat(self.job.path(info))
+                status = _status(self.job.path(info))
                 if status is not None and stamp_of(status) == self._noted(info) & ~3:
                     total += status.st_size
         return total
@@ -126,16 +126,17 @@ class Keeper:
         path = self.job.path(info)
         with open(part, "rb", buffering=0) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
-            there = _lstat(path)
-            if there is not None and not self._is_ours(path, info, there) and give_way(part, path):
+            there = _status(path)
+            is_foreign = there is not None and not self._is_ours(path, info, there)
+            if is_foreign and give_way(part, path) and (kept := _status(path, follow_symlinks=True)) is not None:
                 os.unlink(part)
-                self._note(info, stamp_of(os.stat(path)) | VERIFIED)
+                self._note(info, stamp_of(kept) | VERIFIED)
                 return
             # Before it has its name: whoever is killed in between has noted what nobody finds, and after it somebody else
             # may have given the name to another version.
             self._note(info, stamp | VERIFIED | OURS)
             os.replace(part, path)
-            status, now = os.fstat(file.fileno()), _lstat(path)
+            status, now = os.fstat(file.fileno()), _status(path)
             if now is not None and os.path.samestat(status, now) and stamp_of(now) != stamp:
                 self._note(info, stamp_of(now) | VERIFIED | OURS)  # some file systems set times when they rename
 
@@ -238,7 +239,7 @@ class Keeper:
     def _remove(self, info: FileInfo) -> None:
         noted, path = self._noted(info), self.job.path(info)
         self._note(info, 0)
-        status = _lstat(path) if noted & OURS else None
+        status = _status(path) if noted & OURS else None
         if status is not None and stamp_of(status) == noted & ~3:
             with suppress(FileNotFoundError):
                 os.unlink(path)
@@ -282,9 +283,9 @@ def cheapest_hash(info: FileInfo, wanted: str | None) -> str | None:
     return min(known, key=lambda n: _BY_SPEED.index(n) if n in _BY_SPEED else 99, default=None)
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def _status(path: str, follow_symlinks: bool = False) -> os.stat_result | None:
     try:
-        return os.lstat(path)
+        return os.stat(path, follow_symlinks=follow_symlinks)
     except OSError:
         return None
 

@@ -89,14 +89,13 @@ def give_way(part: str, path: str) -> bool:
         ShardFormatError: It is a directory, a pipe or a device.
     """
     try:
-        status = os.stat(path)
-    except FileNotFoundError:  # a link that leads nowhere
-        status = None
-    if status is not None:
-        check_plain(path, status)
+        check_plain(path, os.stat(path))
         if filecmp.cmp(part, path, shallow=False):
             return True
-    set_aside(path)
+    except FileNotFoundError:  # a link that leads nowhere, or somebody has removed it
+        pass
+    with suppress(FileNotFoundError):
+        set_aside(path)
     return False
 
 
