@@ -83,7 +83,8 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
         _queues[id(self)] = self._index_queues
 
     def __del__(self) -> None:
-        _queues.pop(id(self), None)
+        if _queues:  # nothing at the end of a program
+            _queues.pop(id(self), None)
         if _utils is None or _utils.python_exit_status:  # what the rest needs may be gone
             super().__del__()
             return
