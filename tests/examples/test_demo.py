@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from programs import run_code
 
 DEMO = Path(__file__).parents[2] / "examples" / "train_language_model.py"
 STEPS = 5
 ARGUMENTS = (f"--steps={STEPS}", "--workers=1")
 
-# Ranks are forked from a process that has but imported, which takes each of them longer than the training.
+# Ranks are forked from a process that has but imported, which takes each of them longer than the training. Of ``torchrun``
+# it is all but the command line that is run.
 PROGRAM = """
 import json, os, runpy, socket, sys
 import torch._dynamo  # by the first step of an optimizer
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from streaming import StreamingDataLoader, StreamingDataset
+
+def train(*arguments):
+    sys.argv = [demo, *arguments]
+    runpy.run_path(demo, run_name="__main__")
 
 def be_a_rank(rank, nodes, ranks_per_node, port, arguments):
     os.environ.update(
@@ -26,10 +31,10 @@ def be_a_rank(rank, nodes, ranks_per_node, port, arguments):
         WORLD_SIZE=str(nodes * ranks_per_node), LOCAL_WORLD_SIZE=str(ranks_per_node),
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )
-    sys.argv = [sys.argv[1], *arguments]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    train(*arguments)
 
-for nodes, ranks_per_node, *arguments in json.loads(sys.argv[2]):
+demo, layouts, launched = sys.argv[1], *map(json.loads, sys.argv[2:])
+for nodes, ranks_per_node, *arguments in layouts:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -40,15 +45,11 @@ for nodes, ranks_per_node, *arguments in json.loads(sys.argv[2]):
             be_a_rank(rank, nodes, ranks_per_node, port, arguments)
             os._exit(0)  # to take apart what was imported would take each of them longer than the training, too
     assert [os.waitpid(pid, 0)[1] for pid in ranks] == [0] * len(ranks)
+
+ranks_per_node, *arguments = launched
+standalone = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": "demo", "start_method": "fork"}
+elastic_launch(LaunchConfig(1, 1, ranks_per_node, **standalone), train)(*arguments)
 """
-
-
-def run(*command: str) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=280, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def batches(out: Path) -> tuple[list[list[int]], list[float]]:
@@ -65,8 +66,9 @@ def test_every_layout_trains_on_the_same_batches(tmp_path: Path) -> None:
         (2, 2, mixed, *ARGUMENTS, "--stop-after=2"),
         (4, 1, mixed, *ARGUMENTS, "--stop-after=2"),
     ]
-    run("-c", PROGRAM, str(DEMO), json.dumps(layouts))
-    run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(DEMO), mixed, *ARGUMENTS)
+    launched = (2, mixed, *ARGUMENTS)
+    code, _, said = run_code(PROGRAM, str(DEMO), json.dumps(layouts), json.dumps(launched), timeout_s=480)
+    assert code == 0, said
 
     expected, losses = batches(tmp_path / "whole")
     assert sorted(i for ids in expected for i in ids) == list(range(STEPS * 32))
