@@ -221,9 +221,9 @@ def test_workers_of_a_loader_in_a_cycle_hear_of_the_end(
     except RuntimeError as error:
         error.args = (error,)
     workers = [worker for worker in active_children() if worker not in others]
-    assert len(workers) == 2
+    assert workers  # one who has given all of its batches has ended by itself
     gc.collect()
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert {worker.exitcode for worker in workers} == {0}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
