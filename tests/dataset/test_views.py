@@ -21,7 +21,7 @@ from streaming.core.errors import CheckpointError, ConfigError
 from budget import pairings, repetitions
 
 N, GLOBAL = 90, 6
-EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 25, 500)
+EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 8, 500)
 
 
 def write_people(path: Path, count: int, first: int = 0, append: bool = False) -> str:
@@ -214,7 +214,7 @@ def test_random_functions_repeat_by_epoch_and_sample(people: str) -> None:
     assert alone[0].keys() == alone[1].keys()
     assert all(alone[0][i] != alone[1][i] for i in alone[0])
     assert epochs(num_workers=2, multiprocessing_context="fork") == alone
-    assert epochs(num_workers=2, multiprocessing_context="spawn", persistent_workers=True) == alone
+    assert epochs(num_workers=2, multiprocessing_context="forkserver", persistent_workers=True) == alone
 
 
 def test_pickled(people: str) -> None:

@@ -349,6 +349,6 @@ def test_memory_does_not_grow(tmp_path: Path, workers: int) -> None:
         str(tmp_path / "cache"),
         str(workers),
         "500000",
-        str(repetitions("STREAMING_TEST_EPOCHS", 9, 100)),
+        str(repetitions("STREAMING_TEST_EPOCHS", 7, 100)),
     ]
     subprocess.run([sys.executable, "-c", GROWTH, *arguments], check=True, timeout=280)

@@ -27,10 +27,10 @@ def ids(batches: Any) -> list[int]:
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_round_trip(make_dataset: Make, tmp_path: Path, workers: int, every: int) -> None:
-    remote = make_dataset(300)
+    remote = make_dataset(150)
     whole = loader(remote, tmp_path / "a", workers)
     epochs = [ids(whole) for _ in range(3)]
-    assert all(sorted(epoch) == list(range(300)) for epoch in epochs)
+    assert all(sorted(epoch) == list(range(150)) for epoch in epochs)
     first = loader(remote, tmp_path / "a", workers, snapshot_every_n_steps=every)
     assert ids(first) == epochs[0]
     iterator = iter(first)
