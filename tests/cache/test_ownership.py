@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from streaming import StreamingDataset
+from streaming.cache.files import ownership
 from streaming.cache.files.ownership import give_way
 from streaming.dataset.stream import default_local
 
@@ -261,6 +262,23 @@ class TestDefaultLocal:
         with pytest.raises(PermissionError, match=r"cannot be trusted.*give `local`, or set TMPDIR"):
             StreamingDataset(remote=remote)
         assert StreamingDataset(remote=remote, local=str(tmp_path / "local"))[:] == EXPECTED
+
+
+def test_files_that_go_as_another_dataset_takes_over(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "local"
+    assert StreamingDataset(remote=make_dataset(N), local=str(local))[:] == EXPECTED
+
+    def while_others_remove(status: os.stat_result) -> int:
+        for path in local.glob("shard.*"):
+            path.unlink()
+        return ownership.our_stamps(str(local))[0]
+
+    monkeypatch.setattr(ownership, "stamp_of", while_others_remove)
+    StreamingDataset(remote=make_dataset(N - 1, "other"), local=str(local))
+    monkeypatch.undo()
+    assert StreamingDataset(remote=make_dataset(N - 1, "same"), local=str(local))[:] == EXPECTED[:-1]
 
 
 PREFILLED = """

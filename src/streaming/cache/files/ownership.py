@@ -164,8 +164,9 @@ def _adopt(table: CacheTable, directory: str, index: Index) -> None:
     found: dict[str, os.stat_result] = {}
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.is_file(follow_symlinks=False) and stamp_of(entry.stat()) in ours:
-                found[entry.name] = entry.stat()
+            with suppress(FileNotFoundError):  # somebody has removed or renamed it just now
+                if entry.is_file(follow_symlinks=False) and stamp_of(entry.stat()) in ours:
+                    found[entry.name] = entry.stat()
     if not found:
         return
     tables = (index.raw_data, index.raw_meta, index.zip_data, index.zip_meta)
