@@ -29,8 +29,9 @@ def session() -> Iterator[Any]:
 
     os.environ.update(PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable)
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    # Java's second compiler, and collectors with threads of their own, pay in hours.
-    builder = builder.config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    # Java's second compiler, and collectors with threads of their own, pay in hours; checks of Spark's bytecode never.
+    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+    builder = builder.config("spark.driver.extraJavaOptions", options)
     builder = builder.config("spark.sql.shuffle.partitions", "2")
     spark = (
         builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate()

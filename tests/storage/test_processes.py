@@ -419,7 +419,7 @@ def _reads_and_forks_amid_requests(store: Any, generations: int) -> None:
         os._exit(4)
 
 
-@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+@pytest.mark.parametrize("start", ["spawn", pytest.param("forkserver", marks=pytest.mark.long)])
 def test_clients_in_processes_that_are_sent_a_store(start: str, clouds: Clouds) -> None:
     places = [clouds.place(family) for family in FAMILIES]
     stores = [open_store(place.url, place.options) for place in places]
