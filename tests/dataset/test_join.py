@@ -214,9 +214,9 @@ def test_stopped_and_resumed(
     assert set((begun + rest)[-1]) == set(whole[-1])
 
 
-def test_spawned_workers(data: dict[str, str]) -> None:
+def test_workers_that_are_sent_it(data: dict[str, str]) -> None:
     case = "view", "drop", 1
-    assert play(data, case, 1, "spawn", 4, None)[0] == play(data, case, 1, None, 4, None)[0]
+    assert play(data, case, 1, "forkserver", 4, None)[0] == play(data, case, 1, None, 4, None)[0]
 
 
 def test_checkpoints_of_other_joins_are_refused(data: dict[str, str]) -> None:
