@@ -88,7 +88,7 @@ class PlanFile:
         return np.frombuffer(self._data, self._dtype, int(row["documents"]), int(row["begin"]))
 
     def slots(self, shard: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the slots of a shard, bin after bin, and how many each bin has; see :func:`streaming.packing.pieces.fit`."""
+        """Return the slots of a shard, bin after bin, and how many each bin has: what :func:`fit` made."""
         row = self._table[shard]
         pieces, bins = int(row["pieces"]), int(row["bins"]) if row["pieces"] else 0
         begin = int(row["begin"]) + int(row["documents"]) * self._dtype.itemsize
