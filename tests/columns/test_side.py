@@ -112,11 +112,24 @@ def test_what_is_null_is_not_kept_and_told(open_side: Open, caplog: pytest.LogCa
 
 terms = st.sampled_from(
     [
-        "a > 2", "b = 'x'", "a between 1 and 3", "not a = 1", "b in ('x', 'and', null)", "c < a", "a / (c - 1) > 0",
-        "b is null", "coalesce(a, 1) = 1", "b = ' and '", "case when a > 1 and c > 1 then b = 'x' end", "b != 'it''s' -- and\n", "true",
-        "b = E'\\' and '", "a = c /* and */", "b = $$ and $$",
+        "a > 2",
+        "b = 'x'",
+        "a between 1 and 3",
+        "not a = 1",
+        "b in ('x', 'and', null)",
+        "c < a",
+        "a / (c - 1) > 0",
+        "b is null",
+        "coalesce(a, 1) = 1",
+        "b = ' and '",
+        "case when a > 1 and c > 1 then b = 'x' end",
+        "b != 'it''s' -- and\n",
+        "true",
+        "b = E'\\' and '",
+        "a = c /* and */",
+        "b = $$ and $$",
     ]
-)  # fmt: skip
+)
 conditions = st.recursive(
     terms,
     lambda inner: st.one_of(
