@@ -32,7 +32,10 @@ def write_dataset(out: Any, num_samples: int, **kwargs: Any) -> None:
 def write_kinds(out: str, num_samples: int) -> str:
     """Write samples as ``write_dataset`` does, and beside them, in another order, twice the id of each."""
     write_dataset(out, num_samples, side_columns=["id"])
-    with MDSWriter(out=f"{out}-twice", columns={"key": "int", "twice": "int"}, side_columns=["key"]) as writer:
+    columns = {"key": "int", "twice": "int"}
+    with MDSWriter(
+        out=f"{out}-twice", columns=columns, side_columns=["key"], size_limit=2000, hashes=["xxh64"]
+    ) as writer:
         for i in reversed(range(num_samples)):
             writer.write({"key": i, "twice": 2 * i})
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,6 +91,23 @@ def test_as_a_database_joins(left: list[int | None], right: list[int]) -> None:
             connection.register(name, table)
         expected = connection.execute("select coalesce(m, -1) from l left join r using (key) order by n").fetchall()
     assert [(row,) for row in rows.tolist()] == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (pa.array([[1]]), pa.array([[1]])),
+        (pa.array(["a"]).dictionary_encode(), pa.array(["a"]).dictionary_encode()),
+        (pa.array([1 << 63], pa.uint64()), pa.array([1])),
+        (pa.array([1.5], pa.float16()), pa.array([1.5], pa.float16())),
+    ],
+)
+def test_keys_that_are_none_are_refused(left: Any, right: Any) -> None:
+    from streaming.dataset.joins.keys import match
+
+    expected = f"'key', which is {right.type} at there and {left.type} in the stream. Join on a side column of whole"
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        match(pa.chunked_array([left]), pa.chunked_array([right]), "key", "there")
 
 
 def test_what_is_not_asked_for_is_not_fetched(tmp_path: Path) -> None:

@@ -113,6 +113,10 @@ class Links:
                     made[at].update(sample)
         return made
 
+    def needed(self, stream: int, place: int) -> list[int]:
+        """Return the shards of the sides that a row of a stream needs."""
+        return [found[0] for link in self._links[stream] if (found := link.place(place)) is not None]
+
     def places(self, streams: _Ints, places: _Ints) -> list[tuple[_Ints, _Ints]] | None:
         """Say where the rows of the sides are that belong to ``k`` rows of the streams.
 
