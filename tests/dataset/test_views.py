@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from streaming import LocalDataset, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import CheckpointError, ConfigError
+from streaming.dataset.views import transforms
 
 from budget import pairings, repetitions, share
 
@@ -215,6 +217,30 @@ def test_random_functions_repeat_by_epoch_and_sample(people: str) -> None:
     assert all(alone[0][i] != alone[1][i] for i in alone[0])
     assert epochs(num_workers=2, multiprocessing_context="fork") == alone
     assert epochs(num_workers=2, multiprocessing_context="spawn", persistent_workers=True) == alone
+
+
+@share(1)
+@given(st.tuples(*[st.integers(0, 2**40)] * 4), st.integers(0, 9))
+def test_what_is_drawn_is_for_good(key: tuple[int, ...], stage: int) -> None:
+    digest = blake2b("|".join(map(str, (*key, stage))).encode(), digest_size=16).digest()
+    expected = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    found, copies = (transforms._generator(key, stage) for _ in range(2))
+    assert str(found.bit_generator.state) == str(expected.bit_generator.state)
+    assert found.normal(size=5).tolist() == expected.normal(size=5).tolist()
+    assert found.permutation(9).tolist() == expected.permutation(9).tolist()
+    assert pickle.loads(pickle.dumps(found)).random() == expected.random()
+    children = [[child.random() for child in parent.spawn(2) + parent.spawn(1)] for parent in (found, copies)]
+    assert children[0] == children[1]
+    assert len(set(children[0])) == 3
+
+
+def test_a_generator_may_be_kept(people: str) -> None:
+    kept: list[np.random.Generator] = []
+    data = StreamingDataset(local=people).map(lambda sample, rng: kept.append(rng), rng=True)
+    for index in (0, 1, 0, 1):
+        assert data[index] is None
+    alone = [kept[0].integers(1 << 40) for _ in range(3)]
+    assert [(kept[2].integers(1 << 40), kept[3].integers(1 << 40))[0] for _ in range(3)] == alone
 
 
 def test_pickled(people: str) -> None:
