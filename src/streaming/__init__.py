@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from streaming.dataset.side import Side as Side
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
+    from streaming.packing.options import Bucket as Bucket
+    from streaming.packing.options import Pack as Pack
     from streaming.writing.bulk.report import WriteReport as WriteReport
     from streaming.writing.bulk.write import write as write
     from streaming.writing.merge import merge_index as merge_index
@@ -45,11 +47,13 @@ if TYPE_CHECKING:
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "Bucket",
     "CSVWriter",
     "ColumnsReport",
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
+    "Pack",
     "Side",
     "Stream",
     "StreamingDataLoader",
@@ -67,11 +71,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Bucket": "streaming.packing.options",
     "CSVWriter": "streaming.writing.writers",
     "ColumnsReport": "streaming.writing.side.index",
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
+    "Pack": "streaming.packing.options",
     "Side": "streaming.dataset.side",
     "Stream": "streaming.dataset.stream",
     "StreamingDataLoader": "streaming.loader.loader",

@@ -46,6 +46,7 @@ from streaming.dataset.sources import Source
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import resolve_streams
 from streaming.dataset.wrappers import refuse_repeating_subset, refuse_share_as_size
+from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.storage.options import StorageOptions
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             raised all the same.
         storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
         columns: Names of the columns that samples have, for every stream that does not name its own; see :class:`Stream`.
+        pack: Serve bins of documents, laid end to end; ``batch_size``, ``epoch_size`` and everything else count bins.
+        bucket: Serve lists of samples of like length, which are batches; ``batch_size`` is 1.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -160,6 +163,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
         columns: Sequence[str] | None = None,
+        pack: Pack | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         order = OrderConfig(
             epoch_size=parse_epoch_size(epoch_size),
@@ -199,6 +204,10 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         self._given = resolve_streams(streams, where, defaults, stream_name, stream_config)
         self._order_config = order
         self._assemble(open_streams(self._given, self.allow_unsafe_types))
+        if pack is not None or bucket is not None:
+            from streaming.dataset.packs.packed import pack_here
+
+            pack_here(self, one_rule(pack, bucket, self.batch_size))
 
     def _assemble(self, sources: Sequence[Source]) -> None:
         """Make the parts that depend on what is served, at the beginning of the first epoch."""

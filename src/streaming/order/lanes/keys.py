@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     LANE_ORDER = 5
     SAMPLE_ORDER = 6
     STREAM_MIXING = 7
+    DOCUMENT_ORDER = 8
 
 
 def mix64_int(x: int) -> int:
