@@ -215,6 +215,7 @@ def test_workers_of_a_loader_in_a_cycle_hear_of_the_end(
     remote = make_dataset(N)
     data = dataset(remote, tmp_path / "a", download_retry=0)
     sorted(Path(remote).glob("shard.*"))[-1].unlink()
+    gc.collect()  # what other tests left in cycles
     try:
         ids(loader(data, 2, "fork"))
     except RuntimeError as error:
