@@ -52,6 +52,7 @@ for batch in loader:
         lambda block: "(...," not in block,
     ),
     "views.md": (IMPORTS, lambda block: True),
+    "packing.md": ("", lambda block: True),
 }
 
 

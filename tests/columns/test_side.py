@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
 from streaming.columns.opening import open_columns
@@ -21,6 +24,8 @@ from streaming.columns.parquet import write_columns
 from streaming.columns.side import SideColumns
 from streaming.core import imports
 from streaming.core.errors import ConfigError, MissingDependencyError
+
+from budget import share
 
 DIGEST = bytes(range(16))
 ROWS = 300_000  # of several row groups
@@ -103,6 +108,58 @@ def test_what_is_null_is_not_kept_and_told(open_side: Open, caplog: pytest.LogCa
     caplog.clear()
     assert columns.where("age IS NULL OR age > 60").tolist() == [True, True, False, True]
     assert not caplog.records
+
+
+terms = st.sampled_from(
+    [
+        "a > 2",
+        "b = 'x'",
+        "a between 1 and 3",
+        "not a = 1",
+        "b in ('x', 'and', null)",
+        "c < a",
+        "a / (c - 1) > 0",
+        "b is null",
+        "coalesce(a, 1) = 1",
+        "b = ' and '",
+        "case when a > 1 and c > 1 then b = 'x' end",
+        "b != 'it''s' -- and\n",
+        "true",
+        "b = E'\\' and '",
+        "a = c /* and */",
+        "b = $$ and $$",
+    ]
+)
+conditions = st.recursive(
+    terms,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=4).map(" AND ".join),
+        st.lists(inner, min_size=2, max_size=3).map(" or ".join),
+        inner.map("({})".format),
+        inner.map("not {}".format),
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def gaps(tmp_path_factory: pytest.TempPathFactory) -> SideColumns:
+    rows = list(product([None, 1, 2, 3, 4], [None, "x", " and ", "it's"], [None, 1, 2, 3]))
+    columns = dict(zip("abc", map(list, zip(*rows, strict=True)), strict=True))
+    path = tmp_path_factory.mktemp("gaps") / "columns.parquet"
+    write_columns(path, columns, DIGEST)
+    return open_columns(path, "", DIGEST, len(rows))
+
+
+@share(0.6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(conditions)
+def test_what_is_true_and_what_is_null(gaps: SideColumns, caplog: pytest.LogCaptureFixture, condition: str) -> None:
+    with duckdb.connect() as connection:
+        (expected,) = connection.execute(f"SELECT list(({condition}\n)) FROM '{gaps.path}'").fetchall()[0]
+    caplog.clear()
+    assert gaps.where(condition).tolist() == [value is True for value in expected]
+    missing = expected.count(None)
+    assert [f"is NULL for {missing} of 80 " in text for text in caplog.messages] == [True] * bool(missing)
 
 
 def test_values_are_as_arrow_has_them(people: SideColumns) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,6 +93,23 @@ def test_as_a_database_joins(left: list[int | None], right: list[int]) -> None:
     assert [(row,) for row in rows.tolist()] == expected
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (pa.array([[1]]), pa.array([[1]])),
+        (pa.array(["a"]).dictionary_encode(), pa.array(["a"]).dictionary_encode()),
+        (pa.array([1 << 63], pa.uint64()), pa.array([1])),
+        (pa.array([1.5], pa.float16()), pa.array([1.5], pa.float16())),
+    ],
+)
+def test_keys_that_are_none_are_refused(left: Any, right: Any) -> None:
+    from streaming.dataset.joins.keys import match
+
+    expected = f"'key', which is {right.type} at there and {left.type} in the stream. Join on a side column of whole"
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        match(pa.chunked_array([left]), pa.chunked_array([right]), "key", "there")
+
+
 def test_what_is_not_asked_for_is_not_fetched(tmp_path: Path) -> None:
     """Images with ten sets of embeddings, of which two are read."""
     images = write(tmp_path / "images", [{"id": i} for i in range(N)], ["id"])
@@ -160,11 +178,19 @@ def test_when_shards_of_sides_are_read(sizes: list[int], seed: int, by_place: bo
     assert {shard: sorted(times) for shard, times in needed.items() if times} == {k: sorted(v) for k, v in told.items()}
 
 
+def noised(sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    return {**sample, "noise": int(rng.integers(1 << 30))}
+
+
+def halves(sample: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**sample, "part": i} for i in range(2)]
+
+
 VIEWS: dict[str, Callable[[Any], Any]] = {
     "all": lambda d: d,
     "view": lambda d: d.filter("id % 3 > 0"),
-    "function": lambda d: d.take(50).map(lambda s, rng: {**s, "noise": int(rng.integers(1 << 30))}, rng=True),
-    "parts": lambda d: d.flat_map(lambda s: [{**s, "part": i} for i in range(2)], 2).drop([0, 5]),
+    "function": lambda d: d.take(50).map(noised, rng=True),
+    "parts": lambda d: d.flat_map(halves, 2).drop([0, 5]),
 }
 
 
@@ -185,7 +211,7 @@ def play(data: dict[str, str], case: Any, world: int, workers: Any, steps: int |
                 data_parallel_size=world,
             )
         )
-        more = {"num_workers": 2, "multiprocessing_context": workers} if workers else {}
+        more = {"num_workers": 2 if workers == "fork" else 1, "multiprocessing_context": workers} if workers else {}
         loader = StreamingDataLoader(joined, batch_size=GLOBAL // world, collate_fn=list, **more)
         if state is not None:
             loader.load_state_dict(state)
@@ -206,17 +232,26 @@ def play(data: dict[str, str], case: Any, world: int, workers: Any, steps: int |
 def test_stopped_and_resumed(
     data: dict[str, str], view: str, missing: Any, others: int, world: int, workers: Any
 ) -> None:
-    case = view, missing, others
+    check_resuming(data, (view, missing, others), world, workers, 3)
+
+
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@share(0.025, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    st.tuples(st.sampled_from(sorted(VIEWS)), st.sampled_from([None, "drop"]), st.sampled_from([0, 1])),
+    st.sampled_from([1, 2]),
+    st.integers(1, 6),
+)
+def test_workers_that_begin_anew(data: dict[str, str], context: str, case: Any, world: int, steps: int) -> None:
+    check_resuming(data, case, world, context, steps)
+
+
+def check_resuming(data: dict[str, str], case: Any, world: int, workers: Any, steps: int) -> None:
     whole, _ = play(data, case, 1, None, None, None)
-    begun, state = play(data, case, world, workers, 3, None)
+    begun, state = play(data, case, world, workers, steps, None)
     rest, _ = play(data, case, 3 - world, None, None, state)
     assert (begun + rest)[:-1] == whole[:-1]
     assert set((begun + rest)[-1]) == set(whole[-1])
-
-
-def test_workers_that_are_sent_it(data: dict[str, str]) -> None:
-    case = "view", "drop", 1
-    assert play(data, case, 1, "forkserver", 4, None)[0] == play(data, case, 1, None, 4, None)[0]
 
 
 def test_checkpoints_of_other_joins_are_refused(data: dict[str, str]) -> None:

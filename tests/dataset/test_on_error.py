@@ -13,7 +13,7 @@ import pytest
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ChecksumError, ConfigError, ShardUnavailableError
 
-from sample_data import sample
+from sample_data import open_kind, sample, write_kinds
 from servers import web_server
 
 N = 600
@@ -74,6 +74,27 @@ def test_a_bad_shard_is_replaced_by_one_other(make_dataset: Make, tmp_path: Path
         epoch(dataset(remote, tmp_path / "raise", on_error="raise"))
     with pytest.raises(ChecksumError if kind == "damaged" else ShardUnavailableError):
         data[ids[0]]
+
+
+def test_a_bad_shard_of_what_is_joined_is_asked_for_once(tmp_path: Path) -> None:
+    remote = write_kinds(str(tmp_path / "data"), N)
+    path, places = shard_of(f"{remote}-twice", 2)
+    damage(path)
+    ids = {N - 1 - place for place in places}
+
+    def opened(name: str) -> Any:
+        return open_kind("join", remote, tmp_path / name, batch_size=4, shuffle=True, on_error="skip")
+
+    data = opened("cache")
+    seen = epoch(data)
+    assert len(seen) == N
+    assert set(seen) == set(range(N)) - ids
+    stats = data.stats()
+    assert (stats["substituted_samples"], stats["corrupt"]) == (len(ids), 3)  # the attempts of one fetch
+    [entry] = quarantine(tmp_path / "cache" / "twice")
+    assert (entry["shard"], entry["sample"], entry["dataset"]) == (path.name, None, f"{remote}-twice")
+    assert not (tmp_path / "cache" / "own" / ".streaming-quarantine.jsonl").exists()
+    assert epoch(opened("workers"), workers=2) == seen
 
 
 def test_the_substitutes_are_the_same_after_resuming(make_dataset: Make, tmp_path: Path) -> None:

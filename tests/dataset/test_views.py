@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 
 from streaming import LocalDataset, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import CheckpointError, ConfigError
+from streaming.dataset.views import transforms
 
-from budget import pairings, repetitions
+from budget import pairings, repetitions, share
 
 N, GLOBAL = 90, 6
 EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 8, 500)
@@ -217,6 +219,30 @@ def test_random_functions_repeat_by_epoch_and_sample(people: str) -> None:
     assert epochs(num_workers=2, multiprocessing_context="forkserver", persistent_workers=True) == alone
 
 
+@share(1)
+@given(st.tuples(*[st.integers(0, 2**40)] * 4), st.integers(0, 9))
+def test_what_is_drawn_is_for_good(key: tuple[int, ...], stage: int) -> None:
+    digest = blake2b("|".join(map(str, (*key, stage))).encode(), digest_size=16).digest()
+    expected = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    found, copies = (transforms._generator(key, stage) for _ in range(2))
+    assert str(found.bit_generator.state) == str(expected.bit_generator.state)
+    assert found.normal(size=5).tolist() == expected.normal(size=5).tolist()
+    assert found.permutation(9).tolist() == expected.permutation(9).tolist()
+    assert pickle.loads(pickle.dumps(found)).random() == expected.random()
+    children = [[child.random() for child in parent.spawn(2) + parent.spawn(1)] for parent in (found, copies)]
+    assert children[0] == children[1]
+    assert len(set(children[0])) == 3
+
+
+def test_a_generator_may_be_kept(people: str) -> None:
+    kept: list[np.random.Generator] = []
+    data = StreamingDataset(local=people).map(lambda sample, rng: kept.append(rng), rng=True)
+    for index in (0, 1, 0, 1):
+        assert data[index] is None
+    alone = [kept[0].integers(1 << 40) for _ in range(3)]
+    assert [(kept[2].integers(1 << 40), kept[3].integers(1 << 40))[0] for _ in range(3)] == alone
+
+
 def test_pickled(people: str) -> None:
     data = StreamingDataset(local=people, batch_size=3).filter("age > 20").map(noisy, rng=True)
     assert pickle.loads(pickle.dumps(data))[:] == data[:]
@@ -313,17 +339,28 @@ def test_checkpoints_of_other_choices_are_refused(people: str) -> None:
 
 # -- together ------------------------------------------------------------------------------------
 
+
+def by_four(sample: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**sample, "part": i} for i in range(sample["id"] % 4)]
+
+
+def thirds(sample: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**sample, "part": i} for i in range(3)]
+
+
+def noised(sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    return {**sample, "noise": int(rng.integers(1 << 30))}
+
+
 VIEWS: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda d: d,
     "condition": lambda d: d.filter("age > 30"),
     "sparse": lambda d: d.filter("id % 11 = 3"),
     "part of a split": lambda d: d.split([0.7, 0.3], by="patient", seed=3)[0],
     "view of a view": lambda d: d.drop([0, 7]).filter("sex = 'F'").shard(2, 1),
-    "parts": lambda d: d.filter("age < 50").flat_map(
-        lambda s: [{**s, "part": i} for i in range(s["id"] % 4)], "measure"
-    ),
-    "some parts": lambda d: d.flat_map(lambda s: [{**s, "part": i} for i in range(3)], 3).filter("age > 50"),
-    "random": lambda d: d.take(80).map(lambda s, rng: {**s, "noise": int(rng.integers(1 << 30))}, rng=True),
+    "parts": lambda d: d.filter("age < 50").flat_map(by_four, "measure"),
+    "some parts": lambda d: d.flat_map(thirds, 3).filter("age > 50"),
+    "random": lambda d: d.take(80).map(noised, rng=True),
 }
 MIXTURES: dict[str, tuple[dict[str, Any], ...]] = {
     "one": ({},),
@@ -332,7 +369,8 @@ MIXTURES: dict[str, tuple[dict[str, Any], ...]] = {
     "some twice": ({"repeat": 1.5}, {"choose": 20}),
 }
 ALGOS = ["lanes", "py1e", "naive"]
-STARTS = [(1, 0, None), (2, 0, None), (3, 0, None), (1, 2, "fork"), (2, 3, "fork"), (1, 1, "spawn")]
+STARTS = [(1, 0, None), (2, 0, None), (3, 0, None), (1, 2, "fork"), (2, 3, "fork")]
+CASES = st.tuples(st.sampled_from(sorted(VIEWS)), st.sampled_from(sorted(MIXTURES)), st.sampled_from(ALGOS))
 
 
 def rank_of(paths: list[str], view: str, mixture: str, algo: str, rank: int, world: int) -> Any:
@@ -374,18 +412,22 @@ def play(
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(
-    st.sampled_from(sorted(VIEWS)),
-    st.sampled_from(sorted(MIXTURES)),
-    st.sampled_from(ALGOS),
-    st.sampled_from(STARTS[:5]),
-    st.sampled_from(STARTS[:5]),
-    st.integers(1, 12),
-)
+@given(CASES, st.sampled_from(STARTS), st.sampled_from(STARTS), st.integers(1, 12))
 def test_stopped_anywhere_and_resumed_on_any_world(
-    people: str, others: str, view: str, mixture: str, algo: str, first: Any, then: Any, steps: int
+    people: str, others: str, case: tuple[str, str, str], first: Any, then: Any, steps: int
 ) -> None:
-    check_resuming([people, others], (view, mixture, algo), first, then, steps)
+    check_resuming([people, others], case, first, then, steps)
+
+
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@share(0.025, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(CASES, st.sampled_from([(1, 1), (1, 2), (2, 1)]), st.sampled_from(STARTS), st.booleans(), st.integers(1, 12))
+def test_workers_that_begin_anew(
+    people: str, others: str, context: str, case: Any, anew: tuple[int, int], other: Any, is_first: bool, steps: int
+) -> None:
+    """The same where a worker is no copy of this process: before it is stopped, or after."""
+    starts = [(*anew, context), other]
+    check_resuming([people, others], case, *(starts if is_first else reversed(starts)), steps)
 
 
 @pytest.mark.parametrize(("view", "mixture", "algo", "steps"), pairings(sorted(VIEWS), sorted(MIXTURES), ALGOS, [1, 4]))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from torch.utils.data import default_collate, get_worker_info
 
-from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+from streaming import MDSWriter, Side, Stream, StreamingDataLoader, StreamingDataset
 
 from budget import repetitions, share
 
@@ -46,10 +46,10 @@ def value(encoding: str, i: int) -> Any:
     return makers[kind](i)
 
 
-def write(out: Path, columns: dict[str, str], begin: int = 0) -> str:
+def write(out: Path, columns: dict[str, str], order: Sequence[int] = range(N), key: str | None = None) -> str:
     encodings = {name: "bytes" if encoding == "long" else encoding for name, encoding in columns.items()}
-    with MDSWriter(out=str(out), columns=encodings, size_limit=1 << 12) as writer:
-        for i in range(begin, begin + N):
+    with MDSWriter(out=str(out), columns=encodings, size_limit=1 << 12, side_columns=key) as writer:
+        for i in order:
             writer.write({name: value(encoding, i) for name, encoding in columns.items()})
     return str(out)
 
@@ -142,6 +142,76 @@ def test_same_whatever_the_columns(
     found = list(StreamingDataLoader(datasets[0], batch_size=batch_size))
     expected = list(StreamingDataLoader(datasets[1], batch_size=batch_size, collate_fn=by_samples))
     assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b)
+
+
+@share(0.25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    columns=st.lists(encodings, min_size=2, max_size=7),
+    num_own=st.integers(0, 7),
+    by_key=st.booleans(),
+    copies=st.integers(1, 2),
+    batch_size=st.integers(1, 60),
+    workers=st.sampled_from([0] * 9 + [1]),
+)
+def test_joined_as_by_samples(
+    tmp_path_factory: pytest.TempPathFactory,
+    columns: list[str],
+    num_own: int,
+    by_key: bool,
+    copies: int,
+    batch_size: int,
+    workers: int,
+) -> None:
+    """The columns of a stream and of two datasets that are joined to it, alone or mixed with another such stream."""
+    path = tmp_path_factory.mktemp("d")
+    named = [(f"c{i}", encoding) for i, encoding in enumerate(columns)]
+    streams: list[Stream] = []
+    for number in range(copies):
+        order = np.random.default_rng(number).permutation(N).tolist() if by_key else range(N)
+        own = write(path / f"own{number}", {"key": "int", **dict(named[:num_own])}, key="key")
+        other = write(path / f"other{number}", {"there": "int", **dict(named[num_own:])}, order, "there")
+        third = write(path / f"third{number}", {"image": "ndarray:uint8:2,2"})
+        on = ("key", "there") if by_key else None
+        streams.append(Stream(local=own, join=[Side(local=other, on=on), Side(local=third)]))
+    found, expected = (
+        list(
+            StreamingDataLoader(
+                open_dataset("", local=None, streams=streams, batch_size=batch_size),
+                batch_size=batch_size,
+                num_workers=workers,
+                multiprocessing_context="fork" if workers else None,
+                **more,
+            )
+        )
+        for more in ({}, {"collate_fn": by_samples})
+    )
+    assert sum(len(batch["key"]) for batch in found) == N * copies
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_joined_columns_that_some_lack(tmp_path: Path, workers: int) -> None:
+    own = write(tmp_path / "own", {"key": "int"}, key="key")
+    few = write(tmp_path / "few", {"there": "int", "x": "float32"}, range(9), "there")
+    with pytest.raises(Exception, match="Column 'x' is None in"):
+        list(StreamingDataLoader(joined(own, few, None), batch_size=5, num_workers=workers))
+    batches = list(StreamingDataLoader(joined(own, few, "drop"), batch_size=5, num_workers=workers))
+    assert sorted(x for batch in batches for x in batch["x"].tolist()) == [i * 3 for i in range(9)]
+
+
+def joined(own: str, few: str, missing: str | None) -> StreamingDataset:
+    side = Side(local=few, on=("key", "there"), columns=["x"], missing=missing)
+    return StreamingDataset(streams=[Stream(local=own, join=[side])], batch_size=5, shuffle=True)
+
+
+def test_functions_of_arrays(tmp_path: Path) -> None:
+    """Arrays that cannot be written make batches too, without a word of PyTorch's."""
+    path = write(tmp_path, CASES["image"])
+    found = list(StreamingDataLoader(open_dataset(path).map(dict), batch_size=5))
+    expected = list(StreamingDataLoader(open_dataset(path), batch_size=5, collate_fn=by_samples))
     for a, b in zip(found, expected, strict=True):
         assert_same(a, b)
 

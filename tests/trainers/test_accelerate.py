@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from programs import run_ranks
-from sample_data import write_dataset
+from sample_data import ids_of, write_kinds
 
 pytestmark = pytest.mark.skipif(find_spec("accelerate") is None, reason="accelerate is not installed")
 
@@ -21,10 +21,11 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
-from streaming import StreamingDataset, StreamingDataLoader
+from sample_data import open_kind
+from streaming import StreamingDataLoader
 
-def prepared(cls, workers=0, state=None):
-    dataset = StreamingDataset(local=sys.argv[1], batch_size=4, shuffle=True, num_canonical_nodes=1)
+def prepared(cls, workers=0, state=None, kind="stored"):
+    dataset = open_kind(kind, sys.argv[1], batch_size=4, shuffle=True, num_canonical_nodes=1)
     loader = cls(dataset, batch_size=4, num_workers=workers)
     if state is not None:
         loader.load_state_dict(state)
@@ -44,9 +45,9 @@ def say(what):
 
 if __name__ == "__main__":
     accelerator = Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(dispatch_batches=False))
-    ids, state = train(prepared(StreamingDataLoader, workers=1))
-    say(ids)
-    say(train(prepared(StreamingDataLoader, state=state))[0])
+    for kind in "stored", "all":
+        ids, state = train(prepared(StreamingDataLoader, workers=1, kind=kind))
+        say([ids, train(prepared(StreamingDataLoader, state=state, kind=kind))[0]])
     try:
         train(prepared(DataLoader))
     except Exception as error:
@@ -61,7 +62,7 @@ if __name__ == "__main__":
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[int | None], str]:
     """What the first rank said, how both ended, and their standard error."""
     folder = tmp_path_factory.mktemp("accelerate")
-    write_dataset(folder / "data", 240)
+    write_kinds(str(folder / "data"), 240)
     program = folder / "train.py"
     program.write_text(PROGRAM)
     ended = run_ranks(program, str(folder / "data"), ranks_per_node=2)
@@ -72,9 +73,9 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[int |
 def test_prepared_and_resumed(job: Any) -> None:
     said, _, errors = job
     assert len(said) >= 2, errors
-    whole, rest = said[:2]
-    assert sorted(whole[0] + whole[1]) == list(range(240))
-    assert rest == [ids[40:] for ids in whole]
+    for kind, (whole, rest) in zip(("stored", "all"), said, strict=False):
+        assert sorted(whole[0] + whole[1]) == ids_of(kind, 240)
+        assert rest == [ids[40:] for ids in whole]
 
 
 def test_what_would_lose_data_is_refused(job: Any) -> None:

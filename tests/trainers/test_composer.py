@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from streaming import StreamingDataLoader, StreamingDataset
+from streaming import StreamingDataLoader
+
+from sample_data import KINDS, ids_of, open_kind, write_kinds
 
 Make = Callable[..., str]
 
@@ -46,10 +48,10 @@ class State:
         return seen
 
 
-def make_state(remote: str, local: Path, ranks: int, rank: int, workers: int) -> State:
+def make_state(kind: str, remote: str, local: Path, ranks: int, rank: int, workers: int) -> State:
     batch = 8 // ranks
-    data = StreamingDataset(
-        remote=remote, local=str(local), batch_size=batch, shuffle=True, num_canonical_nodes=2,
+    data = open_kind(
+        kind, remote, local, batch_size=batch, shuffle=True, num_canonical_nodes=2,
         data_parallel_rank=rank, data_parallel_size=ranks,
     )  # fmt: skip
     return State(StreamingDataLoader(data, batch_size=batch, num_workers=workers, drop_last=True), ranks)
@@ -60,30 +62,33 @@ def merged(shares: list[list[list[int]]]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_checkpoint_and_resume(make_dataset: Make, tmp_path: Path, workers: int) -> None:
-    remote = make_dataset(320)
-    whole = merged([make_state(remote, tmp_path / "a", 1, 0, workers).train()])
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpoint_and_resume(tmp_path: Path, kind: str, workers: int) -> None:
+    size = 480 if len(ids_of(kind, 3)) < 3 else 320
+    remote = write_kinds(str(tmp_path / "remote"), size)
+    whole = merged([make_state(kind, remote, tmp_path / "a", 1, 0, workers).train()])
     assert len(whole) == 40
+    assert sorted(i for batch in whole for i in batch) == ids_of(kind, size)
 
-    first = [make_state(remote, tmp_path / "b", 2, rank, workers) for rank in range(2)]
+    first = [make_state(kind, remote, tmp_path / "b", 2, rank, workers) for rank in range(2)]
     head = merged([state.train(15) for state in first])
     saved = [json.loads(json.dumps(state.state_dict())) for state in first]
     assert saved[0] == saved[1]
     known = {"epoch", "sample_in_epoch", "num_canonical_nodes", "shuffle_seed", "initial_physical_nodes"}
     assert known <= set(saved[0]["dataset"]["train"])
 
-    second = [make_state(remote, tmp_path / "c", 4, rank, workers) for rank in range(4)]
+    second = [make_state(kind, remote, tmp_path / "c", 4, rank, workers) for rank in range(4)]
     for state in second:
         state.load_state_dict(saved[0])
     middle = merged([state.train(10) for state in second])
     # A second checkpoint of a resumed run counts from the epoch's beginning as well.
-    third = make_state(remote, tmp_path / "d", 1, 0, workers)
+    third = make_state(kind, remote, tmp_path / "d", 1, 0, workers)
     third.load_state_dict(second[0].state_dict())
     assert head + middle + merged([third.train()]) == whole
 
 
 def test_what_it_looks_at(make_dataset: Make, tmp_path: Path) -> None:
-    loader = make_state(make_dataset(100), tmp_path / "a", 1, 0, 0).loader
+    loader = make_state("stored", make_dataset(100), tmp_path / "a", 1, 0, 0).loader
     assert isinstance(loader, torch.utils.data.DataLoader)
     assert isinstance(loader.dataset, torch.utils.data.IterableDataset)
     assert (loader.batch_size, len(loader), len(loader.dataset)) == (8, 12, 100)

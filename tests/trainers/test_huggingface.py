@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from streaming import StreamingDataset
-
 from programs import run_program
+from sample_data import ids_of, open_kind, write_kinds
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("transformers") and find_spec("accelerate")), reason="transformers and accelerate are not installed"
 )
-Make = Callable[..., str]
 
 PROGRAM = """
 import json, os, signal, sys, warnings
 warnings.simplefilter("ignore")
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from streaming import StreamingDataset
+from sample_data import open_kind
 from streaming.trainers.huggingface import StreamingTrainerMixin
 
-data, log, out = sys.argv[1:]
+paths = sys.argv[1:]
 
 class Model(torch.nn.Module):
     def __init__(self):
@@ -51,7 +48,7 @@ def collate(samples):
     return {"id": torch.tensor([s["id"] for s in samples])}
 
 def train(workers, die_at):
-    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
+    dataset = open_kind(kind, data, batch_size=4, shuffle=True)
     args = TrainingArguments(output_dir=out, per_device_train_batch_size=4, num_train_epochs=2, save_steps=20,
                              report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
                              logging_strategy="no", dataloader_num_workers=workers)
@@ -59,7 +56,8 @@ def train(workers, die_at):
     trainer.train(resume_from_checkpoint=os.path.isdir(out) and bool(os.listdir(out)))
 
 if __name__ == "__main__":
-    for workers, die_at in (2, 47), (1, 0):
+    for kind, workers, die_at in ("stored", 2, 47), ("stored", 1, 0), ("all", 2, 47), ("all", 1, 0):
+        data, log, out = (path + kind for path in paths)
         pid = os.fork()  # of a process that has but imported, which takes longer than the training
         if not pid:
             train(workers, die_at)
@@ -68,17 +66,19 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
-    data = make_dataset(120)
-    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
-    epochs = [[sample["id"] for sample in dataset] for _ in range(2)]
-    whole = [json.dumps(ids[begin : begin + 4]) for ids in epochs for begin in range(0, 120, 4)]
-    assert len(whole) == 60
-    assert len(set(whole)) == 60
-    log, program = tmp_path / "log", tmp_path / "train.py"
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    program, paths = tmp_path / "train.py", [str(tmp_path / name) for name in ("data", "log", "out")]
     program.write_text(PROGRAM)
-    _, said, errors = run_program(program, data, str(log), str(tmp_path / "out"))
-    lines = said.splitlines()  # by the trainer, too
-    assert (lines[0], lines[-1]) == ("-9", "0"), errors
-    # The last checkpoint is at step 40: what came after it is done again, nothing else.
-    assert log.read_text().splitlines() == whole[:47] + whole[40:]
+    for kind, size in ("stored", 120), ("all", 180):
+        write_kinds(paths[0] + kind, size)
+    _, said, errors = run_program(program, *paths)
+    lines = [line for line in said.splitlines() if line.lstrip("-").isdigit()]  # the others are by the trainer
+    assert lines == ["-9", "0"] * 2, errors
+    for kind, size in ("stored", 120), ("all", 180):
+        dataset = open_kind(kind, paths[0] + kind, batch_size=4, shuffle=True)
+        epochs = [[sample["id"] for sample in dataset] for _ in range(2)]
+        assert [sorted(ids) for ids in epochs] == [ids_of(kind, size)] * 2
+        whole = [json.dumps(ids[begin : begin + 4]) for ids in epochs for begin in range(0, 120, 4)]
+        assert len(set(whole)) == 60
+        # The last checkpoint is at step 40: what came after it is done again, nothing else.
+        assert Path(paths[1] + kind).read_text().splitlines() == whole[:47] + whole[40:]

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from streaming import StreamingDataset
-
 from programs import run_program
+from sample_data import ids_of, open_kind, write_kinds
 
 pytestmark = pytest.mark.skipif(find_spec("lightning") is None, reason="lightning is not installed")
-Make = Callable[..., str]
 
 PROGRAM = """
 import os, signal, sys, json, warnings, logging
 warnings.simplefilter("ignore")
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 import torch, lightning as L
-from streaming import StreamingDataset, StreamingDataLoader
+from sample_data import open_kind
+from streaming import StreamingDataLoader
 
-data, log, checkpoint = sys.argv[1:]
+paths = sys.argv[1:]
 
 class Model(L.LightningModule):
     def __init__(self):
@@ -47,14 +45,15 @@ class Die(L.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 def train(workers, die_at):
-    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
+    dataset = open_kind(kind, data, batch_size=4, shuffle=True)
     loader = StreamingDataLoader(dataset, batch_size=4, num_workers=workers)
     trainer = L.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
                         enable_progress_bar=False, enable_model_summary=False, callbacks=[Die(die_at)])
     trainer.fit(Model(), loader, ckpt_path=checkpoint if os.path.exists(checkpoint) else None)
 
 if __name__ == "__main__":
-    for workers, die_at in (2, 40), (1, 0):
+    for kind, workers, die_at in ("stored", 2, 40), ("stored", 1, 0), ("all", 2, 40), ("all", 1, 0):
+        data, log, checkpoint = (path + kind for path in paths)
         pid = os.fork()  # of a process that has but imported, which takes longer than the training
         if not pid:
             train(workers, die_at)
@@ -63,15 +62,17 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_and_resumed(make_dataset: Make, tmp_path: Path) -> None:
-    data = make_dataset(120)
-    dataset = StreamingDataset(local=data, batch_size=4, shuffle=True)
-    epochs = [[sample["id"] for sample in dataset] for _ in range(2)]
-    whole = [json.dumps([epoch, ids[i : i + 4]]) for epoch, ids in enumerate(epochs) for i in range(0, 120, 4)]
-    assert len(whole) == 60
-    assert len(set(whole)) == 60
-    log, program = tmp_path / "log", tmp_path / "train.py"
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    program, paths = tmp_path / "train.py", [str(tmp_path / name) for name in ("data", "log", "checkpoint")]
     program.write_text(PROGRAM)
-    _, said, errors = run_program(program, data, str(log), str(tmp_path / "checkpoint"))
-    assert said.split() == ["-9", "0"], errors
-    assert log.read_text().splitlines() == whole
+    for kind, size in ("stored", 120), ("all", 180):
+        write_kinds(paths[0] + kind, size)
+    _, said, errors = run_program(program, *paths)
+    assert said.split() == ["-9", "0"] * 2, errors
+    for kind, size in ("stored", 120), ("all", 180):
+        dataset = open_kind(kind, paths[0] + kind, batch_size=4, shuffle=True)
+        epochs = [[sample["id"] for sample in dataset] for _ in range(2)]
+        assert [sorted(ids) for ids in epochs] == [ids_of(kind, size)] * 2
+        whole = [json.dumps([epoch, ids[i : i + 4]]) for epoch, ids in enumerate(epochs) for i in range(0, 120, 4)]
+        assert len(set(whole)) == 60
+        assert Path(paths[1] + kind).read_text().splitlines() == whole

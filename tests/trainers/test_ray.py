@@ -7,42 +7,48 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from streaming import StreamingDataLoader, StreamingDataset
+from streaming import StreamingDataLoader
+
+import sample_data
+from sample_data import ids_of, open_kind, write_kinds
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
-Make = Callable[..., str]
 
 PROGRAM = """
 import json, os, sys, tempfile
 
 def train(config):
     import ray.train, ray.train.torch, torch.distributed as dist
-    from streaming import StreamingDataLoader, StreamingDataset
+    from sample_data import open_kind
+    from streaming import StreamingDataLoader
 
     batch = 8 // dist.get_world_size()
-    data = StreamingDataset(remote=config["remote"], local=config["local"], batch_size=batch, shuffle=True,
-                            num_canonical_nodes=1)
-    loader = StreamingDataLoader(data, batch_size=batch, num_workers=1)
-    if config["resume"] is not None:
-        with open(os.path.join(config["resume"], "data.json")) as file:
-            loader.load_state_dict(json.load(file))
-    for step, samples in enumerate(ray.train.torch.prepare_data_loader(loader)):
-        share = [None] * dist.get_world_size()
-        dist.all_gather_object(share, samples["id"].tolist())
-        if dist.get_rank() == 0:
-            with open(config["log"], "a") as log:
-                log.write(json.dumps(sorted(sum(share, []))) + "\\n")
+    loaders = {}
+    for kind in "stored", "all":
+        data = open_kind(kind, config["remote"], config["local"] + kind, batch_size=batch, shuffle=True,
+                         num_canonical_nodes=1)
+        loaders[kind] = StreamingDataLoader(data, batch_size=batch, num_workers=1)
+        if config["resume"] is not None:
+            with open(os.path.join(config["resume"], kind + ".json")) as file:
+                loaders[kind].load_state_dict(json.load(file))
+    for step, batches in enumerate(zip(*map(ray.train.torch.prepare_data_loader, loaders.values()))):
+        for kind, samples in zip(loaders, batches):
+            share = [None] * dist.get_world_size()
+            dist.all_gather_object(share, samples["id"].tolist())
+            if dist.get_rank() == 0:
+                with open(config["log"] + kind, "a") as log:
+                    log.write(json.dumps(sorted(sum(share, []))) + "\\n")
         if step + 1 == config["stop_after"]:
             with tempfile.TemporaryDirectory() as folder:
-                with open(os.path.join(folder, "data.json"), "w") as file:
-                    json.dump(loader.state_dict(), file)
+                for kind, loader in loaders.items():
+                    with open(os.path.join(folder, kind + ".json"), "w") as file:
+                        json.dump(loader.state_dict(), file)
                 ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
             break
 
@@ -68,9 +74,9 @@ if __name__ == "__main__":
 """
 
 
-def read_alone(remote: str, state: Path, steps: int | None) -> list[list[int]]:
+def read_alone(kind: str, remote: str, state: Path, steps: int | None) -> list[list[int]]:
     """Read as the only rank of no job, from a checkpoint and up to one."""
-    data = StreamingDataset(local=remote, batch_size=8, shuffle=True, num_canonical_nodes=1)
+    data = open_kind(kind, remote, batch_size=8, shuffle=True, num_canonical_nodes=1)
     loader = StreamingDataLoader(data, batch_size=8)
     if state.exists():
         loader.load_state_dict(json.loads(state.read_text()))
@@ -80,16 +86,17 @@ def read_alone(remote: str, state: Path, steps: int | None) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("fits", [[(2, 20)], pytest.param([(2, 10), (1, 10)], marks=pytest.mark.long)], ids=str)
-def test_two_workers_then_one(make_dataset: Make, tmp_path: Path, fits: list[tuple[int, int]]) -> None:
+def test_two_workers_then_one(tmp_path: Path, fits: list[tuple[int, int]]) -> None:
     """Begun by one, gone on with in Ray by two, and then by one again, in Ray or not."""
-    remote, log = make_dataset(320), tmp_path / "log"
-    begun = read_alone(remote, tmp_path / "data.json", 10)
-    paths = {"remote": remote, "local": str(tmp_path / "cache"), "log": str(log)}
+    remote, log, kinds = write_kinds(str(tmp_path / "remote"), 480), str(tmp_path / "log"), ("stored", "all")
+    begun = {kind: read_alone(kind, remote, tmp_path / f"{kind}.json", 10) for kind in kinds}
+    paths = {"remote": remote, "local": str(tmp_path / "cache"), "log": log}
     program = tmp_path / "train.py"
     program.write_text(PROGRAM)
     environment = {
         **os.environ,
         "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(sample_data.__file__), os.environ.get("PYTHONPATH", "")]),
         "RAY_AUTH_MODE": "disabled",
         "RAY_TRAIN_V2_ENABLED": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -107,8 +114,10 @@ def test_two_workers_then_one(make_dataset: Make, tmp_path: Path, fits: list[tup
             capture_output=True, text=True, timeout=280, check=False, env=environment,
         )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    batches = begun + [json.loads(line) for line in log.read_text().splitlines()]
-    assert len(batches) == 30
-    batches += read_alone(remote, Path(done.stdout.splitlines()[-1]) / "data.json", None)
-    (tmp_path / "data.json").unlink()
-    assert batches == read_alone(remote, tmp_path / "data.json", None)
+    for kind in kinds:
+        batches = begun[kind] + [json.loads(line) for line in Path(log + kind).read_text().splitlines()]
+        assert len(batches) == 30
+        batches += read_alone(kind, remote, Path(done.stdout.splitlines()[-1]) / f"{kind}.json", None)
+        (tmp_path / f"{kind}.json").unlink()
+        assert batches == read_alone(kind, remote, tmp_path / f"{kind}.json", None)
+        assert sorted(i for batch in batches for i in batch) == ids_of(kind, 480)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from streaming import StreamingDataset
+from sample_data import ids_of, open_kind, write_kinds
 
 torchdata = pytest.importorskip("torchdata.stateful_dataloader")
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")
 Make = Callable[..., str]
 
 
-def loader(remote: str, local: Path, workers: int, **kwargs: Any) -> Any:
-    data = StreamingDataset(remote=remote, local=str(local), batch_size=4, shuffle=True)
+def loader(remote: str, local: Path, workers: int, kind: str = "stored", **kwargs: Any) -> Any:
+    data = open_kind(kind, remote, local, batch_size=4, shuffle=True)
     return torchdata.StatefulDataLoader(data, batch_size=4, num_workers=workers, **kwargs)
 
 
@@ -24,19 +24,21 @@ def ids(batches: Any) -> list[int]:
     return [i for batch in batches for i in batch["id"].tolist()]
 
 
-@pytest.mark.parametrize("every", [1, 3])
-@pytest.mark.parametrize("workers", [0, 1, 2])
-def test_round_trip(make_dataset: Make, tmp_path: Path, workers: int, every: int) -> None:
-    remote = make_dataset(150)
-    whole = loader(remote, tmp_path / "a", workers)
+@pytest.mark.parametrize(
+    ("workers", "every", "kind"),
+    [*((workers, every, "stored") for workers in range(3) for every in (1, 3)), (0, 3, "all"), (2, 1, "all")],
+)
+def test_round_trip(tmp_path: Path, workers: int, every: int, kind: str) -> None:
+    remote = write_kinds(str(tmp_path / "remote"), 150)
+    whole = loader(remote, tmp_path / "a", workers, kind)
     epochs = [ids(whole) for _ in range(3)]
-    assert all(sorted(epoch) == list(range(150)) for epoch in epochs)
-    first = loader(remote, tmp_path / "a", workers, snapshot_every_n_steps=every)
+    assert all(sorted(epoch) == ids_of(kind, 150) for epoch in epochs)
+    first = loader(remote, tmp_path / "a", workers, kind, snapshot_every_n_steps=every)
     assert ids(first) == epochs[0]
     iterator = iter(first)
     got = ids(next(iterator) for _ in range(17))
     state = first.state_dict()
-    again = loader(remote, tmp_path / "a", workers, snapshot_every_n_steps=every)
+    again = loader(remote, tmp_path / "a", workers, kind, snapshot_every_n_steps=every)
     again.load_state_dict(state)
     assert got + ids(again) == epochs[1]
     assert ids(again) == epochs[2]

@@ -38,6 +38,9 @@ _PLAIN = re.compile(
 )
 _CALL = re.compile(r'([a-z_]\w*)"?\s*\(|([a-z_]\w*)', re.IGNORECASE)
 _TEXT = re.compile(r"'[^']*'")
+_BORDER = re.compile(r"""'[^']*'|"[^"]*"|\band\b|[()]""", re.IGNORECASE)
+#: Comments, and texts that end otherwise.
+_ODD = re.compile(r"--|/\*|[\\$;]")
 #: What SQL calls without brackets.
 _CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 #: In a path, these would stand for other files.
@@ -73,32 +76,56 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
                     "'age > 60', 'label = 3'."
                 )
             if _is_never_null(condition, plain):  # then DuckDB can leave out what no row fits in
-                found = connection.execute(f'SELECT "{row}" AS found FROM {table} WHERE ({condition}\n)')
-                return _mask(found.fetchnumpy()["found"], num_rows)
-            # A row whose condition is NULL comes as the negative of its number, less 1: so one pass tells all.
-            found = connection.execute(
-                f'SELECT CASE WHEN "{row}#" THEN "{row}" ELSE -1 - "{row}" END AS found '
-                f'FROM (SELECT "{row}", ({condition}\n) AS "{row}#" FROM {table}) WHERE "{row}#" IS NOT FALSE'
-            ).fetchnumpy()["found"]
+                query = f'SELECT "{row}" AS found FROM {table} WHERE ({condition}\n)'
+            else:
+                # A row whose condition is NULL comes as the negative of its number, less 1: so one pass tells all.
+                parts = _parts(duckdb, connection, condition, table, bound[0][0])
+                query = (
+                    f'SELECT CASE WHEN ({condition}\n) THEN "{row}" ELSE -1 - "{row}" END AS found FROM {table} WHERE '
+                    + " AND ".join(f"(({part}\n) IS NOT FALSE)" for part in parts)
+                )
+            found = connection.execute(query).fetchnumpy()["found"]
         except duckdb.Error as error:
             raise _told(error, condition, names, path) from error
-    rows = np.asarray(found, np.int64)
-    kept = rows[rows >= 0]
-    if len(kept) < len(rows):
+    marks = np.zeros(2 * num_rows, np.bool_)
+    marks[np.asarray(found, np.int64)] = True  # those that are negative, from the end
+    nulls = int(np.count_nonzero(marks[num_rows:]))
+    if nulls:
         logger.warning(
             "the condition %r is NULL for %s of %s samples, which are left out: it compares what is missing there. Say what "
             "to do with them: `... IS NOT NULL`, `coalesce(..., 0)`.",
             condition,
-            f"{len(rows) - len(kept):,}",
+            f"{nulls:,}",
             f"{num_rows:,}",
         )
-    return _mask(kept, num_rows)
+    return marks[:num_rows].copy()
 
 
-def _mask(rows: Any, num_rows: int) -> NDArray[np.bool_]:
-    mask = np.zeros(num_rows, np.bool_)
-    mask[np.asarray(rows, np.int64)] = True
-    return mask
+def _parts(duckdb: Any, connection: Any, condition: str, table: str, shown: str) -> list[str]:
+    """Cut a condition at its ANDs. Asked one after the other, the rest is not asked where one is false.
+
+    Args:
+        duckdb: The module.
+        connection: Where it is asked.
+        condition: It.
+        table: Of what it is asked.
+        shown: How DuckDB shows it, by which it is known whether the parts together are the same.
+    """
+    if _ODD.search(condition):
+        return [condition]
+    parts, begin, depth = list[str](), 0, 0
+    for token in _BORDER.finditer(condition):
+        depth += (token[0] == "(") - (token[0] == ")")
+        if token[0].lower() == "and" and not depth:
+            parts.append(condition[begin : token.start()])
+            begin = token.end()
+    parts.append(condition[begin:])
+    try:
+        again = " AND ".join(f"({part}\n)" for part in parts)
+        same = connection.execute(f"DESCRIBE SELECT ({again}) FROM {table}").fetchall()[0][0] == shown
+    except duckdb.Error:  # an AND was of another kind: of BETWEEN
+        same = False
+    return parts if same else [condition]
 
 
 def _is_never_null(condition: str, path: str) -> bool:

@@ -54,8 +54,8 @@ class RandomAccess(Views[T_co]):
         cls._is_direct = cls.get_item is RandomAccess.get_item
 
     def is_plain(self) -> bool:
-        """Say whether samples are served as they are stored: not through a method that a subclass brings, nor joined."""
-        return self._is_own() and self._table.links is None
+        """Say whether samples are served as they are stored: not through a method that a subclass brings."""
+        return self._is_own()
 
     @classmethod
     def _is_own(cls) -> bool:

@@ -144,6 +144,11 @@ class ShardTable:
         streams = self.stream_per_shard[shards]
         return streams, self.row_ids(sample_ids) - self._row_offsets[self.shard_offset_per_stream[streams]]
 
+    def needed(self, sample_id: int) -> list[int]:
+        """Return the shards of a sample: its own, and those of what is joined to it."""
+        shard, row = self.locate_row(sample_id)
+        return [shard] if self.links is None else [shard, *self.links.needed(*self.place(shard, row))]
+
     def further_shards(self, sample_ids: NDArray[np.int64], shards: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield ``int64[k]``, as often as there is something joined: shards that ``k`` samples need besides; -1 for none."""
         if self.links is not None:

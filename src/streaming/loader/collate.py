@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from streaming.cache.reading.gather import get_columns, get_many
 from streaming.core.world import in_worker, worker_of_process
 from streaming.format.samples.sample import FixedColumn, ListedColumn, SampleDecoder
 from streaming.loader.counting import Counted
-from streaming.loader.explain import explain, have_equal_keys
+from streaming.loader.explain import collate
 from streaming.loader.handover import Handover
 from streaming.loader.packing import Packer
 
@@ -38,6 +39,45 @@ class _Target:
         return self.dtype != self.column.dtype
 
 
+@dataclass(frozen=True)
+class _Fixed:
+    """Columns of rows of one size, yet to be copied."""
+
+    rows: FoundRows
+    indexes: Ints
+    targets: list[_Target]
+
+    @property
+    def _is_one(self) -> bool:
+        return len(self.targets) == 1 and not self.targets[0].converts
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the columns."""
+        block = self.rows.gather(self.indexes)
+        if self._is_one:
+            return {self.targets[0].column.name: torch.from_numpy(_values(block, self.targets[0].column))}
+        batch: dict[str, Tensor] = {}
+        for target in self.targets:
+            array = _values(block, target.column).astype(target.dtype, order="C")
+            batch[target.column.name] = torch.from_numpy(array)
+        return batch
+
+    def lay_out(self, packer: Packer) -> dict[str, Any]:
+        """Make room for the columns."""
+        count = len(self.indexes)
+        return {t.column.name: packer.add_array(t.dtype, (count, *t.column.shape)) for t in self.targets}
+
+    def fill(self, batch: Any) -> None:
+        """Copy the columns to where there is room for them."""
+        arrays: list[Any] = [batch.array(batch.columns[target.column.name]) for target in self.targets]
+        if self._is_one:
+            self.rows.gather(self.indexes, arrays[0].reshape(len(self.indexes), -1).view(np.uint8))
+            return
+        block = self.rows.gather(self.indexes)
+        for target, array in zip(self.targets, arrays, strict=True):
+            np.copyto(array, _values(block, target.column), casting="unsafe")
+
+
 class DefaultCollator:
     """Makes what ``torch.utils.data.default_collate`` makes of the same samples: equal values, types and keys.
 
@@ -52,86 +92,78 @@ class DefaultCollator:
     def __init__(self, drop_last: bool, handover: Handover | None = None) -> None:
         self.drop_last = drop_last
         self._handover = handover
-        self._known: tuple[SampleDecoder, list[_Target] | None] | None = None
-        self._known_listed: tuple[tuple[ListedColumn, ...], list[np.dtype[Any] | None] | None] | None = None
+        #: What was found out last of rows, and of columns, of each part of a sample.
+        self._known: dict[int, tuple[SampleDecoder, list[_Target] | None]] = {}
+        self._known_listed: dict[int, tuple[tuple[ListedColumn, ...], list[np.dtype[Any] | None] | None]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the settings."""
-        return {**self.__dict__, "_known": None, "_known_listed": None}
+        return {**self.__dict__, "_known": {}, "_known_listed": {}}
 
-    def of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Counted:
-        """Return the batch of the samples at ``indexes`` of ``shards``, ``int64[k]`` both."""
-        return Counted(self._of_shards(cache, shards, indexes), len(shards), worker_of_process()[0])
+    def of_shards(self, cache: ShardCache, places: Sequence[tuple[Ints, Ints]]) -> Counted:
+        """Return the batch of ``k`` samples, each made of what is at these places: shards and indexes, ``int64[k]`` both."""
+        parts = [self._part(number, cache, *place) for number, place in enumerate(places)]
+        return Counted(self._packed(parts), len(places[0][0]), worker_of_process()[0])
 
     def of_samples(self, samples: list[Any]) -> Counted:
         """Return the batch of samples."""
-        return Counted(self._of_samples(samples), len(samples), worker_of_process()[0])
+        return Counted(self._packed([collate(samples)]), len(samples), worker_of_process()[0])
 
-    def _of_shards(self, cache: ShardCache, shards: Ints, indexes: Ints) -> Any:
+    def _part(self, number: int, cache: ShardCache, shards: Ints, indexes: Ints) -> _Fixed | dict[str, Any]:
+        """Return the columns of a part of samples: tensors and lists, or rows to copy them from."""
         rows = cache.find_rows(shards)
-        targets = None if rows is None else self._targets(rows.decoder)
+        targets = None if rows is None else self._targets(number, rows.decoder)
         if rows is not None and targets is not None:
-            return _gather(rows, indexes, targets, self._handover)
+            return _Fixed(rows, indexes, targets)
         found = get_columns(cache, shards, indexes) if rows is None else None
-        dtypes = None if found is None else self._dtypes(found[0])
-        if found is not None and dtypes is not None:
-            return self._of_columns(*found, dtypes)
-        return self._of_samples(get_many(cache, shards, indexes))
+        dtypes = None if found is None else self._dtypes(number, found[0])
+        if found is None or dtypes is None:
+            return collate(get_many(cache, shards, indexes))
+        return {
+            column.name: values if dtype is None else _tensor(column, values, dtype)
+            for column, values, dtype in zip(*found, dtypes, strict=True)
+        }
 
-    def _of_samples(self, samples: list[Any]) -> Any:
-        if not have_equal_keys(samples):
-            raise explain(samples)
+    def _packed(self, parts: Sequence[_Fixed | dict[str, Any]]) -> Any:
+        """Return the batch of columns; in a worker, laid out to be sent."""
         batch: dict[str, Any] = {}
-        for name, value in samples[0].items():
-            values = [sample[name] for sample in samples]
-            if type(value) is np.ndarray and all(v.shape == value.shape and v.dtype == value.dtype for v in values):
-                # Of read-only arrays, default_collate warns.
-                batch[name] = torch.from_numpy(np.stack(values))
-            else:
-                try:
-                    batch[name] = _numbers(values) if isinstance(value, np.generic) else default_collate(values)
-                except Exception as error:
-                    raise explain(samples) from error
-        return self._packed(batch)
-
-    def _of_columns(
-        self, columns: tuple[ListedColumn, ...], lists: list[list[Any]], dtypes: list[np.dtype[Any] | None]
-    ) -> Any:
-        """Return the batch of samples by their columns, which become tensors of dtypes, or stay lists."""
-        batch: dict[str, Any] = {}
-        for column, values, dtype in zip(columns, lists, dtypes, strict=True):
-            batch[column.name] = values if dtype is None else _tensor(column, values, dtype)
-        return self._packed(batch)
-
-    def _packed(self, batch: dict[str, Any]) -> Any:
-        """Return a batch; in a worker, laid out to be sent."""
         if not in_worker():
+            for part in parts:
+                batch.update(part.tensors() if isinstance(part, _Fixed) else part)
             return batch
         packer = Packer(self._handover)
-        for name, value in batch.items():
-            if type(value) is Tensor:
-                batch[name] = packer.add_tensor(value)
-            elif type(value) is list and value and type(value[0]) in (bytes, str) and packer.takes(value):
-                batch[name] = packer.add_list(value)
-        return packer.finish(batch)
+        for part in parts:
+            batch.update(part.lay_out(packer) if isinstance(part, _Fixed) else _lay_out(part, packer))
+        packed = packer.finish(batch)
+        for part in parts:
+            if isinstance(part, _Fixed):
+                part.fill(packed)
+        return packed
 
-    def _dtypes(self, columns: tuple[ListedColumn, ...]) -> list[np.dtype[Any] | None] | None:
-        if self._known_listed is None or self._known_listed[0] is not columns:
-            self._known_listed = columns, _ask_listed(columns)
-        return self._known_listed[1]
+    def _dtypes(self, number: int, columns: tuple[ListedColumn, ...]) -> list[np.dtype[Any] | None] | None:
+        known = self._known_listed.get(number)
+        if known is None or known[0] is not columns:
+            known = self._known_listed[number] = columns, _ask_listed(columns)
+        return known[1]
 
-    def _targets(self, decoder: SampleDecoder) -> list[_Target] | None:
-        if self._known is None or self._known[0] is not decoder:
-            self._known = decoder, _ask(decoder)
-        return self._known[1]
+    def _targets(self, number: int, decoder: SampleDecoder) -> list[_Target] | None:
+        known = self._known.get(number)
+        if known is None or known[0] is not decoder:
+            known = self._known[number] = decoder, _ask(decoder)
+        return known[1]
 
 
-def _numbers(values: list[Any]) -> Any:
-    """Collate NumPy's numbers, which ``default_collate`` converts singly."""
-    one = default_collate(values[:1])
-    array: Any = np.array(values)
-    made = torch.from_numpy(array) if type(one) is Tensor else None
-    return made if made is not None and made.dtype == one.dtype else default_collate(values)
+def _lay_out(columns: dict[str, Any], packer: Packer) -> dict[str, Any]:
+    """Make room for tensors, and for lists that are worth it."""
+    batch: dict[str, Any] = {}
+    for name, value in columns.items():
+        if type(value) is Tensor:
+            batch[name] = packer.add_tensor(value)
+        elif type(value) is list and value and type(value[0]) in (bytes, str) and packer.takes(value):
+            batch[name] = packer.add_list(value)
+        else:
+            batch[name] = value
+    return batch
 
 
 def _ask(decoder: SampleDecoder) -> list[_Target] | None:
@@ -183,32 +215,6 @@ def _tensor(column: ListedColumn, values: list[Any], dtype: np.dtype[Any]) -> Te
     else:
         array = np.frombuffer(bytearray().join(values), column.dtype).reshape(len(values), *column.shape)
     return torch.from_numpy(array.astype(dtype, copy=False))
-
-
-def _gather(rows: FoundRows, indexes: Ints, targets: list[_Target], handover: Handover | None) -> Any:
-    count = len(indexes)
-    is_one = len(targets) == 1 and not targets[0].converts
-    if not in_worker():
-        block = rows.gather(indexes)
-        if is_one:
-            return {targets[0].column.name: torch.from_numpy(_values(block, targets[0].column))}
-        batch: Any = {}
-        for target in targets:
-            array = _values(block, target.column).astype(target.dtype, order="C")
-            batch[target.column.name] = torch.from_numpy(array)
-        return batch
-    packer = Packer(handover)
-    shapes = [(count, *target.column.shape) for target in targets]
-    places = {t.column.name: packer.add_array(t.dtype, shape) for shape, t in zip(shapes, targets, strict=True)}
-    batch = packer.finish(places)
-    arrays: list[Any] = [batch.array(places[t.column.name]) for t in targets]
-    if is_one:
-        rows.gather(indexes, arrays[0].reshape(count, -1).view(np.uint8))
-        return batch
-    block = rows.gather(indexes)
-    for target, array in zip(targets, arrays, strict=True):
-        np.copyto(array, _values(block, target.column), casting="unsafe")
-    return batch
 
 
 def _values(block: NDArray[np.uint8], column: FixedColumn) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Why samples do not make a batch, in words of their columns."""
+"""A batch of samples that are at hand; or why they do not make one, in words of their columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -17,17 +18,36 @@ _SHOWN = 4
 
 
 def collate(samples: Any) -> Any:
-    """Return what ``default_collate`` makes of samples.
+    """Return what ``default_collate`` makes of samples, without its warning of arrays that cannot be written.
 
     Raises:
         CollateError: It makes nothing of them, or would leave out what the first sample has not.
     """
-    if type(samples[0]) is dict and not have_equal_keys(samples):
+    is_dict = type(samples[0]) is dict
+    if is_dict and not have_equal_keys(samples):
         raise explain(samples)
     try:
+        if is_dict:
+            return {name: _column([sample[name] for sample in samples]) for name in samples[0]}
         return default_collate(samples)
     except Exception as error:
         raise explain(samples) from error
+
+
+def _column(values: list[Any]) -> Any:
+    """Collate the values of a column: arrays, and NumPy's numbers, at once."""
+    first = values[0]
+    if type(first) is np.ndarray and all(
+        type(v) is np.ndarray and v.shape == first.shape and v.dtype == first.dtype for v in values
+    ):
+        return torch.from_numpy(np.stack(values))
+    if isinstance(first, np.generic) and all(type(value) is type(first) for value in values):
+        one = default_collate(values[:1])
+        array: Any = np.array(values)
+        made = torch.from_numpy(array) if type(one) is Tensor else None
+        if made is not None and made.dtype == one.dtype:
+            return made
+    return default_collate(values)
 
 
 def have_equal_keys(samples: list[dict[str, Any]]) -> bool:

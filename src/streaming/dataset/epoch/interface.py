@@ -25,7 +25,7 @@ class SampleSource(Protocol):
     on_error: str
 
     def is_plain(self) -> bool:
-        """Say whether samples are served as they are stored: not through a method that a subclass brings, nor joined."""
+        """Say whether samples are served as they are stored: not through a method that a subclass brings."""
         ...
 
     @classmethod

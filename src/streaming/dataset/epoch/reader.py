@@ -67,7 +67,7 @@ class EpochReader:
             source: Says what a sample is, and what to do about one that cannot be read.
         """
         start, planned = self._begin(source.predownload)
-        read = None if source.is_plain() else source.__getitem__
+        read = None if source.is_plain() and self._table.links is None else source.__getitem__
         if source.on_error == "skip":
             seed = start.settings.get("shuffle_seed", self._ordering.config.shuffle_seed)
             substitutes = Substitutes(read or source.get_item, self._cache, self._table, seed, start.epoch)

@@ -75,16 +75,9 @@ class Substitutes:
         """
         first: Exception | None = None
         for candidate in self._candidates(sample_id):
-            shard, index = self._table.locate(candidate)
-            if shard in self._bad_shards:
-                first = first or self._bad_shards[shard]
-                continue
-            try:
-                self._cache.get(shard)
-            except Exception as error:
-                if not self.tolerate(shard, error):
-                    raise
-                first = first or error
+            bad = self._bad_shard(candidate)
+            if bad is not None:
+                first = first or bad
                 continue
             try:
                 sample = self._read(candidate)
@@ -93,7 +86,7 @@ class Substitutes:
                     raise
                 if candidate not in self._bad_samples:
                     self._bad_samples.add(candidate)
-                    self._report(shard, index, error)
+                    self._report(*self._table.locate(candidate), error)
                 first = first or error
                 continue
             if candidate != sample_id:
@@ -102,6 +95,19 @@ class Substitutes:
         if first is None:  # there is always the sample itself
             raise IndexError(f"There is no sample {sample_id}.")
         raise first
+
+    def _bad_shard(self, sample_id: int) -> Exception | None:
+        """Return what is wrong with a shard that a sample needs, if something is: each is asked for once."""
+        for shard in self._table.needed(sample_id):
+            if shard not in self._bad_shards:
+                try:
+                    self._cache.get(shard)
+                except Exception as error:
+                    if not self.tolerate(shard, error):
+                        raise
+            if shard in self._bad_shards:
+                return self._bad_shards[shard]
+        return None
 
     def _candidates(self, sample_id: int) -> Iterator[int]:
         """Yield the sample, then others of its shard, then others of its stream."""

@@ -26,9 +26,19 @@ def match(left: Any, right: Any, on: str, origin: str) -> NDArray[np.int64]:
         ``int64[N]``, rows at the right, -1 where there is none.
 
     Raises:
-        ConfigError: A key is there twice at the right, or the keys are of types that are never equal.
+        ConfigError: A key is there twice at the right, or the keys are of types that are never equal, or of no use as keys.
     """
     arrow = optional_import("pyarrow", "sql", "A join by key")
+    try:
+        return _match(arrow, left, right, on, origin)
+    except (arrow.ArrowNotImplementedError, arrow.ArrowTypeError, arrow.ArrowInvalid) as error:
+        raise ConfigError(
+            f"Rows cannot be found by the key {on!r}, which is {right.type} at {origin} and {left.type} in the stream. Join "
+            "on a side column of whole numbers (of at most 63 bits), text or bytes."
+        ) from error
+
+
+def _match(arrow: Any, left: Any, right: Any, on: str, origin: str) -> NDArray[np.int64]:
     compute = optional_import("pyarrow.compute", "sql", "A join by key")
     right = right.combine_chunks()
     counted = compute.value_counts(right.drop_null())

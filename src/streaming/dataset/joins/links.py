@@ -113,6 +113,34 @@ class Links:
                     made[at].update(sample)
         return made
 
+    def needed(self, stream: int, place: int) -> list[int]:
+        """Return the shards of the sides that a row of a stream needs."""
+        return [found[0] for link in self._links[stream] if (found := link.place(place)) is not None]
+
+    def places(self, streams: _Ints, places: _Ints) -> list[tuple[_Ints, _Ints]] | None:
+        """Say where the rows of the sides are that belong to ``k`` rows of the streams.
+
+        Returns:
+            For each side, shards and indexes in these, ``int64[k]`` both; ``None`` where a row is missing, or the rows are
+            of streams with other sides.
+        """
+        present = np.unique(streams).tolist()
+        every = [self._links[stream] for stream in present]
+        if len({tuple(link.side.names for link in links) for links in every}) != 1:
+            return None
+        found: list[tuple[_Ints, _Ints]] = []
+        for alike in zip(*every, strict=True):
+            shards, indexes = np.empty((2, len(streams)), np.int64)
+            for stream, link in zip(present, alike, strict=True):
+                which = streams == stream
+                rows = link.rows(places[which])
+                if (rows < 0).any():
+                    return None
+                shards[which] = there = link.shards(rows)
+                indexes[which] = link.indexes(rows, there)
+            found.append((shards, indexes))
+        return found
+
     def shards_of(self, streams: _Ints, places: _Ints) -> Iterator[_Ints]:
         """Yield ``int64[k]``, once or oftener: shards of the sides that ``k`` samples need, -1 for none."""
         for stream, links in enumerate(self._links):

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.random.bit_generator import ISpawnableSeedSequence
 from numpy.typing import NDArray
 
 from streaming.core.arguments import as_flag, as_integer
@@ -163,10 +164,29 @@ def _through(value: Any, stages: Sequence[Stage], key: tuple[int, ...], first: i
     return value
 
 
+class _Key(ISpawnableSeedSequence):
+    """Digest of what a generator depends on, its key as it is: with ``key=``, each would ask the system for a seed first."""
+
+    def __init__(self, digest: bytes) -> None:
+        self._digest = digest
+        self._spawning: np.random.SeedSequence | None = None
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+        """Return the digest: Philox takes two words of 64 bits."""
+        return np.frombuffer(self._digest, "<u8", n_words).astype(dtype, copy=False)
+
+    def spawn(self, n_children: int) -> list[Any]:
+        """Return seeds of other generators."""
+        if self._spawning is None:
+            self._spawning = np.random.SeedSequence(int.from_bytes(self._digest, "little"))
+        return self._spawning.spawn(n_children)
+
+
 def _generator(key: tuple[int, ...], stage: int) -> np.random.Generator:
     """Return a generator for one sample and function: Philox (Salmon et al., Parallel random numbers, SC 2011)."""
     digest = blake2b("|".join(map(str, (*key, stage))).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    seed: Any = _Key(digest)
+    return np.random.Generator(np.random.Philox(seed))
 
 
 def _without_rng(fn: Callable[..., Any]) -> Callable[[Any], Any]:
