@@ -23,6 +23,7 @@ __all__ = [
     "PerStreamRoute",
     "RandomRoute",
     "Route",
+    "Seats",
     "StratifiedRoute",
     "batching_methods",
 ]
@@ -93,7 +94,7 @@ class StratifiedRoute:
         batches = int((spec.choose // self._share).min())
         _check_batches(batches, int((spec.choose // self._share).argmin()), spec)
         self.total: int = batches * global_batch_size
-        self._seats = _Seats(spec, global_batch_size)
+        self._seats = Seats(spec, global_batch_size)
         self.striping: Striping = _alone(spec)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
@@ -156,7 +157,7 @@ class DevicePerStreamRoute:
     """Every batch of every device holds samples of one stream; global batches hold the streams in proportion."""
 
     def __init__(self, spec: OrderSpec, epoch: int, global_batch_size: int) -> None:
-        self._seats = _Seats(spec, global_batch_size)
+        self._seats = Seats(spec, global_batch_size)
         self._batch = global_batch_size
         unit, num_nodes = spec.batch_size, spec.num_canonical_nodes
         units = spec.choose // unit
@@ -208,7 +209,7 @@ batching_methods: Registry[type[Route]] = Registry(
 )
 
 
-class _Seats:
+class Seats:
     """Positions of a global batch as (device, slot): devices take turns."""
 
     def __init__(self, spec: OrderSpec, global_batch_size: int) -> None:

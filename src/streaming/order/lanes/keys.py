@@ -31,6 +31,9 @@ class Purpose(IntEnum):
     LANE_ORDER = 5
     SAMPLE_ORDER = 6
     STREAM_MIXING = 7
+    STEP_MIXING = 8
+    STEP_TURN = 9
+    STREAM_PASS = 10
 
 
 def mix64_int(x: int) -> int:

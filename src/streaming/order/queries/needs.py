@@ -35,13 +35,19 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
         have served by then. Spans may be a little too wide.
     """
     spec, nodes = order.spec, order.layout.num_nodes
-    if order.lanes is None or skips:
+    scheduled, lanes = order.scheduled, order.lanes
+    if scheduled is None and (lanes is None or skips):
         return _from_ids(order, node, sample_in_epoch, skips)
     canonical = None
     if spec.batching_method == "random" and spec.num_canonical_nodes % nodes == 0:
         first = (sample_in_epoch + node) % nodes
         canonical = np.arange(first, spec.num_canonical_nodes, nodes, dtype=np.int64)
-    shards, begin, end = order.lanes.spans(canonical)
+    if order.scheduled is not None:
+        shards, begin, end = order.scheduled.spans(canonical, skips.position_after(sample_in_epoch))
+        begin, end = skips.served_before(begin), skips.served_before(end)
+    else:
+        assert isinstance(order.lanes, LanesEpoch)
+        shards, begin, end = order.lanes.spans(canonical)
     coming = end >= sample_in_epoch
     return shards[coming], np.maximum(begin[coming], sample_in_epoch), end[coming]
 
