@@ -1,7 +1,7 @@
 """The table of a mixture that changes during a run: which weights the streams have from which position on.
 
-Positions count the samples of the whole run, over all ranks and epochs. A table is a list of records, each in force until the
-next begins; what a record does at a position depends on it and on those before, never on those after. So records may be
+Positions count the samples of the whole run, over all ranks and epochs. A table is a list of records, each in force until
+the next begins; what a record does at a position depends on it and on those before, never on those after. So records may be
 added at positions that lie ahead, and the order of what lies behind stays as it was.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def steps_of(records: Sequence[Record], global_batch: int) -> Steps:
         batches = (record.end - record.begin) // global_batch
         count = 1 if record.to is None else max(1, min(batches, RAMP_STEPS))
         cuts = [record.begin + global_batch * (batches * i // count) for i in range(count)] + [record.end]
-        for i, (begin, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for i, (begin, end) in enumerate(pairwise(cuts)):
             if begin >= until:
                 break
             rows.append((begin, end, min(end, until)))

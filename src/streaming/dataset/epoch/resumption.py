@@ -86,7 +86,7 @@ class Resumption:
 
     def resume(self, state: Any) -> None:
         """Have the next iteration continue where a checkpoint was made; see :meth:`StreamingDataset.load_state_dict`."""
-        state = check_values(state, self._ordering.epoch_size)
+        state = check_values(state, self._ordering.most_nodes)
         world = self._ranks.world()
         settings = self._ordering.check_state(state, world)
         workers = drawn_by_workers(state.get("workers"), world.rank, world.num_ranks)

@@ -6,6 +6,7 @@ A route takes positions to (canonical node, stream, local index of the stream in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from streaming.core.errors import ConfigError
 from streaming.core.registry import Registry
 from streaming.order.lanes.keys import Purpose, derive
 from streaming.order.lanes.mixing import Mixer
-from streaming.order.lanes.striping import Striping
+from streaming.order.lanes.striping import Parts, Striping
 from streaming.order.spec import OrderSpec
 
 __all__ = [
@@ -36,13 +37,14 @@ class Route(Protocol):
 
     Attributes:
         total: Positions of the epoch.
-        striping: The canonical nodes' parts of the streams.
     """
 
     total: int
-    striping: Striping
 
-    def __init__(self, spec: OrderSpec, epoch: int, global_batch_size: int) -> None: ...
+    @property
+    def striping(self) -> Parts:
+        """The canonical nodes' parts of the streams."""
+        ...
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""
@@ -198,7 +200,7 @@ class DevicePerStreamRoute:
 
 
 #: Batching methods by name.
-batching_methods: Registry[type[Route]] = Registry(
+batching_methods: Registry[Callable[[OrderSpec, int, int], Route]] = Registry(
     "batching method",
     {
         "random": f"{__name__}:RandomRoute",

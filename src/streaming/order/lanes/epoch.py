@@ -221,16 +221,18 @@ class LanesEpoch:
         turn = np.argsort(first, kind="stable")
         return shard[edges][turn], first[turn], last[turn]
 
-    def spans(self, nodes: _Ints | None = None) -> tuple[_Ints, _Ints, _Ints]:
+    def spans(self, nodes: _Ints | None = None, begin: int = 0) -> tuple[_Ints, _Ints, _Ints]:
         """Return when which shards are needed, without joining what comes several times. Legend: V spans.
 
         Args:
             nodes: Canonical nodes whose needs are asked for, or ``None`` for all.
+            begin: Spans that end before this position may be left out.
 
         Returns:
             ``int64[V]`` each: shards, and the first and last position of each span, which may be a little too wide.
         """
         every = range(self._spec.num_canonical_nodes) if nodes is None else nodes.tolist()
+        del begin
         parts = [self._windows_of(node) for node in every]
         shard, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
         return shard, first, np.minimum(last, self.total - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.arrays import distinct
 from streaming.core.errors import ConfigError
 from streaming.order.lanes.epoch import WorkerIds
 from streaming.order.lanes.worker import WorkerPositions
@@ -49,7 +48,9 @@ class ScheduledEpoch:
         self.begin: int = epoch * self.total
         self.is_endless: bool = spec.epoch_size == HORIZON
         if self.begin + self.total > HORIZON:
-            raise ConfigError(f"Epoch {epoch} of {self.total} samples would be more than {HORIZON} samples into the run.")
+            raise ConfigError(
+                f"Epoch {epoch} of {self.total} samples would be more than {HORIZON} samples into the run."
+            )
         if not self.total:
             raise ConfigError(f"epoch_size={spec.epoch_size} is less than a global batch of {global_batch} samples.")
         self._spec = spec
@@ -188,7 +189,8 @@ class ScheduledEpoch:
         else:
             parts = [self._spans_of_pass(stream, number, nodes) for number in range(low, high)]
             nothing = np.empty(0, np.int64)
-            spans = [np.concatenate(column) for column in zip((nothing, nothing, nothing), *parts, strict=True)]
+            shards, first, last = zip((nothing, nothing, nothing), *parts, strict=True)
+            spans = np.concatenate(shards), np.concatenate(first), np.concatenate(last)
         shards, first, last = _within(*spans, stretches)
         return shards + first_shard, first, last
 
@@ -209,9 +211,7 @@ class ScheduledEpoch:
         return [(max(low, begin), min(high, stop)) for low, high in pairs if low < stop and high > begin]
 
 
-def _within(
-    shards: _Ints, first: _Ints, last: _Ints, stretches: list[tuple[int, int]]
-) -> tuple[_Ints, _Ints, _Ints]:
+def _within(shards: _Ints, first: _Ints, last: _Ints, stretches: list[tuple[int, int]]) -> tuple[_Ints, _Ints, _Ints]:
     """Return spans cut to stretches of the run."""
     parts = [(np.empty(0, np.int64),) * 3]
     for low, high in stretches:

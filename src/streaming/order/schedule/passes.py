@@ -13,7 +13,7 @@ from streaming.core.arrays import distinct
 from streaming.order.lanes.epoch import LanesEpoch
 from streaming.order.lanes.keys import GOLDEN, Purpose, derive, mix64
 from streaming.order.lanes.permutation import permute, unpermute
-from streaming.order.lanes.striping import striped_total
+from streaming.order.lanes.striping import Parts, striped_total
 from streaming.order.spec import OrderSpec
 
 __all__ = ["StreamPasses", "block_sizes", "stream_spec"]
@@ -73,11 +73,9 @@ class _PassRoute:
         self._sizes = sizes
         self._ends: _Ints = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         self.total = int(self._ends[-1])
-        self.num_nodes = len(sizes)
-        self.unit = 1
 
     @property
-    def striping(self) -> Any:
+    def striping(self) -> Parts:
         """Itself: it answers what a striping does."""
         return self
 
@@ -98,7 +96,7 @@ class _PassRoute:
         return self._ends[node]
 
     def node_of(self, stream: int, draw: _Ints) -> _Ints:
-        return np.searchsorted(self._ends, draw, side="right") - 1 if self.num_nodes > 1 else np.zeros_like(draw)
+        return np.searchsorted(self._ends, draw, side="right") - 1 if len(self._sizes) > 1 else np.zeros_like(draw)
 
 
 class StreamPasses:
@@ -145,7 +143,7 @@ class StreamPasses:
         return node, begin[node] + place
 
     def spans(self, number: int, nodes: _Ints) -> tuple[_Ints, _Ints, _Ints, _Ints]:
-        """Return ``int64[V]`` each: shard, canonical node, first and last draw of each span of a pass in which it is read."""
+        """Return ``int64[V]`` each: shard, canonical node, first and last draw of each span in which a pass reads it."""
         shards = np.arange(self._spec.num_shards, dtype=np.int64)
         begin, end = self.edges(number), self.edges(number + 1)
         if self.is_small:
