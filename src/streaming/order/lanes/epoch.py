@@ -111,8 +111,12 @@ class LanesEpoch:
         ends = self._spec.sample_offset_per_shard[1:]
         return np.where(sample_ids < 0, -1, np.searchsorted(ends, sample_ids, side="right"))
 
-    def positions(self, sample_id: int) -> _Ints:
+    def positions(self, sample_id: int, stop: int | None = None) -> _Ints:
         """Return all positions at which a sample comes, ascending: none, one, or several if it is repeated.
+
+        Args:
+            sample_id: The sample.
+            stop: Position before which to look, by default the end of the epoch.
 
         Raises:
             ConfigError: There is no such sample.
@@ -138,7 +142,7 @@ class LanesEpoch:
         run = self._find_runs(lanes, row * spec.num_streams + stream, code)
         group, local = lanes.find(lanes.runs.begin[run] + index - lanes.runs.skip[run])
         found = self.route.join(node, group % spec.num_streams, local)
-        return np.sort(found[found < self.total])
+        return np.sort(found[found < (self.total if stop is None else min(stop, self.total))])
 
     def worker_positions(
         self,
