@@ -57,7 +57,9 @@ class Inspection:
         from streaming.order.classic.resampling import resample
 
         if self._ordering.mixture is not None:
-            raise ConfigError("What an epoch of a schedule draws is not laid out before it is shuffled: use inspect_epoch.")
+            raise ConfigError(
+                "What an epoch of a schedule draws is not laid out before it is shuffled: use inspect_epoch."
+            )
         units, ids = resample(self._spec(epoch, self._ranks.world()), epoch, stream_id)
         if ids is None:
             ids = np.arange(int(units.sum()))

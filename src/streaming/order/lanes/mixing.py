@@ -123,6 +123,8 @@ class Mixer:
         at = int(self._node_of_stream[stream])
         if at < 0:
             return np.zeros_like(index)
+        if self._trivial:
+            return index
         path: list[int] = []
         while at:
             path.append(at)
@@ -135,7 +137,7 @@ class Mixer:
             weight, left = self._weights(node, np.full(1, above, np.int64))
             to_left = mul_div(count, left, np.maximum(weight, 1), weight // 2)[0]
             count = to_left if self._left[above] == below else count - to_left
-        if self._trivial or self._keys is None:
+        if self._keys is None:
             return count
         row, step = np.nonzero(np.arange(BLOCK - 1) < (index - whole)[:, None])
         is_it = self.split(node[row], whole[row] + step)[0] == stream

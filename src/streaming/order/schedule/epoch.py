@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
 from streaming.order.lanes.epoch import WorkerIds
+from streaming.order.lanes.mixing import BLOCK
 from streaming.order.lanes.worker import WorkerPositions
 from streaming.order.schedule.passes import StreamPasses, block_sizes, stream_spec
 from streaming.order.schedule.routes import METHODS, ScheduleRoute
@@ -44,15 +45,19 @@ class ScheduledEpoch:
     """
 
     def __init__(self, spec: OrderSpec, epoch: int, global_batch: int) -> None:
-        self.total: int = spec.epoch_size - spec.epoch_size % global_batch
-        self.begin: int = epoch * self.total
         self.is_endless: bool = spec.epoch_size == HORIZON
+        rest = spec.epoch_size % global_batch
+        if rest and not self.is_endless:
+            raise ConfigError(
+                f"With a schedule (mix), an epoch is a whole number of global batches of {global_batch} samples: epoch_size="
+                f"{spec.epoch_size} is none. Use {spec.epoch_size - rest + global_batch}, or a multiple for every world."
+            )
+        self.total: int = spec.epoch_size - rest
+        self.begin: int = epoch * self.total
         if self.begin + self.total > HORIZON:
             raise ConfigError(
                 f"Epoch {epoch} of {self.total} samples would be more than {HORIZON} samples into the run."
             )
-        if not self.total:
-            raise ConfigError(f"epoch_size={spec.epoch_size} is less than a global batch of {global_batch} samples.")
         self._spec = spec
         self._global_batch = global_batch
         self._steps = steps_of(spec.table, global_batch)
@@ -117,23 +122,19 @@ class ScheduledEpoch:
         k = int(np.searchsorted(self._first_id[1:], sample_id, side="right"))
         passes = self._streams[k]
         low, high = self._passes_between(k, self.begin, self.begin + stop)
-        found = [np.empty(0, np.int64)]
-        for number in range(low, high):
-            node, local = passes.find(number, sample_id - int(self._first_id[k]))
-            found.append(self.route.join(node, k, local))
-        position = np.sort(np.concatenate(found)) - self.begin
+        node, local = passes.find(low, high, sample_id - int(self._first_id[k]))
+        position = np.sort(self.route.join(node, k, local)) - self.begin
         return position[(position >= 0) & (position < stop)]
 
     def _passes_between(self, stream: int, begin: int, stop: int) -> tuple[int, int]:
         """Return the first pass over a stream that a range of the run touches, and one past the last; both generously."""
-        # Canonical nodes may be as many steps apart, and a batch.
-        slack = (len(self._steps.begin) + 2) * self._spec.num_canonical_nodes * self.route.unit
+        # Neighbours change places, and canonical nodes may be as many steps apart.
+        apart = len(self._steps.begin) if self._spec.num_canonical_nodes > 1 else 0
+        slack = (apart + BLOCK) * self._spec.num_canonical_nodes * self.route.size
         samples = self._streams[stream].samples
         low, high = int(self.route.given(begin)[stream]), int(self.route.given(stop)[stream])
         if low == high or not samples:
             return 0, 0
-        if self._spec.num_canonical_nodes == 1:
-            slack = self.route.unit
         return max(0, (low - slack) // samples), (high + slack) // samples + 1
 
     def worker_positions(
@@ -198,7 +199,7 @@ class ScheduledEpoch:
         shard, node, first, last = self._streams[stream].spans(number, nodes)
         begin, end = self.route.join(node, stream, first), self.route.join(node, stream, last)
         # Neighbours change places: a draw may be a few rows, or a batch, before the one before it.
-        around = 8 * self._spec.num_canonical_nodes * self.route.unit + 2 * self._global_batch
+        around = BLOCK * self._spec.num_canonical_nodes * self.route.size + 2 * self._global_batch
         return shard, np.maximum(begin - around, 0), end + around
 
     def _active(self, stream: int, begin: int, stop: int) -> list[tuple[int, int]]:

@@ -132,15 +132,18 @@ class StreamPasses:
             out[rows] = self._ids_of_pass(one, node[rows], local[rows])
         return out
 
-    def find(self, number: int, sample: int) -> tuple[_Ints, _Ints]:
-        """Return canonical node and draw, ``int64[1]`` each, at which a sample comes in a pass."""
+    def find(self, first: int, stop: int, sample: int) -> tuple[_Ints, _Ints]:
+        """Return canonical nodes and draws, ``int64[stop - first]`` each, at which a sample comes in passes."""
+        numbers = np.arange(first, stop, dtype=np.int64)
         if self.is_small:
-            numbers, samples = np.array([number], np.int64), np.array([sample], np.int64)
-            draw = number * self.samples + self._permuted(numbers, samples, unpermute)
-            return self._node_of(draw)
-        epoch, begin = self._pass(number)
-        node, _, place = epoch.route.split(epoch.positions(sample))
-        return node, begin[node] + place
+            samples = np.full(len(numbers), sample, np.int64)
+            return self._node_of(numbers * self.samples + self._permuted(numbers, samples, unpermute))
+        nodes, draws = np.empty_like(numbers), np.empty_like(numbers)
+        for row, number in enumerate(numbers.tolist()):
+            epoch, begin = self._pass(number)
+            node, _, place = epoch.route.split(epoch.positions(sample))
+            nodes[row], draws[row] = node[0], begin[node[0]] + place[0]
+        return nodes, draws
 
     def spans(self, number: int, nodes: _Ints) -> tuple[_Ints, _Ints, _Ints, _Ints]:
         """Return ``int64[V]`` each: shard, canonical node, first and last draw of each span in which a pass reads it."""

@@ -24,9 +24,11 @@ class ScheduleRoute(Protocol):
 
     Attributes:
         unit: Draws of a stream that stay together on a canonical node.
+        size: Draws of a stream that come together.
     """
 
     unit: int
+    size: int
 
     def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None: ...
 
@@ -56,29 +58,29 @@ class RandomRoute:
 
     def _make(self, spec: OrderSpec, steps: Steps, size: int, num_nodes: int) -> None:
         self.unit: int = size
-        self._size = size
+        self.size: int = size
         self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and draw of positions."""
         element, slot = self._element(position)
         node, stream, local = self._draw(element)
-        return node, stream, local * self._size + slot
+        return node, stream, local * self.size + slot
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
         """Return the positions."""
-        units, slot = np.divmod(local, self._size)
+        units, slot = np.divmod(local, self.size)
         element = self._find(node, stream, units)
         position = self._position(np.maximum(element, 0), slot)
         return np.where(element < 0, HORIZON, position)
 
     def given(self, position: int) -> _Ints:
         """Return the draws of each stream before a position."""
-        return self._course.given(position // self._size) * self._size
+        return self._course.given(position // self.size) * self.size
 
     def weights(self, position: int) -> _Floats:
         """Return the streams' shares at a position."""
-        return self._course.weights(position // self._size)
+        return self._course.weights(position // self.size)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
         return position, np.zeros_like(position)
@@ -159,10 +161,10 @@ class PerStreamRoute(RandomRoute):
         return super().join(np.zeros_like(node), stream, local * self._nodes + node)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
-        return np.divmod(position, self._size)
+        return np.divmod(position, self.size)
 
     def _position(self, element: _Ints, slot: _Ints) -> _Ints:
-        return element * self._size + slot
+        return element * self.size + slot
 
 
 #: What makes the route of each batching method that goes with schedules.
