@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lanes_cases import make_spec, sizes, stream_of
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
@@ -23,7 +25,6 @@ from streaming.order.spec import Layout, OrderSpec
 from streaming.order.table import HORIZON, Record, steps_of
 
 from budget import share
-from lanes_cases import make_spec, sizes, stream_of
 
 BATCH = 24
 #: Worlds with global batches of 24: nodes, ranks per node, batch size.
@@ -118,8 +119,8 @@ def test_repeats_are_exact(spec: OrderSpec) -> None:
     epoch = ScheduledEpoch(spec, 0, BATCH)
     for stop in range(BATCH, len(ids) + 1, 5 * BATCH):
         counts = np.bincount(ids[:stop], minlength=spec.num_samples)
-        assert epoch.route.given(stop).tolist() == [counts[a:b].sum() for a, b in zip(edges, edges[1:], strict=False)]
-        for low, high in zip(edges, edges[1:], strict=False):
+        assert epoch.route.given(stop).tolist() == [counts[a:b].sum() for a, b in pairwise(edges)]
+        for low, high in pairwise(edges):
             assert counts[low:high].max() - counts[low:high].min() <= 1
 
 

@@ -149,17 +149,19 @@ class Schedule:
             return whole
 
         rows: list[tuple[int, tuple[float, ...], int | None, tuple[float, ...] | None]] = []
+        after_ramp = False
         for phase in self.phases:
+            begin, weights = at(phase.begin), rows[-1][1] if rows else ()
+            if after_ramp and rows[-1][0] == begin:
+                rows.pop()  # what the ramp would leave, which this takes the place of
+            after_ramp = isinstance(phase, Ramp)
             if isinstance(phase, Phase):
-                rows.append((at(phase.begin), shares_of(phase.weights, names), None, None))
+                rows.append((begin, shares_of(phase.weights, names), None, None))
                 continue
-            begin, end, to = at(phase.begin), at(phase.end), shares_of(phase.to, names)
+            end, to = at(phase.end), shares_of(phase.to, names)
             if begin == end:
                 raise ConfigError(f"The ramp from {phase.begin} to {phase.end} is shorter than a global batch.")
-            rows += [(begin, rows[-1][1], end, to), (end, to, None, None)]
-        # A phase that begins where a ramp ends takes the place of what the ramp would leave.
-        following = [*rows[1:], None]
-        rows = [row for row, then in zip(rows, following, strict=True) if row[2] or not then or then[0] != row[0]]
+            rows += [(begin, weights, end, to), (end, to, None, None)]
         ends = [*(row[0] for row in rows[1:]), HORIZON]
         if sorted(set(ends)) != ends:
             raise ConfigError(
