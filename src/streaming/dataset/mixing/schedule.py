@@ -163,7 +163,8 @@ class Schedule:
                 raise ConfigError(f"The ramp from {phase.begin} to {phase.end} is shorter than a global batch.")
             rows += [(begin, weights, end, to), (end, to, None, None)]
         ends = [*(row[0] for row in rows[1:]), HORIZON]
-        if sorted(set(ends)) != ends:
+        begins = [0, *ends]
+        if sorted(set(begins)) != begins:
             raise ConfigError(
                 f"A phase of this schedule is shorter than half a global batch of {global_batch} samples, or begins more "
                 f"than {HORIZON} samples into the run."
