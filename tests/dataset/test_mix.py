@@ -69,6 +69,10 @@ def saved(loader: StreamingDataLoader) -> Any:
     return json.loads(json.dumps(loader.state_dict()))
 
 
+def saved_at(loader: StreamingDataLoader, samples: int) -> Any:
+    return {**saved(loader), "epoch": 0, "sample_in_epoch": samples}
+
+
 @pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (1, "spawn")])
 def test_stopped_and_resumed_is_never_stopped(root: Path, workers: int, context: str | None) -> None:
     whole = take(loader_of(make(root)), 200)
@@ -213,8 +217,16 @@ def test_epochs_of_a_size(root: Path) -> None:
     assert [batch for epoch in epochs for batch in epoch] == whole
     with pytest.raises(TypeError, match="no end"):
         len(make(root))
+    endless = loader_of(make(root))
     with pytest.raises(TypeError, match="no end"):
-        len(loader_of(make(root)))
+        len(endless)
+    assert take(endless, 30) == whole[:30]
+    with pytest.raises(ConfigError, match="it has been begun"):
+        take(endless, 1)
+    endless.load_state_dict(saved_at(endless, 0))
+    assert take(endless, 20) == whole[:20]
+    endless.load_state_dict(saved(endless))
+    assert take(endless, 20) == whole[20:40]
 
 
 def test_asking_skipping_counting(root: Path) -> None:

@@ -49,7 +49,7 @@ class Inspection:
         nodes = optional_integer("num_nodes", num_nodes, 1) or world.num_nodes
         ranks = optional_integer("ranks_per_node", ranks_per_node, 1) or world.ranks_per_node
         asked = optional_integer("epoch", epoch, 0)
-        epoch = self._epochs.next_epoch if asked is None else asked
+        epoch = self._ordering.coming_epoch(self._epochs.next_epoch) if asked is None else asked
         return EpochInspector(self._spec(epoch, World(nodes, ranks, 1, 0)), epoch, nodes, ranks)
 
     def draws(self, epoch: int, stream_id: int | None) -> tuple[Ints, Ints]:

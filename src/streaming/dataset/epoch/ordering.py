@@ -214,6 +214,10 @@ class Ordering:
             raise ConfigError("The streams' weights are fixed: give the dataset a schedule, mix=Schedule([...]).")
         return self.mixture
 
+    def coming_epoch(self, epoch: int) -> int:
+        """Return the epoch that is meant by the next one: the only one, where there is no other."""
+        return 0 if self.is_endless else epoch
+
     def position(self, epoch: int, sample_in_epoch: int, skips: Sequence[Sequence[int]]) -> int:
         """Return how far into the run one is after ``sample_in_epoch`` samples of an epoch, skipped ones not counted."""
         return max(epoch, 0) * (0 if self.is_endless else self.epoch_size) + Skips(skips).position_after(

@@ -99,7 +99,7 @@ class Resumption:
         batch_size = self._ordering.config.batch_size
         if batch_size is None:
             raise ConfigError("batch_size is needed to skip batches.")
-        epoch = self._epochs.next_epoch if epoch is None else as_integer("epoch", epoch, 0)
+        epoch = self._ordering.coming_epoch(self._epochs.next_epoch) if epoch is None else as_integer("epoch", epoch, 0)
         pending = self._epochs.pending(epoch)
         try:
             ranges = [(as_integer("batches", begin), as_integer("batches", end)) for begin, end in batches]

@@ -54,6 +54,11 @@ class ScheduledEpoch:
             )
         self.total: int = spec.epoch_size - rest
         self.begin: int = epoch * self.total
+        if self.is_endless and epoch:
+            raise ConfigError(
+                "A dataset with a schedule (mix) and no epoch_size has one epoch, which has no end, and it has been begun. "
+                "To go on where it was left, loader.load_state_dict(loader.state_dict()); for epochs, give epoch_size."
+            )
         if self.begin + self.total > HORIZON:
             raise ConfigError(
                 f"Epoch {epoch} of {self.total} samples would be more than {HORIZON} samples into the run."
