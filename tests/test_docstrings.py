@@ -146,6 +146,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     masked = {"masked_lm_positions": np.array([1], "i4"), "masked_lm_ids": np.array([9], "i4")}
     datasets: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
         "data": ({"label": "int", "text": "str"}, [{"label": i % 10, "text": f"text {i}"} for i in range(64)]),
+        "tokens": (
+            {"input_ids": "ndarray:int32"},
+            [{"input_ids": np.arange(i % 13 + 5, dtype="i4")} for i in range(60)],
+        ),
         "patients": ({"age": "int32", "sex": "str", "patient_id": "str"}, notes),
         "images": ({"x": "png", "y": "int"}, [{"x": image, "y": i} for i in range(8)]),
         "scenes": ({"x": "png", "y": "png"}, [{"x": image, "y": image}]),

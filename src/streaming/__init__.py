@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from streaming.dataset.side import Side as Side
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
+    from streaming.packing.options import Bucket as Bucket
+    from streaming.packing.options import Pack as Pack
     from streaming.writing.bulk.report import WriteReport as WriteReport
     from streaming.writing.bulk.write import write as write
     from streaming.writing.merge import merge_index as merge_index
@@ -48,11 +50,13 @@ if TYPE_CHECKING:
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "Bucket",
     "CSVWriter",
     "ColumnsReport",
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
+    "Pack",
     "Phase",
     "Ramp",
     "Schedule",
@@ -73,11 +77,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Bucket": "streaming.packing.options",
     "CSVWriter": "streaming.writing.writers",
     "ColumnsReport": "streaming.writing.side.index",
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
+    "Pack": "streaming.packing.options",
     "Phase": "streaming.dataset.mixing.schedule",
     "Ramp": "streaming.dataset.mixing.schedule",
     "Schedule": "streaming.dataset.mixing.schedule",

@@ -50,6 +50,7 @@ from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import names_of, resolve_streams
 from streaming.dataset.wrappers import refuse_repeating_subset, refuse_share_as_size
 from streaming.order.table import HORIZON
+from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.storage.options import StorageOptions
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         mix: How the streams' weights change during the run, instead of ``proportion``, ``repeat`` and ``choose``. Streams
             are named by the mapping's names, or by their places. Without ``epoch_size``, there is one epoch without end,
             whose length is a ``TypeError``; with it, each epoch is the next so many samples: whole global batches.
+        pack: Serve bins of documents, laid end to end; ``batch_size``, ``epoch_size`` and everything else count bins.
+        bucket: Serve lists of samples of like length, which are batches; ``batch_size`` is 1.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -168,6 +171,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         storage_options: StorageOptions | None = None,
         columns: Sequence[str] | None = None,
         mix: Schedule | None = None,
+        pack: Pack | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         order = OrderConfig(
             epoch_size=parse_epoch_size(epoch_size),
@@ -209,6 +214,10 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         self.stream_names: tuple[str, ...] = names_of(streams, len(self._given))
         self._order_config = order
         self._assemble(open_streams(self._given, self.allow_unsafe_types))
+        if pack is not None or bucket is not None:
+            from streaming.dataset.packs.packed import pack_here
+
+            pack_here(self, one_rule(pack, bucket, self.batch_size))
 
     def _assemble(self, sources: Sequence[Source]) -> None:
         """Make the parts that depend on what is served, at the beginning of the first epoch."""

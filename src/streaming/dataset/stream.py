@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from hashlib import blake2s
 from typing import Any, Protocol
 
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
+from streaming.cache.private import default_local, make_private
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path, as_text
-from streaming.core.errors import AccessDeniedError, ConfigError, EmptyDatasetError, StorageError
+from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
 from streaming.core.names import HashName, Where
 from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.sources import COLUMNS_NAME, Source
@@ -318,35 +315,6 @@ def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[So
         return [open_one(streams[0])]
     with ThreadPoolExecutor(min(_OPEN_AT_ONCE, len(streams)), "streaming-open") as threads:
         return list(threads.map(open_one, streams))
-
-
-def default_local(remote: str) -> str:
-    """Return the cache directory of a remote for which no local directory is given: this user's alone."""
-    name = blake2s(remote.encode("utf-8"), digest_size=16).hexdigest()
-    return os.path.join(tempfile.gettempdir(), f"streaming-{os.geteuid()}", name)
-
-
-def make_private(directory: str) -> None:
-    """Make a directory for this user alone, or check that it is one: others may write where it lies.
-
-    Raises:
-        AccessDeniedError: It is somebody else's, or others may write to it.
-    """
-    with suppress(FileExistsError):
-        os.makedirs(directory, 0o700)
-    status = os.lstat(directory)
-    if not stat.S_ISDIR(status.st_mode):
-        problem = "is no directory"
-    elif status.st_uid != os.geteuid():
-        problem = f"belongs to the user {status.st_uid}"
-    elif status.st_mode & 0o022:
-        problem = f"can be written to by others (mode {status.st_mode & 0o777:03o})"
-    else:
-        return
-    raise AccessDeniedError(
-        f"{directory} is where datasets without `local` are cached, and {problem}, so what is in it cannot be trusted. "
-        "Remove it, give `local`, or set TMPDIR to a directory of yours."
-    )
 
 
 def working_directory() -> str:

@@ -19,6 +19,7 @@ from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source
 from streaming.dataset.views import choosing
 from streaming.dataset.views.saved import load_view, save_view
+from streaming.packing.options import Bucket, Pack
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.units.parts import choose
@@ -276,6 +277,45 @@ class Views(Array[T_co]):
         from streaming.dataset.views.transforms import add_flat_map
 
         return add_flat_map(self, fn, count, rng)
+
+    def pack(self, rule: Pack, *, lengths: Sequence[int] | NDArray[Any] | None = None) -> Any:
+        """Return a dataset whose samples are bins of documents: what ``StreamingDataset(pack=...)`` serves.
+
+        Args:
+            rule: How documents are packed; see :class:`streaming.Pack`.
+            lengths: ``int[size]``, tokens of each sample, in place of what ``rule.lengths`` says: where samples go through a
+                function first. :meth:`measure` counts them.
+
+        Raises:
+            ConfigError: There is no such column, a document has no length or is too long, or samples are bins already.
+
+        Example:
+            >>> packed = LocalDataset('tokens').pack(Pack(tokens='input_ids', to=32, emit=('doc_ids',)))
+            >>> packed.size < LocalDataset('tokens').size, len(packed[0]['input_ids'])
+            (True, 32)
+        """
+        from streaming.dataset.packs.packed import add_packs
+
+        return add_packs(self, rule, lengths)
+
+    def bucket(self, rule: Bucket, *, lengths: Sequence[float] | NDArray[Any] | None = None) -> Any:
+        """Return a dataset whose samples are lists of samples of like length; see :class:`streaming.Bucket`.
+
+        Args:
+            rule: How samples are put together.
+            lengths: ``[size]``, of each sample, in place of the side column.
+
+        Raises:
+            ConfigError: There is no such side column, a sample has no length, or one is longer than the budget.
+
+        Example:
+            >>> batches = LocalDataset('patients').bucket(Bucket(length='age', budget=200, pad_to=10))
+            >>> sum(map(len, batches[:])) == LocalDataset('patients').size
+            True
+        """
+        from streaming.dataset.packs.packed import add_packs
+
+        return add_packs(self, rule, lengths)
 
     def measure(self, fn: Callable[[Any], Sequence[Any]]) -> NDArray[np.int64]:
         """Call a function for every sample, once, and return the length of what it returns.

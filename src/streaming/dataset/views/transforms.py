@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cached_property
 from hashlib import blake2b
-from types import new_class
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from streaming.core.arguments import as_flag, as_integer
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, resolve_index
+from streaming.core.layers import Layer, restored, taken_apart
 from streaming.dataset.sources import Source
 from streaming.dataset.views.choosing import rows_served
 from streaming.units.parts import Parts
@@ -28,7 +27,7 @@ from streaming.units.selection import Selection
 if TYPE_CHECKING:
     from streaming.dataset.views.api import Views
 
-__all__ = ["Stage", "add_flat_map", "add_map", "transformed"]
+__all__ = ["Stage", "add_flat_map", "add_map"]
 
 #: Samples of which all parts are kept at hand.
 _KEPT = 64
@@ -49,11 +48,15 @@ class Stage:
     makes_parts: bool
 
 
-class Transformed:
+class Transformed(Layer[Any]):
     """What such a dataset does with an index. The class of the dataset that it is made of comes next."""
 
     _stages: tuple[Stage, ...] = ()
-    _at_hand: OrderedDict[tuple[int, ...], Any]
+    _left_behind = ("_at_hand",)
+
+    @cached_property
+    def _at_hand(self) -> OrderedDict[tuple[int, ...], Any]:
+        return OrderedDict()
 
     def __getitem__(self, at: Any) -> Any:
         """Return a sample after the functions, or a list of them; see :meth:`Array.__getitem__`."""
@@ -88,31 +91,8 @@ class Transformed:
         """Return the samples at an array of indexes, each after the functions."""
         return [self[i] for i in sample_ids.tolist()]
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle by the class of the dataset that this one is made of."""
-        get_state = getattr(self, "__getstate__", None)
-        state: dict[str, Any] = self.__dict__ if get_state is None else get_state()
-        return _restore, (type(self).__mro__[2], {**state, "_at_hand": OrderedDict()})
-
     def _number_of_parts_stage(self) -> int | None:
         return next((number for number, stage in enumerate(self._stages) if stage.makes_parts), None)
-
-
-@cache
-def transformed(base: type[Any]) -> type[Any]:
-    """Return the class of datasets like those of a class, whose samples go through functions."""
-    names = {"__module__": base.__module__, "__doc__": base.__doc__}
-    return new_class(base.__name__, (Transformed, base), exec_body=lambda namespace: namespace.update(names))
-
-
-def _restore(base: type[Any], state: dict[str, Any]) -> Any:
-    cls: Any = transformed(base)
-    made = cls.__new__(cls)
-    if hasattr(made, "__setstate__"):
-        made.__setstate__(state)
-    else:
-        made.__dict__.update(state)
-    return made
 
 
 def add_map(dataset: Views[Any], fn: Callable[..., Any], rng: bool) -> Any:
@@ -141,8 +121,9 @@ def add_flat_map(dataset: Views[Any], fn: Callable[..., Any], count: Any, rng: b
 
 
 def _with_stage(dataset: Views[Any], stage: Stage, sources: Sequence[Source]) -> Any:
-    base = type(dataset).__mro__[2] if isinstance(dataset, Transformed) else type(dataset)
-    made = _restore(base, {**copy(dataset).__dict__, "_at_hand": OrderedDict()})
+    base, layers = taken_apart(type(dataset))
+    state = {name: value for name, value in dataset.__dict__.items() if name != "_at_hand"}
+    made = restored(base, layers if isinstance(dataset, Transformed) else (*layers, Transformed), state)
     made._stages = (*made._stages, stage)
     return made._serving(sources, f"flat_map({_name(stage.fn)})")
 

@@ -31,9 +31,10 @@ class Purpose(IntEnum):
     LANE_ORDER = 5
     SAMPLE_ORDER = 6
     STREAM_MIXING = 7
-    STEP_MIXING = 8
-    STEP_TURN = 9
-    STREAM_PASS = 10
+    DOCUMENT_ORDER = 8
+    STEP_MIXING = 9
+    STEP_TURN = 10
+    STREAM_PASS = 11
 
 
 def mix64_int(x: int) -> int:

@@ -1,0 +1,1 @@
+"""Datasets whose samples are bins of documents, or batches of samples of like length."""

@@ -1,0 +1,155 @@
+"""A sample made of documents: tokens end to end, and what tells a model where one ends and the next begins.
+
+Legend: T tokens of a sample, k pieces of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import _utils
+
+from streaming.core.errors import ConfigError
+from streaming.packing.options import Pack
+
+__all__ = ["Borders", "Longest", "pack_documents"]
+
+Ints = NDArray[np.int64]
+
+
+class Borders(np.ndarray[Any, np.dtype[np.int32]]):
+    """``int32[k + 1]``, where pieces begin and end; those of a batch are laid end to end when it is collated."""
+
+
+class Longest(int):
+    """A number of tokens; of those of a batch, the largest counts."""
+
+
+def pack_documents(rule: Pack, documents: Sequence[Any], starts: Ints, lengths: Ints, expected: Ints) -> dict[str, Any]:
+    """Make a sample.
+
+    Args:
+        rule: What it holds.
+        documents: The k documents.
+        starts: ``int64[k]``, first token of each piece.
+        lengths: ``int64[k]``, tokens of each piece.
+        expected: ``int64[k]``, tokens of each document by the plan.
+
+    Returns:
+        By name: the columns, ``int64[T]`` or of their own floating type, and what ``rule.emit`` says.
+
+    Raises:
+        ConfigError: A document is not as long as was planned, or has no such column.
+    """
+    used = int(lengths.sum())
+    sample: dict[str, Any] = {}
+    for name in rule.columns:
+        pieces: list[NDArray[Any]] = []
+        for document, start, length, whole in zip(
+            documents, starts.tolist(), lengths.tolist(), expected.tolist(), strict=True
+        ):
+            values = _values(document, name, rule)
+            if len(values) != whole:
+                raise ConfigError(
+                    f"A document has {len(values)} values in {name!r}, where {whole} were planned. Give lengths that are "
+                    "true of what is served: dataset.pack(Pack(...), lengths=dataset.measure(...)), or make the side column "
+                    "anew."
+                )
+            pieces.append(values[start : start + length])
+        kind = np.result_type(*pieces) if pieces else np.dtype(np.int64)
+        filler = rule.pad if name == rule.columns[0] else 0
+        whole_ = np.full(rule.to, filler, kind if kind.kind == "f" else np.int64)
+        np.concatenate(pieces, out=whole_[:used], casting="unsafe")
+        sample[name] = whole_
+    for name in rule.emit:
+        sample[name] = _EMIT[name](sample[rule.columns[0]], lengths, used)
+    return sample
+
+
+def _values(document: Any, name: str, rule: Pack) -> NDArray[Any]:
+    try:
+        found = document[name]
+    except (KeyError, TypeError, IndexError):
+        has = (
+            f"it has {', '.join(map(repr, document))}"
+            if isinstance(document, dict)
+            else f"it is {type(document).__name__}"
+        )
+        raise ConfigError(f"Pack(tokens={rule.tokens!r}): a document has no {name!r}; {has}.") from None
+    if isinstance(found, (bytes, bytearray, memoryview)):
+        if rule.dtype is None:
+            raise ConfigError(
+                f"{name!r} holds plain bytes: say of what type its tokens are, as in Pack(dtype='uint16')."
+            )
+        return np.frombuffer(found, rule.dtype)
+    values = found.numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+    if values.ndim != 1 or values.dtype.kind not in "iufb":
+        raise ConfigError(
+            f"{name!r} must hold numbers along one axis to be packed; got {values.dtype}{list(values.shape)}."
+        )
+    return values
+
+
+def _position_ids(tokens: Ints, lengths: Ints, used: int) -> Ints:
+    every = np.append(lengths, len(tokens) - used)
+    return np.arange(len(tokens)) - np.repeat(np.cumsum(every) - every, every)
+
+
+def _doc_ids(tokens: Ints, lengths: Ints, used: int) -> Ints:
+    ids = np.full(len(tokens), -1)
+    ids[:used] = np.repeat(np.arange(len(lengths)), lengths)
+    return ids
+
+
+def _labels(tokens: Ints, lengths: Ints, used: int) -> Ints:
+    labels = tokens.copy()
+    labels[used:] = -100
+    labels[np.cumsum(lengths) - lengths] = -100
+    return labels
+
+
+def _attention_mask(tokens: Ints, lengths: Ints, used: int) -> Ints:
+    return (np.arange(len(tokens)) < used).astype(np.int64)
+
+
+def _cu_seqlens(tokens: Ints, lengths: Ints, used: int) -> Borders:
+    ends = np.cumsum(lengths)
+    every = [[0], ends, [len(tokens)] if used < len(tokens) else []]
+    return np.concatenate(every).astype(np.int32).view(Borders)
+
+
+def _max_seqlen(tokens: Ints, lengths: Ints, used: int) -> Longest:
+    return Longest(max(int(lengths.max(initial=0)), len(tokens) - used))
+
+
+_EMIT: dict[str, Callable[[Ints, Ints, int], Any]] = {
+    "position_ids": _position_ids,
+    "doc_ids": _doc_ids,
+    "labels": _labels,
+    "attention_mask": _attention_mask,
+    "cu_seqlens": _cu_seqlens,
+    "max_seqlen": _max_seqlen,
+}
+
+
+def _end_to_end(batch: Sequence[Borders], *, collate_fn_map: Any = None) -> torch.Tensor:
+    del collate_fn_map
+    offset, parts = 0, [np.zeros(1, np.int32)]
+    for borders in batch:
+        parts.append(np.asarray(borders)[1:] + offset)
+        offset += int(borders[-1])
+    return torch.from_numpy(np.concatenate(parts).astype(np.int32))
+
+
+def _largest(batch: Sequence[Longest], *, collate_fn_map: Any = None) -> int:
+    del collate_fn_map
+    return int(max(batch))
+
+
+# What torch's default_collate looks types up in.
+_utils.collate.default_collate_fn_map[Borders] = _end_to_end
+_utils.collate.default_collate_fn_map[Longest] = _largest

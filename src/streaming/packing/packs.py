@@ -1,0 +1,134 @@
+"""The units of a packed stream: bins of documents."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.errors import ConfigError
+from streaming.order.lanes.keys import Purpose, derive
+from streaming.packing.options import Bucket, Pack
+from streaming.packing.pieces import Arrangement, Pieces, arrange, cut
+from streaming.packing.plan_file import PlanFile
+from streaming.units.units import Units
+
+__all__ = ["Packs"]
+
+#: Bytes of arrangements that are kept at hand.
+_KEPT_BYTES = 64 << 20
+
+_Ints = NDArray[np.int64]
+
+
+class Packs(Units):
+    """Bins of documents, each of one shard.
+
+    Legend: S shards.
+
+    Args:
+        plan: Lengths and bins of every shard.
+        rule: How they were made.
+        of: The units that are documents, ``None`` where every row is one.
+    """
+
+    def __init__(self, plan: PlanFile, rule: Pack | Bucket, of: Units | None) -> None:
+        self.plan = plan
+        self.rule = rule
+        self.of = of
+        self.counts = plan.counts
+        print_of = "" if of is None else of.fingerprint
+        digest = blake2b(f"{plan.digest}|{rule.rule}|{print_of}".encode(), digest_size=8)
+        self.fingerprint = digest.hexdigest()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._at_hand: OrderedDict[tuple[int, ...], Arrangement] = OrderedDict()
+        self._bytes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without what is at hand."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_at_hand", "_bytes")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin with nothing at hand."""
+        vars(self).update(state)
+        self._reset()
+
+    def rows(self, shard: int) -> _Ints:
+        """Return the number of each bin of a shard: which rows it holds, :meth:`documents` says."""
+        return np.arange(int(self.counts[shard]))
+
+    def mask(self, shard: int, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Refuse to choose bins by their rows.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(
+            "Bins hold many documents, so conditions, keys and views do not choose among them: choose documents first, and "
+            "pack then, as in dataset.filter(...).pack(...)."
+        )
+
+    def documents(self, shard: int, number: int, key: Sequence[int]) -> tuple[_Ints, _Ints, _Ints]:
+        """Return what a bin holds in an epoch.
+
+        Args:
+            shard: Of the stream.
+            number: Of the bin, in its shard.
+            key: Seed, epoch, and the stream's number.
+
+        Returns:
+            ``int64[k]`` each: places of the documents among their shard's, first tokens, and numbers of tokens.
+        """
+        return self.arrangement(shard, key).bin(number)
+
+    def arrangement(self, shard: int, key: Sequence[int]) -> Arrangement:
+        """Return which piece is where in a shard, in an epoch; see :meth:`documents`."""
+        name = (shard, *key)
+        known = self._at_hand.get(name)
+        if known is None:
+            pieces = self._pieces(shard)
+            seed, *numbers = key
+            known = arrange(
+                pieces, self.plan.bins(shard), self.rule, derive(seed, Purpose.DOCUMENT_ORDER, *numbers, shard)
+            )
+            self._at_hand[name] = known
+            self._bytes += 48 * len(known.order)
+            while self._bytes > _KEPT_BYTES and len(self._at_hand) > 1:
+                _, gone = self._at_hand.popitem(last=False)
+                self._bytes -= 48 * len(gone.order)
+        return known
+
+    def costs(self, shard: int, power: int = 1) -> NDArray[np.float64]:
+        """Return ``float64[counts[shard]]``: of each bin, its documents' lengths to a power, summed.
+
+        In every epoch the same: lengths that are rounded up count, as many as there are in a bin.
+        """
+        pieces, bins = self._pieces(shard), self.plan.bins(shard)
+        if isinstance(self.rule, Pack) and self.rule.method == "concat":
+            filled = np.full(int(self.counts[shard]), float(self.rule.to))
+            if len(filled):
+                filled[-1] = pieces.lengths.sum() - self.rule.to * (len(filled) - 1)
+            return filled**power
+        step = self.rule.quantum if isinstance(self.rule, Pack) else self.rule.pad_to
+        weights = (np.sort(pieces.sizes)[::-1] * float(step)) ** power
+        summed: Any = np.bincount(bins, weights, int(self.counts[shard]))
+        return summed
+
+    def lengths(self, shard: int, places: _Ints) -> _Ints:
+        """Return ``int64[k]``, how many tokens ``k`` documents of a shard have by the plan."""
+        return self.plan.lengths(shard)[places].astype(np.int64)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        """Tokens that all bins hold together."""
+        return sum(int(self._pieces(shard).lengths.sum()) for shard in range(len(self.counts)))
+
+    def _pieces(self, shard: int) -> Pieces:
+        return cut(self.plan.lengths(shard), self.rule)

@@ -1,0 +1,141 @@
+"""The plan of a packed stream: the length of every document, and the bin of every piece.
+
+It is a function of the lengths, made once and kept in a file, which processes map: a start costs what it takes to read one
+number for each shard.
+
+Layout: for each shard its lengths, ``<u4`` or ``<f8``, and its bins, ``<u4``; then a NumPy array of :data:`_ROW`, one for
+each shard; then what identifies the plan, JSON; then the length of that, ``<u8``, and a mark.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.packing.options import Bucket, Pack
+from streaming.packing.pieces import cut, fit
+
+__all__ = ["PlanFile", "read_plan", "write_plan"]
+
+_MARK = b"STRMPACK"
+_VERSION = 1
+_ROW = np.dtype([("begin", "<i8"), ("documents", "<i8"), ("pieces", "<i8"), ("bins", "<i8")])
+
+
+class PlanFile:
+    """A plan in a file, or in memory where there is no place for one.
+
+    Legend: S shards.
+
+    Args:
+        source: Path of the file, or what it would hold.
+
+    Attributes:
+        name: What the plan was made of, as :func:`write_plan` was told.
+        digest: 16 hexadecimal digits of all lengths.
+        counts: ``int64[S]``, bins of each shard.
+        num_documents: Documents of all shards.
+
+    Raises:
+        ValueError: It is no plan, or not a whole one.
+    """
+
+    def __init__(self, source: str | bytes) -> None:
+        self._source = source
+        self._map()
+
+    def _map(self) -> None:
+        if isinstance(self._source, str):
+            with open(self._source, "rb") as file:
+                self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        else:
+            self._data = self._source
+        end = len(self._data) - len(_MARK) - 8
+        if end < 0 or self._data[end + 8 :] != _MARK:
+            raise ValueError("no plan of bins, or not a whole one")
+        begin = end - int.from_bytes(self._data[end : end + 8], "little")
+        facts: dict[str, Any] = json.loads(self._data[begin:end])
+        if facts["version"] != _VERSION:
+            raise ValueError("a plan of bins of another version")
+        self.name: str = facts["name"]
+        self.digest: str = facts["digest"]
+        self._dtype = np.dtype(facts["dtype"])
+        shards: int = facts["shards"]
+        self._table: Any = np.frombuffer(self._data, _ROW, shards, begin - shards * _ROW.itemsize)
+        self.counts: NDArray[np.int64] = self._table["bins"].astype(np.int64)
+        self.num_documents = int(self._table["documents"].sum())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the place of the file."""
+        return {"_source": self._source}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map it again."""
+        self.__dict__.update(state)
+        self._map()
+
+    def lengths(self, shard: int) -> NDArray[Any]:
+        """Return the length of each document of a shard."""
+        row = self._table[shard]
+        return np.frombuffer(self._data, self._dtype, int(row["documents"]), int(row["begin"]))
+
+    def bins(self, shard: int) -> NDArray[np.int64]:
+        """Return ``int64[P]``, the bin of each of a shard's P pieces, from large to small."""
+        row = self._table[shard]
+        begin = int(row["begin"]) + int(row["documents"]) * self._dtype.itemsize
+        return np.frombuffer(self._data, "<u4", int(row["pieces"]), begin).astype(np.int64)
+
+
+def write_plan(file: IO[bytes], shards: int, lengths: Iterable[NDArray[Any]], rule: Pack | Bucket, name: str) -> None:
+    """Plan every shard.
+
+    Args:
+        file: Where the plan goes.
+        shards: How many there are.
+        lengths: Yields the length of each document of each shard.
+        rule: How they are put into bins.
+        name: What the plan is made of.
+
+    Raises:
+        ConfigError: A document is too long for the rule.
+    """
+    dtype = np.dtype("<f8" if isinstance(rule, Bucket) else "<u4")
+    table = np.zeros(shards, _ROW)
+    digest = blake2b(digest_size=8)
+    at = 0
+    for shard, given in enumerate(lengths):
+        found = np.ascontiguousarray(given.astype(dtype))
+        pieces = cut(found, rule)
+        bins = fit(pieces, rule)
+        if isinstance(rule, Pack) and rule.method == "concat":
+            number = -(-int(pieces.lengths.sum()) // rule.to)
+        else:
+            number = int(bins.max(initial=-1)) + 1
+        data = found.tobytes() + bins.astype("<u4").tobytes()
+        data += bytes(-len(data) % 8)
+        table[shard] = at, len(found), len(bins), number
+        at += len(data)
+        digest.update(found.data)
+        file.write(data)
+        file.flush()
+    facts = json.dumps(
+        {"version": _VERSION, "name": name, "digest": digest.hexdigest(), "dtype": dtype.str, "shards": shards}
+    ).encode()
+    file.write(table.tobytes() + facts + len(facts).to_bytes(8, "little") + _MARK)
+    file.flush()
+
+
+def read_plan(path: str, name: str) -> PlanFile | None:
+    """Return a plan if there is one, and it is of what is asked for."""
+    try:
+        found = PlanFile(path) if os.path.exists(path) else None
+    except (OSError, ValueError):
+        return None
+    return found if found is not None and found.name == name else None
