@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,26 @@ from streaming.packing.pieces import Arrangement, Pieces, arrange, cut
 from streaming.packing.plan_file import PlanFile
 from streaming.units.units import Units
 
-__all__ = ["Packs"]
+__all__ = ["Documents", "Packs"]
 
 #: Bytes of arrangements that are kept at hand.
 _KEPT_BYTES = 64 << 20
 
 _Ints = NDArray[np.int64]
+
+
+class Documents(NamedTuple):
+    """What a bin holds. Legend: k pieces.
+
+    Attributes:
+        ids: ``int64[k]``, ids of the documents in the whole dataset.
+        starts: ``int64[k]``, first token of each piece in its document.
+        lengths: ``int64[k]``, tokens of each piece.
+    """
+
+    ids: _Ints
+    starts: _Ints
+    lengths: _Ints
 
 
 class Packs(Units):
@@ -93,11 +107,9 @@ class Packs(Units):
         name = (shard, *key)
         known = self._at_hand.get(name)
         if known is None:
-            pieces = self._pieces(shard)
             seed, *numbers = key
-            known = arrange(
-                pieces, self.plan.bins(shard), self.rule, derive(seed, Purpose.DOCUMENT_ORDER, *numbers, shard)
-            )
+            order = derive(seed, Purpose.DOCUMENT_ORDER, *numbers, shard)
+            known = arrange(self._pieces(shard), *self.plan.slots(shard), self.rule, order)
             self._at_hand[name] = known
             self._bytes += 48 * len(known.order)
             while self._bytes > _KEPT_BYTES and len(self._at_hand) > 1:
@@ -106,19 +118,19 @@ class Packs(Units):
         return known
 
     def costs(self, shard: int, power: int = 1) -> NDArray[np.float64]:
-        """Return ``float64[counts[shard]]``: of each bin, its documents' lengths to a power, summed.
+        """Return ``float64[counts[shard]]``: of each bin, its pieces' lengths to a power, summed.
 
-        In every epoch the same: lengths that are rounded up count, as many as there are in a bin.
+        In every epoch the same: lengths that are rounded up count; of bins that cut pieces, what they are filled with.
         """
-        pieces, bins = self._pieces(shard), self.plan.bins(shard)
+        pieces, (slots, counts) = self._pieces(shard), self.plan.slots(shard)
+        number = int(self.counts[shard])
         if isinstance(self.rule, Pack) and self.rule.method == "concat":
-            filled = np.full(int(self.counts[shard]), float(self.rule.to))
-            if len(filled):
-                filled[-1] = pieces.lengths.sum() - self.rule.to * (len(filled) - 1)
+            filled = np.full(number, float(self.rule.to))
+            filled[number - 1 :] = pieces.lengths.sum() - self.rule.to * (number - 1)
             return filled**power
         step = self.rule.quantum if isinstance(self.rule, Pack) else self.rule.pad_to
-        weights = (np.sort(pieces.sizes)[::-1] * float(step)) ** power
-        summed: Any = np.bincount(bins, weights, int(self.counts[shard]))
+        weights = (np.sort(pieces.sizes)[::-1][slots] * float(step)) ** power
+        summed: Any = np.bincount(np.repeat(np.arange(number), counts), weights, number)
         return summed
 
     def lengths(self, shard: int, places: _Ints) -> _Ints:

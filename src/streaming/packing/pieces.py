@@ -129,41 +129,41 @@ def cut(lengths: NDArray[np.generic], rule: Pack | Bucket) -> Pieces:
     return Pieces(documents, starts, pieces, np.minimum(-(-pieces // rule.quantum), rule.capacity))
 
 
-def fit(pieces: Pieces, rule: Pack | Bucket) -> Ints:
-    """Return the bin of each slot: ``int64[P]``, slots from large to small; empty for bins that cut pieces."""
-    if isinstance(rule, Bucket):
-        return like_sizes(np.sort(pieces.sizes)[::-1], rule.capacity)
-    if rule.method == "concat":
-        return np.empty(0, np.int64)
-    return _FITS[rule.method](np.sort(pieces.sizes)[::-1], rule.capacity)
+def fit(pieces: Pieces, rule: Pack | Bucket) -> tuple[Ints, Ints]:
+    """Put the pieces of a shard into bins, by their sizes alone.
+
+    Returns:
+        ``int64[P]``, slots, numbered from large to small, bin after bin; and ``int64[B]``, how many each bin has. Both are
+        empty for bins that cut pieces.
+    """
+    if isinstance(rule, Pack) and rule.method == "concat":
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    put = like_sizes if isinstance(rule, Bucket) else _FITS[rule.method]
+    bins = put(np.sort(pieces.sizes)[::-1], rule.capacity)
+    return np.argsort(bins, kind="stable"), np.bincount(bins)
 
 
-def arrange(pieces: Pieces, bins: Ints, rule: Pack | Bucket, key: int) -> Arrangement:
+def arrange(pieces: Pieces, slots: Ints, counts: Ints, rule: Pack | Bucket, key: int) -> Arrangement:
     """Put pieces into their places.
 
-    Pieces of one size are dealt over the places of that size in an order that the key gives.
+    Pieces of one size are dealt over the slots of that size in an order that the key gives.
 
     Args:
         pieces: The pieces of a shard.
-        bins: ``int64[P]``, of each slot; see :func:`fit`.
+        slots: ``int64[P]``, bin after bin; see :func:`fit`.
+        counts: ``int64[B]``, slots of each bin.
         rule: How they were fitted.
         key: Names the order.
     """
-    with np.errstate(over="ignore"):
-        words = np.arange(len(pieces.sizes), dtype=np.uint64) * np.uint64(GOLDEN) + np.uint64(key)
-    words = mix64(words)
+    words = np.arange(len(pieces.sizes), dtype=np.uint64) * np.uint64(GOLDEN)
+    words = mix64(words + np.uint64(key))
     if isinstance(rule, Pack) and rule.method == "concat":
-        order = np.argsort(words, kind="stable")
         total = int(pieces.lengths.sum())
         borders = np.minimum(np.arange(-(-total // rule.to) + 1) * rule.to, total)
-        return Arrangement(pieces, order, borders, rule.to)
+        return Arrangement(pieces, np.argsort(words, kind="stable"), borders, rule.to)
     # From large to small, in one sort: sizes are small numbers.
-    shift = np.uint64(int(pieces.sizes.max(initial=1)).bit_length())
-    largest = np.uint64((1 << int(shift)) - 1)
-    words >>= shift
-    words |= (largest - pieces.sizes.astype(np.uint64)) << (np.uint64(64) - shift)
-    slots = np.argsort(words, kind="stable")
-    borders = (
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(bins))]) if len(bins) else np.zeros(1, np.int64)
-    )
-    return Arrangement(pieces, slots[np.argsort(bins, kind="stable")], borders)
+    shift = int(pieces.sizes.max(initial=1)).bit_length()
+    words >>= np.uint64(shift)
+    words |= ((1 << shift) - 1 - pieces.sizes).astype(np.uint64) << np.uint64(64 - shift)
+    borders = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return Arrangement(pieces, np.argsort(words, kind="stable")[slots], borders)

@@ -1,10 +1,11 @@
-"""The plan of a packed stream: the length of every document, and the bin of every piece.
+"""The plan of a packed stream: the length of every document, and how the bins are filled.
 
 It is a function of the lengths, made once and kept in a file, which processes map: a start costs what it takes to read one
 number for each shard.
 
-Layout: for each shard its lengths, ``<u4`` or ``<f8``, and its bins, ``<u4``; then a NumPy array of :data:`_ROW`, one for
-each shard; then what identifies the plan, JSON; then the length of that, ``<u8``, and a mark.
+Layout: for each shard its lengths, ``<u4`` or ``<f8``, its slots and how many each bin has, ``<u4``, filled up to eight
+bytes; then a NumPy array of :data:`_ROW`, one for each shard; then what identifies the plan, JSON; then the length of that,
+``<u8``, and a mark.
 """
 
 from __future__ import annotations
@@ -86,11 +87,13 @@ class PlanFile:
         row = self._table[shard]
         return np.frombuffer(self._data, self._dtype, int(row["documents"]), int(row["begin"]))
 
-    def bins(self, shard: int) -> NDArray[np.int64]:
-        """Return ``int64[P]``, the bin of each of a shard's P pieces, from large to small."""
+    def slots(self, shard: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the slots of a shard, bin after bin, and how many each bin has: what :func:`fit` made."""
         row = self._table[shard]
+        pieces, bins = int(row["pieces"]), int(row["bins"]) if row["pieces"] else 0
         begin = int(row["begin"]) + int(row["documents"]) * self._dtype.itemsize
-        return np.frombuffer(self._data, "<u4", int(row["pieces"]), begin).astype(np.int64)
+        found = np.frombuffer(self._data, "<u4", pieces + bins, begin).astype(np.int64)
+        return found[:pieces], found[pieces:]
 
 
 def write_plan(file: IO[bytes], shards: int, lengths: Iterable[NDArray[Any]], rule: Pack | Bucket, name: str) -> None:
@@ -113,14 +116,13 @@ def write_plan(file: IO[bytes], shards: int, lengths: Iterable[NDArray[Any]], ru
     for shard, given in enumerate(lengths):
         found = np.ascontiguousarray(given.astype(dtype))
         pieces = cut(found, rule)
-        bins = fit(pieces, rule)
+        slots, counts = fit(pieces, rule)
+        number = len(counts)
         if isinstance(rule, Pack) and rule.method == "concat":
             number = -(-int(pieces.lengths.sum()) // rule.to)
-        else:
-            number = int(bins.max(initial=-1)) + 1
-        data = found.tobytes() + bins.astype("<u4").tobytes()
+        data = found.tobytes() + np.concatenate([slots, counts]).astype("<u4").tobytes()
         data += bytes(-len(data) % 8)
-        table[shard] = at, len(found), len(bins), number
+        table[shard] = at, len(found), len(slots), number
         at += len(data)
         digest.update(found.data)
         file.write(data)

@@ -45,7 +45,7 @@ def check_state(state: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     if state.get("units") != present.get("units"):
         differences.append(
             f"  units: checkpoint {_units(state)}, now {_units(present)} - choose the same samples: the same view, filter, "
-            "split, flat_map or join"
+            "split, flat_map, join, pack or bucket"
         )
     if differences:
         raise CheckpointError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +18,13 @@ from streaming.dataset.packs.samples import pack_documents
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source
 from streaming.packing.options import Bucket, Pack
-from streaming.packing.packs import Packs
+from streaming.packing.packs import Documents, Packs
 from streaming.units.parts import Chosen
 from streaming.units.units import Units
 
-__all__ = ["Documents", "Packed", "add_packs", "pack_here"]
+__all__ = ["Packed", "add_packs", "pack_here"]
 
 Ints = NDArray[np.int64]
-
-
-class Documents(NamedTuple):
-    """What a bin holds. Legend: k pieces.
-
-    Attributes:
-        ids: ``int64[k]``, ids of the documents in the whole dataset.
-        starts: ``int64[k]``, first token of each piece in its document.
-        lengths: ``int64[k]``, tokens of each piece.
-    """
-
-    ids: Ints
-    starts: Ints
-    lengths: Ints
 
 
 class Packed(Layer[Any]):
@@ -57,7 +43,8 @@ class Packed(Layer[Any]):
         index = resolve_index(at, this.size)
         packs, local, number, first, key = self._place(index, None)
         places, starts, lengths = packs.documents(local, number, key)
-        documents = self._documents.get_items(first + places)
+        source, ids = self._documents, first + places
+        documents = source.get_items(ids) if source._is_own() else [source[i] for i in ids.tolist()]
         if isinstance(self._rule, Bucket):
             return documents
         return pack_documents(self._rule, documents, starts, lengths, packs.lengths(local, places))

@@ -20,6 +20,7 @@ from streaming.dataset.sources import Source
 from streaming.dataset.views import choosing
 from streaming.dataset.views.saved import load_view, save_view
 from streaming.packing.options import Bucket, Pack
+from streaming.packing.packs import Documents
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.units.parts import choose
@@ -297,6 +298,26 @@ class Views(Array[T_co]):
         from streaming.dataset.packs.packed import add_packs
 
         return add_packs(self, rule, lengths)
+
+    def documents(self, bin_id: int, epoch: int | None = None) -> Documents:
+        """Return which documents a bin of a packed dataset holds, or which samples a batch of like lengths.
+
+        :meth:`find` is the inverse: the bins that hold a sample of the whole dataset, in this epoch.
+
+        Args:
+            bin_id: Of the bin, negative from the end; ``inspect_epoch().batch(k)`` says which are in a batch.
+            epoch: By default the one that is iterated, or comes next.
+
+        Raises:
+            ConfigError: Samples are no bins.
+
+        Example:
+            >>> packed = LocalDataset('tokens').pack(Pack(tokens='input_ids', to=32))
+            >>> held = packed.documents(0)
+            >>> int(held.lengths.sum()) <= 32, packed.find(int(held.ids[0]))
+            (True, [0])
+        """
+        raise ConfigError("Each sample is one of the dataset's own: only bins, of pack() or bucket(), hold several.")
 
     def bucket(self, rule: Bucket, *, lengths: Sequence[float] | NDArray[Any] | None = None) -> Any:
         """Return a dataset whose samples are lists of samples of like length; see :class:`streaming.Bucket`.
