@@ -51,6 +51,7 @@ for batch in loader:
 """,
         lambda block: "(...," not in block,
     ),
+    "mixing.md": (IMPORTS + WRITE, lambda block: True),
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
 }

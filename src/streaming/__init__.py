@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
     from streaming.dataset.local import LocalDataset as LocalDataset
+    from streaming.dataset.mixing.schedule import Phase as Phase
+    from streaming.dataset.mixing.schedule import Ramp as Ramp
+    from streaming.dataset.mixing.schedule import Schedule as Schedule
     from streaming.dataset.side import Side as Side
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
@@ -54,6 +57,9 @@ __all__ = [
     "LocalDataset",
     "MDSWriter",
     "Pack",
+    "Phase",
+    "Ramp",
+    "Schedule",
     "Side",
     "Stream",
     "StreamingDataLoader",
@@ -78,6 +84,9 @@ _HOMES = {
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
     "Pack": "streaming.packing.options",
+    "Phase": "streaming.dataset.mixing.schedule",
+    "Ramp": "streaming.dataset.mixing.schedule",
+    "Schedule": "streaming.dataset.mixing.schedule",
     "Side": "streaming.dataset.side",
     "Stream": "streaming.dataset.stream",
     "StreamingDataLoader": "streaming.loader.loader",

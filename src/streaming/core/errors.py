@@ -4,7 +4,8 @@ Each class also inherits the builtin that users of the original library already 
 
     StreamingError
     ├── ConfigError (ValueError)                an argument is wrong
-    │   └── UnknownNameError (KeyError)         no such algorithm, encoding, scheme ...
+    │   ├── UnknownNameError (KeyError)         no such algorithm, encoding, scheme ...
+    │   └── EndlessError (TypeError)            the length of what has no end
     ├── MissingDependencyError (ImportError)    an optional package is not installed
     ├── IndexFormatError (ValueError)           index.json is not what it should be
     │   └── IndexNotJSONError (JSONDecodeError)
@@ -51,6 +52,7 @@ __all__ = [
     "ColumnValueError",
     "ConfigError",
     "EmptyDatasetError",
+    "EndlessError",
     "IndexFormatError",
     "IndexNotJSONError",
     "LockedError",
@@ -90,6 +92,10 @@ class ConfigError(StreamingError, ValueError):
 
 class UnknownNameError(ConfigError, KeyError):
     """A name that no registry knows."""
+
+
+class EndlessError(ConfigError, TypeError):
+    """The length of what has no end was asked for."""
 
 
 class MissingDependencyError(StreamingError, ImportError):

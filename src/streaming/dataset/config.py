@@ -11,7 +11,10 @@ from streaming.core.arguments import Checked, as_flag, as_integer, as_text, by, 
 from streaming.core.errors import ConfigError
 from streaming.core.names import Where
 from streaming.core.units import bytes_to_int, number_abbrev_to_int
+from streaming.dataset.mixing.schedule import Schedule
+from streaming.order.defaults import SCHEDULED_ALGO
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
+from streaming.order.schedule.routes import METHODS as SCHEDULED_METHODS
 from streaming.storage.options import StorageOptions
 
 __all__ = ["CacheConfig", "OrderConfig", "ParallelConfig", "StreamDefaults", "as_on_error", "parse_epoch_size"]
@@ -40,6 +43,14 @@ def _optional_registered(name: str, value: Any, registry: Mapping[str, Any]) -> 
     return None if value is None else _as_registered(name, value, registry)
 
 
+def _as_schedule(name: str, value: Any) -> Schedule | None:
+    if value is not None and not isinstance(value, Schedule):
+        raise ConfigError(
+            f"{name} must be a Schedule, got {value!r}. Pass mix=Schedule([Phase(0, {{'name': 1.0, ...}}), ...])."
+        )
+    return value
+
+
 @dataclass(frozen=True)
 class OrderConfig(Checked):
     """What the user said about the order. ``None`` leaves a choice to the run, or to a checkpoint.
@@ -56,9 +67,10 @@ class OrderConfig(Checked):
         shuffle_seed: Seed, not negative.
         shuffle_block_size: Samples among which a sample is shuffled.
         batching_method: How streams are mixed in batches.
+        mix: How the streams' weights change during the run.
 
     Raises:
-        ConfigError: A value is out of range.
+        ConfigError: A value is out of range, or does not go with ``mix``.
         UnknownNameError: No such algorithm or method.
     """
 
@@ -73,6 +85,23 @@ class OrderConfig(Checked):
     shuffle_seed: int = field(metadata=by(as_integer, 0))
     shuffle_block_size: int | None = field(metadata=by(optional_integer, 1))
     batching_method: str = field(metadata=by(_as_registered, batching_methods))
+    mix: Schedule | None = field(default=None, metadata=by(_as_schedule))
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that they go together."""
+        super().__post_init__()
+        if self.mix is None:
+            return
+        if self.shuffle_algo not in (None, SCHEDULED_ALGO):
+            raise ConfigError(
+                f"mix does not go with shuffle_algo={self.shuffle_algo!r}: only {SCHEDULED_ALGO!r}, the default, knows the "
+                "sample at any position of a run without laying out an epoch. Leave shuffle_algo out."
+            )
+        if self.batching_method not in SCHEDULED_METHODS:
+            raise ConfigError(
+                f"mix does not go with batching_method={self.batching_method!r}, whose batches all hold the same shares. "
+                f"Use one of {', '.join(map(repr, SCHEDULED_METHODS))}."
+            )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from streaming.core.arguments import as_flag, as_integer
+from streaming.core.errors import EndlessError
 from streaming.core.indexing import T_co
 from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, SamplingMethod, ShuffleAlgo, Where
 from streaming.core.world import World
@@ -36,16 +37,19 @@ from streaming.dataset.epoch.batches import Collator
 from streaming.dataset.epoch.epochs import Epochs, Start
 from streaming.dataset.epoch.inspection import Inspection
 from streaming.dataset.epoch.ordering import Ordering
-from streaming.dataset.epoch.progress import Progress
+from streaming.dataset.epoch.progress import Progress, Reach
 from streaming.dataset.epoch.reader import EpochReader
 from streaming.dataset.epoch.resumption import Resumption
+from streaming.dataset.live.reweighting import Reweighting
+from streaming.dataset.mixing.schedule import Schedule
 from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES
 from streaming.dataset.sources import Source
 from streaming.dataset.stream import Stream, open_streams
-from streaming.dataset.streams import resolve_streams
+from streaming.dataset.streams import names_of, resolve_streams
 from streaming.dataset.wrappers import refuse_repeating_subset, refuse_share_as_size
+from streaming.order.table import HORIZON
 from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.storage.options import StorageOptions
 
@@ -66,7 +70,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
     like a NumPy array. Every rank builds its own with the same arguments.
 
     Args:
-        streams: The streams to mix, instead of ``remote``, ``local`` and ``split``.
+        streams: The streams to mix, instead of ``remote``, ``local`` and ``split``: a list, or a mapping of their names.
         remote: URL or shared path of the dataset; see :class:`Stream`.
         local: Directory for downloaded shards, or of a dataset that is only local.
         split: Sub-directory that holds the dataset.
@@ -109,6 +113,9 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             raised all the same.
         storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
         columns: Names of the columns that samples have, for every stream that does not name its own; see :class:`Stream`.
+        mix: How the streams' weights change during the run, instead of ``proportion``, ``repeat`` and ``choose``. Streams
+            are named by the mapping's names, or by their places. Without ``epoch_size``, there is one epoch without end,
+            whose length is a ``TypeError``; with it, each epoch is the next so many samples: whole global batches.
         pack: Serve bins of documents, laid end to end; ``batch_size``, ``epoch_size`` and everything else count bins.
         bucket: Serve lists of samples of like length, which are batches; ``batch_size`` is 1.
 
@@ -131,7 +138,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
     def __init__(
         self,
         *,
-        streams: Sequence[Stream] | None = None,
+        streams: Sequence[Stream] | Mapping[str, Stream] | None = None,
         remote: Where | None = None,
         local: Where | None = None,
         split: Where | None = None,
@@ -163,6 +170,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
         columns: Sequence[str] | None = None,
+        mix: Schedule | None = None,
         pack: Pack | None = None,
         bucket: Bucket | None = None,
     ) -> None:
@@ -178,6 +186,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             shuffle_seed=shuffle_seed,
             shuffle_block_size=shuffle_block_size,
             batching_method=batching_method,
+            mix=mix,
         )
         caching = CacheConfig.of(predownload, cache_limit, order.batch_size)
         parallel = ParallelConfig(replication, device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size)
@@ -202,6 +211,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         where = {"remote": remote, "local": local}
         self._ranks = DataRanks(parallel)
         self._given = resolve_streams(streams, where, defaults, stream_name, stream_config)
+        self.stream_names: tuple[str, ...] = names_of(streams, len(self._given))
         self._order_config = order
         self._assemble(open_streams(self._given, self.allow_unsafe_types))
         if pack is not None or bucket is not None:
@@ -216,11 +226,12 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         super().__init__(sources, self.cache_limit)
         self._epochs = Epochs()
         self._progress = Progress()
-        ordering = Ordering(self._order_config, self._table, self.streams)
+        ordering = Ordering(self._order_config, self._table, self.streams, self.stream_names)
         self.epoch_size: int = ordering.epoch_size
         self._epoch_reader = EpochReader(self._cache, self._table, ordering, self._epochs, self._progress, self._ranks)
         self._resumption = Resumption(self._epochs, ordering, self._progress, self._ranks)
         self._inspection = Inspection(self._epochs, ordering, self._ranks)
+        self._reweighting = Reweighting(self._epochs, ordering, self._progress, self._ranks)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Tell the author of a subclass what of it will not be called."""
@@ -251,13 +262,23 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
 
     @property
     def length(self) -> int:
-        """Samples that each rank gets in an epoch."""
+        """Samples that each rank gets in an epoch.
+
+        Raises:
+            EndlessError: (a ``TypeError``) The epoch has no end.
+        """
+        if self.epoch_size == HORIZON:
+            raise EndlessError(
+                "This dataset's epoch has no end, so it has no length: it has a schedule (mix) and no epoch_size. Stop by "
+                "yourself, or give epoch_size."
+            )
         return -(-self.epoch_size // self.num_data_ranks)
 
     def __len__(self) -> int:
         """Return the samples that each rank gets in an epoch: the epoch's size over the number of ranks, rounded up.
 
         Raises:
+            EndlessError: (a ``TypeError``) The epoch has no end.
             ConfigError: PyTorch's ``random_split``, or a sampler, asks on one of several ranks: indexes go over ``size``.
         """
         refuse_share_as_size(self.num_data_ranks)
@@ -372,6 +393,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             >>> state['epoch'], state['sample_in_epoch']
             (0, 60)
         """
+        self._reweighting.agreement.check()
         return self._resumption.state(num_samples, from_beginning)
 
     def state_of_workers(self, drawn: Sequence[int], position: int | None = None) -> dict[str, Any]:
@@ -384,6 +406,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
                 the checkpoint is then one of every rank, for any number of ranks and workers. ``None``: it is this rank's
                 own, for as many workers.
         """
+        self._reweighting.agreement.check()
         return self._resumption.state_of_workers(drawn, position)
 
     def load_state_dict(self, obj: Mapping[str, Any]) -> None:
@@ -408,6 +431,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             4
         """
         self._resumption.resume(obj)
+        self._reweighting.leave()
 
     def skip_batches(self, batches: Sequence[tuple[int, int]], epoch: int | None = None) -> None:
         """Leave ranges of global batches of an epoch out, on every rank: the data behind a loss spike, say.
@@ -429,6 +453,42 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ['text 60', 'text 61', 'text 62', 'text 63']
         """
         self._resumption.skip(batches, epoch)
+
+    def set_weights(self, weights: Mapping[str | int, float], at: int | float | str = "soonest") -> int:
+        """Give the streams other weights while training goes on: by their losses, say. Only with a schedule (``mix``).
+
+        Call it on every rank at the same step, with the same values. The weights hold until the schedule's next phase or
+        the end of a ramp. Later checkpoints have them; a checkpoint of ranks that have set different ones raises.
+
+        Args:
+            weights: Shares by the streams' names; only their ratios count. A stream that is not named gives nothing.
+            at: From when on: samples of the run over all ranks, as a number or text such as ``'2b'``, rounded up to a global
+                batch; or ``'soonest'``, the first global batch that no worker has begun.
+
+        Returns:
+            The global batch, counted from the beginning of the run, with which they begin.
+
+        Raises:
+            ConfigError: There is no schedule, a weight is negative or no number, all are 0, batches before ``at`` may have
+                been begun, or ``'soonest'`` is not known: with PyTorch's own ``DataLoader`` and workers.
+            UnknownNameError: There is no such stream.
+
+        Example:
+            >>> streams = {'data': Stream(local='data'), 'wiki': Stream(local='wiki')}
+            >>> mix = Schedule([Phase(0, {'data': 1})])
+            >>> dataset = StreamingDataset(streams=streams, mix=mix, batch_size=4)
+            >>> dataset.set_weights({'data': 0.75, 'wiki': 0.25}, at=40)
+            10
+        """
+        return self._reweighting.set_weights(weights, at)
+
+    def reach(self, ahead: int) -> Reach | None:
+        """Return where a loader that has begun an iteration is to note how far it is; ``None`` without a schedule.
+
+        Args:
+            ahead: Batches that its workers may have begun beyond those that it has received.
+        """
+        return self._reweighting.reach(ahead)
 
     if TYPE_CHECKING:
 

@@ -6,17 +6,21 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from streaming.core.arguments import as_text
 from streaming.core.errors import ConfigError
 from streaming.core.names import Where
 from streaming.dataset.config import StreamDefaults
 from streaming.dataset.registry import make_stream
 from streaming.dataset.stream import Stream
 
-__all__ = ["resolve_streams"]
+__all__ = ["names_of", "resolve_streams"]
+
+#: Streams in order, or by name.
+Streams = Sequence[Stream] | Mapping[str, Stream]
 
 
 def resolve_streams(
-    streams: Sequence[Stream] | None,
+    streams: Streams | None,
     where: Mapping[str, Where | None],
     defaults: StreamDefaults,
     stream_name: str,
@@ -25,7 +29,7 @@ def resolve_streams(
     """Return a dataset's streams, with what they leave open filled in; those that were given stay as they are.
 
     Args:
-        streams: The streams, or nothing for the one at ``where``.
+        streams: The streams, by name or not, or nothing for the one at ``where``.
         where: ``remote`` and ``local`` of the only stream.
         defaults: What every stream takes that does not say it itself.
         stream_name: Name of the registered class of the only stream.
@@ -45,7 +49,18 @@ def resolve_streams(
     return filled
 
 
-def _check_streams(streams: Sequence[Stream] | None, is_one: bool) -> list[Stream]:
+def names_of(streams: Streams | None, count: int) -> tuple[str, ...]:
+    """Return the names of ``count`` streams: those of a mapping, else their places.
+
+    Raises:
+        ConfigError: A name is no text.
+    """
+    if isinstance(streams, Mapping):
+        return tuple(as_text("a stream's name", name) for name in streams)
+    return tuple(map(str, range(count)))
+
+
+def _check_streams(streams: Streams | None, is_one: bool) -> list[Stream]:
     """Return streams as a list: none where ``remote`` or ``local`` says where one lies.
 
     Raises:
@@ -56,7 +71,7 @@ def _check_streams(streams: Sequence[Stream] | None, is_one: bool) -> list[Strea
             "Give either `streams`, or `remote` and/or `local`; "
             + ("both were given." if is_one else "neither was given.")
         )
-    given: Any = [] if streams is None else streams
+    given: Any = [] if streams is None else list(streams.values()) if isinstance(streams, Mapping) else streams
     wrong = given
     if not isinstance(given, (Stream, str, bytes, Mapping)) and hasattr(given, "__iter__"):
         listed: list[Any] = list(given)
@@ -64,7 +79,8 @@ def _check_streams(streams: Sequence[Stream] | None, is_one: bool) -> list[Strea
             return listed
         wrong = next(stream for stream in listed if not isinstance(stream, Stream))
     raise ConfigError(
-        f"streams must be a list of Stream objects, got {wrong!r}. Pass streams=[Stream(remote=...), ...]."
+        f"streams must be a list of Stream objects, got {wrong!r}. Pass streams=[Stream(remote=...), ...], or "
+        "streams={'name': Stream(remote=...), ...}."
     )
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 from streaming.dataset.epoch.interface import OrderedDataset
+from streaming.dataset.epoch.progress import Reach
 from streaming.dataset.wrappers import is_read_ahead, no_batch
 from streaming.loader.arguments import as_ordered, check_arguments
 from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch
@@ -128,10 +129,12 @@ class StreamingDataLoader(DataLoader[Any]):
         self.num_samples_yielded = count = 0
         self._consumed = consumed = None
         has_hook = self._brings_batch_size()
-        late = is_read_ahead()
+        late, reach = is_read_ahead(), None
         for counted in super().__iter__():
             if consumed is None:
-                consumed = self._begin_counting()
+                consumed, reach = self._begin_counting(), self._reach()
+            if reach is not None:
+                reach.batches += 1
             batch = unpack(counted.batch)
             if late:
                 yield batch
@@ -158,6 +161,18 @@ class StreamingDataLoader(DataLoader[Any]):
             return Consumed(workers, self.batch_size, True)
         is_regular = self.batch_size == data.batch_size and getattr(self, "in_order", True)
         return Consumed(workers, data.batch_size, is_regular, data.present_start().workers)
+
+    def _reach(self) -> Reach | None:
+        """Return where to note how many batches were received, if their number says how far the workers are."""
+        data = self._ordered
+        if (
+            data is None
+            or data.has_own_iter()
+            or data.batch_size != self.batch_size
+            or not getattr(self, "in_order", True)
+        ):
+            return None
+        return data.reach(self.num_workers * (self.prefetch_factor or 0))
 
     def _brings_batch_size(self) -> bool:
         kind = type(self)._get_batch_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "DEFAULT_ALGO",
     "LEGACY_ALGO",
+    "SCHEDULED_ALGO",
     "default_block_size",
     "default_num_canonical_nodes",
 ]
@@ -13,6 +14,8 @@ __all__ = [
 DEFAULT_ALGO = "lanes"
 #: The order of a checkpoint that names none: the original library's default.
 LEGACY_ALGO = "py1e"
+#: The order whose weights may change during a run.
+SCHEDULED_ALGO = "lanes"
 
 _FINE_GRAINED = frozenset(("py1s", "py2s"))
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["Skips"]
+__all__ = ["Kept", "Skips"]
+
+Ints = NDArray[np.int64]
 
 
 class Skips:
@@ -49,7 +51,14 @@ class Skips:
                 position += end - begin
         return position
 
-    def kept_batches(self, global_batch: int, num_batches: int) -> NDArray[np.int64]:
+    def served_before(self, positions: Ints) -> Ints:
+        """Return how many samples of the epoch are served before each position (the inverse of ``position_after``)."""
+        served = positions.copy()
+        for begin, end in self.ranges:
+            served -= np.clip(positions - begin, 0, end - begin)
+        return served
+
+    def kept_batches(self, global_batch: int, num_batches: int) -> Kept:
         """Return the global batches that are served, ascending.
 
         Args:
@@ -59,12 +68,34 @@ class Skips:
         Raises:
             ConfigError: A range does not begin and end at a global batch.
         """
-        kept = np.ones(num_batches, np.bool_)
         for begin, end in self.ranges:
             if begin % global_batch or end % global_batch:
                 raise ConfigError(
                     f"The samples [{begin}, {end}) to skip are not whole global batches of {global_batch}. Skip with the "
                     "global batch size of the run."
                 )
-            kept[begin // global_batch : end // global_batch] = False
-        return np.flatnonzero(kept)
+        skipped = [(begin // global_batch, min(end // global_batch, num_batches)) for begin, end in self.ranges]
+        return Kept([(begin, end) for begin, end in skipped if begin < end], num_batches)
+
+
+class Kept:
+    """The numbers below a total that lie outside of some ranges.
+
+    Args:
+        ranges: Pairs of first number and one past the last, ascending and apart.
+        total: The total, at most ``2^62``.
+    """
+
+    def __init__(self, ranges: Sequence[tuple[int, int]], total: int) -> None:
+        sizes = np.cumsum([0, *(end - begin for begin, end in ranges)], dtype=np.int64)
+        self._sizes = sizes
+        # So many numbers are kept before each range.
+        self._before = np.array([begin for begin, _ in ranges], np.int64) - sizes[:-1]
+        self._length = total - int(sizes[-1])
+
+    def __len__(self) -> int:
+        return self._length
+
+    def batches(self, index: Ints) -> Ints:
+        """Return the ``index``-th of the numbers, each in ``[0, len)``."""
+        return index + self._sizes[np.searchsorted(self._before, index, side="right")]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
+from streaming.order.table import Record
 
 __all__ = ["Layout", "OrderSpec"]
 
@@ -66,6 +67,8 @@ class OrderSpec:
         partition_algo: ``'orig'`` or ``'relaxed'``.
         batching_method: ``'random'``, ``'stratified'``, ``'per_stream'`` or ``'device_per_stream'``.
         initial_physical_nodes: Nodes with which the run began, or ``None``.
+        table: Weights of the streams by position in the run, in place of ``choose`` and ``proportion``; empty if they are
+            the same in every epoch.
     """
 
     samples_per_shard: NDArray[np.int64]
@@ -84,6 +87,7 @@ class OrderSpec:
     partition_algo: str = "relaxed"
     batching_method: str = "random"
     initial_physical_nodes: int | None = None
+    table: tuple[Record, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the numbers fit together.
@@ -95,7 +99,7 @@ class OrderSpec:
             raise ConfigError("shards_per_stream must add up to the number of shards.")
         if not len(self.shards_per_stream) == len(self.choose) == len(self.proportion):
             raise ConfigError("Every stream needs a number of shards, a choose and a proportion.")
-        if int(self.choose.sum()) != self.epoch_size:
+        if not self.table and int(self.choose.sum()) != self.epoch_size:
             raise ConfigError("choose must add up to epoch_size.")
         for name in ("batch_size", "num_canonical_nodes", "shuffle_block_size", "sampling_granularity"):
             if getattr(self, name) < 1:

@@ -131,7 +131,8 @@ class Evictor:
         candidates = np.flatnonzero(owned > 0)
         next_use = np.full(len(candidates), NEVER, np.int64)
         if self._plan is not None and self._reader is not None:
-            next_use = self._plan.needs().next_use(self._reader.slowest())[candidates]
+            now = self._reader.slowest()
+            next_use = self._plan.needs(now).next_use(now)[candidates]
         order = np.lexsort((self._access()[candidates], -next_use))
         yield from zip(candidates[order].tolist(), next_use[order].tolist(), strict=True)
 

@@ -75,6 +75,6 @@ class Plan(Protocol):
         """Return the time at which the reader is at one of its positions."""
         ...
 
-    def needs(self) -> Needs:
-        """Return the needs of the whole node, from this epoch on."""
+    def needs(self, now: int = 0) -> Needs:
+        """Return the needs of the whole node, from a time on at the latest."""
         ...

@@ -111,6 +111,10 @@ class LookAhead:
         self._schedule.forget(begin)
         return self._schedule.get(begin, end)
 
+    def look_again(self, position: int) -> None:
+        """Note that another schedule has come from a position on."""
+        self._seen_to = position
+
     def _ask(self, shards: NDArray[np.int64], schedule: Schedule, offset: int) -> None:
         # Most are shards that were there a moment ago, and nothing was evicted since.
         new = np.flatnonzero((shards >= 0) & ~self._known[shards])

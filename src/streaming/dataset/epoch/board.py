@@ -18,6 +18,8 @@ from streaming.core.process.lock import locked_record
 __all__ = ["Board"]
 
 _START = AnonymousFile.OFFSET
+#: Before the text are the number of changes so far and the text's size.
+_HEADER = 16
 
 
 class Board:
@@ -28,7 +30,7 @@ class Board:
     """
 
     def __init__(self, document: dict[str, Any]) -> None:
-        self._file = AnonymousFile(8, "epoch")
+        self._file = AnonymousFile(_HEADER, "epoch")
         self._reset_lock()
         self._write_text(json.dumps(document))
 
@@ -66,11 +68,17 @@ class Board:
         with self.change() as document:
             return document
 
+    @property
+    def changes(self) -> int:
+        """How often the document was changed, without waiting for anybody."""
+        return int.from_bytes(os.pread(self._file.fd, 8, _START), "little")
+
     def _read(self) -> str:
-        size = int.from_bytes(os.pread(self._file.fd, 8, _START), "little")
-        return os.pread(self._file.fd, size, _START + 8).decode()
+        size = int.from_bytes(os.pread(self._file.fd, 8, _START + 8), "little")
+        return os.pread(self._file.fd, size, _START + _HEADER).decode()
 
     def _write_text(self, text: str) -> None:
         data = text.encode()
         # One write: a process killed in the middle of several would leave half a document.
-        os.pwrite(self._file.fd, len(data).to_bytes(8, "little") + data, _START)
+        header = (self.changes + 1).to_bytes(8, "little") + len(data).to_bytes(8, "little")
+        os.pwrite(self._file.fd, header + data, _START)

@@ -110,6 +110,22 @@ class Epochs:
         sample = int(resume[1]) if resume is not None and resume[0] == epoch else 0
         return _make_start(doc, epoch, sample)
 
+    @property
+    def changes(self) -> int:
+        """A number that is another whenever anything here has changed; costs next to nothing."""
+        return self._board.changes
+
+    @property
+    def has_readers(self) -> bool:
+        """Whether a ``DataLoader``'s workers are in the present epoch, as far as this process can know."""
+        claims = self._board.read()["claims"]
+        return bool(claims) and any(_alive(pid) for pid in claims[-1]["pids"].values())
+
+    def set_settings(self, settings: dict[str, Any]) -> None:
+        """Put settings in place of those that hold for this epoch and later ones."""
+        with self._board.change() as doc:
+            doc["settings"] = settings
+
     def is_first(self, what: str) -> bool:
         """Say whether this is asked for the first time, by any process that shares the dataset."""
         with self._board.change() as doc:

@@ -49,13 +49,17 @@ class Inspection:
         nodes = optional_integer("num_nodes", num_nodes, 1) or world.num_nodes
         ranks = optional_integer("ranks_per_node", ranks_per_node, 1) or world.ranks_per_node
         asked = optional_integer("epoch", epoch, 0)
-        epoch = self._epochs.next_epoch if asked is None else asked
+        epoch = self._ordering.coming_epoch(self._epochs.next_epoch) if asked is None else asked
         return EpochInspector(self._spec(epoch, World(nodes, ranks, 1, 0)), epoch, nodes, ranks)
 
     def draws(self, epoch: int, stream_id: int | None) -> tuple[Ints, Ints]:
         """Return which samples an epoch draws; see :meth:`StreamingDataset.resample_streams`."""
         from streaming.order.classic.resampling import resample
 
+        if self._ordering.mixture is not None:
+            raise ConfigError(
+                "What an epoch of a schedule draws is not laid out before it is shuffled: use inspect_epoch."
+            )
         units, ids = resample(self._spec(epoch, self._ranks.world()), epoch, stream_id)
         if ids is None:
             ids = np.arange(int(units.sum()))
@@ -63,6 +67,8 @@ class Inspection:
 
     def work(self, world: World, epoch: int, sample_in_epoch: int, batching_method: str | None) -> Ints:
         """Return the sample ids of every worker; see :meth:`StreamingDataset.epoch_work`."""
+        if self._ordering.is_endless:
+            raise ConfigError("The epoch has no end, so that its work has none: use inspect_epoch, or give epoch_size.")
         spec = self._spec(epoch, world)
         if batching_method is not None:
             spec = replace(spec, batching_method=batching_method)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from streaming.dataset.epoch.batches import Collator
 from streaming.dataset.epoch.epochs import Start
+from streaming.dataset.epoch.progress import Reach
 
 __all__ = ["OrderedDataset", "SampleSource"]
 
@@ -75,6 +76,10 @@ class OrderedDataset(SampleSource, Protocol):
 
     def drawn_here(self) -> tuple[Start | None, int]:
         """Return where the present iteration of this very process started, and how many samples it has given since."""
+        ...
+
+    def reach(self, ahead: int) -> Reach | None:
+        """Return where a loader that has begun an iteration is to note how far it is, if anybody wants to know."""
         ...
 
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:

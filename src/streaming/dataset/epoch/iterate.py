@@ -43,6 +43,8 @@ class Planned:
         predownload: Samples ahead of the one being served whose shards are fetched.
         following: Returns what the worker reads in the next epoch, if that is known.
         tolerate: Says of a shard's failure whether the reader deals with it.
+        renew: Given a slot at which a batch begins, returns what is read from now on instead, if that has changed; ``None``
+            where it never does.
     """
 
     ids: WorkerIds
@@ -52,6 +54,7 @@ class Planned:
     predownload: int
     following: Callable[[], Planned | None]
     tolerate: Callable[[int, BaseException], bool] | None = None
+    renew: Callable[[int], Planned | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,17 @@ def steps(
     cache.follow(planned.plan, planned.processes)
     blocks = _Blocks(planned, table)
     ahead = LookAhead(cache, blocks, planned.predownload, planned.tolerate, schedule_following)
+    renew = planned.renew
+    if renew is not None:
+        size = planned.batch_size  # so that each batch is begun by itself
     first = None if by_id else _first_samples(cache, table, blocks, min(planned.batch_size, length))
     try:
         for begin in range(0, length, size):
+            fresh = None if renew is None else renew(begin)
+            if fresh is not None:
+                cache.follow(fresh.plan, fresh.processes)
+                blocks.become(fresh)
+                ahead.look_again(begin)
             ids, shards = ahead.advance(begin, min(begin + size, length))
             real = ids >= 0
             if not real.all():
@@ -206,6 +217,11 @@ class _Blocks:
     def further(self, ids: Ints, shards: Ints) -> Iterator[Ints]:
         """Yield the shards that samples need besides their own."""
         return self._table.further_shards(ids, shards)
+
+    def become(self, planned: Planned) -> None:
+        """Take other samples from now on, at the same times."""
+        self._ids = planned.ids
+        self._blocks.clear()
 
     def forget(self, position: int) -> None:
         """Drop the blocks that lie wholly before a position."""

@@ -14,6 +14,8 @@ from streaming.dataset.epoch.epoch_file import shared_ids
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.plans import WorkerPlan
 from streaming.dataset.epoch.state import check_state, settings_of
+from streaming.dataset.mixing.mixture import Mixture, Table, changed
+from streaming.dataset.mixing.schedule import as_weights, shares_of
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import Stream
 from streaming.order.classic.weights import resolve_weights
@@ -26,10 +28,13 @@ from streaming.order.defaults import (
 from streaming.order.queries.plan import EpochOrder, WorkerIds, is_materialised, order_version
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
+from streaming.order.table import HORIZON
 
 __all__ = ["Ordering"]
 
 _CHEAP_EPOCH = 1 << 20
+#: What a checkpoint has for the print of weights that change.
+_SCHEDULED = "schedule"
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,19 @@ class Ordering:
         config: What the user said.
         table: The shards of all streams.
         streams: The streams, for their weights.
+        names: Their names, for a schedule.
 
     Raises:
         ConfigError: The weights contradict each other or ``epoch_size``.
     """
 
-    def __init__(self, config: OrderConfig, table: ShardTable, streams: Sequence[Stream]) -> None:
+    def __init__(
+        self, config: OrderConfig, table: ShardTable, streams: Sequence[Stream], names: Sequence[str] = ()
+    ) -> None:
         self.config = config
+        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names)
+        if self.mixture is not None:
+            _check_unweighted(streams, self.mixture.names)
         self._samples_per_shard = table.samples_per_shard
         self._shards_per_stream = table.shards_per_stream
         self.weights = resolve_weights(
@@ -64,21 +75,24 @@ class Ordering:
             proportions=[stream.proportion for stream in streams],
             repeats=[stream.repeat for stream in streams],
             chooses=[stream.choose for stream in streams],
-            epoch_size=config.epoch_size,
+            epoch_size=None if self.mixture else config.epoch_size,
             seed=config.shuffle_seed,
         )
-        self.epoch_size: int = int(self.weights.epoch_size)
+        self.epoch_size: int = (config.epoch_size or HORIZON) if self.mixture else int(self.weights.epoch_size)
+        self.most_nodes: int = min(self.epoch_size, int(self.weights.epoch_size)) if self.mixture else self.epoch_size
+        self.is_endless: bool = self.epoch_size == HORIZON
         if self.epoch_size <= 0:
             raise ConfigError("An epoch would hold no samples: every stream's weight is 0.")
         for stream, proportion, repeat, choose in zip(
             streams, self.weights.proportion, self.weights.repeat, self.weights.choose, strict=True
         ):
-            stream.proportion, stream.repeat, stream.choose = proportion, repeat, choose
+            if self.mixture is None:
+                stream.proportion, stream.repeat, stream.choose = proportion, repeat, choose
         self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
         self._dataset_print = _fingerprint(table.rows_per_shard, self._shards_per_stream)
         self._units_print = table.units
         self._links = table.links
-        self._weights_print = _fingerprint(self.weights.choose)
+        self._weights_print = _SCHEDULED if self.mixture else _fingerprint(self.weights.choose)
 
     def worker_ids(self, start: Start, world: World) -> WorkerIds:
         """Return the sample ids of one worker, from where its iteration starts.
@@ -149,7 +163,69 @@ class Ordering:
             partition_algo=self.config.partition_algo,
             batching_method=self.config.batching_method,
             initial_physical_nodes=settings.initial_physical_nodes,
+            table=self.table(loaded, world),
         )
+
+    def table(self, loaded: Mapping[str, Any], world: World) -> Table:
+        """Return the weights by position in the run, nothing where they do not change."""
+        return () if self.mixture is None else self.mixture.table(loaded.get("mix"), self._global_batch(world))
+
+    def rounded(self, world: World) -> tuple[str, ...]:
+        """Return which of the schedule's positions are no whole global batches, and what they become."""
+        mixture = self.scheduled()
+        return mixture.schedule.records(mixture.names, self._global_batch(world))[1]
+
+    def with_weights(self, loaded: Mapping[str, Any], world: World, begin: int, weights: Any) -> dict[str, Any]:
+        """Return settings in which the streams have other weights from a position of the run on.
+
+        Raises:
+            ConfigError: The weights are none.
+            UnknownNameError: There is no such stream.
+        """
+        mixture = self.scheduled()
+        declared = mixture.table(None, self._global_batch(world))
+        table = changed(self.table(loaded, world), begin, shares_of(as_weights(weights), mixture.names))
+        return {**loaded, "mix": mixture.saved(table, declared)}
+
+    def check_ahead(self, before: Start, after: Start, world: World, served: int) -> None:
+        """Check that other settings change nothing up to a batch of an iteration that a worker has served.
+
+        Raises:
+            ConfigError: They do: they came too late.
+        """
+        old, new = self.table(before.settings, world), self.table(after.settings, world)
+        begin = min((record.begin for record in {*old} ^ {*new}), default=HORIZON)
+        batch = self._global_batch(world)
+        past = self.position(before.epoch, before.sample_in_epoch + served * batch, before.skips)
+        if begin <= past:
+            raise ConfigError(
+                f"Weights were set from global batch {begin // batch} on, and this worker has served batch {past // batch}: "
+                "the samples of its batches would depend on who was faster. Give set_weights a later `at`, or iterate with "
+                "StreamingDataLoader, which knows what is soonest."
+            )
+
+    def scheduled(self) -> Mixture:
+        """Return the schedule.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if self.mixture is None:
+            raise ConfigError("The streams' weights are fixed: give the dataset a schedule, mix=Schedule([...]).")
+        return self.mixture
+
+    def coming_epoch(self, epoch: int) -> int:
+        """Return the epoch that is meant by the next one: the only one, where there is no other."""
+        return 0 if self.is_endless else epoch
+
+    def position(self, epoch: int, sample_in_epoch: int, skips: Sequence[Sequence[int]]) -> int:
+        """Return how far into the run one is after ``sample_in_epoch`` samples of an epoch, skipped ones not counted."""
+        return max(epoch, 0) * (0 if self.is_endless else self.epoch_size) + Skips(skips).position_after(
+            sample_in_epoch
+        )
+
+    def _global_batch(self, world: World) -> int:
+        return (self.config.batch_size or 1) * world.num_ranks
 
     def state(self, loaded: Mapping[str, Any], world: World) -> dict[str, Any]:
         """Return the part of a checkpoint that describes the order."""
@@ -172,6 +248,11 @@ class Ordering:
             "dataset": self._dataset_print,
             **({} if self._units_print is None else {"units": self._units_print}),
             "global_batch_size": None if batch_size is None else batch_size * world.num_ranks,
+            **(
+                {}
+                if self.mixture is None
+                else {"mix": self.mixture.state(loaded.get("mix"), self._global_batch(world))}
+            ),
         }
 
     def check_state(self, state: Mapping[str, Any], world: World) -> dict[str, Any]:
@@ -189,13 +270,31 @@ class Ordering:
                 f"The checkpoint was made with shuffle_algo={settings['shuffle_algo']!r}, the dataset has "
                 f"{named!r}. Leave shuffle_algo out to continue with the checkpoint's."
             )
+        if (state.get("mix") is None) != (self.mixture is None):
+            raise CheckpointError(
+                f"The checkpoint was made {'with' if self.mixture is None else 'without'} a schedule of weights (mix), and "
+                f"this dataset has {'none' if self.mixture is None else 'one'}. Pass the same."
+            )
         check_state(state, self.state(settings, world))
         if int(state["sample_in_epoch"]) > self.epoch_size + world.num_ranks * (self.config.batch_size or 1):
             raise CheckpointError(
                 f"The checkpoint is {state['sample_in_epoch']} samples into the epoch, which has only {self.epoch_size}. "
                 "Check epoch_size and the data."
             )
-        return settings
+        return {**settings, **self._check_mix(state, world)}
+
+    def _check_mix(self, state: Mapping[str, Any], world: World) -> dict[str, Any]:
+        """Return the setting that a checkpoint brings for the schedule."""
+        if self.mixture is None:
+            return {}
+        batch = self._global_batch(world)
+        if state.get("global_batch_size") != batch:
+            raise CheckpointError(
+                f"The checkpoint was made with global batches of {state.get('global_batch_size')} samples, at which weights "
+                f"change; now they have {batch}. Use as many ranks times batch_size."
+            )
+        position = self.position(state["epoch"], state["sample_in_epoch"], state.get("skip") or ())
+        return {"mix": self.mixture.resumed(state["mix"], position, batch)}
 
     def _settings(self, loaded: Mapping[str, Any], world: World) -> _Settings:
         config = self.config
@@ -210,6 +309,16 @@ class Ordering:
             block or default_block_size(canonical),
             loaded.get("initial_physical_nodes"),
         )
+
+
+def _check_unweighted(streams: Sequence[Stream], names: Sequence[str]) -> None:
+    for name, stream in zip(names, streams, strict=True):
+        for what in ("proportion", "repeat", "choose"):
+            if getattr(stream, what) is not None:
+                raise ConfigError(
+                    f"Stream {name!r} has {what}={getattr(stream, what)}, and there is a schedule (mix), which says how "
+                    "much of each stream is drawn. Leave one of them out."
+                )
 
 
 def _fingerprint(*arrays: Any) -> str:

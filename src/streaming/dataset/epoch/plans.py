@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.planning.needs import Needs
+from streaming.cache.planning.needs import NEVER, Needs
 from streaming.core.world import World
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.joins.links import Links
@@ -58,6 +58,7 @@ class WorkerPlan:
         self._done = done
         self._lock = threading.Lock()
         self._needs: Needs | None = None
+        self._planned_to = 0
         is_first = start.epoch == 0 or start.sample_in_epoch > 0
         self.speaks: bool = is_first and world.worker_of_rank == 0 and world.rank_of_node == 0
         text = f"{name}|{world.num_nodes}|{world.node}|{world.num_ranks}|{batch_size}"
@@ -70,18 +71,22 @@ class WorkerPlan:
         batch = batch * max(world.workers_per_rank, 1) + world.worker_of_rank
         return self._epoch * _EPOCH + self._begin + (batch * self._batch_size + slot) * world.num_ranks
 
-    def needs(self) -> Needs:
-        """Return the node's needs in this epoch, and in the next if it can be known."""
+    def needs(self, now: int = 0) -> Needs:
+        """Return the node's needs in this epoch, and in the next if it can be known; of a schedule, as far as is planned."""
         with self._lock:
-            if self._needs is None:
-                self._needs = self._find()
+            if self._needs is None or now > self._planned_to:
+                self._needs = self._find(max(self._begin, now - self._epoch * _EPOCH))
             return self._needs
 
-    def _find(self) -> Needs:
+    def _find(self, begin: int) -> Needs:
         this = self._order(self._epoch)
         node = self._world.node
-        spans = [_at(self._epoch, self._with_links(node_spans(this, node, self._begin, self._skips)))]
-        if this.lanes is not None:  # else it is too costly to know beforehand
+        spans = [_at(self._epoch, self._with_links(node_spans(this, node, begin, self._skips)))]
+        self._planned_to = NEVER
+        if this.scheduled is not None and this.scheduled.planned_to(begin) < this.scheduled.total:
+            # By the middle of what is planned, it is planned anew.
+            self._planned_to = self._epoch * _EPOCH + (begin + this.scheduled.planned_to(begin)) // 2
+        elif this.lanes is not None:  # else it is too costly to know beforehand
             following = self._order(self._epoch + 1)
             spans.append(_at(self._epoch + 1, self._with_links(node_spans(following, node, 0, Skips(())))))
         shards, first, last = (np.concatenate(column) for column in zip(*spans, strict=True))

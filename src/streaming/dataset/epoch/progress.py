@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streaming.dataset.epoch.epochs import Start
 from streaming.order.queries.plan import WorkerIds
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Reach", "after"]
 
 
 class Progress:
@@ -53,7 +53,31 @@ class Progress:
         """Note where an iteration starts; return what is left of its ids."""
         restored, self._restored = self._restored, 0
         self.start, self.yielded = start, restored
-        return _After(ids, restored) if restored else ids
+        return after(ids, restored)
+
+
+class Reach:
+    """How far a loader is in an iteration.
+
+    Args:
+        start: Where the iteration began.
+        ahead: Batches that its workers may have begun beyond those that it has received.
+
+    Attributes:
+        start: Where the iteration began.
+        ahead: Those batches.
+        batches: Batches that it has received.
+    """
+
+    def __init__(self, start: Start, ahead: int) -> None:
+        self.start = start
+        self.ahead = ahead
+        self.batches = 0
+
+
+def after(ids: WorkerIds, done: int) -> WorkerIds:
+    """Return the slots of a worker after those that it does not serve again."""
+    return _After(ids, done) if done else ids
 
 
 class _After:

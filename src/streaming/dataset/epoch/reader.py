@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from streaming.dataset.epoch.epochs import Epochs, Start
 from streaming.dataset.epoch.interface import SampleSource
 from streaming.dataset.epoch.iterate import Planned, iterate
 from streaming.dataset.epoch.ordering import Ordering
-from streaming.dataset.epoch.progress import Progress
+from streaming.dataset.epoch.progress import Progress, after
 from streaming.dataset.epoch.state import drawn_of_worker
 from streaming.dataset.epoch.substitutes import Substitutes
 from streaming.dataset.ranks import DataRanks
@@ -93,14 +93,47 @@ class EpochReader:
         refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
         self._log(world, start.epoch)
+        if self._ordering.mixture is not None and not world.worker and self._epochs.is_first("rounded"):
+            self._say_rounded(world)
         progress = self._progress.own()
         if start.workers:
             progress.restore(drawn_of_worker(start.workers, world.worker_of_rank, world.workers_per_rank))
+        changes = self._epochs.changes
         ids = progress.begin(start, self._ordering.worker_ids(start, world))
-        return start, self._plan(start, world, ids, predownload, progress.yielded)
+        planned = self._plan(start, world, ids, predownload, progress.yielded)
+        if self._ordering.mixture is not None:
+            planned = replace(planned, renew=self._renewal(start, world, planned, progress.yielded, changes))
+        return start, planned
+
+    def _renewal(
+        self, start: Start, world: World, planned: Planned, done: int, changes: int
+    ) -> Callable[[int], Planned | None]:
+        """Return what says whether the streams' weights have changed."""
+        present = start
+
+        def renew(slot: int) -> Planned | None:
+            nonlocal present, changes
+            if self._epochs.changes == changes:
+                return None
+            changes = self._epochs.changes
+            coming = replace(present, settings=self._epochs.pending(start.epoch).settings)
+            if coming.settings == present.settings:
+                return None
+            if slot:
+                batch = (slot + done) // planned.batch_size - 1
+                self._ordering.check_ahead(
+                    present, coming, world, batch * world.workers_per_rank + world.worker_of_rank
+                )
+            present = coming
+            ids = after(self._ordering.worker_ids(coming, world), done)
+            return replace(planned, ids=ids, plan=self._ordering.plan(coming, world, done))
+
+        return renew
 
     def _plan(self, start: Start, world: World, ids: WorkerIds, predownload: int, done: int = 0) -> Planned:
         def following() -> Planned | None:
+            if self._ordering.is_endless:
+                return None
             coming = self._epochs.pending(start.epoch + 1)
             if not self._ordering.is_cheap(coming, world):
                 return None
@@ -126,6 +159,15 @@ class EpochReader:
         found = what_is_uneven(source, planned.batch_size, samples, world.workers_per_rank, source.has_own_iter())
         if found is not None:
             source.warn_once(*found)
+
+    def _say_rounded(self, world: World) -> None:
+        rounded = self._ordering.rounded(world)
+        if rounded:
+            logger.warning(
+                "the schedule's positions are rounded to whole global batches of %d samples: %s",
+                (self._ordering.config.batch_size or 1) * world.num_ranks,
+                ", ".join(rounded),
+            )
 
     def _log(self, world: World, epoch: int) -> None:
         if world.worker_of_rank == 0:

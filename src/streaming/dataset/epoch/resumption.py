@@ -86,7 +86,7 @@ class Resumption:
 
     def resume(self, state: Any) -> None:
         """Have the next iteration continue where a checkpoint was made; see :meth:`StreamingDataset.load_state_dict`."""
-        state = check_values(state, self._ordering.epoch_size)
+        state = check_values(state, self._ordering.most_nodes)
         world = self._ranks.world()
         settings = self._ordering.check_state(state, world)
         workers = drawn_by_workers(state.get("workers"), world.rank, world.num_ranks)
@@ -99,7 +99,7 @@ class Resumption:
         batch_size = self._ordering.config.batch_size
         if batch_size is None:
             raise ConfigError("batch_size is needed to skip batches.")
-        epoch = self._epochs.next_epoch if epoch is None else as_integer("epoch", epoch, 0)
+        epoch = self._ordering.coming_epoch(self._epochs.next_epoch) if epoch is None else as_integer("epoch", epoch, 0)
         pending = self._epochs.pending(epoch)
         try:
             ranges = [(as_integer("batches", begin), as_integer("batches", end)) for begin, end in batches]

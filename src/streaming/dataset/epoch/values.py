@@ -25,16 +25,16 @@ _COUNTS: dict[str, tuple[int, int, bool]] = {
 #: The dataset is cut into no more parts than it has samples, or than this where it has fewer.
 _MOST_NODES = 1 << 16
 #: Keys whose values have parts, which are checked where they are used.
-_NESTED = ("workers",)
+_NESTED = ("workers", "mix")
 _MOST_RANGES = 1 << 20
 
 
-def check_values(state: Any, epoch_size: int) -> dict[str, Any]:
+def check_values(state: Any, most_nodes: int) -> dict[str, Any]:
     """Check every value of a checkpoint that decides where and how a run continues.
 
     Args:
         state: The checkpoint.
-        epoch_size: Samples of an epoch of this dataset.
+        most_nodes: Canonical nodes that make sense for this dataset, if they are many.
 
     Returns:
         The checkpoint, its numbers as Python's integers.
@@ -45,7 +45,7 @@ def check_values(state: Any, epoch_size: int) -> dict[str, Any]:
     if not isinstance(state, Mapping):
         raise CheckpointError(f"A checkpoint is a dict that state_dict() returned, got {_show(state)}.")
     checked = dict(cast("Mapping[str, Any]", state))
-    counts = {**_COUNTS, "num_canonical_nodes": (1, max(_MOST_NODES, epoch_size), False)}
+    counts = {**_COUNTS, "num_canonical_nodes": (1, max(_MOST_NODES, most_nodes), False)}
     for key, (least, most, is_needed) in counts.items():
         if checked.get(key) is not None or is_needed:
             checked[key] = _count(key, checked.get(key), least, most)

@@ -6,6 +6,7 @@ A route takes positions to (canonical node, stream, local index of the stream in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from streaming.core.errors import ConfigError
 from streaming.core.registry import Registry
 from streaming.order.lanes.keys import Purpose, derive
 from streaming.order.lanes.mixing import Mixer
-from streaming.order.lanes.striping import Striping
+from streaming.order.lanes.striping import Parts, Striping
 from streaming.order.spec import OrderSpec
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PerStreamRoute",
     "RandomRoute",
     "Route",
+    "Seats",
     "StratifiedRoute",
     "batching_methods",
 ]
@@ -35,13 +37,14 @@ class Route(Protocol):
 
     Attributes:
         total: Positions of the epoch.
-        striping: The canonical nodes' parts of the streams.
     """
 
     total: int
-    striping: Striping
 
-    def __init__(self, spec: OrderSpec, epoch: int, global_batch_size: int) -> None: ...
+    @property
+    def striping(self) -> Parts:
+        """The canonical nodes' parts of the streams."""
+        ...
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and local index of positions."""
@@ -93,7 +96,7 @@ class StratifiedRoute:
         batches = int((spec.choose // self._share).min())
         _check_batches(batches, int((spec.choose // self._share).argmin()), spec)
         self.total: int = batches * global_batch_size
-        self._seats = _Seats(spec, global_batch_size)
+        self._seats = Seats(spec, global_batch_size)
         self.striping: Striping = _alone(spec)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
@@ -156,7 +159,7 @@ class DevicePerStreamRoute:
     """Every batch of every device holds samples of one stream; global batches hold the streams in proportion."""
 
     def __init__(self, spec: OrderSpec, epoch: int, global_batch_size: int) -> None:
-        self._seats = _Seats(spec, global_batch_size)
+        self._seats = Seats(spec, global_batch_size)
         self._batch = global_batch_size
         unit, num_nodes = spec.batch_size, spec.num_canonical_nodes
         units = spec.choose // unit
@@ -197,7 +200,7 @@ class DevicePerStreamRoute:
 
 
 #: Batching methods by name.
-batching_methods: Registry[type[Route]] = Registry(
+batching_methods: Registry[Callable[[OrderSpec, int, int], Route]] = Registry(
     "batching method",
     {
         "random": f"{__name__}:RandomRoute",
@@ -208,7 +211,7 @@ batching_methods: Registry[type[Route]] = Registry(
 )
 
 
-class _Seats:
+class Seats:
     """Positions of a global batch as (device, slot): devices take turns."""
 
     def __init__(self, spec: OrderSpec, global_batch_size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from streaming.core.arrays import distinct
 from streaming.core.errors import ConfigError
 from streaming.order.lanes.arithmetic import mul_div
-from streaming.order.lanes.batching import batching_methods
+from streaming.order.lanes.batching import Route, batching_methods
 from streaming.order.lanes.keys import Purpose, derive, mix64
 from streaming.order.lanes.lanes import Lanes
 from streaming.order.lanes.runs import code_of, make_runs, shard_of
@@ -40,6 +41,7 @@ class LanesEpoch:
         spec: The order.
         epoch: Epoch, from 0.
         global_batch_size: Samples of a batch over all ranks. Only batching methods other than ``'random'`` depend on it.
+        route: How positions find draws, instead of by the batching method.
 
     Raises:
         ConfigError: The batching method does not fit the streams, or the numbers are too large.
@@ -47,9 +49,12 @@ class LanesEpoch:
     Attributes:
         total: Positions of the epoch.
         dropped: Draws that fill no whole batch and are left out.
+        route: How positions find draws.
     """
 
-    def __init__(self, spec: OrderSpec, epoch: int, global_batch_size: int | None = None) -> None:
+    def __init__(
+        self, spec: OrderSpec, epoch: int, global_batch_size: int | None = None, route: Route | None = None
+    ) -> None:
         if epoch < 0:
             raise ConfigError(f"epoch must not be negative, got {epoch}.")
         if global_batch_size is None and spec.batching_method != "random":
@@ -60,11 +65,11 @@ class LanesEpoch:
         self._epoch = epoch
         self._batch = global_batch_size
         self._draws = draw(spec, epoch)
-        self._route = batching_methods[spec.batching_method](spec, epoch, global_batch_size or 1)
+        self.route: Route = route or batching_methods[spec.batching_method](spec, epoch, global_batch_size or 1)
         self._within = SampleOrder(spec, self._draws, epoch)
         self._nodes = np.empty(0, np.int64)
         self._tables: Lanes | None = None
-        self.total: int = self._route.total
+        self.total: int = self.route.total
         self.dropped: int = spec.epoch_size - self.total
 
     def ids(self, positions: _Ints) -> _Ints:
@@ -96,7 +101,7 @@ class LanesEpoch:
         return out
 
     def _block_ids(self, positions: _Ints) -> _Ints:
-        node, stream, local = self._route.split(positions)
+        node, stream, local = self.route.split(positions)
         lanes, row = self._lanes_of(node)
         run, index = lanes.locate(row * self._spec.num_streams + stream, local)
         return self._within.ids(lanes.runs.code[run], index)
@@ -106,8 +111,12 @@ class LanesEpoch:
         ends = self._spec.sample_offset_per_shard[1:]
         return np.where(sample_ids < 0, -1, np.searchsorted(ends, sample_ids, side="right"))
 
-    def positions(self, sample_id: int) -> _Ints:
+    def positions(self, sample_id: int, stop: int | None = None) -> _Ints:
         """Return all positions at which a sample comes, ascending: none, one, or several if it is repeated.
+
+        Args:
+            sample_id: The sample.
+            stop: Position before which to look, by default the end of the epoch.
 
         Raises:
             ConfigError: There is no such sample.
@@ -125,15 +134,15 @@ class LanesEpoch:
         passes, index = passes[index >= 0], index[index >= 0]
         stream_begin = draws.begin[spec.shard_offset_per_stream[stream]]
         draw_number = draws.begin[place] - stream_begin + passes * size + index
-        node = self._route.striping.node_of(stream, draw_number)
+        node = self.route.striping.node_of(stream, draw_number)
         kept = node < spec.num_canonical_nodes
         passes, index, node = passes[kept], index[kept], node[kept]
         lanes, row = self._lanes_of(node)
         code = code_of(np.full(len(passes), shard, np.int64), passes)
         run = self._find_runs(lanes, row * spec.num_streams + stream, code)
         group, local = lanes.find(lanes.runs.begin[run] + index - lanes.runs.skip[run])
-        found = self._route.join(node, group % spec.num_streams, local)
-        return np.sort(found[found < self.total])
+        found = self.route.join(node, group % spec.num_streams, local)
+        return np.sort(found[found < (self.total if stop is None else min(stop, self.total))])
 
     def worker_positions(
         self,
@@ -216,16 +225,18 @@ class LanesEpoch:
         turn = np.argsort(first, kind="stable")
         return shard[edges][turn], first[turn], last[turn]
 
-    def spans(self, nodes: _Ints | None = None) -> tuple[_Ints, _Ints, _Ints]:
+    def spans(self, nodes: _Ints | None = None, begin: int = 0) -> tuple[_Ints, _Ints, _Ints]:
         """Return when which shards are needed, without joining what comes several times. Legend: V spans.
 
         Args:
             nodes: Canonical nodes whose needs are asked for, or ``None`` for all.
+            begin: Spans that end before this position may be left out.
 
         Returns:
             ``int64[V]`` each: shards, and the first and last position of each span, which may be a little too wide.
         """
         every = range(self._spec.num_canonical_nodes) if nodes is None else nodes.tolist()
+        del begin
         parts = [self._windows_of(node) for node in every]
         shard, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
         return shard, first, np.minimum(last, self.total - 1)
@@ -252,7 +263,7 @@ class LanesEpoch:
         lanes = self._make_lanes(np.array([node], np.int64))
         run, group, first, last = lanes.spans()
         nodes = np.full(len(group), node, np.int64)
-        first, last = self._route.window(nodes, group, first, last)
+        first, last = self.route.window(nodes, group, first, last)
         return shard_of(lanes.runs.code[run]), first, last
 
     def _find_runs(self, lanes: Lanes, group: _Ints, code: _Ints) -> _Ints:
@@ -284,7 +295,7 @@ class LanesEpoch:
 
     def _make_lanes(self, nodes: _Ints) -> Lanes:
         spec = self._spec
-        runs = make_runs(spec, self._draws, self._route.striping, nodes, self._epoch)
+        runs = make_runs(spec, self._draws, self.route.striping, nodes, self._epoch)
         keys = [derive(spec.shuffle_seed, Purpose.LANE_ORDER, self._epoch, c) for c in nodes.tolist()]
         streams = np.arange(spec.num_streams, dtype=np.uint64)
         group_keys = mix64((np.array(keys, np.uint64)[:, None] ^ streams).ravel())
@@ -297,6 +308,14 @@ class LanesEpoch:
         return Lanes(runs, np.where(runs.counts > 0, lanes, 0), group_keys, align=True)
 
 
+class Order(Protocol):
+    """What finds the sample at each position of an epoch."""
+
+    def ids(self, positions: _Ints) -> _Ints:
+        """Return the sample ids at positions."""
+        ...
+
+
 class WorkerIds:
     """The sample ids of one worker, made when they are asked for.
 
@@ -305,7 +324,7 @@ class WorkerIds:
         positions: The worker's positions of it.
     """
 
-    def __init__(self, epoch: LanesEpoch, positions: WorkerPositions) -> None:
+    def __init__(self, epoch: Order, positions: WorkerPositions) -> None:
         self._epoch = epoch
         self._positions = positions
 

@@ -32,6 +32,9 @@ class Purpose(IntEnum):
     SAMPLE_ORDER = 6
     STREAM_MIXING = 7
     DOCUMENT_ORDER = 8
+    STEP_MIXING = 9
+    STEP_TURN = 10
+    STREAM_PASS = 11
 
 
 def mix64_int(x: int) -> int:

@@ -118,6 +118,31 @@ class Mixer:
             at = above
         return self._scramble(node, index, range(_DIGITS))
 
+    def before(self, node: _Ints, stream: int, index: _Ints) -> _Ints:
+        """Return how many of the first ``index`` elements of canonical nodes are of one stream."""
+        at = int(self._node_of_stream[stream])
+        if at < 0:
+            return np.zeros_like(index)
+        if self._trivial:
+            return index
+        path: list[int] = []
+        while at:
+            path.append(at)
+            at = int(self._parent[at])
+        # Neighbours change places within whole blocks only.
+        whole = index if self._keys is None else index - index % BLOCK
+        count = whole
+        for below in reversed(path):
+            above = self._parent[below]
+            weight, left = self._weights(node, np.full(1, above, np.int64))
+            to_left = mul_div(count, left, np.maximum(weight, 1), weight // 2)[0]
+            count = to_left if self._left[above] == below else count - to_left
+        if self._keys is None:
+            return count
+        row, step = np.nonzero(np.arange(BLOCK - 1) < (index - whole)[:, None])
+        is_it = self.split(node[row], whole[row] + step)[0] == stream
+        return count + np.bincount(row[is_it], minlength=len(index))
+
     def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return indexes between which all units in ``[first, last]`` are served, at most ``BLOCK`` too many."""
         low, high = self.join(node, stream, first), self.join(node, stream, last)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streaming.order.lanes.arithmetic import offsets, ragged_arange
 from streaming.order.lanes.keys import Purpose, derive, mix64
 from streaming.order.lanes.sampling import Draws
-from streaming.order.lanes.striping import Striping
+from streaming.order.lanes.striping import Parts
 from streaming.order.spec import OrderSpec
 
 __all__ = ["Runs", "code_of", "make_runs", "pass_of", "shard_of"]
@@ -60,7 +60,7 @@ class Runs:
     counts: _Ints
 
 
-def make_runs(spec: OrderSpec, draws: Draws, striping: Striping, nodes: _Ints, epoch: int) -> Runs:
+def make_runs(spec: OrderSpec, draws: Draws, striping: Parts, nodes: _Ints, epoch: int) -> Runs:
     """Return the runs of ``nodes`` in an epoch.
 
     Args:

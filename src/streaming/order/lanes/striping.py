@@ -7,13 +7,14 @@ both add up, and a count or a sum of counts needs no table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.order.lanes.arithmetic import striped
 
-__all__ = ["Striping", "striped_total"]
+__all__ = ["Parts", "Striping", "striped_total"]
 
 _Ints = NDArray[np.int64]
 
@@ -21,6 +22,22 @@ _Ints = NDArray[np.int64]
 def striped_total(length: _Ints, num_nodes: int, node: _Ints) -> _Ints:
     """Return how many of the first ``length`` units go to ``node``."""
     return length if num_nodes == 1 else (length - node + (num_nodes - 1)) // num_nodes
+
+
+class Parts(Protocol):
+    """Which draws of which stream belong to which canonical node; see :class:`Striping`."""
+
+    def samples(self, node: _Ints, stream: _Ints) -> _Ints:
+        """Return how many draws of ``stream`` belong to ``node``."""
+        ...
+
+    def before(self, node: _Ints, stream: _Ints) -> _Ints:
+        """Return how many draws of ``stream`` belong to nodes before ``node``."""
+        ...
+
+    def node_of(self, stream: int, draw: _Ints) -> _Ints:
+        """Return the node that each draw of one stream belongs to."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from streaming.core.errors import ConfigError
 from streaming.order.queries.plan import EpochOrder, WorkerIds
 from streaming.order.spec import Layout, OrderSpec
 
-__all__ = ["EpochInspector", "Place", "ShardNeeds"]
+__all__ = ["EpochInspector", "Place", "ShardNeeds", "StreamShare"]
 
 Ints = NDArray[np.int64]
 _CHUNK = 1 << 16
@@ -33,6 +33,21 @@ class Place:
     batch: int
     rank: int
     slot: int
+
+
+@dataclass(frozen=True)
+class StreamShare:
+    """What a stream has in a mixture that changes, at a global batch.
+
+    Attributes:
+        weight: Its share of the batch.
+        given: Samples that it has given before, from the beginning of the run.
+        repeats: How often each of its samples was given by then: ``given`` over its size.
+    """
+
+    weight: float
+    given: int
+    repeats: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,20 +123,51 @@ class EpochInspector:
             [self._rank(rank).ids(index * size, (index + 1) * size) for rank in range(self.layout.num_ranks)]
         )
 
-    def find(self, sample_id: int) -> list[Place]:
+    def streams(self, batch: int) -> list[StreamShare]:
+        """Return what each stream has at a global batch of the epoch, of a dataset with a schedule (``mix``).
+
+        Args:
+            batch: Global batch, from 0; the number of batches for the end of the epoch.
+
+        Raises:
+            ConfigError: There is no schedule.
+            IndexError: There is no such batch.
+        """
+        scheduled = self._order.scheduled
+        if scheduled is None:
+            raise ConfigError("The streams' shares are the same all the time: the dataset has no schedule (mix).")
+        if not 0 <= batch <= self.num_batches:
+            raise IndexError(f"Batch {batch} is out of range for an epoch of {self.num_batches} global batches.")
+        position = scheduled.begin + batch * self.global_batch_size
+        given, weights = scheduled.route.given(position), scheduled.route.weights(position)
+        sizes = np.maximum(self.spec.samples_per_stream, 1)
+        rows = zip(weights.tolist(), given.tolist(), (given / sizes).tolist(), strict=True)
+        return [StreamShare(weight, count, repeats) for weight, count, repeats in rows]
+
+    def find(self, sample_id: int, end: int | None = None) -> list[Place]:
         """Return where a sample is served, in the order of batches: nowhere, once, or oftener.
 
         Constant cost for lanes; a search through the epoch for classic orders.
 
+        Args:
+            sample_id: The sample.
+            end: Global batch before which to look, by default the end of the epoch.
+
         Raises:
-            ConfigError: There is no such sample.
+            ConfigError: There is no such sample, or the epoch has no end and ``end`` is not given.
         """
+        if end is not None:
+            return [place for place in self._find(sample_id, end) if place.batch < end]
+        return self._find(sample_id, None)
+
+    def _find(self, sample_id: int, end: int | None) -> list[Place]:
         if not 0 <= sample_id < self.spec.num_samples:
             raise ConfigError(f"There is no sample {sample_id}; the dataset has {self.spec.num_samples}.")
         if self._order.lanes is None:
             return self._search(sample_id)
         places: list[Place] = []
-        for position in self._order.lanes.positions(sample_id).tolist():
+        stop = None if end is None else end * self.global_batch_size
+        for position in self._order.lanes.positions(sample_id, stop).tolist():
             place, owner = divmod(position, self.layout.num_ranks)
             rank_of_node, node = divmod(owner, self.layout.num_nodes)
             batch, slot = divmod(place, self.spec.batch_size)
@@ -135,7 +181,12 @@ class EpochInspector:
             begin: First global batch.
             end: One past the last, by default the end of the epoch.
             node: Node; by default all together.
+
+        Raises:
+            ConfigError: The epoch has no end and ``end`` is not given.
         """
+        if end is None and self._order.scheduled is not None and self._order.scheduled.is_endless:
+            raise ConfigError("The epoch has no end: say up to which global batch.")
         stop = self.num_batches if end is None else min(end, self.num_batches)
         per_node = self.layout.ranks_per_node
         ranks = range(self.layout.num_ranks) if node is None else range(node * per_node, (node + 1) * per_node)

@@ -35,13 +35,15 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
         have served by then. Spans may be a little too wide.
     """
     spec, nodes = order.spec, order.layout.num_nodes
-    if order.lanes is None or skips:
+    lanes = order.lanes
+    if lanes is None or (skips and order.scheduled is None):
         return _from_ids(order, node, sample_in_epoch, skips)
     canonical = None
     if spec.batching_method == "random" and spec.num_canonical_nodes % nodes == 0:
         first = (sample_in_epoch + node) % nodes
         canonical = np.arange(first, spec.num_canonical_nodes, nodes, dtype=np.int64)
-    shards, begin, end = order.lanes.spans(canonical)
+    shards, begin, end = lanes.spans(canonical, skips.position_after(sample_in_epoch))
+    begin, end = skips.served_before(begin), skips.served_before(end)
     coming = end >= sample_in_epoch
     return shards[coming], np.maximum(begin[coming], sample_in_epoch), end[coming]
 

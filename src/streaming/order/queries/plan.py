@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from streaming.core.errors import ConfigError
 from streaming.order.lanes import VERSION as LANES_VERSION
 from streaming.order.lanes.epoch import LanesEpoch
-from streaming.order.skips import Skips
+from streaming.order.schedule.epoch import ScheduledEpoch
+from streaming.order.skips import Kept, Skips
 from streaming.order.spec import Layout, OrderSpec
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ class EpochOrder:
         self.epoch = epoch
         self.layout = layout
         self.global_batch: int = spec.batch_size * layout.num_ranks
-        self.lanes: LanesEpoch | None = (
-            LanesEpoch(spec, epoch, self.global_batch) if spec.shuffle_algo == _LANES else None
-        )
+        self.scheduled: ScheduledEpoch | None = ScheduledEpoch(spec, epoch, self.global_batch) if spec.table else None
+        self.lanes: LanesEpoch | ScheduledEpoch | None = self.scheduled
+        if spec.shuffle_algo == _LANES and self.lanes is None:
+            self.lanes = LanesEpoch(spec, epoch, self.global_batch)
         self._classic: ClassicEpoch | None = None
         if self.lanes is None and spec.batching_method == "random":
             from streaming.order.classic.epoch import ClassicEpoch
@@ -111,8 +113,8 @@ class EpochOrder:
                 f"With skipped batches, an epoch can only be resumed at a whole global batch of {self.global_batch} samples,"
                 f" not after {sample_in_epoch}. Resume with the global batch size of the run that made the checkpoint."
             )
-        kept = kept[sample_in_epoch // self.global_batch :]
-        return _Batches(rank_ids, kept[worker_of_rank :: self.layout.workers_per_rank], self.spec.batch_size)
+        first = sample_in_epoch // self.global_batch + worker_of_rank
+        return _Batches(rank_ids, kept, first, self.layout.workers_per_rank, self.spec.batch_size)
 
     def _worker_ids(self, layout: Layout, node: int, rank: int, worker: int, sample_in_epoch: int) -> WorkerIds:
         if self.lanes is not None:
@@ -157,15 +159,16 @@ class _Listed:
 
 
 class _Batches:
-    """Some batches of a rank, in a given order."""
+    """Every so many of the batches of a rank that are kept."""
 
-    def __init__(self, rank_ids: WorkerIds, batches: Ints, batch_size: int) -> None:
+    def __init__(self, rank_ids: WorkerIds, kept: Kept, first: int, stride: int, batch_size: int) -> None:
         self._rank_ids = rank_ids
-        self._batches = batches
+        self._kept = kept
+        self._turns = range(first, len(kept), stride)
         self._batch_size = batch_size
 
     def __len__(self) -> int:
-        return len(self._batches) * self._batch_size
+        return len(self._turns) * self._batch_size
 
     def ids(self, start: int, stop: int) -> Ints:
         size = self._batch_size
@@ -173,8 +176,6 @@ class _Batches:
         if start >= stop:
             return np.empty(0, np.int64)
         first = start // size
-        parts = [
-            self._rank_ids.ids(batch * size, (batch + 1) * size)
-            for batch in self._batches[first : -(-stop // size)].tolist()
-        ]
+        turns = np.array(self._turns[first : -(-stop // size)], np.int64)
+        parts = [self._rank_ids.ids(batch * size, (batch + 1) * size) for batch in self._kept.batches(turns).tolist()]
         return np.concatenate(parts)[start - first * size : stop - first * size]
