@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from streaming import MDSWriter, Side, Stream, StreamingDataLoader, StreamingDataset
+from streaming import MDSWriter, Pack, Side, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.dataset.joins.links import Links
 
@@ -73,6 +73,16 @@ def test_by_place_and_by_key(data: dict[str, str]) -> None:
     dropped = opened(data, by_key(data, "drop"), shuffle=True)
     assert {sample["id"]: sample["caption"] for sample in dropped} == {i: f"caption {i}" for i in there}
     assert dropped.filter("id > 30").size == len([i for i in there if i > 30])
+
+
+def test_bins_of_joined_documents(data: dict[str, str], tmp_path: Path) -> None:
+    """More bins than rows: each needs what belongs to its shard."""
+    side = Side(data["captions"], local=tmp_path / "captions", on=("id", "uuid"), columns=["caption"], missing=None)
+    stream = Stream(remote=data["images"], local=tmp_path / "images", join=[side])
+    packed = StreamingDataset(streams=[stream], batch_size=1, shuffle=True).pack(Pack("image", to=8, dtype="uint8"))
+    assert packed.size > N
+    assert sum(len(packed.documents(i).ids) for i in range(packed.size)) == sum(-(-i // 8) for i in range(N))
+    assert len(list(packed)) == packed.size
 
 
 keys = st.lists(st.one_of(st.none(), st.integers(0, 12)), min_size=1, max_size=25)

@@ -84,6 +84,7 @@ class ShardTable:
             self.units = joint_fingerprint(units)
         joins = [[joined.fingerprint for joined in source.joins] for source in sources]
         self.links: Links | None = Links(sources) if any(joins) else None
+        self._has_rows = all(unit is None or unit.has_rows for unit in units)
         if self.links is not None:
             self.units = blake2b(f"{self.units}|{joins}".encode(), digest_size=8).hexdigest()
         self._reset()
@@ -145,13 +146,17 @@ class ShardTable:
         return streams, self.row_ids(sample_ids) - self._row_offsets[self.shard_offset_per_stream[streams]]
 
     def needed(self, sample_id: int) -> list[int]:
-        """Return the shards of a sample: its own, and those of what is joined to it."""
+        """Return the shards of a sample: its own, and those of what is joined to it, where that is one row."""
         shard, row = self.locate_row(sample_id)
-        return [shard] if self.links is None else [shard, *self.links.needed(*self.place(shard, row))]
+        if self.links is None or not self._has_rows:
+            return [shard]
+        return [shard, *self.links.needed(*self.place(shard, row))]
 
     def further_shards(self, sample_ids: NDArray[np.int64], shards: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield ``int64[k]``, as often as there is something joined: shards that ``k`` samples need besides; -1 for none."""
-        if self.links is not None:
+        """Yield ``int64[k]``, once or oftener if something is joined: shards that ``k`` samples need too, -1 for none."""
+        if self.links is not None and not self._has_rows:
+            yield from self.links.shards_beside(shards)
+        elif self.links is not None:
             real = sample_ids >= 0
             streams, places = self.places(np.maximum(sample_ids, 0), np.maximum(shards, 0))
             yield from self.links.shards_of(np.where(real, streams, -1), places)

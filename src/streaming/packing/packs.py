@@ -51,6 +51,8 @@ class Packs(Units):
         of: The units that are documents, ``None`` where every row is one.
     """
 
+    has_rows = False
+
     def __init__(self, plan: PlanFile, rule: Pack | Bucket, of: Units | None) -> None:
         self.plan = plan
         self.rule = rule

@@ -97,6 +97,7 @@ class Chosen(Units):
         self.of = of
         self.counts = some.counts
         self.has_parts = of.has_parts
+        self.has_rows = of.has_rows
 
     @cached_property
     def fingerprint(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -25,11 +25,13 @@ class Units(ABC):
         counts: ``int64[S]``, units of each shard. A shard without any is never fetched.
         fingerprint: Text that is equal for equal units only; it goes into checkpoints.
         has_parts: Whether a row may have several units, each a part of it.
+        has_rows: Whether each unit is of one row.
     """
 
     counts: NDArray[np.int64]
     fingerprint: str
     has_parts: bool = False
+    has_rows: bool = True
 
     @property
     def num_units(self) -> int:

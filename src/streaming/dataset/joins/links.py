@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,18 @@ class Links:
             for link in links if here.any() else ():
                 yield np.where(here, link.shards(link.rows(np.where(here, places, 0))), -1)
 
+    def shards_beside(self, shards: _Ints) -> Iterator[_Ints]:
+        """Yield ``int64[k]``, once or oftener: shards of the sides that have rows of ``k`` of the streams', -1 for none.
+
+        Args:
+            shards: ``int64[k]``, -1 for none.
+        """
+        own, sides = self._pairs
+        begins, ends = np.searchsorted(own, shards), np.searchsorted(own, shards, side="right")
+        for number in range(int((ends - begins).max(initial=0))):
+            at = begins + number
+            yield np.where(at < ends, sides[np.minimum(at, len(sides) - 1)], -1)
+
     def spans(self, shards: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return spans of time in which shards of the sides are read, from those of the streams' shards.
 
@@ -158,7 +171,7 @@ class Links:
             first: ``int64[V]``, when each span begins.
             last: ``int64[V]``, when it ends.
         """
-        own, sides = self._pairs()
+        own, sides = self._pairs
         # Every span of a shard of a stream is one of each shard of its sides. Those that overlap are one.
         begins, counts = np.searchsorted(own, shards), np.bincount(own, minlength=self._num_own)[shards]
         which = np.repeat(np.arange(len(shards)), counts)
@@ -166,6 +179,7 @@ class Links:
         found = _merged(sides[pair], first[which], last[which])
         return tuple(np.concatenate(both) for both in zip((shards, first, last), found, strict=True))  # pyright: ignore[reportReturnType]
 
+    @cached_property
     def _pairs(self) -> tuple[_Ints, _Ints]:
         """Return shards of streams, and shards of sides that have rows of theirs."""
         found: list[_Ints] = [np.empty((2, 0), np.int64)]
