@@ -165,6 +165,23 @@ def test_by_side_column(tmp_path: Path) -> None:
         wrong[:]
 
 
+def test_a_side_column_that_is_made_anew(tmp_path: Path) -> None:
+    path = write(tmp_path / "data")
+    rule = Pack("tokens", to=TO, emit=ALL, lengths="n")
+    index_columns(path, "n=id", beside=True, workers=0, progress_bar=False)
+    with pytest.raises(ConfigError, match="make the side column anew"):
+        LocalDataset(path).pack(rule)[:]
+    index_columns(path, "n=len(tokens)", beside=True, workers=0, progress_bar=False)
+    assert len(LocalDataset(path).pack(rule)[:]) > 1
+
+
+@pytest.mark.parametrize("rule", ["tokens", Bucket("id", 4)])
+def test_rules_are_checked_by_the_methods_too(texts: str, rule: Any) -> None:
+    data = StreamingDataset(local=texts, batch_size=2)
+    with pytest.raises(ConfigError, match=r"streaming.Pack|batch_size is 1"):
+        data.pack(rule) if isinstance(rule, str) else data.bucket(rule)
+
+
 def test_lengths_that_are_given(texts: str) -> None:
     data = LocalDataset(texts).map(lambda sample: {"both": np.repeat(sample["tokens"], 2)})
     packed = data.pack(Pack("both", to=TO), lengths=data.measure(lambda sample: sample["both"]))

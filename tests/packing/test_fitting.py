@@ -118,6 +118,7 @@ def test_golden() -> None:
         (lambda: Pack("x", to=8, emit=("labls",)), "emit=...\\) is one of"),  # pyright: ignore[reportArgumentType]
         (lambda: Pack("x", to=8, emit="labels"), "emit=\\('labels',\\)|is one of"),  # pyright: ignore[reportArgumentType]
         (lambda: Pack(("x", "labels"), to=8), "would replace the column 'labels'"),
+        (lambda: Pack("x", to=8, dtype="tokens"), "no type of numbers"),
         (lambda: Bucket("", 3), "side column"),
         (lambda: Bucket("x", 0), "more than 0"),
         (lambda: Bucket("x", 3, pad_to=4), "no sample fits"),

@@ -5,8 +5,6 @@ Legend: I items, from large to small.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,6 +92,3 @@ def _runs(sizes: Ints) -> list[tuple[int, int]]:
     """Return each size that there is, and how often it is there."""
     found, counts = np.unique(sizes, return_counts=True)
     return list(zip(found[::-1].tolist(), counts[::-1].tolist(), strict=True))
-
-
-Fit = Callable[[Ints, int], Ints]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from streaming.core.arguments import as_integer, as_number
 from streaming.core.errors import ConfigError
 
@@ -86,6 +88,11 @@ class Pack:
             _one_of("emit", name, _EMITTED)
         if isinstance(self.emit, str):
             raise ConfigError(f"Pack(emit=...) is a tuple of names: emit=({self.emit!r},).")
+        if self.dtype is not None:
+            try:
+                np.dtype(self.dtype)
+            except TypeError as error:
+                raise ConfigError(f"Pack(dtype={self.dtype!r}) is no type of numbers; 'uint16' is one.") from error
         taken = set(self.emit) & set(self.columns)
         if taken:
             raise ConfigError(f"Pack(emit=...) would replace the column {sorted(taken)[0]!r}. Leave it out of emit.")

@@ -24,7 +24,7 @@ from streaming.format.encodings.array import NDArrayEncoding
 from streaming.packing.options import Bucket, Pack
 from streaming.storage.retry import RetryPolicy, call_with_retries
 
-__all__ = ["find_lengths"]
+__all__ = ["find_lengths", "version_of_lengths"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +51,10 @@ def find_lengths(source: Source, rule: Pack | Bucket, cache: ShardCache, first: 
     Raises:
         ConfigError: There is no such column, a row has no length, or there is no way to tell.
     """
-    column = rule.length if isinstance(rule, Bucket) else rule.lengths
+    column = _side_column(source, rule)
     if column is not None:
         return _of_side_column(source, column)
     assert isinstance(rule, Pack)
-    if _has_side_column(source, f"len_{rule.columns[0]}"):
-        return _of_side_column(source, f"len_{rule.columns[0]}")
     _check_column(source, rule)
     by_offsets = _of_offsets(source, rule)
     if by_offsets is not None:
@@ -69,6 +67,24 @@ def find_lengths(source: Source, rule: Pack | Bucket, cache: ShardCache, first: 
         rule.columns[0],
     )
     return _measured(cache, first, len(source.sizes), rule)
+
+
+def version_of_lengths(source: Source, rule: Pack | Bucket) -> str:
+    """Return text that changes where lengths that were looked up in a side column may have changed."""
+    column = _side_column(source, rule)
+    if column is None:
+        return ""
+    status = os.stat(source.side_columns().path)
+    return f"{column}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def _side_column(source: Source, rule: Pack | Bucket) -> str | None:
+    """Return the side column that holds the lengths, if one does."""
+    column = rule.length if isinstance(rule, Bucket) else rule.lengths
+    if column is not None or isinstance(rule, Bucket):
+        return column
+    column = f"len_{rule.columns[0]}"
+    return column if _has_side_column(source, column) else None
 
 
 def _check_column(source: Source, rule: Pack) -> None:

@@ -17,7 +17,7 @@ from streaming.dataset.packs.planning import plan_packs
 from streaming.dataset.packs.samples import pack_documents
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source
-from streaming.packing.options import Bucket, Pack
+from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.packing.packs import Documents, Packs
 from streaming.units.parts import Chosen
 from streaming.units.units import Units
@@ -138,6 +138,8 @@ class Packed(Layer[Any]):
 
 def add_packs(dataset: Any, rule: Any, lengths: Any) -> Any:
     """Return a dataset of bins; see :meth:`Views.pack` and :meth:`Views.bucket`."""
+    pack, bucket = (None, rule) if isinstance(rule, Bucket) else (rule, None)
+    rule = one_rule(pack, bucket, getattr(dataset, "batch_size", None))
     if lengths is not None:
         lengths = np.asarray(lengths)
         if lengths.shape != (dataset.size,) or lengths.dtype.kind not in "iuf" or (lengths.size and lengths.min() < 0):

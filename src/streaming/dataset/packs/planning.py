@@ -16,7 +16,7 @@ from streaming.cache.cache import ShardCache
 from streaming.cache.private import default_local, make_private
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.core.process.lock import locked_part
-from streaming.dataset.packs.lengths import find_lengths
+from streaming.dataset.packs.lengths import find_lengths, version_of_lengths
 from streaming.dataset.sources import Source
 from streaming.packing.options import Bucket, Pack
 from streaming.packing.packs import Packs
@@ -71,12 +71,12 @@ def plan_packs(
 def _plan(source: Source, rule: Pack | Bucket, cache: ShardCache, first: int) -> PlanFile:
     directory = _directory(source)
     units = "" if source.units is None else source.units.fingerprint
-    measured = (rule.length, "") if isinstance(rule, Bucket) else (rule.columns[0], rule.lengths, rule.dtype)
+    # What was planned by a side column is planned again where that has been made anew.
+    measured = (version_of_lengths(source, rule), "" if isinstance(rule, Bucket) else (rule.columns[0], rule.dtype))
     name = f"{source.directory.index.digest.hex()}|{source.side}|{units}|{rule.rule}|{measured}"
     if directory is None:
         return _in_memory(source, rule, _of_units(source, find_lengths(source, rule, cache, first)))
     path = os.path.join(directory, f".streaming-pack-{blake2b(name.encode(), digest_size=12).hexdigest()}")
-    # What was planned by a side column is planned again where that has been made anew.
     if (known := read_plan(path, name)) is not None:
         return known
     with locked_part(f"{path}.part", _PATIENCE_S) as part:
