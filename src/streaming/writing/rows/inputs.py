@@ -19,7 +19,7 @@ from streaming.writing.rows.hugging_face import hugging_face_rows
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.tables import Columnar, arrow_rows, pandas_rows
 
-__all__ = ["Items", "Rows", "Table", "checked_row", "taken"]
+__all__ = ["Inputs", "Items", "Rows", "Table", "checked_row", "made_rows", "taken", "taken_inputs"]
 
 Row = Mapping[str, Any]
 
@@ -46,6 +46,9 @@ class Items(Protocol):
 
 #: What ``streaming.write`` takes.
 Rows = Iterable[Row] | Table | Items
+
+#: What it takes if a function makes rows of each item.
+Inputs = Iterable[Any] | Table | Items
 
 _SHAPE = (
     "Give rows: an iterable of mappings from the names of columns to values, such as [{'text': 'a'}, {'text': 'b'}]"
@@ -80,6 +83,56 @@ def taken(given: Rows, columns: Mapping[str, str] | None) -> tuple[Iterable[Row]
         # Of a map-style dataset: one without a length would be asked for items for ever.
         return _Items(given, _length(given)), columns
     return _Stream(_iterator(given), given), columns
+
+
+def taken_inputs(given: Inputs) -> Iterable[Any]:
+    """Return the items of what a user has, for a function to make rows of; the rows of a table.
+
+    Returns:
+        A sequence, if ``given`` is one.
+
+    Raises:
+        ConfigError: There are none in it.
+    """
+    if isinstance(given, (str, bytes, os.PathLike, Mapping)):
+        raise ConfigError(
+            f"inputs are items or their numbers, for fn to make rows of: a list, range or iterator; got {given!r:.80}."
+        )
+    table = _table(given)
+    if table is not None:
+        return table
+    if isinstance(given, Sequence):
+        return cast("Sequence[Any]", given)
+    if not hasattr(given, "__iter__") and hasattr(given, "__getitem__"):
+        return _Items(given, _length(given))
+    return _Stream(_iterator(given), given)
+
+
+def made_rows(made: Any) -> Iterator[Row]:
+    """Yield the rows that a function has made: of ``None`` none, a mapping, a table's, or many of these.
+
+    Raises:
+        ConfigError: It is nothing of that.
+    """
+    if made is None:
+        return
+    if isinstance(made, Mapping):
+        yield checked_row(_plain(made))
+        return
+    table = None if isinstance(made, (str, bytes)) else _table(made)
+    if table is not None:
+        yield from table
+        return
+    if isinstance(made, (str, bytes, np.ndarray)) or not isinstance(made, Iterable):
+        raise ConfigError(
+            f"it returned a {type(made).__name__}; expected a mapping of column names to values, None, or an iterable of "
+            "mappings."
+        )
+    for one in cast("Iterable[Any]", made):
+        if isinstance(one, Mapping):
+            yield checked_row(_plain(one))
+        elif one is not None:
+            yield from _table(one) or (checked_row(one),)
 
 
 def _table(given: Any) -> Columnar | None:
