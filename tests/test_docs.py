@@ -35,6 +35,11 @@ order = [1, 0]
 for i in order:
     with MDSWriter(columns={"text": "str"}, out=f"s3://bucket/data/{i}") as out:
         out.write({"text": str(i)})
+import os
+os.makedirs("photos/cat", exist_ok=True)
+from PIL import Image
+Image.new("RGB", (9, 9)).save("photos/cat/a.jpg")
+open("photos/cat/broken.jpg", "w").close()
 """,
         lambda block: "spark" not in block,
     ),

@@ -12,7 +12,7 @@ import streaming
 COLUMNS = {"input": "int", "text": "str"}
 ARGUMENTS: dict[str, Any] = {"compression": "zstd", "hashes": ["xxh64"], "size_limit": 3000, "on_error": "skip"}
 INPUTS = [*map(str, range(300)), "400 rows", *map(str, range(300, 600))]
-REST_S = 0.0
+rest_s = 0.0
 
 
 def rows(item: str) -> Any:
@@ -30,7 +30,7 @@ def rows(item: str) -> Any:
 
 
 def row(number: int, k: int) -> dict[str, Any]:
-    time.sleep(REST_S)
+    time.sleep(rest_s)
     return {"input": "no number" if number % 50 == 12 else number, "text": f"{number}.{k} " + "x" * (number * k % 97)}
 
 
@@ -63,5 +63,5 @@ def plain() -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
 
 if __name__ == "__main__":
     out, workers = sys.argv[1:]
-    REST_S = 0.001
+    rest_s = 0.001
     streaming.write(INPUTS, out, COLUMNS, fn=rows, workers=int(workers), **ARGUMENTS)

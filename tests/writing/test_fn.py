@@ -157,7 +157,7 @@ def test_other_inputs_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="inputs up to number 5 are others"):
         again(range(8))
     with pytest.raises(ValueError, match="row 0 of input 5 .'f'. is another now"):
-        again(items, lambda item: {"x": item})
+        again(items, named)
     with pytest.raises(ValueError, match="unfinished write with other arguments .fn"):
         streaming.write([{"x": "a"}], str(tmp_path), {"x": "str"}, workers=0, size_limit=300)
     assert again(iter(items)).resumed_samples == 6
@@ -192,9 +192,10 @@ def test_columns_of_what_the_function_makes(tmp_path: Path) -> None:
 def test_what_a_function_may_return(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"x": [1, 2], "y": ["a", None]})
-    made = [table, [table, {"x": 3, "y": None}, None], table.to_batches()[0], {"x": 4, "y": "z"}]
-    report = streaming.write(range(4), str(tmp_path), {"x": "int", "y": "str?"}, fn=made.__getitem__, workers=2)
+    made: list[Any] = [table, [table, {"x": 3, "y": None}, None], table.to_batches()[0], {"x": 4, "y": "z"}]
+    report = streaming.write(range(4), str(tmp_path), {"x": "int", "y": "str?"}, fn=lambda i: made[i], workers=2)
     assert report.samples == 2 + 3 + 2 + 1
+    wrong: Any
     for wrong, text in (("abc", "returned a str"), (5, "returned a int"), ([5], "got int")):
         with pytest.raises(InputError, match=rf"Input 0 \(1\).*{text}"):
             streaming.write([1], str(tmp_path / "wrong"), {"x": "int"}, fn=lambda _, w=wrong: w, workers=1)
