@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -216,11 +216,14 @@ def _attempt(
     on_size: Callable[[int], Any] | None,
 ) -> None:
     job, wire = keeper.job, keeper.job.wire
-    offset, version = _begin(keeper, store, part)
 
     def count(number: int) -> None:
         stats.bytes_fetched += number
 
+    if job.recipe is not None:
+        _make(keeper, job.recipe(store, count), part, on_size)
+        return
+    offset, version = _begin(keeper, store, part)
     if job.excerpt is not None:
         lay_rows(keeper, job.excerpt, store, part, version, count, on_size, connections)
         keeper.confirm()
@@ -258,6 +261,15 @@ def _attempt(
         keeper.place(part, wire)
     else:
         os.unlink(part)
+
+
+def _make(keeper: Keeper, pieces: Sequence[Any], part: str, on_size: Callable[[int], Any] | None) -> None:
+    if on_size is not None:
+        on_size(sum(map(len, pieces)))
+    with open(part, "wb", buffering=0) as file:
+        for piece in pieces:
+            _write_all(file, piece)
+    keeper.place(part, keeper.job.wire)
 
 
 def _begin(keeper: Keeper, store: Store, part: str) -> tuple[int, str | None]:
@@ -364,7 +376,7 @@ def _create(path: str) -> IO[bytes]:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb", buffering=0)
 
 
-def _write_all(file: IO[bytes], data: bytes) -> None:
+def _write_all(file: IO[bytes], data: Any) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
