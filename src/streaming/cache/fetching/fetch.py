@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -13,7 +13,7 @@ from streaming.cache.bookkeeping.counters import Phases
 from streaming.cache.fetching.config import THROTTLE_PATIENCE, FetchConfig
 from streaming.cache.fetching.excerpts import lay_rows
 from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
-from streaming.cache.files.keeper import FileJob, Keeper, cheapest_hash
+from streaming.cache.files.keeper import FileJob, Keeper, Recipe, cheapest_hash
 from streaming.core.errors import (
     AccessDeniedError,
     ChecksumError,
@@ -221,7 +221,7 @@ def _attempt(
         stats.bytes_fetched += number
 
     if job.recipe is not None:
-        _make(keeper, job.recipe(store, count), part, on_size)
+        _make(keeper, job.recipe, store, count, part, on_size)
         return
     offset, version = _begin(keeper, store, part)
     if job.excerpt is not None:
@@ -263,12 +263,19 @@ def _attempt(
         os.unlink(part)
 
 
-def _make(keeper: Keeper, pieces: Sequence[Any], part: str, on_size: Callable[[int], Any] | None) -> None:
-    if on_size is not None:
-        on_size(sum(map(len, pieces)))
-    with open(part, "wb", buffering=0) as file:
-        for piece in pieces:
-            _write_all(file, piece)
+def _make(
+    keeper: Keeper,
+    recipe: Recipe,
+    store: Store,
+    count: Callable[[int], Any],
+    part: str,
+    on_size: Callable[[int], Any] | None,
+) -> None:
+    with open(part, "wb") as file:
+        recipe(store, count, file)
+        file.flush()
+        if on_size is not None:
+            on_size(os.fstat(file.fileno()).st_size)
     keeper.place(part, keeper.job.wire)
 
 

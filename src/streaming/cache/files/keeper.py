@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -25,8 +25,8 @@ _CHUNK = 1 << 20
 _BY_SPEED = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256", "blake2b", "md5")
 
 
-#: Makes the contents of a file of what a store holds, told of bytes that came from it; see :class:`FileJob`.
-Recipe = Callable[[Store, Callable[[int], Any]], Sequence[Any]]
+#: Writes the contents of a file, made of what a store holds; tells of bytes that came from there. See :class:`FileJob`.
+Recipe = Callable[[Store, Callable[[int], Any], IO[bytes]], None]
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ Legend: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.errors import ShardTooLargeError
+from streaming.core.errors import ShardFormatError, ShardTooLargeError
 from streaming.format.kinds.mds_header import encode_header, header_bytes
 from streaming.format.samples.options import MAX_SHARD_BYTES
 from streaming.format.samples.schema import Schema
 
-__all__ = ["Fixed", "Varying", "lay_columns"]
+__all__ = ["Fixed", "RowsFile", "Varying", "lay_columns"]
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -97,28 +97,28 @@ class Varying:
             into[at : at + size] = source[begin : begin + size]
 
 
-def lay_columns(schema: Schema, columns: Sequence[Fixed | Varying], count: int) -> Iterator[bytes | memoryview]:
-    """Yield the pieces of the shard that holds some rows.
+def lay_columns(schema: Schema, columns: Sequence[Fixed | Varying], count: int) -> tuple[Bytes, Ints]:
+    """Return some rows as they are stored, one after the other, and the bytes of each.
 
     Args:
         schema: Of the rows.
         columns: What each column of the schema holds, encoded: :class:`Fixed` for those of a size.
         count: N, the number of rows.
 
+    Returns:
+        ``uint8[bytes]`` and ``int64[N]``.
+
     Raises:
-        ShardTooLargeError: It would take 4 GiB or more.
+        ShardTooLargeError: A row takes 4 GiB or more.
     """
     varying = [column.sizes() for column, size in zip(columns, schema.column_sizes, strict=True) if not size]
     fixed = 4 * len(varying) + sum(size or 0 for size in schema.column_sizes)
     sizes = np.full(count, fixed, np.int64)
     for each in varying:
         sizes += each
-    total = int(sizes.sum())
-    if header_bytes(schema, count) + total > MAX_SHARD_BYTES:
-        raise ShardTooLargeError(
-            f"{count} rows take {total} bytes; a shard can address {MAX_SHARD_BYTES}. Cut them into fewer rows each."
-        )
-    rows = np.empty(total, np.uint8)
+    if int(sizes.max(initial=0)) > MAX_SHARD_BYTES:
+        raise ShardTooLargeError(f"A row takes {sizes.max():,} bytes; a shard can address {MAX_SHARD_BYTES:,}.")
+    rows = np.empty(int(sizes.sum()), np.uint8)
     begins = np.cumsum(sizes) - sizes
     if varying:
         table: Any = np.stack(varying, axis=1).astype("<u4")
@@ -127,5 +127,43 @@ def lay_columns(schema: Schema, columns: Sequence[Fixed | Varying], count: int) 
     for column, size in zip(columns, schema.column_sizes, strict=True):
         column.write(rows, at)
         at = at + (size or column.sizes())
-    yield encode_header(schema, sizes)
-    yield memoryview(rows)
+    return rows, sizes
+
+
+class RowsFile:
+    """Writes a shard of a known number of rows, some at a time: what comes before the rows is written last.
+
+    Args:
+        schema: Of the rows.
+        count: How many there will be.
+        file: Where to write: an empty file.
+    """
+
+    def __init__(self, schema: Schema, count: int, file: IO[bytes]) -> None:
+        self._schema, self._count, self._file = schema, count, file
+        self._sizes: list[Ints] = []
+        file.seek(header_bytes(schema, count))
+
+    def add(self, columns: Sequence[Fixed | Varying], count: int) -> None:
+        """Write some rows."""
+        rows, sizes = lay_columns(self._schema, columns, count)
+        self._file.write(memoryview(rows))
+        self._sizes.append(sizes)
+
+    def finish(self) -> None:
+        """Write what comes before.
+
+        Raises:
+            ShardFormatError: There are more or fewer rows than were to come.
+            ShardTooLargeError: They take 4 GiB or more.
+        """
+        sizes = np.concatenate([np.empty(0, np.int64), *self._sizes])
+        if len(sizes) != self._count:
+            raise ShardFormatError(f"{len(sizes):,} rows came, and {self._count:,} were to come.")
+        total = header_bytes(self._schema, self._count) + int(sizes.sum())
+        if total > MAX_SHARD_BYTES:
+            raise ShardTooLargeError(
+                f"{self._count:,} rows take {total:,} bytes; a shard can address {MAX_SHARD_BYTES:,}."
+            )
+        self._file.seek(0)
+        self._file.write(encode_header(self._schema, sizes))
