@@ -67,7 +67,8 @@ def test_every_value_is_that_of_its_own_reader(lake: Path, tmp_path: Path) -> No
     dataset = StreamingDataset(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1)
     assert dataset[:] == rows_of(lake)
     assert list(dataset) == rows_of(lake)
-    assert (tmp_path / "cache").exists() and not list(lake.glob(".*"))  # nothing is written where the data lie
+    assert (tmp_path / "cache").exists()
+    assert not list(lake.glob(".*"))
 
 
 def test_a_directory_and_some_of_the_columns(lake: Path, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_the_same_batches_in_any_world(lake: Path, tmp_path: Path, world: int, w
     def batches(size: int, workers: int) -> list[list[int]]:
         found: list[list[int]] = []
         for rank in range(size):
-            arguments: Any = dict(data_parallel_rank=rank, data_parallel_size=size, num_canonical_nodes=1)
+            arguments: Any = {"data_parallel_rank": rank, "data_parallel_size": size, "num_canonical_nodes": 1}
             arguments.update(remote=f"{lake}/*.parquet", local=tmp_path / "cache", columns=["id", "text"])
             dataset = StreamingDataset(**arguments, shuffle=True, batch_size=4 // size)
             loader = StreamingDataLoader(dataset, batch_size=4 // size, num_workers=workers)
@@ -108,11 +109,11 @@ def test_the_same_batches_in_any_world(lake: Path, tmp_path: Path, world: int, w
 
     alone = batches(1, 0)
     assert batches(world, workers) == alone
-    assert sorted(sum(alone, []))[-1] == 251
+    assert max(map(max, alone)) == 251
 
 
 def test_resumed_in_mid_epoch_and_elsewhere(lake: Path, tmp_path: Path) -> None:
-    arguments: Any = dict(remote=f"{lake}/*.parquet", local=tmp_path / "cache", columns=["id"], shuffle=True)
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "columns": ["id"], "shuffle": True}
     whole = [
         batch["id"].tolist() for batch in StreamingDataLoader(StreamingDataset(**arguments, batch_size=4), batch_size=4)
     ]
@@ -139,7 +140,7 @@ def test_mixed_with_other_formats(lake: Path, tmp_path: Path, make_dataset: Call
     dataset = StreamingDataset(streams=[parquet, shards], epoch_size=90, batch_size=3, shuffle=True)
     samples = list(dataset)
     assert (len(samples), sum("text" in sample for sample in samples)) == (90, 90)
-    view = dataset.take(40).map(lambda sample: sorted(sample))
+    view = dataset.take(40).map(sorted)
     assert len(list(view)) == view.epoch_size
 
 
@@ -176,7 +177,7 @@ def test_evicted_and_made_again(lake: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_changed_is_looked_at_again(lake: Path, tmp_path: Path) -> None:
-    arguments: Any = dict(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1)
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
     assert len(StreamingDataset(**arguments)[:]) == 152
     pq.write_table(table_of(500, 33), lake / "part-1.parquet")
     assert [row["id"] for row in StreamingDataset(**arguments)[50:83]] == list(range(500, 533))
@@ -194,7 +195,7 @@ def test_a_file_that_changes_in_mid_run_is_not_served(lake: Path, tmp_path: Path
 
 def test_what_is_no_parquet_is_named(lake: Path, tmp_path: Path) -> None:
     whole = (lake / "part-1.parquet").read_bytes()
-    arguments: Any = dict(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1)
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
     for broken, words in ((whole[:-100], "cut off"), (b"x" * 50, "no Parquet"), (whole[:-4] + b"PARE", "encrypted")):
         (lake / "part-1.parquet").write_bytes(broken)
         with pytest.raises(SourceError, match=rf"part-1\.parquet .*{words}"):
@@ -208,7 +209,7 @@ def test_what_is_no_parquet_is_named(lake: Path, tmp_path: Path) -> None:
 
 def test_files_that_differ(lake: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1, 2], "new": ["a", "b"]}), lake / "part-9.parquet")
-    arguments: Any = dict(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1)
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
     with pytest.raises(
         SourceError, match=r"part-9\.parquet has 'new', which .*part-0\.parquet has not.* schema='union'"
     ):
@@ -224,7 +225,7 @@ def test_files_that_differ(lake: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_there(lake: Path, tmp_path: Path) -> None:
-    arguments: Any = dict(local=tmp_path / "cache", batch_size=1)
+    arguments: Any = {"local": tmp_path / "cache", "batch_size": 1}
     with pytest.raises(EmptyDatasetError, match=r"no files at .*\*\.parq"):
         StreamingDataset(remote=f"{lake}/*.parq", **arguments)
     with pytest.raises(ConfigError, match="no column 'txet'"):
@@ -239,7 +240,7 @@ def test_nothing_there(lake: Path, tmp_path: Path) -> None:
 
 
 def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
-    arguments: Any = dict(local=tmp_path / "cache", batch_size=1)
+    arguments: Any = {"local": tmp_path / "cache", "batch_size": 1}
     assert len(StreamingDataset(remote=f"{lake}/part-{{0..1}}.parquet", **arguments)[:]) == 100
     assert [r["id"] for r in StreamingDataset(remote=f"{lake}/part-{{2,0}}.parquet", **arguments)[:2]] == [200, 201]
     assert len(StreamingDataset(remote=f"{lake}/part-[!1].parquet", **arguments)[:]) == 102

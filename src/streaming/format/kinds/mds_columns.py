@@ -92,9 +92,13 @@ class Varying:
             within = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
             target[np.repeat(begins, sizes) + within] = self.data[np.repeat(self.begins, sizes) + within]
             return
-        into, source = memoryview(target), memoryview(self.data)
+        into, source = _view(target), _view(self.data)
         for at, begin, size in zip(begins.tolist(), self.begins.tolist(), sizes.tolist(), strict=True):
             into[at : at + size] = source[begin : begin + size]
+
+
+def _view(data: Any) -> memoryview:
+    return memoryview(data)
 
 
 def lay_columns(schema: Schema, columns: Sequence[Fixed | Varying], count: int) -> tuple[Bytes, Ints]:
@@ -147,7 +151,7 @@ class RowsFile:
     def add(self, columns: Sequence[Fixed | Varying], count: int) -> None:
         """Write some rows."""
         rows, sizes = lay_columns(self._schema, columns, count)
-        self._file.write(memoryview(rows))
+        self._file.write(_view(rows))
         self._sizes.append(sizes)
 
     def finish(self) -> None:
