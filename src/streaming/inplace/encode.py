@@ -15,8 +15,10 @@ from streaming.core.errors import SampleError
 from streaming.format.encodings import Nullable, get_encoding
 from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding
+from streaming.format.encodings.lists import List
 from streaming.format.encodings.scalar import Bool, Int, Scalar
 from streaming.format.encodings.text import Bytes, Str
+from streaming.format.encodings.times import Date, DateTime, Time, TimeDelta
 from streaming.format.kinds.mds_columns import Fixed, Varying
 
 __all__ = ["encode_column"]
@@ -73,6 +75,13 @@ def _fast(array: Any, coder: Encoding) -> Callable[[Any], Fixed | Varying] | Non
         return _texts if types.is_string(kind) or types.is_large_string(kind) else None
     if type(coder) is Bytes:
         return _texts if types.is_binary(kind) or types.is_large_binary(kind) else None
+    if isinstance(coder, (Date, DateTime, Time, TimeDelta)):
+        return _moments if _is_moment(kind, coder) else None
+    if isinstance(coder, List) and coder.dtype is not None:
+        has_gaps = _is_list_of(kind, coder.dtype) and array.values.null_count
+        return _bare_lists if _is_list_of(kind, coder.dtype) and not has_gaps else None
+    if type(coder) is NDArrayEncoding and coder.dtype is not None and coder.shape is not None:
+        return _rows if _is_row_of(array, coder.dtype, coder.shape) else None
     if type(coder) is NDArrayEncoding and coder.dtype is not None and coder.shape is None:
         return _lists if _is_list_of(kind, coder.dtype) and not _has_odd_lists(array) else None
     return None
@@ -89,6 +98,42 @@ def _numbers(array: Any) -> Fixed:
 
 def _truths(array: Any) -> Fixed:
     return Fixed(array.fill_null(False).to_numpy(zero_copy_only=False).view(np.uint8).reshape(-1, 1))
+
+
+def _is_moment(kind: Any, coder: Encoding) -> bool:
+    """Say whether a type is stored as an encoding stores it."""
+    import pyarrow as pa
+
+    types = pa.types
+    if isinstance(coder, Date):
+        return types.is_date32(kind)
+    if isinstance(coder, Time):
+        return types.is_time64(kind) and kind.unit == "us"
+    if isinstance(coder, TimeDelta):
+        return types.is_duration(kind) and kind.unit == "us"
+    has_zone = isinstance(coder, DateTime) and coder.has_zone
+    return types.is_timestamp(kind) and kind.unit == "us" and (kind.tz is not None) == has_zone
+
+
+def _moments(array: Any) -> Fixed:
+    import pyarrow as pa
+
+    return _numbers(array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64()))
+
+
+def _is_row_of(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    import pyarrow as pa
+
+    kind = array.type
+    if not pa.types.is_fixed_size_list(kind) or shape != (kind.list_size,):
+        return False
+    value = kind.value_type
+    is_number = pa.types.is_integer(value) or pa.types.is_floating(value)
+    return is_number and np.dtype(value.to_pandas_dtype()) == dtype and not array.null_count and not array.flatten().null_count
+
+
+def _rows(array: Any) -> Fixed:
+    return Fixed(_numbers(array.flatten()).values.reshape(len(array), -1))
 
 
 def _offsets(array: Any, data: Any) -> Ints:
@@ -126,21 +171,24 @@ def _list_ends(array: Any) -> Ints:
     return _offsets(array, array.buffers()[1]) if len(array) else np.zeros(1, np.int64)
 
 
-def _lists(array: Any) -> Varying:
+def _bare_lists(array: Any) -> Varying:
     ends, values = _list_ends(array), array.values
-    dtype = np.dtype(array.type.value_type.to_pandas_dtype())
+    size = np.dtype(array.type.value_type.to_pandas_dtype()).itemsize
     data = values.buffers()[1]
-    blob = (
-        np.frombuffer(data, np.uint8)[values.offset * dtype.itemsize :] if data is not None else np.empty(0, np.uint8)
-    )
-    counts = np.diff(ends)
+    blob = np.frombuffer(data, np.uint8)[values.offset * size :] if data is not None else np.empty(0, np.uint8)
+    return Varying(blob, ends[:-1] * size, ends[1:] * size)
+
+
+def _lists(array: Any) -> Varying:
+    bare = _bare_lists(array)
+    counts = np.diff(_list_ends(array))
     # One axis: a byte for it and the width of its length, then the length.
     width = np.where(counts < 1 << 8, 0, np.where(counts < 1 << 16, 1, 2))
     heads = np.empty((len(counts), 5), np.uint8)
     heads[:, 0] = 4 | width
     lengths: Any = counts.astype("<u4")
     heads[:, 1:] = lengths.view(np.uint8).reshape(-1, 4)
-    return Varying(blob, ends[:-1] * dtype.itemsize, ends[1:] * dtype.itemsize, heads, 1 + (1 << width))
+    return Varying(bare.data, bare.begins, bare.ends, heads, 1 + (1 << width))
 
 
 def _marked(column: Fixed | Varying, valid: NDArray[np.bool_]) -> Varying:

@@ -28,12 +28,15 @@ class List(Encoding):
     Args:
         item: Their encoding.
         dtype: Their dtype if they are kept as an array, else ``None``.
+
+    Attributes:
+        dtype: The same, little-endian.
     """
 
     def __init__(self, item: Encoding, dtype: str | None) -> None:
         self.item = item
         self.safe: bool = getattr(item, "safe", True)
-        self._dtype = None if dtype is None else np.dtype(dtype).newbyteorder("<")
+        self.dtype = None if dtype is None else np.dtype(dtype).newbyteorder("<")
         self._takes_bytes = getattr(item, "passes_bytes", True)
 
     def encode(self, obj: Any) -> bytes:
@@ -49,10 +52,10 @@ class List(Encoding):
         if isinstance(obj, np.ndarray) and obj.ndim != 1:
             raise ColumnValueError(f"expected one axis, got an array of shape {obj.shape}; use the encoding 'ndarray'")
         values = cast("list[Any]", obj)
-        if self._dtype is None:
+        if self.dtype is None:
             return pack_list([self._encode(value) for value in values])
-        if isinstance(obj, np.ndarray) and obj.dtype == self._dtype:
-            return unmasked(cast("Any", obj)).astype(self._dtype).tobytes()
+        if isinstance(obj, np.ndarray) and obj.dtype == self.dtype:
+            return unmasked(cast("Any", obj)).astype(self.dtype).tobytes()
         return b"".join(self.item.encode(value) for value in values)
 
     def _encode(self, value: Any) -> bytes:
@@ -64,11 +67,11 @@ class List(Encoding):
         Raises:
             ColumnValueError: The bytes are those of no list.
         """
-        if self._dtype is None:
+        if self.dtype is None:
             return [self.item.decode(part) for part in unpack_list(data)]
-        if len(data) % self._dtype.itemsize:
-            raise ColumnValueError(f"no list: {len(data)} bytes are not whole values of {self._dtype}")
-        return np.frombuffer(data, self._dtype)
+        if len(data) % self.dtype.itemsize:
+            raise ColumnValueError(f"no list: {len(data)} bytes are not whole values of {self.dtype}")
+        return np.frombuffer(data, self.dtype)
 
     @classmethod
     def of_encoding(cls, name: str, get: Callable[[str], Encoding]) -> List:

@@ -118,6 +118,11 @@ class DateTime(_Microseconds):
         self._zone = None if zone is None else zone_of(zone)
         self._name = zone
 
+    @property
+    def has_zone(self) -> bool:
+        """Whether values are moments."""
+        return self._zone is not None
+
     def encode(self, obj: Any) -> bytes:
         """Return eight bytes.
 

@@ -47,6 +47,24 @@ class Parquet:
             wanted = [name for name in names if name in present]
             yield from opened.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False)
 
+    def misses(self, file: SourceFile, name: str) -> bool:
+        """Say whether a value of a column, or one within, may be missing, or a list be empty.
+
+        Of a struct, its first field tells.
+        """
+        found = _footer(file)
+        for g in range(found.num_row_groups):
+            group = found.row_group(g)
+            chunk = next(c for i in range(group.num_columns) if _is_of(c := group.column(i), name))
+            statistics = chunk.statistics if chunk.is_stats_set else None
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
+                return True
+        return False
+
+
+def _is_of(chunk: Any, name: str) -> bool:
+    return chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.")
+
 
 def _without_nulls(footer: Any) -> Any:
     """Return the schema, its fields nullable only where a value is missing, or nobody counted."""

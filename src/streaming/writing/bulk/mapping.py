@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, chain, islice
 from reprlib import Repr
 from traceback import format_exc
 from typing import Any, cast
 
 import numpy as np
 
-from streaming.core.errors import ConfigError, InputError, SampleError, ShardTooLargeError
+from streaming.core.errors import ConfigError, InputError, SampleError, ShardTooLargeError, StreamingError
 from streaming.format.codecs.hashing import get_hash
 from streaming.writing.bulk.journal import fingerprint
-from streaming.writing.bulk.recipe import Piece, Recipe, join_samples
+from streaming.writing.bulk.recipe import Piece, Recipe
+from streaming.writing.rows.encoded import EncodedRows
 from streaming.writing.rows.infer import infer_columns
 from streaming.writing.rows.inputs import made_rows
 from streaming.writing.rows.snapshot import check_fit, snapshot
@@ -38,8 +40,10 @@ class Part:
     """Some of the samples made of some inputs, in order.
 
     Attributes:
-        samples: They, encoded.
-        places: Of each, the number of its input and its number among what was made of that.
+        pieces: They, encoded, one after the other.
+        sizes: Bytes of each.
+        runs: Where runs of samples come from: how many samples of this part came before the run, the number of its input,
+            and the number of its first sample among what was made of that.
         skipped: What was left out: how many samples of this part came before it, number of the input, how that looks,
             and why.
         unknown: Keys of a row that are no columns, and how many samples of this part came before it.
@@ -49,8 +53,9 @@ class Part:
         is_last: Whether all inputs that were given together have ended.
     """
 
-    samples: list[bytes] = field(default_factory=list[bytes])
-    places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    pieces: list[bytes] = field(default_factory=list[bytes])
+    sizes: list[int] = field(default_factory=list[int])
+    runs: list[tuple[int, int, int]] = field(default_factory=list[tuple[int, int, int]])
     skipped: list[tuple[int, int, str, str]] = field(default_factory=list[tuple[int, int, str, str]])
     unknown: tuple[int, list[str]] | None = None
     inputs: int = 0
@@ -60,7 +65,12 @@ class Part:
 
     def joined(self) -> Piece:
         """Return the samples as one piece."""
-        return join_samples(self.samples)
+        return b"".join(self.pieces), self.sizes
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the number of a sample's input, and its number among what was made of that."""
+        before, number, row = self.runs[bisect_right(self.runs, index, key=lambda run: run[0]) - 1]
+        return number, row + index - before
 
 
 def map_inputs(
@@ -88,12 +98,19 @@ def map_inputs(
     """
     maker = _Maker(recipe, skips)
     for number, item in enumerate(map(pickle.loads, items), first):
-        rest = enumerate(_rows(function, number, item))
+        rest = _rows(function, number, item)
+        row_number = 0
         try:
             if after is not None and number == first:
-                _skip_to(rest, recipe, number, item, *after)
-            for row_number, row in rest:
-                maker.take(number, row_number, item, row)
+                row_number, left = _skip_to(rest, recipe, number, item, *after)
+                rest = chain(left, rest)
+            for row in rest:
+                if isinstance(row, EncodedRows):
+                    maker.take_encoded(number, row_number, row)
+                    row_number += len(row.sizes)
+                else:
+                    maker.take(number, row_number, item, row)
+                    row_number += 1
                 if maker.is_full:
                     yield maker.part()
         except InputError as error:
@@ -118,18 +135,24 @@ class _Maker(Part):
         self._encode = recipe.encoder.encode_sample
         self._names = frozenset(name for name, _ in recipe.columns)
         self._skips = skips
+        self._next: tuple[int, int] | None = None  # place of the next sample, if it belongs to the last run
         self._began = time.monotonic()
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to hand it over."""
-        return self.bytes >= _PART_BYTES or len(self.samples) >= _MOST_SAMPLES
+        return self.bytes >= _PART_BYTES or len(self.sizes) >= _MOST_SAMPLES
 
-    def take(self, number: int, row_number: int, item: Any, row: Mapping[str, Any]) -> None:
+    def take(self, number: int, row_number: int, item: Any, row: Mapping[str, Any] | StreamingError) -> None:
         """Encode a row."""
+        if isinstance(row, StreamingError):
+            if not self._skips:
+                raise row
+            self.skip(number, item, f"row {row_number}: {row}")
+            return
         if len(row) != len(self._names) and self.unknown is None:
             extra = [key for key in row.keys() if key not in self._names]  # noqa: SIM118 - a row of pandas iterates its values
-            self.unknown = (len(self.samples), extra) if extra else None
+            self.unknown = (len(self.sizes), extra) if extra else None
         try:
             sample = self._encode(row)
         except (SampleError, ShardTooLargeError) as error:
@@ -137,24 +160,38 @@ class _Maker(Part):
                 raise type(error)(f"Input {number} ({_shown(item)}), row {row_number} of it: {error}") from error
             self.skip(number, item, f"row {row_number}: {error}")
             return
-        self.samples.append(sample)
-        self.places.append((number, row_number))
-        self.bytes += len(sample)
+        self._add(number, row_number, sample, [len(sample)])
+
+    def take_encoded(self, number: int, row_number: int, rows: EncodedRows) -> None:
+        """Take rows that are encoded."""
+        if rows.sizes:
+            self._add(number, row_number, rows.data, rows.sizes)
+
+    def _add(self, number: int, row_number: int, data: bytes, sizes: list[int]) -> None:
+        if self._next != (number, row_number):
+            self.runs.append((len(self.sizes), number, row_number))
+        self.pieces.append(data)
+        self.sizes += sizes
+        self.bytes += len(data)
+        self._next = (number, row_number + len(sizes))
 
     def skip(self, number: int, item: Any, reason: str) -> None:
         """Note what is left out."""
-        self.skipped.append((len(self.samples), number, _shown(item), reason))
+        self.skipped.append((len(self.sizes), number, _shown(item), reason))
 
     def part(self) -> Part:
         """Return what was made since the last call."""
         now = time.monotonic()
-        part = Part(self.samples, self.places, self.skipped, self.unknown, self.inputs, now - self._began, self.bytes)
+        part = Part(
+            self.pieces, self.sizes, self.runs, self.skipped, self.unknown, self.inputs, now - self._began, self.bytes
+        )
         self._began = now
-        self.samples, self.places, self.skipped, self.unknown, self.inputs, self.bytes = [], [], [], None, 0, 0
+        self.pieces, self.sizes, self.runs, self.skipped, self.unknown = [], [], [], [], None
+        self.inputs, self.bytes, self._next = 0, 0, None
         return part
 
 
-def _rows(function: Function, number: int, item: Any) -> Iterator[Mapping[str, Any]]:
+def _rows(function: Function, number: int, item: Any) -> Iterator[Mapping[str, Any] | EncodedRows | StreamingError]:
     """Yield the rows that a function makes of an input.
 
     Raises:
@@ -171,19 +208,40 @@ def _rows(function: Function, number: int, item: Any) -> Iterator[Mapping[str, A
 
 
 def _skip_to(
-    rows: Iterator[tuple[int, Mapping[str, Any]]], recipe: Recipe, number: int, item: Any, row: int, wanted: str
-) -> None:
-    found = next(islice(rows, row, None), None)
+    rows: Iterator[Any], recipe: Recipe, number: int, item: Any, row: int, wanted: str
+) -> tuple[int, list[EncodedRows]]:
+    """Leave out the rows up to one, and compare that.
+
+    Returns:
+        The number of the row behind it, and what was taken of those that follow.
+    """
+    at = 0
+    for found in rows:
+        count = len(found.sizes) if isinstance(found, EncodedRows) else 1
+        if at + count <= row:
+            at += count
+            continue
+        sample, left = _sample_at(found, row - at, recipe)
+        if sample is None or fingerprint(sample) != wanted:
+            break
+        return row + 1, left
+    raise ConfigError(
+        f"The unfinished write cannot be continued: row {row} of input {number} ({_shown(item)}) is another now than "
+        "the one that it holds. Give the same inputs in the same order and a function that makes the same of them, "
+        "or discard it: pass exist_ok=True and resume=False."
+    )
+
+
+def _sample_at(found: Any, index: int, recipe: Recipe) -> tuple[bytes | None, list[EncodedRows]]:
+    """Return a sample among what was made, ``None`` if it is none, and what follows it there."""
+    if isinstance(found, EncodedRows):
+        ends = list(accumulate(found.sizes))
+        begin = ends[index] - found.sizes[index]
+        return found.data[begin : ends[index]], [EncodedRows(found.data[ends[index] :], found.sizes[index + 1 :])]
     try:
-        is_same = found is not None and fingerprint(recipe.encoder.encode_sample(found[1])) == wanted
+        return (None if isinstance(found, StreamingError) else recipe.encoder.encode_sample(found)), []
     except SampleError:
-        is_same = False
-    if not is_same:
-        raise ConfigError(
-            f"The unfinished write cannot be continued: row {row} of input {number} ({_shown(item)}) is another now than "
-            "the one that it holds. Give the same inputs in the same order and a function that makes the same of them, "
-            "or discard it: pass exist_ok=True and resume=False."
-        )
+        return None, []
 
 
 def infer_from(
@@ -208,7 +266,8 @@ def infer_from(
     rows: list[dict[str, Any]] = []
     for number, item in enumerate(map(pickle.loads, items)):
         try:
-            rows += (snapshot(row) for row in islice(_rows(function, number, item), num_rows - len(rows)))
+            made = (row for row in _rows(function, number, item) if isinstance(row, Mapping))
+            rows += (snapshot(row) for row in islice(made, num_rows - len(rows)))
         except InputError:
             if not skips:
                 raise

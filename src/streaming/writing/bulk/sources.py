@@ -165,7 +165,7 @@ class InputSource:
                 seen.add(chunk.identities[seen.count - chunk.first])
 
         def place_of(chunk: Chunk, part: Part, num_before: int, index: int) -> Place:
-            number, row = part.places[index]
+            number, row = part.place(index)
             see(chunk, number + 1)
             num_skipped = num_before + sum(before <= index for before, *_ in part.skipped)
             return Place(number, row, seen.fingerprint, num_skipped)
@@ -177,7 +177,7 @@ class InputSource:
                 if part.unknown is not None and keys.active:
                     keys.look(num_samples + part.unknown[0], dict.fromkeys(part.unknown[1]), stacklevel=4)
                 cutter.cut(part.joined(), partial(place_of, chunk, part, num_before))
-                num_samples += len(part.samples)
+                num_samples += len(part.sizes)
                 if part.is_last:
                     see(chunk, chunk.first + len(chunk.identities))
                 progress.update(part.inputs)

@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from streaming.core.arrays import is_tensor, tensor_to_numpy
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, StreamingError
+from streaming.writing.rows.encoded import EncodedRows
 from streaming.writing.rows.hugging_face import hugging_face_rows
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.tables import Columnar, arrow_rows, pandas_rows
@@ -108,8 +109,10 @@ def taken_inputs(given: Inputs) -> Iterable[Any]:
     return _Stream(_iterator(given), given)
 
 
-def made_rows(made: Any) -> Iterator[Row]:
+def made_rows(made: Any) -> Iterator[Row | EncodedRows | StreamingError]:
     """Yield the rows that a function has made: of ``None`` none, a mapping, a table's, or many of these.
+
+    Among many there may also be samples that are encoded already, and errors in place of rows.
 
     Raises:
         ConfigError: It is nothing of that.
@@ -131,6 +134,8 @@ def made_rows(made: Any) -> Iterator[Row]:
     for one in cast("Iterable[Any]", made):
         if isinstance(one, Mapping):
             yield checked_row(_plain(one))
+        elif isinstance(one, (EncodedRows, StreamingError)):
+            yield one
         elif one is not None:
             yield from _table(one) or (checked_row(one),)
 

@@ -1,0 +1,185 @@
+"""Which files there are at a place, and of which format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
+from streaming.inplace.listing import list_files, root_of
+from streaming.sources.contract import Files
+from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
+from streaming.sources.streams import COMPRESSED, bare_name
+from streaming.storage.location import Location
+from streaming.storage.registry import open_store
+from streaming.storage.store import ObjectInfo, Store
+
+__all__ = ["MEDIA", "find", "format_of", "media_of"]
+
+#: Formats by what names of files end in, once it is left out how they are compressed.
+SUFFIXES = {
+    ".parquet": "parquet", ".parq": "parquet", ".pq": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+    ".csv": "csv", ".tsv": "csv",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+    ".txt": "text", ".text": "text",
+    ".tar": "webdataset", ".tgz": "webdataset",
+    ".tfrecord": "tfrecord", ".tfrecords": "tfrecord",
+    ".npy": "numpy", ".npz": "numpy",
+    ".mds": "mds",
+}  # fmt: skip
+#: Files of images, sounds and videos.
+MEDIA = {
+    "image": ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm"),
+    "audio": ("wav", "flac", "mp3", "ogg", "opus", "m4a"),
+    "video": ("mp4", "mkv", "webm", "avi", "mov"),
+}
+_MEDIA_OF = {suffix: kind for kind, suffixes in MEDIA.items() for suffix in suffixes}
+_NOTES = {"json", "md", "yaml", "yml", "txt", "license"}
+
+
+def media_of(name: str) -> str | None:
+    """Return ``'image'``, ``'audio'`` or ``'video'`` for the name of such a file."""
+    return _MEDIA_OF.get(name.rpartition(".")[2].lower())
+
+
+def format_of(name: str) -> str | None:
+    """Return the format of a file by its name, ``None`` if that tells none."""
+    base = bare_name(name.rpartition("/")[2]).lower()
+    found = next((kind for suffix, kind in SUFFIXES.items() if base.endswith(suffix)), None)
+    if found is None and ".tfrecord" in base:  # name.tfrecord-00000-of-00100
+        return "tfrecord"
+    return found or ("folder" if media_of(base) else None)
+
+
+def find(place: Location, format: str | None, options: Mapping[str, str], skips: bool) -> tuple[str, Files]:
+    """Return the format of what lies at a place, and its files.
+
+    Args:
+        place: A file, a directory or a pattern.
+        format: The format, if it is known.
+        options: What else was told.
+        skips: Whether files that cannot be read are to be left out.
+
+    Raises:
+        ConfigError: Nothing tells the format, or several files contradict each other.
+        EmptyDatasetError: There are no files.
+        StorageError: They cannot be listed.
+    """
+    if is_hub_dataset(place):
+        store, infos, format = choose_files(place, format, options, format_of)
+        return format, Files(str(place), store, infos, options, skips)
+    root, pattern = root_of(place)
+    is_file = not pattern and _names_a_file(place)
+    if is_file:
+        root, _, pattern = _parent(place)
+        store = open_store(root)
+        infos = [store.head(pattern)]
+    else:
+        store, _, infos = list_files(place, "any")
+    name = str(place)
+    if format is None:
+        format = _by_contents(store, infos, pattern) or _by_names(infos, name, is_file)
+    infos = _of_format(store, infos, format, pattern)
+    if is_split_folder(infos):
+        infos = _of_split(infos, options.get("split"), name)
+    if not infos:
+        raise EmptyDatasetError(f"There are no files of the format {format!r} at {name}. Check the path.")
+    return format, Files(name, store, infos, options, skips)
+
+
+def _names_a_file(place: Location) -> bool:
+    if place.is_local:
+        path = place.expanded().path
+        if not os.path.exists(path):
+            raise ObjectNotFoundError(f"There is nothing at {place}. Check the path.")
+        return os.path.isfile(path)
+    return format_of(place.base.rstrip("/")) is not None and not place.base.endswith("/")
+
+
+def _parent(place: Location) -> tuple[Location, str, str]:
+    directory, slash, name = place.base.rpartition("/")
+    return replace(place, base=directory or ("/" if slash else ".")), slash, name
+
+
+def _by_contents(store: Store, infos: Sequence[ObjectInfo], pattern: str) -> str | None:
+    """Return the format of a directory that a file of a fixed name describes."""
+    if pattern not in ("", "index.json"):
+        return None
+    paths = {info.path for info in infos}
+    if "index.json" in paths:
+        try:
+            index: Any = json.loads(store.get("index.json"))
+        except ValueError:
+            return None
+        if isinstance(index, dict):
+            return "mds" if "shards" in index else "litdata" if "chunks" in index else None
+    notes = ("state.json", "dataset_info.json")
+    if any(path.rpartition("/")[2] in notes for path in paths) and any(path.endswith(".arrow") for path in paths):
+        return "arrow"
+    return None
+
+
+def _by_names(infos: Sequence[ObjectInfo], place: str, is_file: bool) -> str:
+    """Return the format that names of files tell.
+
+    Raises:
+        ConfigError: They tell none, or several.
+    """
+    kinds = Counter(kind for info in infos if (kind := format_of(info.path)))
+    if "folder" in kinds:  # with labels in a table beside them, or captions
+        return "folder"
+    if len(kinds) > 1:  # what is written beside data
+        noted = Counter(
+            kind
+            for info in infos
+            if (kind := format_of(info.path)) and info.path.rpartition(".")[2].lower() not in _NOTES
+        )
+        kinds = noted or kinds
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    if kinds:
+        found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        raise ConfigError(
+            f"{place} has files of several formats ({found}). Name those of one by a pattern, such as {place}/*.parquet, or "
+            "say which by `format`."
+        )
+    seen = ", ".join(info.path for info in infos[:3])
+    looked = ", ".join(sorted({*SUFFIXES, *COMPRESSED}))
+    what = "its name tells nothing" if is_file else f"there are {len(infos):,} files, such as {seen}"
+    raise ConfigError(
+        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS or litdata, dataset_info.json of "
+        f"Hugging Face, images, sounds and videos, and names that end in {looked}. Say which it is by `format`."
+    )
+
+
+def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str) -> list[ObjectInfo]:
+    if format in ("mds", "litdata"):
+        return [info for info in infos if info.path.rpartition("/")[2] == "index.json"]
+    if format == "folder":
+        return infos
+    told = [info for info in infos if format_of(info.path) == format]
+    if format == "jsonl":
+        lines = [info for info in told if not bare_name(info.path).lower().endswith(".json")]
+        told = lines or [info for info in told if info.path.rpartition("/")[2] not in ("dataset_info.json", "state.json")]
+    del store
+    return told if told or not pattern else infos
+
+
+def _of_split(infos: list[ObjectInfo], split: str | None, place: str) -> list[ObjectInfo]:
+    """Return the files of one of the splits of a saved ``DatasetDict``.
+
+    Raises:
+        ConfigError: There are several, and none was chosen, or there is no such split.
+    """
+    splits = list(dict.fromkeys(info.path.partition("/")[0] for info in infos))
+    if split is None and len(splits) > 1:
+        raise ConfigError(f"{place} has the splits {', '.join(splits)}. Say which by `split`, or name its directory.")
+    if split is not None and split not in splits:
+        raise ConfigError(f"{place} has no split {split!r}; it has {', '.join(splits)}.")
+    chosen = split or splits[0]
+    return [info for info in infos if info.path.startswith(f"{chosen}/")]

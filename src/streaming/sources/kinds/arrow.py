@@ -1,0 +1,95 @@
+"""Arrow's files: those with a footer, and streams, as Hugging Face saves them. A piece is a run of record batches."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from streaming.core.errors import SourceError, StreamingError
+from streaming.core.imports import optional_import
+from streaming.inplace.file import SourceFile
+from streaming.inplace.kinds import Piece, Scan
+
+__all__ = ["ArrowFiles"]
+
+_PIECE_BYTES = 1 << 25
+_ROWS = 1 << 13
+_MAGIC = b"ARROW1"
+
+
+class ArrowFiles:
+    """Files of Arrow."""
+
+    def scan(self, file: SourceFile) -> Scan:
+        """Go through the record batches of a file."""
+        missing: set[str] = set()
+        pieces: list[Piece] = []
+        with _opened(file) as (schema, batches):
+            begin = rows = size = number = 0
+            for number, batch in enumerate(batches, 1):
+                missing |= {name for name, column in zip(schema.names, batch.columns, strict=True) if column.null_count}
+                rows += batch.num_rows
+                size += batch.nbytes
+                if size >= _PIECE_BYTES:
+                    pieces.append(Piece(begin, number, rows, size))
+                    begin, rows, size = number, 0, 0
+            if rows:
+                pieces.append(Piece(begin, number, rows, size))
+        for i, field in enumerate(schema):
+            schema = schema.set(i, field.with_nullable(field.name in missing))
+        return Scan(schema, pieces)
+
+    def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
+        """Yield the record batches, not more than some thousand rows at a time."""
+        for piece in pieces:
+            with _opened(file) as (schema, batches):
+                present = [name for name in names if name in schema.names]
+                for number, batch in enumerate(batches):
+                    if number >= piece.end:
+                        break
+                    if number < piece.begin:
+                        continue
+                    chosen = batch.select(present)
+                    for at in range(0, chosen.num_rows, _ROWS):
+                        yield chosen.slice(at, _ROWS)
+
+    def misses(self, file: SourceFile, name: str) -> bool:
+        """Say whether a value of a column, or one within, is missing, or a list is empty."""
+        with _opened(file) as (_, batches):
+            return any(_lacks(batch.column(name)) for batch in batches)
+
+
+def _lacks(array: Any) -> bool:
+    import pyarrow as pa
+
+    if array.null_count:
+        return True
+    if pa.types.is_struct(array.type):
+        return array.field(0).null_count > 0
+    if not hasattr(array, "flatten"):
+        return False
+    is_fixed = pa.types.is_fixed_size_list(array.type)
+    return array.flatten().null_count > 0 or not (is_fixed or all(array.value_lengths().to_pylist()))
+
+
+@contextmanager
+def _opened(file: SourceFile) -> Iterator[tuple[Any, Iterator[Any]]]:
+    pa = optional_import("pyarrow", "arrow", "Reading Arrow's files")
+    try:
+        with file.open([(0, file.size)]) as local:
+            # Arrays look into the map: it goes when the last of them does.
+            mapped = pa.BufferReader(pa.py_buffer(mmap.mmap(local.fileno(), 0, access=mmap.ACCESS_READ)))
+            begins = mapped.read(len(_MAGIC))
+            mapped.seek(0)
+            if begins == _MAGIC:
+                reader = pa.ipc.open_file(mapped)
+                yield reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
+            else:
+                reader = pa.ipc.open_stream(mapped)
+                yield reader.schema, iter(reader)
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        if isinstance(error, StreamingError):
+            raise
+        raise SourceError(f"{file.name} cannot be read as a file of Arrow: {error}") from error

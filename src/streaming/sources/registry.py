@@ -1,0 +1,59 @@
+"""Sources by the name of their format, and how one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streaming.core.registry import Registry
+from streaming.sources.contract import Files, Source
+from streaming.sources.finding import find
+from streaming.storage.location import Location
+
+__all__ = ["open_source", "sources"]
+
+_KINDS = "streaming.sources.kinds"
+
+#: What opens files of a format: ``Files`` in, a ``Source`` out. Packages may add more.
+sources: Registry[Callable[[Files], Source]] = Registry(
+    "source format",
+    {
+        "parquet": f"{_KINDS}.tables:parquet",
+        "arrow": f"{_KINDS}.tables:arrow",
+        "csv": f"{_KINDS}.tables:separated",
+        "jsonl": f"{_KINDS}.lines:JSONLines",
+        "text": f"{_KINDS}.lines:TextLines",
+        "webdataset": f"{_KINDS}.tars:Tars",
+        "folder": f"{_KINDS}.folder:Folder",
+        "mds": f"{_KINDS}.mds:Shards",
+        "litdata": f"{_KINDS}.lit:Chunks",
+        "tfrecord": f"{_KINDS}.tfrecord:Records",
+        "numpy": f"{_KINDS}.arrays:Arrays",
+    },
+    "streaming.readers",
+)
+
+
+def open_source(
+    place: Location, format: str | None = None, *, skips: bool = False, **options: str | None
+) -> Source:
+    """Open what lies at a place.
+
+    Args:
+        place: A file, a directory, or a pattern of names (``*``, ``**``, ``{a,b}``, ``{000..099}``), on disk or in a store;
+            ``hf://datasets/owner/name`` is a dataset of the Hugging Face Hub.
+        format: Name of the format; ``None``: as names and contents tell.
+        skips: Leave out files that cannot be read, rather than refuse all.
+        options: What else is to be told: ``split``, ``config``, ``labels``, ``schema``.
+
+    Raises:
+        ConfigError: There is no such format, or nothing tells which it is, or an option is wrong.
+        EmptyDatasetError: There are no files.
+        SourceError: A file is damaged, or they do not go together.
+        StorageError: They cannot be listed or read.
+        MissingDependencyError: A package that reads the format is not installed.
+    """
+    if format is not None:
+        _ = sources[format]
+    given = {name: value for name, value in options.items() if value is not None}
+    kind, files = find(place, format, given, skips)
+    return sources[kind](files)

@@ -1,0 +1,80 @@
+"""Files read from their begin to their end, decompressed on the way; no more than some megabytes are in memory."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import IO, Any
+
+from streaming.inplace.file import SourceFile
+from streaming.storage.retry import RetryPolicy, call_with_retries
+
+__all__ = ["COMPRESSED", "bare_name", "fetch", "open_stream"]
+
+#: What names of compressed files end in.
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+_CHUNK = 8 << 20
+
+
+def bare_name(name: str) -> str:
+    """Return the name of a file without what says how it is compressed."""
+    return next((name[: -len(suffix)] for suffix in COMPRESSED if name.lower().endswith(suffix)), name)
+
+
+def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
+    """Return bytes of a file, all of it by default, and try again after failures that may pass."""
+    last = file.size if end is None else min(end, file.size)
+    if begin >= last:
+        return b""
+    return call_with_retries(lambda: file.read(begin, last), RetryPolicy(), time.sleep)
+
+
+def open_stream(file: SourceFile, begin: int = 0) -> IO[bytes]:
+    """Open a file to be read once, from a byte of it on, decompressed by what its name ends in.
+
+    Args:
+        file: It.
+        begin: The first byte; 0 of one that is compressed.
+    """
+    raw: Any = io.BufferedReader(_Chunks(file, begin), 1 << 16)
+    suffix = file.name.lower().rpartition(".")[2]
+    if suffix in ("gz", "tgz"):
+        import gzip
+
+        return gzip.GzipFile(fileobj=raw)  # pyright: ignore[reportReturnType]
+    if suffix == "zst":
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return io.BufferedReader(reader, 1 << 18)  # pyright: ignore[reportArgumentType, reportReturnType]
+    if suffix == "bz2":
+        import bz2
+
+        return bz2.BZ2File(raw)  # pyright: ignore[reportReturnType]
+    if suffix == "xz":
+        import lzma
+
+        return lzma.LZMAFile(raw)  # pyright: ignore[reportReturnType]
+    return raw
+
+
+class _Chunks(io.RawIOBase):
+    """A file by ranges."""
+
+    def __init__(self, file: SourceFile, begin: int) -> None:
+        super().__init__()
+        self._file = file
+        self._at = begin
+        self._chunk = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._chunk:
+            self._chunk = memoryview(fetch(self._file, self._at, self._at + _CHUNK))
+            self._at += len(self._chunk)
+        count = min(len(buffer), len(self._chunk))
+        buffer[:count] = self._chunk[:count]
+        self._chunk = self._chunk[count:]
+        return count
