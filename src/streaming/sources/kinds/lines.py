@@ -1,0 +1,138 @@
+"""Lines: of JSON, a row each, and of text. Large files are split at lines; compressed ones are read as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from streaming.core.errors import SourceError
+from streaming.sources.contract import Files, Part, Row, Source
+from streaming.sources.streams import COMPRESSED, bare_name, fetch, open_stream
+
+__all__ = ["JSONLines", "TextLines"]
+
+_PART_BYTES = 32 << 20
+_BLOCK_BYTES = 1 << 20
+
+
+class _Lines(Source):
+    """Files of lines. A part is the lines that begin in a range of bytes."""
+
+    def __init__(self, files: Files) -> None:
+        super().__init__(files)
+        self.parts = [part for number in range(len(files)) for part in self._cut(number)]
+
+    def _cut(self, number: int) -> Iterator[Part]:
+        info = self.files.infos[number]
+        if info.path.lower().endswith(COMPRESSED):
+            yield Part(info.path, number, 0, -1, 0, -1, info.bytes)
+            return
+        for begin in range(0, info.bytes, _PART_BYTES):
+            end = min(begin + _PART_BYTES, info.bytes)
+            yield Part(info.path, number, begin, end, -1 if begin else 0, -1, end - begin)
+
+    def _lines(self, part: Part) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of a part without what ends them, and their numbers in it.
+
+        Raises:
+            SourceError: A compressed file is damaged.
+        """
+        file = self.files[part.file]
+        # A line that begins at the first byte is told by the byte before it.
+        at = max(0, part.begin - 1)
+        try:
+            with open_stream(file, at) as stream:
+                if part.begin:
+                    at += len(stream.readline())
+                number = 0
+                while part.end < 0 or at < part.end:
+                    line = stream.readline()
+                    if not line:
+                        return
+                    at += len(line)
+                    yield number, line.removesuffix(b"\n").removesuffix(b"\r")
+                    number += 1
+        except Exception as error:
+            if isinstance(error, OSError) and type(error).__module__.startswith("streaming"):
+                raise
+            raise SourceError(f"{file.name}, after line {self._number(part, number)}: {error}") from error
+
+    def _number(self, part: Part, line: int) -> int:
+        """Return the number in its file, from 1, of a line of a part."""
+        before = 0
+        if part.begin:
+            file = self.files[part.file]
+            blocks = (fetch(file, at, min(at + _BLOCK_BYTES, part.begin)) for at in range(0, part.begin, _BLOCK_BYTES))
+            before, last = 0, b"\n"
+            for block in blocks:
+                before += block.count(b"\n")
+                last = block[-1:]
+            before += last != b"\n"  # the line that begins before this part ends in it
+        return before + line + 1
+
+
+class TextLines(_Lines):
+    """Lines of text, a row each, in the column ``text``."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Encoding of each column."""
+        return {"text": "str"}
+
+    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
+        """Yield the lines."""
+        for number, line in self._lines(part):
+            try:
+                yield {"text": line.decode()}
+            except UnicodeDecodeError as error:
+                yield SourceError(f"{part.name}, line {self._number(part, number)}: not UTF-8: {error}")
+
+
+class JSONLines(_Lines):
+    """Lines of JSON objects. A file whose name ends in ``.json`` may be one array of them instead."""
+
+    def __init__(self, files: Files) -> None:
+        self._arrays: set[int] = set()
+        super().__init__(files)
+
+    def _cut(self, number: int) -> Iterator[Part]:
+        file = self.files[number]
+        if bare_name(file.name).lower().endswith(".json"):
+            with open_stream(file) as stream:
+                if stream.read(1 << 10).lstrip()[:1] == b"[":
+                    self._arrays.add(number)
+                    yield Part(file.name, number, 0, -1, 0, -1, file.size)
+                    return
+        yield from super()._cut(number)
+
+    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
+        """Yield the objects."""
+        if part.file in self._arrays:
+            yield from self._array(part)
+            return
+        for number, line in self._lines(part):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                yield SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}")
+                continue
+            if isinstance(row, dict):
+                yield cast("Row", row)
+            else:
+                yield self._no_object(f"{part.name}, line {self._number(part, number)}", row)
+
+    def _array(self, part: Part) -> Iterator[Row | SourceError]:
+        with open_stream(self.files[part.file]) as stream:
+            try:
+                found: list[Any] = json.loads(stream.read())
+            except ValueError as error:
+                raise SourceError(f"{part.name}: not JSON: {error}") from error
+        for number, row in enumerate(found):
+            yield row if isinstance(row, dict) else self._no_object(f"{part.name}, row {number}", row)
+
+    @staticmethod
+    def _no_object(where: str, row: Any) -> SourceError:
+        return SourceError(f"{where}: a row is a JSON object such as {{\"text\": \"a\"}}; this is {json.dumps(row):.80}")
