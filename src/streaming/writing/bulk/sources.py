@@ -18,7 +18,7 @@ from streaming.writing.bulk.report import Skipped
 from streaming.writing.bulk.resume import inputs_after, rows_after
 from streaming.writing.bulk.workers import WorkerPool
 from streaming.writing.rows.infer import infer_columns
-from streaming.writing.rows.inputs import Inputs, checked_row, taken, taken_inputs
+from streaming.writing.rows.inputs import Inputs, checked_row, metadata_of, taken, taken_inputs
 from streaming.writing.rows.keys import KeyCheck
 from streaming.writing.rows.snapshot import check_fit, snapshot
 
@@ -45,12 +45,14 @@ class RowSource:
         total: How many rows there are; ``None`` if that is not known.
         unit: What is counted.
         skipped: What was left out.
+        metadata: What is known of the columns.
     """
 
     unit = " samples"
 
     def __init__(self, given: Inputs, columns: Mapping[str, str] | None) -> None:
         self._rows, columns = taken(given, columns)
+        self.metadata = metadata_of(self._rows)
         self.total = length_hint(self._rows) or None
         self.skipped: list[Skipped] = []
         if columns is None:
@@ -109,6 +111,7 @@ class InputSource:
         total: How many inputs there are; ``None`` if that is not known.
         unit: What is counted.
         skipped: What was left out.
+        metadata: What is known of the columns.
     """
 
     unit = " inputs"
@@ -117,6 +120,7 @@ class InputSource:
         self, given: Inputs, columns: Mapping[str, str] | None, function: Function, workers: int, skips: bool
     ) -> None:
         self._inputs = taken_inputs(given)
+        self.metadata: dict[str, Any] = {}
         self.total = length_hint(self._inputs) or None
         self.skipped: list[Skipped] = []
         self._function = function
