@@ -29,6 +29,9 @@ __all__ = ["InputSource", "RowSource", "Source"]
 
 _ROWS_TO_INFER_FROM = 32
 _INPUTS_TO_INFER_FROM = 1024
+# What a worker may have ready ahead of its turn: about a shard.
+_SHARD_BYTES = 1 << 26
+_LEAST_BYTES = 1 << 23
 
 Row = Mapping[str, Any]
 
@@ -159,7 +162,7 @@ class InputSource:
         self.skipped += (Skipped(*skip) for done in journal.finished for skip in done.skipped)
         inputs, seen = inputs_after(self._inputs, place)
         after = (place.row, last.last) if last and place else None
-        most_bytes = max(1, self._pool.num_workers) * max(1 << 26, recipe.size_limit or 0)
+        most_bytes = max(1, self._pool.num_workers) * max(_LEAST_BYTES, recipe.size_limit or _SHARD_BYTES)
         first = place.input if place else 0
         ahead = Ahead(self._pool, self._function, recipe, inputs, first, after, self._skips, most_bytes)
         num_samples = journal.num_samples
