@@ -13,13 +13,13 @@ from streaming.core.arguments import as_integer
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, resolve_index
 from streaming.core.layers import Layer, layered, taken_apart
+from streaming.dataset.packs.costs import packs_of
 from streaming.dataset.packs.planning import plan_packs
 from streaming.dataset.packs.samples import pack_documents
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source
 from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.packing.packs import Documents, Packs
-from streaming.units.parts import Chosen
 from streaming.units.units import Units
 
 __all__ = ["Packed", "add_packs", "pack_here"]
@@ -190,10 +190,9 @@ def _put_layer(dataset: Any, documents: Sequence[Source], rule: Pack | Bucket) -
 
 
 def _packs_of(units: Units | None) -> Packs:
-    while isinstance(units, Chosen):
-        units = units.of
-    assert isinstance(units, Packs)
-    return units
+    packs = packs_of(units)
+    assert packs is not None
+    return packs
 
 
 def _words(rule: Pack | Bucket) -> str:
