@@ -617,7 +617,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ``wait_seconds_queue`` (all download threads were busy), ``wait_seconds_other_process`` (it was fetching the
             same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
             ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
-            ``cache_limit``, 0 for none.
+            ``cache_limit``, 0 for none. With ``balance``, ``imbalance``: the load of the rank that has most to do, over the
+            mean, in the next epoch's first window.
 
         Example:
             >>> dataset = StreamingDataset(remote='data', local='cache')
@@ -625,7 +626,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             >>> dataset.stats()['files_fetched']
             1
         """
-        return self._cache.stats()
+        imbalance = self._inspection.imbalance()
+        return {**self._cache.stats(), **({} if imbalance is None else {"imbalance": imbalance})}
 
     @property
     def cache_usage(self) -> int:

@@ -102,7 +102,10 @@ class Packed(Layer[Any]):
             return {"buckets": this.size, "bucketed_samples": self._document_table.num_samples}
         tokens = sum(_packs_of(source.units).num_tokens for source in this.sources)
         bins = sum(int(_packs_of(source.units).counts.sum()) for source in this.sources)
-        return {"pack_bins": bins, "pack_tokens": tokens, "pack_fill": tokens / (bins * self._rule.to)}
+        found = {"pack_bins": bins, "pack_tokens": tokens, "pack_fill": tokens / (bins * self._rule.to)}
+        if this.batch_size is not None:
+            found["pack_tokens_per_step"] = tokens / bins * this.batch_size * this.num_data_ranks
+        return found
 
     def _place(self, bin_id: int, epoch: int | None) -> tuple[Packs, int, int, int, tuple[int, int, int]]:
         """Return a bin's stream, its shard there, number in it, id of the shard's first document, and the epoch's key."""

@@ -37,7 +37,7 @@ class Balance:
         ConfigError: An argument is wrong.
 
     Example:
-        >>> dataset = StreamingDataset(local='tokens', batch_size=2, pack=Pack(to=64))
+        >>> dataset = StreamingDataset(local='tokens', batch_size=2, pack=Pack('input_ids', to=64))
         >>> loader = StreamingDataLoader(dataset, batch_size=2, balance=Balance('l2', over='4 batches'))
         >>> len(list(loader)) == len(list(StreamingDataLoader(dataset, batch_size=2)))
         True
