@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.arrays import distinct
 from streaming.order.lanes.batching import Seats
 from streaming.order.schedule.course import Course
+from streaming.order.schedule.passes import is_small
 from streaming.order.spec import OrderSpec
 from streaming.order.table import HORIZON, Steps
 
@@ -33,7 +33,10 @@ class ScheduleRoute(Protocol):
     def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None: ...
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-        """Return ``int64[I]`` each: canonical node, stream and draw of the stream in the node."""
+        """Return ``int64[I]`` each: canonical node, stream and draw of the stream.
+
+        Draws of a small stream are numbered over all canonical nodes, those of others in each.
+        """
         ...
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
@@ -59,18 +62,19 @@ class RandomRoute:
     def _make(self, spec: OrderSpec, steps: Steps, size: int, num_nodes: int) -> None:
         self.unit: int = size
         self.size: int = size
-        self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size)
+        self._whole = is_small(spec.samples_per_stream)
+        self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size, self._whole)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and draw of positions."""
         element, slot = self._element(position)
-        node, stream, local = self._draw(element)
-        return node, stream, local * self.size + slot
+        node, stream, number = self._course.draws(element)
+        return node, stream, number * self.size + slot
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
         """Return the positions."""
-        units, slot = np.divmod(local, self.size)
-        element = self._find(node, stream, units)
+        number, slot = np.divmod(local, self.size)
+        element = self._course.find(node, stream, number)
         position = self._position(np.maximum(element, 0), slot)
         return np.where(element < 0, HORIZON, position)
 
@@ -87,43 +91,6 @@ class RandomRoute:
 
     def _position(self, element: _Ints, slot: _Ints) -> _Ints:
         return element + slot
-
-    def _draw(self, element: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-        """Return canonical node, stream and unit of each element."""
-        step = self._course.step_of(element)
-        if not len(step) or int(step.min()) == int(step.max()):
-            return self._draw_of_step(int(step[0]) if len(step) else 0, element)
-        out = np.empty(len(element), np.int64), np.empty(len(element), np.int64), np.empty(len(element), np.int64)
-        for one in distinct(step)[0].tolist():
-            rows = np.flatnonzero(step == one)
-            for column, values in zip(out, self._draw_of_step(one, element[rows]), strict=True):
-                column[rows] = values
-        return out
-
-    def _draw_of_step(self, step: int, element: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-        course = self._course
-        index, node = np.divmod(element - course.begin[step], course.num_nodes)
-        stream, unit = course.mixer(step).split(course.label(step, node), index)
-        return node, stream, course.base[step][node, stream] + unit
-
-    def _find(self, node: _Ints, stream: int, units: _Ints) -> _Ints:
-        """Return the element of each unit of one stream, -1 where there is none."""
-        course = self._course
-        base = course.base[:, :, stream]
-        step = np.empty(len(units), np.int64)
-        for one in distinct(node)[0].tolist():
-            rows = np.flatnonzero(node == one)
-            step[rows] = np.searchsorted(base[:, one], units[rows], side="right") - 1
-        out = np.full(len(units), -1, np.int64)
-        for one in distinct(step)[0].tolist():
-            if one == len(course.begin):
-                continue
-            rows = np.flatnonzero(step == one)
-            nodes = node[rows]
-            streams = np.full(len(rows), stream, np.int64)
-            index = course.mixer(one).join(course.label(one, nodes), streams, units[rows] - base[one][nodes])
-            out[rows] = course.begin[one] + index * course.num_nodes + nodes
-        return out
 
 
 class DevicePerStreamRoute(RandomRoute):
@@ -154,11 +121,12 @@ class PerStreamRoute(RandomRoute):
         """Return canonical node, stream and draw of positions."""
         _, stream, draw = super().split(position)
         local, node = np.divmod(draw, self._nodes)
-        return node, stream, local
+        return node, stream, np.where(self._whole[stream], draw, local)
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
         """Return the positions."""
-        return super().join(np.zeros_like(node), stream, local * self._nodes + node)
+        draw = local if self._whole[stream] else local * self._nodes + node
+        return super().join(np.zeros_like(node), stream, draw)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
         return np.divmod(position, self.size)
