@@ -26,6 +26,7 @@ from streaming.order.defaults import (
     default_num_canonical_nodes,
 )
 from streaming.order.queries.plan import EpochOrder, WorkerIds, is_materialised, order_version
+from streaming.order.schedule.routes import check_weights
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout, OrderSpec
 from streaming.order.table import HORIZON
@@ -179,13 +180,15 @@ class Ordering:
         """Return settings in which the streams have other weights from a position of the run on.
 
         Raises:
-            ConfigError: The weights are none.
+            ConfigError: The weights are none, or a stream cannot have its own.
             UnknownNameError: There is no such stream.
         """
         mixture = self.scheduled()
-        declared = mixture.table(None, self._global_batch(world))
+        batch = self._global_batch(world)
         table = changed(self.table(loaded, world), begin, shares_of(as_weights(weights), mixture.names))
-        return {**loaded, "mix": mixture.saved(table, declared)}
+        settings = {**loaded, "mix": mixture.saved(table, mixture.table(None, batch))}
+        check_weights(self.spec(settings, world), batch)
+        return settings
 
     def check_ahead(self, before: Start, after: Start, world: World, served: int) -> None:
         """Check that other settings change nothing up to a batch of an iteration that a worker has served.

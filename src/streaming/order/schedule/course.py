@@ -130,11 +130,13 @@ class Course:
 
     def _elements_of_step(self, step: int, node: _Ints, stream: int, unit: _Ints, is_whole: bool) -> _Ints:
         out = np.full(len(unit), -1, np.int64)
-        rows = np.flatnonzero(unit >= 0)
+        mixer, order = self._mixer(step)
+        every = self._indexes(int(self._length[step]))
+        count = mixer.in_order(self._label(step, self._nodes), stream, every)
+        rows = np.flatnonzero((unit >= 0) & (unit < (count.sum() if is_whole else count[node])))
         if not len(rows):
             return out
         node, unit = node[rows], unit[rows]
-        mixer, order = self._mixer(step)
         if is_whole:
             label, unit = order.find(stream, unit)
             node = (label - self._turns[step]) % self.num_nodes
