@@ -66,7 +66,7 @@ class Ordering:
         self, config: OrderConfig, table: ShardTable, streams: Sequence[Stream], names: Sequence[str] = ()
     ) -> None:
         self.config = config
-        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names)
+        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names, table.tokens)
         if self.mixture is not None:
             _check_unweighted(streams, self.mixture.names)
         self._samples_per_shard = table.samples_per_shard
@@ -173,8 +173,7 @@ class Ordering:
 
     def rounded(self, world: World) -> tuple[str, ...]:
         """Return which of the schedule's positions are no whole global batches, and what they become."""
-        mixture = self.scheduled()
-        return mixture.schedule.records(mixture.names, self._global_batch(world))[1]
+        return self.scheduled().records(self._global_batch(world))[1]
 
     def with_weights(self, loaded: Mapping[str, Any], world: World, begin: int, weights: Any) -> dict[str, Any]:
         """Return settings in which the streams have other weights from a position of the run on.
