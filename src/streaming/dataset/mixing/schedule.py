@@ -143,7 +143,9 @@ class Schedule:
                 tokens and samples are no bins of them.
         """
         if self.unit == "tokens" and tokens is None:
-            raise ConfigError("The schedule counts tokens, and samples are no bins of tokens. Pack them, or count samples.")
+            raise ConfigError(
+                "The schedule counts tokens, and samples are no bins of tokens. Pack them, or count samples."
+            )
         rounded: list[str] = []
         batch = {"samples": global_batch, "batches": 1, "tokens": global_batch * (tokens or 1)}[self.unit]
 

@@ -70,7 +70,7 @@ class Rows:
         return before, self._units(stream, block + 1) - before
 
     def _upto(self, count: _Ints, turn: _Ints) -> _Ints:
-        """Return how many elements of a block come in turns before one: in each turn, every node that has as many gives one."""
+        """Return how many elements of a block come before a turn; in each, every node that has one left gives one."""
         return (self._size * np.minimum(count, turn)).sum(0)
 
     def _units(self, stream: int, block: _Ints) -> _Ints:
