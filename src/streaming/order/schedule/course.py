@@ -64,8 +64,9 @@ class Course:
         lack = np.zeros(self._num_streams, np.float64)
         for step in range(count):
             self._counts[step] = shares(self._weights[step], int(self._length[step]), lack)
-            self._turns[step] = self._turn(step, given)
-            now = self._advance(step, in_nodes, in_all)
+            full = self._full(step)
+            self._turns[step] = self._turn(step, full, given)
+            now = self._advance(step, full, in_nodes, in_all)
             given += now
             self.totals[step + 1] = self.totals[step] + now.sum(0)
             lack += self._weights[step] * self._used[step] - now.sum(0)
@@ -177,20 +178,32 @@ class Course:
         """Return the place of canonical nodes in a step's merge."""
         return (node + self._turns[step]) % self.num_nodes if self._turns[step] else node
 
-    def _turn(self, step: int, given: _Ints) -> int:
+    def _full(self, step: int) -> _Ints:
+        """Return ``int64[C, K]``: how many elements of each stream each place in a step's merge has, to its end."""
+        if self.num_nodes == 1:
+            return self._counts[step][None]
+        mixer, index = self._mixer(step)[0], self._indexes(int(self._length[step]))
+        return np.stack([mixer.in_order(self._nodes, k, index) for k in range(self._num_streams)], 1)
+
+    def _turn(self, step: int, full: _Ints, given: _Ints) -> int:
         """Return how far canonical nodes turn in a step's merge.
 
         Rounding leaves some of them an element more of a stream: those that have had less of it, as far as a turn does it.
         """
         if self.num_nodes == 1 or self._length[step] % self.num_nodes:
             return 0
-        mixer, index = self._mixer(step)[0], self._indexes(int(self._length[step]))
-        now = np.stack([mixer.in_order(self._nodes, k, index) for k in range(self._num_streams)], 1)
-        product = (given - given.min(0)) @ (now - now.min(0)).T
+        product = (given - given.min(0)) @ (full - full.min(0)).T
         return int(product[self._nodes[:, None], (self._nodes[:, None] + self._nodes) % self.num_nodes].sum(0).argmin())
 
-    def _advance(self, step: int, in_nodes: list[Numbering], in_all: list[Numbering]) -> _Ints:
+    def _advance(self, step: int, full: _Ints, in_nodes: list[Numbering], in_all: list[Numbering]) -> _Ints:
         """Find how elements are numbered after a step. Return ``int64[C, K]``: how many each node gives in it."""
+        if self._used[step] == self._length[step]:
+            full, none = full[self._label(step, self._nodes)], np.empty(0, np.int64)
+            in_nodes.append(in_nodes[step].after(full.ravel(), full.ravel(), none, none))
+            if self._whole:
+                every = full.sum(0) * np.isin(range(self._num_streams), self._whole)
+                in_all.append(in_all[step].after(every, every, none, none))
+            return full
         mixer, order = self._mixer(step)
         labels, streams = self._label(step, self._nodes), range(self._num_streams)
         index = self._indexes(int(self._used[step]))
