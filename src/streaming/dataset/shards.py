@@ -54,6 +54,7 @@ class ShardTable:
         translation: From samples to rows, ``None`` where every row is a sample.
         links: Other datasets whose rows belong to those of the streams, ``None`` where there are none.
         units: Digest of what counts as a sample, ``None`` where every row does.
+        tokens: How many a sample has room for, where all are bins of tokens.
 
     Args:
         sources: The streams.
@@ -75,6 +76,7 @@ class ShardTable:
         units = [source.units for source in sources]
         self.translation: Translation | None = None
         self.units: str | None = None
+        self.tokens: int | None = next((unit.tokens for unit in units if unit is not None), None)
         if any(unit is not None for unit in units):
             begins = self.sample_offset_per_shard
             self.translation = Translation(units, counts.tolist(), begins, self.samples_per_shard)

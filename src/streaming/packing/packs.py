@@ -58,6 +58,7 @@ class Packs(Units):
         self.rule = rule
         self.of = of
         self.counts = plan.counts
+        self.tokens = rule.to if isinstance(rule, Pack) else None
         print_of = "" if of is None else of.fingerprint
         digest = blake2b(f"{plan.digest}|{rule.rule}|{print_of}".encode(), digest_size=8)
         self.fingerprint = digest.hexdigest()

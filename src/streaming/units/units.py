@@ -26,12 +26,14 @@ class Units(ABC):
         fingerprint: Text that is equal for equal units only; it goes into checkpoints.
         has_parts: Whether a row may have several units, each a part of it.
         has_rows: Whether each unit is of one row.
+        tokens: How many each unit has room for, where it is a bin of tokens.
     """
 
     counts: NDArray[np.int64]
     fingerprint: str
     has_parts: bool = False
     has_rows: bool = True
+    tokens: int | None = None
 
     @property
     def num_units(self) -> int:

@@ -29,6 +29,7 @@ from streaming.order.defaults import (
     default_num_canonical_nodes,
 )
 from streaming.order.queries.plan import EpochOrder, WorkerIds, is_materialised, order_version
+from streaming.order.schedule.routes import check_weights
 from streaming.order.skips import Skips
 from streaming.order.spec import Balancing, Layout, OrderSpec
 from streaming.order.table import HORIZON
@@ -69,7 +70,7 @@ class Ordering:
     ) -> None:
         self.config = config
         self.balance: Balancing | None = None
-        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names)
+        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names, table.tokens)
         if self.mixture is not None:
             _check_unweighted(streams, self.mixture.names)
         self._samples_per_shard = table.samples_per_shard
@@ -178,20 +179,21 @@ class Ordering:
 
     def rounded(self, world: World) -> tuple[str, ...]:
         """Return which of the schedule's positions are no whole global batches, and what they become."""
-        mixture = self.scheduled()
-        return mixture.schedule.records(mixture.names, self._global_batch(world))[1]
+        return self.scheduled().records(self._global_batch(world))[1]
 
     def with_weights(self, loaded: Mapping[str, Any], world: World, begin: int, weights: Any) -> dict[str, Any]:
         """Return settings in which the streams have other weights from a position of the run on.
 
         Raises:
-            ConfigError: The weights are none.
+            ConfigError: The weights are none, or a stream cannot have its own.
             UnknownNameError: There is no such stream.
         """
         mixture = self.scheduled()
-        declared = mixture.table(None, self._global_batch(world))
+        batch = self._global_batch(world)
         table = changed(self.table(loaded, world), begin, shares_of(as_weights(weights), mixture.names))
-        return {**loaded, "mix": mixture.saved(table, declared)}
+        settings = {**loaded, "mix": mixture.saved(table, mixture.table(None, batch))}
+        check_weights(self.spec(settings, world), batch)
+        return settings
 
     def check_ahead(self, before: Start, after: Start, world: World, served: int) -> None:
         """Check that other settings change nothing up to a batch of an iteration that a worker has served.

@@ -33,9 +33,8 @@ class Purpose(IntEnum):
     STREAM_MIXING = 7
     DOCUMENT_ORDER = 8
     STEP_MIXING = 9
-    STEP_TURN = 10
-    STREAM_PASS = 11
-    BALANCE = 12
+    STREAM_PASS = 10
+    BALANCE = 11
 
 
 def mix64_int(x: int) -> int:
