@@ -98,6 +98,7 @@ class Chosen(Units):
         self.counts = some.counts
         self.has_parts = of.has_parts
         self.has_rows = of.has_rows
+        self.reach = of.reach
 
     @cached_property
     def fingerprint(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
