@@ -50,7 +50,8 @@ class Inspection:
         ranks = optional_integer("ranks_per_node", ranks_per_node, 1) or world.ranks_per_node
         asked = optional_integer("epoch", epoch, 0)
         epoch = self._ordering.coming_epoch(self._epochs.next_epoch) if asked is None else asked
-        return EpochInspector(self._spec(epoch, World(nodes, ranks, 1, 0)), epoch, nodes, ranks)
+        spec = self._spec(epoch, World(nodes, ranks, 1, 0))
+        return EpochInspector(spec, epoch, nodes, ranks, self._ordering.spans_reached)
 
     def imbalance(self) -> float | None:
         """Return how much the rank with most has to do, over the mean, in the next epoch's first window of batches.

@@ -96,7 +96,7 @@ class Ordering:
         self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
         self._dataset_print = _fingerprint(table.rows_per_shard, self._shards_per_stream)
         self._units_print = table.units
-        self._links = table.links
+        self._shard_table = table
         self._weights_print = _SCHEDULED if self.mixture else _fingerprint(self.weights.choose)
 
     def worker_ids(self, start: Start, world: World) -> WorkerIds:
@@ -131,9 +131,13 @@ class Ordering:
             start,
             world,
             self.config.batch_size or 1,
+            self._shard_table,
             done,
-            self._links,
         )
+
+    def spans_reached(self, spans: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        """Return when which shards are read, from when the order's are; see :meth:`ShardTable.spans_reached`."""
+        return self._shard_table.spans_reached(spans)
 
     def is_cheap(self, start: Start, world: World) -> bool:
         """Say whether the order of another epoch may be made without being noticed."""

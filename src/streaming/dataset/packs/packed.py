@@ -76,8 +76,10 @@ class Packed(Layer[Any]):
         for document in documents.find(at).tolist():
             shard, _ = documents.locate(document)
             stream = int(documents.stream_per_shard[shard])
-            local = shard - int(documents.shard_offset_per_stream[stream])
             packs, key = _packs_of(this.sources[stream].units), self._key(stream, epoch)
+            before = int(documents.shard_offset_per_stream[stream])
+            local = packs.first_of(shard - before)
+            shard = before + local
             place = document - int(documents.sample_offset_per_shard[shard])
             bins = packs.arrangement(local, key).bins_of(place)
             table = this._table
