@@ -25,7 +25,7 @@ from servers import web_server
 TRIALS = repetitions("STREAMING_TEST_INTERRUPTS", 5, 50)
 
 PROGRAM = """
-import os, random, shutil, signal, sys, threading, time
+import gc, os, random, shutil, signal, sys, threading, time
 from streaming import StreamingDataLoader, StreamingDataset
 
 remote, base, workers, persistent, whole, trials = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
@@ -47,6 +47,7 @@ def read(local, came):
 lost, sent = 0, [0.0]
 for trial in range(trials):
     came, local = threading.Event(), f"{base}/{trial}"
+    gc.collect()  # of what an earlier one left: Python loses an interrupt that comes while it calls back of weak references
     def send():
         sent[0] = time.monotonic()
         came.set()
