@@ -73,7 +73,10 @@ def saved_at(loader: StreamingDataLoader, samples: int) -> Any:
     return {**saved(loader), "epoch": 0, "sample_in_epoch": samples}
 
 
-@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (1, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "context"),
+    [(0, None), (2, "fork"), (1, "forkserver"), pytest.param(1, "spawn", marks=pytest.mark.long)],
+)
 def test_stopped_and_resumed_is_never_stopped(root: Path, workers: int, context: str | None) -> None:
     whole = take(loader_of(make(root)), 200)
     loader = loader_of(make(root), workers, context)
@@ -91,8 +94,8 @@ def test_stopped_and_resumed_is_never_stopped(root: Path, workers: int, context:
         ("fork", "stratified"),
         ("fork", "per_stream"),
         ("fork", "device_per_stream"),
-        ("spawn", "random"),
         ("forkserver", "random"),
+        pytest.param("spawn", "random", marks=pytest.mark.long),
     ],
 )
 def test_live_weights(root: Path, context: str, method: str) -> None:

@@ -469,7 +469,7 @@ def test_stopped_anywhere_and_resumed_on_any_world(
     check_resuming([people, others], case, first, then, steps)
 
 
-@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@pytest.mark.parametrize("context", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 @share(0.025, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CASES, st.sampled_from([(1, 1), (1, 2), (2, 1)]), st.sampled_from(STARTS), st.booleans(), st.integers(1, 12))
 def test_workers_that_begin_anew(
