@@ -379,6 +379,10 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         return self._epochs.current()
 
+    def number_iteration(self) -> None:
+        """Tell workers that are about to be started from those of other iterations; for loaders."""
+        self._epochs.number_iteration()
+
     def drawn_here(self) -> tuple[Start | None, int]:
         """Return where the present iteration of this very process started, and how many samples it has given since."""
         progress = self._progress.own()

@@ -205,6 +205,8 @@ class StreamingDataLoader(DataLoader[Any]):
         """Begin an iteration, whose workers are started here."""
         if not self.num_workers:
             return self._begin()
+        if self._ordered is not None:
+            self._ordered.number_iteration()
         with deferred_interrupts():
             iterator = self._begin()
         iterator.__class__ = WorkersIterator

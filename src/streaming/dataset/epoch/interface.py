@@ -79,6 +79,10 @@ class OrderedDataset(SampleSource, Protocol):
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         ...
 
+    def number_iteration(self) -> None:
+        """Tell workers that are about to be started from those of other iterations."""
+        ...
+
     def drawn_here(self) -> tuple[Start | None, int]:
         """Return where the present iteration of this very process started, and how many samples it has given since."""
         ...
