@@ -206,6 +206,28 @@ def test_attentions_agree(model: Any, data: str) -> None:
     torch.testing.assert_close(nested.unflatten(0, (BINS, TO)).transpose(1, 2), whole)
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_models_of_transformers_find_documents_by_positions(data: str, attention: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=VOCABULARY, **sizes, attn_implementation=attention)
+    torch.manual_seed(0)
+    net = transformers.LlamaForCausalLM(config).double()
+    dataset, source = packed(data), StreamingDataset(local=data, batch_size=1)
+    batch = next(batches(dataset))
+    pieces = [piece[None] for piece in alone(dataset, source, 0) if len(piece) > 1]
+
+    def found(shape: tuple[int, int]) -> torch.Tensor:
+        inputs = {"input_ids": batch["tokens"], "position_ids": batch["position_ids"], "labels": batch["labels"]}
+        return net(**{name: value.view(shape) for name, value in inputs.items()}, use_cache=False).loss
+
+    with torch.no_grad():
+        total = sum(net(input_ids=piece, labels=piece).loss * (piece.shape[1] - 1) for piece in pieces)
+        expected = total / sum(piece.shape[1] - 1 for piece in pieces)
+        for shape in ((BINS, TO), (1, BINS * TO)):
+            torch.testing.assert_close(found(shape), expected, rtol=1e-6, atol=0)  # a loss is float32 there
+
+
 def test_tokens_are_weighed_and_not_bins(model: Any, data: str) -> None:
     """Sums of shares, divided by all tokens, are the loss of the whole batch; means of shares are not."""
     batch = next(batches(packed(data)))
