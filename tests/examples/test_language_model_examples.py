@@ -16,7 +16,12 @@ OTHERS = {"model", "packed_and_unpacked"}
 
 
 def test_there_is_a_test_of_each() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"curriculum", "weights_by_loss", *OTHERS}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        "curriculum",
+        "packing_side_by_side",
+        "weights_by_loss",
+        *OTHERS,
+    }
 
 
 def test_a_curriculum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,3 +62,24 @@ def test_weights_by_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert resumed.splitlines() == [*lines[3:], "the same batches: True"]
     for line in lines:
         assert sum(map(float, re.findall(r"\d\.\d+", line))) == pytest.approx(1, abs=0.02)
+
+
+def test_packing_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import packing_side_by_side as example
+
+    example.main(str(tmp_path))
+    said = capsys.readouterr().out
+    table = dict(re.findall(r"^\| (.+?) \| \d+ of \d+ \| (.+) \|$", said, re.M))
+    filled, cut, lost = zip(*(row.split(" | ") for row in table.values()), strict=True)
+    assert len(table) == 9
+    of = dict(zip(table, zip(map(float, filled), map(int, cut), map(int, lost), strict=True), strict=True))
+    for method in ("concat", "first_fit", "best_fit"):
+        fill, broken, missing = of[f"Pack(method='{method}')"]
+        assert fill > 0.99
+        assert missing == 0
+        assert (broken > 0) == (method == "concat")
+    assert of["Grain, first fit"][0] < of["Pack(method='first_fit')"][0]
+    assert "resumed as two ranks: 213 of 213 batches are the same" in said
