@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from streaming.dataset.epoch.batches import Collator
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.progress import Reach
+from streaming.order.balance.options import Balance
 
 __all__ = ["OrderedDataset", "SampleSource"]
 
@@ -68,6 +69,10 @@ class OrderedDataset(SampleSource, Protocol):
 
     def iterate_batches(self, collator: Collator[T]) -> Iterator[T]:
         """Yield this worker's batches of the next epoch, where :meth:`is_plain`."""
+        ...
+
+    def set_balance(self, balance: Balance | None) -> None:
+        """Deal samples over the ranks so that each has as much to do."""
         ...
 
     def present_start(self) -> Start:

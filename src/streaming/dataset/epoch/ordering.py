@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World
 from streaming.dataset.config import OrderConfig
@@ -18,6 +20,7 @@ from streaming.dataset.mixing.mixture import Mixture, Table, changed
 from streaming.dataset.mixing.schedule import as_weights, shares_of
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import Stream
+from streaming.order.balance.epoch import windows_of
 from streaming.order.classic.weights import resolve_weights
 from streaming.order.defaults import (
     DEFAULT_ALGO,
@@ -27,7 +30,7 @@ from streaming.order.defaults import (
 )
 from streaming.order.queries.plan import EpochOrder, WorkerIds, is_materialised, order_version
 from streaming.order.skips import Skips
-from streaming.order.spec import Layout, OrderSpec
+from streaming.order.spec import Balancing, Layout, OrderSpec
 from streaming.order.table import HORIZON
 
 __all__ = ["Ordering"]
@@ -65,6 +68,7 @@ class Ordering:
         self, config: OrderConfig, table: ShardTable, streams: Sequence[Stream], names: Sequence[str] = ()
     ) -> None:
         self.config = config
+        self.balance: Balancing | None = None
         self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names)
         if self.mixture is not None:
             _check_unweighted(streams, self.mixture.names)
@@ -121,7 +125,8 @@ class Ordering:
         settings = start.settings
         return WorkerPlan(
             lambda epoch: self._order(settings, world, epoch),
-            f"{self._dataset_print}{self._units_print or ''}|{self._weights_print}|{self._settings(settings, world)}",
+            f"{self._dataset_print}{self._units_print or ''}|{self._weights_print}|{self._settings(settings, world)}"
+            f"{self.balance.name if self.balance else ''}",
             start,
             world,
             self.config.batch_size or 1,
@@ -164,6 +169,7 @@ class Ordering:
             batching_method=self.config.batching_method,
             initial_physical_nodes=settings.initial_physical_nodes,
             table=self.table(loaded, world),
+            balance=self.balance,
         )
 
     def table(self, loaded: Mapping[str, Any], world: World) -> Table:
@@ -224,6 +230,21 @@ class Ordering:
             sample_in_epoch
         )
 
+    def window(self, loaded: Mapping[str, Any], world: World, position: int) -> tuple[int, int]:
+        """Return between which positions of the run samples change places with that at one, to be balanced."""
+        if self.balance is None:
+            return position, position
+        spec, batch = self.spec(loaded, world), self._global_batch(world)
+        total = self.epoch_size - self.epoch_size % (batch if self.mixture else 1)
+        first = 0 if self.is_endless else position // total * total
+        begin, end = windows_of(spec, total, first, batch).around(np.array([position - first]))
+        return first + int(begin[0]), first + int(end[0])
+
+    def unbroken(self, loaded: Mapping[str, Any], world: World, position: int) -> int:
+        """Return the first position of the run from one on at which weights may change: no window of samples spans it."""
+        begin, end = self.window(loaded, world, position)
+        return position if position == begin else end
+
     def _global_batch(self, world: World) -> int:
         return (self.config.batch_size or 1) * world.num_ranks
 
@@ -247,6 +268,7 @@ class Ordering:
             "weights": self._weights_print,
             "dataset": self._dataset_print,
             **({} if self._units_print is None else {"units": self._units_print}),
+            **({} if self.balance is None else {"balance": self.balance.name}),
             "global_batch_size": None if batch_size is None else batch_size * world.num_ranks,
             **(
                 {}
@@ -276,6 +298,8 @@ class Ordering:
                 f"this dataset has {'none' if self.mixture is None else 'one'}. Pass the same."
             )
         check_state(state, self.state(settings, world))
+        if self.balance is not None and state["sample_in_epoch"]:
+            self._check_batch(state, world, "within windows of which samples change places (balance)")
         if int(state["sample_in_epoch"]) > self.epoch_size + world.num_ranks * (self.config.batch_size or 1):
             raise CheckpointError(
                 f"The checkpoint is {state['sample_in_epoch']} samples into the epoch, which has only {self.epoch_size}. "
@@ -287,14 +311,26 @@ class Ordering:
         """Return the setting that a checkpoint brings for the schedule."""
         if self.mixture is None:
             return {}
+        batch = self._check_batch(state, world, "at which weights change")
+        position = self.position(state["epoch"], state["sample_in_epoch"], state.get("skip") or ())
+        then, now = {"mix": state["mix"]}, {"mix": self.mixture.resumed(state["mix"], position, batch)}
+        begin, end = self.window(then, world, position)
+        if begin < position and self.window(now, world, position) != (begin, end):
+            raise CheckpointError(
+                f"The checkpoint was made {position} samples into the run, amid a window of batches whose samples change "
+                f"places (balance), and the schedule differs before its end. Change it from {end} on."
+            )
+        return now
+
+    def _check_batch(self, state: Mapping[str, Any], world: World, why: str) -> int:
+        """Return the global batch size, if a checkpoint has the same."""
         batch = self._global_batch(world)
         if state.get("global_batch_size") != batch:
             raise CheckpointError(
-                f"The checkpoint was made with global batches of {state.get('global_batch_size')} samples, at which weights "
-                f"change; now they have {batch}. Use as many ranks times batch_size."
+                f"The checkpoint was made with global batches of {state.get('global_batch_size')} samples, {why}; now they "
+                f"have {batch}. Use as many ranks times batch_size."
             )
-        position = self.position(state["epoch"], state["sample_in_epoch"], state.get("skip") or ())
-        return {"mix": self.mixture.resumed(state["mix"], position, batch)}
+        return batch
 
     def _settings(self, loaded: Mapping[str, Any], world: World) -> _Settings:
         config = self.config

@@ -78,6 +78,7 @@ class Reweighting:
                     f"at={at!r} is global batch {begin // batch}, which may have been begun: the soonest is "
                     f"{soonest // batch}, at {soonest} samples."
                 )
+        begin = self._ordering.unbroken(self._epochs.current().settings, world, begin)
         settings = self._ordering.with_weights(self._epochs.current().settings, world, begin, weights)
         self._epochs.set_settings(settings)
         self.agreement.publish(settings["mix"]["digest"])

@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     STEP_MIXING = 9
     STEP_TURN = 10
     STREAM_PASS = 11
+    BALANCE = 12
 
 
 def mix64_int(x: int) -> int:

@@ -123,6 +123,24 @@ class EpochInspector:
             [self._rank(rank).ids(index * size, (index + 1) * size) for rank in range(self.layout.num_ranks)]
         )
 
+    def loads(self, batch: int) -> NDArray[np.float64]:
+        """Return what the ranks have to do at a global batch of the epoch, of a dataset that is balanced.
+
+        Args:
+            batch: Global batch, from 0; negative from the end.
+
+        Returns:
+            ``float64[ranks]``, the costs of each rank's samples, summed.
+
+        Raises:
+            ConfigError: Nobody said what a sample costs.
+            IndexError: There is no such batch.
+        """
+        if self.spec.balance is None:
+            raise ConfigError("What samples cost is not known: give the loader a balance.")
+        ids = self.batch(batch)
+        return np.where(ids >= 0, self.spec.balance.costs[np.maximum(ids, 0)], 0).sum(1, np.float64)
+
     def streams(self, batch: int) -> list[StreamShare]:
         """Return what each stream has at a global batch of the epoch, of a dataset with a schedule (``mix``).
 
