@@ -3,8 +3,8 @@
 The workers that one iteration of a ``DataLoader`` starts share its base seed, and with persistent workers each has been
 asked for an iterator equally often. The first to arrive with a new (seed, round) claims the next epoch; the others
 find the claim. The same seed may come again (a user may seed every epoch alike): a claim that already has this worker,
-or whose workers are all gone, is another iteration's. A loader that numbers its iterations is believed instead: a worker that
-starts late may find that the others have come and gone.
+or whose workers are all gone, is another iteration's. A loader that numbers its iterations is believed instead: a worker
+that starts late may find that the others have come and gone.
 """
 
 from __future__ import annotations
