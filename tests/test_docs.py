@@ -35,8 +35,22 @@ order = [1, 0]
 for i in order:
     with MDSWriter(columns={"text": "str"}, out=f"s3://bucket/data/{i}") as out:
         out.write({"text": str(i)})
+import os
+os.makedirs("photos/cat", exist_ok=True)
+from PIL import Image
+Image.new("RGB", (9, 9)).save("photos/cat/a.jpg")
+open("photos/cat/broken.jpg", "w").close()
 """,
         lambda block: "spark" not in block,
+    ),
+    "columns.md": (
+        """
+import wave
+with wave.open("a.wav", "wb") as sound:
+    sound.setparams((1, 2, 8000, 0, "NONE", ""))
+    sound.writeframes(bytes(16000))
+""",
+        lambda block: True,
     ),
     "side_columns.md": ("", lambda block: True),
     "reading.md": (IMPORTS + WRITE + "mask = np.zeros(640, bool)\n", lambda block: "..." not in block.split("\n")[0]),

@@ -33,6 +33,7 @@ Each class also inherits the builtin that users of the original library already 
     ├── LockedError (TimeoutError)              another process keeps what this one needs to itself
     ├── SharedMemoryError (OSError)             no room for what processes share
     ├── CollateError (KeyError, RuntimeError, TypeError)  samples do not make a batch
+    ├── InputError (RuntimeError)               a user's function failed on an input
     └── WorkerError (RuntimeError)              a background part failed
 """
 
@@ -55,6 +56,7 @@ __all__ = [
     "EndlessError",
     "IndexFormatError",
     "IndexNotJSONError",
+    "InputError",
     "LockedError",
     "MissingColumnError",
     "MissingDependencyError",
@@ -221,6 +223,15 @@ class SharedMemoryError(StreamingError, OSError):
 
 class CollateError(StreamingError, KeyError, RuntimeError, TypeError):
     """Samples do not make a batch by PyTorch's default."""
+
+
+class InputError(StreamingError, RuntimeError):
+    """A function of the user's failed on an input; the text names both, and the cause is what it raised, and where."""
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(message, where)
+        if where:  # what raises it in the process where that happened puts the exception itself here
+            self.__cause__ = RuntimeError(f"\n\n{where}")
 
 
 class WorkerError(StreamingError, RuntimeError):

@@ -54,6 +54,8 @@ class EncodingRegistry(Registry[Any]):
 _TEXT = "streaming.format.encodings.text"
 _SCALAR = "streaming.format.encodings.scalar"
 _IMAGE = "streaming.format.encodings.image"
+_MEDIA = "streaming.format.encodings.media"
+_TIMES = "streaming.format.encodings.times"
 _SERIALIZED = "streaming.format.encodings.serialized"
 
 #: Encodings by name. To add one, assign a class with ``encode``, ``decode`` and, if it is fixed,
@@ -87,6 +89,15 @@ encodings = EncodingRegistry(
         "list[pil]": f"{_IMAGE}:PILList",
         "list[jpeg]": f"{_IMAGE}:JPEGList",
         "list[png]": f"{_IMAGE}:PNGList",
+        "image": f"{_IMAGE}:ImageFile",
+        "audio": f"{_MEDIA}:AudioFile",
+        "video": f"{_MEDIA}:VideoFile",
+        "date": f"{_TIMES}:Date",
+        "time": f"{_TIMES}:Time",
+        "datetime": f"{_TIMES}:DateTime",
+        "timedelta": f"{_TIMES}:TimeDelta",
+        "list": "streaming.format.encodings.lists:List",
+        "tensor": "streaming.format.encodings.tensor:Tensor",
         "pkl": f"{_SERIALIZED}:Pickle",
         "json": f"{_SERIALIZED}:JSON",
     }
@@ -122,6 +133,8 @@ def _get_encoding(encoding: str, _generation: int) -> Encoding:
         return Nullable(_get_encoding(encoding[:-1], _generation), encoding[:-1])
     name, colon, config = encoding.partition(":")
     entry: Any = encodings[name]
+    if hasattr(entry, "of_encoding"):
+        return entry.of_encoding(config, get_encoding)
     if not isinstance(entry, type):
         if colon:
             raise ConfigError(f"Encoding {name!r} takes no configuration, got {encoding!r}.")
@@ -228,6 +241,8 @@ def is_mds_encoding_safe(encoding: str) -> bool:
     name = base_name(encoding)
     if name == "pkl":
         return False
+    if name in encodings and hasattr(encodings[name], "of_encoding"):
+        return is_mds_encoding_safe(encoding.partition(":")[2])
     return getattr(encodings[name], "safe", True) if name in encodings else True
 
 

@@ -19,7 +19,7 @@ from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
 from streaming.format.encodings.base import Encoding, unmasked
 
-__all__ = ["NDArrayEncoding"]
+__all__ = ["NDArrayEncoding", "decode_shape", "encode_shape"]
 
 _DTYPE_CODES = {
     "bool": 7,  # not known to the original library
@@ -114,7 +114,7 @@ class NDArrayEncoding(Encoding):
         if self.shape is not None and obj.shape != self.shape:
             raise ColumnValueError(f"expected shape {self.shape}, got {obj.shape}")
         obj = unmasked(cast("NDArray[Any]", obj))
-        header = b"" if self.shape is not None else _encode_shape(obj.shape)
+        header = b"" if self.shape is not None else encode_shape(obj.shape)
         if self.dtype is None:
             header = bytes((_CODES[dtype],)) + header
         data = obj.tobytes() if obj.dtype == dtype else obj.astype(dtype).tobytes()
@@ -136,7 +136,7 @@ class NDArrayEncoding(Encoding):
             dtype = _DTYPES_BY_CODE.get(data[0]) if data else None
             if dtype is None:
                 raise ColumnValueError(f"no ndarray: bad dtype code in {bytes(data[:1])!r}")
-        shape, begin = _decode_shape(data, begin)
+        shape, begin = decode_shape(data, begin)
         if prod(shape) * dtype.itemsize != len(data) - begin:
             raise ColumnValueError(f"no ndarray: shape {shape} of {dtype} disagrees with {len(data)} bytes")
         values: Any = np.frombuffer(data, dtype, offset=begin)
@@ -166,30 +166,40 @@ def _from_tensor(obj: Any) -> Any:
         raise ColumnTypeError(str(error)) from error
 
 
-def _encode_shape(shape: tuple[int, ...]) -> bytes:
-    if not shape:
+def encode_shape(shape: tuple[int, ...], least_axes: int = 1) -> bytes:
+    """Return the bytes of a shape.
+
+    Raises:
+        ColumnValueError: It has too many axes or too few, or no elements where there must be an axis.
+    """
+    if len(shape) < least_axes:
         raise ColumnValueError("a 0-d array; use a scalar encoding instead, such as 'float32'")
     if len(shape) > _MAX_AXES:
         raise ColumnValueError(f"an array of {len(shape)} axes; at most {_MAX_AXES} can be stored")
-    if not prod(shape):
+    if least_axes and not prod(shape):
         raise ColumnValueError(f"an array without elements, of shape {shape}, cannot be stored")
-    longest = max(shape)
+    longest = max(shape, default=0)
     k = next(k for k in range(4) if longest < 1 << (8 << k))
     return bytes((len(shape) << 2 | k,)) + np.array(shape, _WIDTHS[k]).tobytes()
 
 
-def _decode_shape(data: bytes, begin: int) -> tuple[tuple[int, ...], int]:
+def decode_shape(data: bytes, begin: int, least_axes: int = 1) -> tuple[tuple[int, ...], int]:
+    """Return the shape that begins somewhere, and where it ends.
+
+    Raises:
+        ColumnValueError: It cannot be one.
+    """
     if len(data) <= begin:
         raise ColumnValueError(f"no ndarray: {len(data)} bytes have no room for a shape")
     ndim, k = data[begin] >> 2, data[begin] & 3
     begin += 1
     end = begin + (ndim << k)
-    if not ndim or end > len(data):
+    if ndim < least_axes or end > len(data):
         raise ColumnValueError(f"no ndarray: {len(data)} bytes cannot hold a shape of {ndim} axes")
     if not k:
         shape = tuple(data[begin:end])
     else:
         shape = tuple(np.frombuffer(data, _WIDTHS[k], ndim, begin).tolist())
-    if 0 in shape:
+    if least_axes and 0 in shape:
         raise ColumnValueError(f"no ndarray: shape {shape} has no elements")
     return shape, end

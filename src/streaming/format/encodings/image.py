@@ -5,14 +5,26 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from io import BytesIO
-from itertools import accumulate, pairwise
 from typing import Any
 
 from streaming.core.errors import ColumnTypeError, ColumnValueError
 from streaming.core.imports import optional_import
 from streaming.format.encodings.base import Encoding
+from streaming.format.encodings.packed import pack_list, unpack_list
 
-__all__ = ["JPEG", "PIL", "PNG", "ImageList", "JPEGArray", "JPEGList", "PILList", "PNGList", "jpeg_file_of"]
+__all__ = [
+    "JPEG",
+    "PIL",
+    "PNG",
+    "ImageFile",
+    "ImageList",
+    "JPEGArray",
+    "JPEGList",
+    "PILList",
+    "PNGList",
+    "file_of",
+    "jpeg_file_of",
+]
 
 
 def _image_module() -> Any:
@@ -88,14 +100,37 @@ class JPEG(_File):
         return super().encode(obj) if data is None else data
 
 
+class ImageFile(Encoding):
+    """An image as an image file of any kind. One that was opened from a file keeps its bytes; any other becomes PNG."""
+
+    def encode(self, obj: Any) -> bytes:
+        """Return the file; of an image that is not, or no more, what a file holds, a PNG file, which loses nothing.
+
+        Raises:
+            ColumnTypeError: It is no image.
+            ColumnValueError: PNG has no such mode.
+        """
+        data = file_of(_check_image(obj))
+        return _save(obj, "PNG") if data is None else data
+
+    def decode(self, data: bytes) -> Any:
+        """Return the image, whose pixels are read on first use."""
+        return _image_module().open(BytesIO(data))
+
+
 def jpeg_file_of(image: Any) -> bytes | None:
-    """Return the JPEG file that an image was opened from by name, if both still show the same; else ``None``.
+    """Return the JPEG file that an image was opened from; see :func:`file_of`."""
+    return file_of(image) if getattr(image, "format", None) == "JPEG" else None
+
+
+def file_of(image: Any) -> bytes | None:
+    """Return the file that an image was opened from by name, if both still show the same; else ``None``.
 
     Drawing, pasting or thumbnails change an image in place, and others may write its file anew; neither can be told by
     the image's attributes. So the pixels of an image that was loaded are compared with the file's. One that was not
     loaded has no pixels of its own: its file is what it shows.
     """
-    if getattr(image, "format", None) != "JPEG" or not getattr(image, "filename", None):
+    if not getattr(image, "format", None) or not getattr(image, "filename", None):
         return None
     try:
         data = _bytes_of_file(image)
@@ -137,11 +172,11 @@ class ImageList(Encoding):
     def encode(self, obj: Sequence[Any]) -> bytes:
         """Return a table of sizes followed by the images."""
         self._validate(obj, list)
-        return _pack_list([self.item.encode(image) for image in obj], reserved=b"\0\0\0\0")
+        return pack_list([self.item.encode(image) for image in obj], reserved=b"\0\0\0\0")
 
     def decode(self, data: bytes) -> list[Any]:
         """Return the images."""
-        return [self.item.decode(part) for part in _unpack_list(data, begin=4)]
+        return [self.item.decode(part) for part in unpack_list(data, begin=4)]
 
 
 class PILList(ImageList):
@@ -173,7 +208,7 @@ class JPEGArray(Encoding):
             raise ColumnValueError("an empty jpeg_array could not be read back")
         for part in obj:
             self._validate(part, (bytes, bytearray, memoryview))
-        return _pack_list([bytes(part) for part in obj])
+        return pack_list([bytes(part) for part in obj])
 
     def decode(self, data: bytes) -> list[Any]:
         """Return the images.
@@ -181,29 +216,8 @@ class JPEGArray(Encoding):
         Raises:
             ColumnValueError: There is none, or the table of sizes is wrong.
         """
-        parts = _unpack_list(data, begin=0)
+        parts = unpack_list(data, begin=0)
         if not parts:
             raise ColumnValueError("no jpeg_array: it holds no image")
         item = JPEG()
         return [item.decode(part) for part in parts]
-
-
-def _pack_list(parts: list[bytes], reserved: bytes = b"") -> bytes:
-    count = len(parts)
-    sizes = [len(part) for part in parts]
-    if sizes and max(sizes) >= 1 << 32:
-        raise ColumnValueError("an image of a list takes 4 GiB or more")
-    return b"".join([reserved, struct.pack(f"<{count + 1}I", count, *sizes), *parts])
-
-
-def _unpack_list(data: bytes, begin: int) -> list[bytes]:
-    if len(data) < begin + 4:
-        raise ColumnValueError(f"no list of images: {len(data)} bytes are too few")
-    (count,) = struct.unpack_from("<I", data, begin)
-    first = begin + 4 + 4 * count
-    if first > len(data):
-        raise ColumnValueError(f"no list of images: {len(data)} bytes cannot hold {count} sizes")
-    ends = list(accumulate(struct.unpack_from(f"<{count}I", data, begin + 4), initial=first))
-    if ends[-1] != len(data):
-        raise ColumnValueError(f"no list of images: sizes add up to {ends[-1]} bytes, there are {len(data)}")
-    return [bytes(data[lo:hi]) for lo, hi in pairwise(ends)]

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from streaming.core.errors import ConfigError
@@ -14,7 +14,7 @@ from streaming.format.codecs.hashing import get_hash
 from streaming.storage.target import write_all
 from streaming.writing.publish.target import open_new
 
-__all__ = ["JOURNAL_NAME", "Finished", "Journal", "fingerprint"]
+__all__ = ["JOURNAL_NAME", "Finished", "Journal", "Place", "fingerprint"]
 
 JOURNAL_NAME = "journal.jsonl"
 
@@ -25,6 +25,23 @@ def fingerprint(sample: bytes) -> str:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a sample comes from, if a function makes samples of inputs.
+
+    Attributes:
+        input: Number of the input.
+        row: Number of the sample among those that the function made of it.
+        inputs: Fingerprint of the inputs up to that.
+        num_skipped: How much was left out up to that.
+    """
+
+    input: int
+    row: int
+    inputs: str
+    num_skipped: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """A shard that is where it belongs.
 
@@ -32,11 +49,26 @@ class Finished:
         entry: Its entry in the index.
         first: Fingerprint of its first sample.
         last: Fingerprint of its last sample.
+        place: Where the last sample comes from.
+        skipped: What was left out since the shard before: number of the input, how it looks, and why.
     """
 
     entry: dict[str, Any]
     first: str
     last: str
+    place: Place | None = None
+    skipped: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        fields = asdict(self)
+        return fields if self.place else {key: fields[key] for key in ("entry", "first", "last")}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Finished:
+        """Return what :meth:`as_json` made an object of."""
+        place = record.pop("place", None)
+        return cls(**record, place=Place(**place) if place else None)
 
 
 class Journal:
@@ -80,7 +112,7 @@ class Journal:
         if not records:
             return None
         try:
-            finished = [Finished(**record) for record in records[1:]]
+            finished = [Finished.from_json(record) for record in records[1:]]
             _ = records[0]["recipe"].items(), records[0]["token"], records[0]["base"]["num_shards"]
             _ = [(done.entry["raw_data"]["bytes"], done.entry["zip_data"], done.entry["samples"]) for done in finished]
         except (TypeError, KeyError, AttributeError) as error:
@@ -95,14 +127,14 @@ class Journal:
         os.makedirs(self._directory, exist_ok=True)
         part = self._path + ".part"
         with open_new(part) as file:
-            write_all(file, b"".join(map(_line, (self.header, *map(asdict, self.finished)))))
+            write_all(file, b"".join(map(_line, (self.header, *(done.as_json() for done in self.finished)))))
             os.fsync(file.fileno())
         os.replace(part, self._path)
 
     def add(self, finished: Finished) -> None:
         """Note the next shard as finished."""
         with open(self._path, "ab", buffering=0) as file:
-            file.write(_line(asdict(finished)))
+            file.write(_line(finished.as_json()))
         self.finished.append(finished)
 
     def remove(self) -> None:

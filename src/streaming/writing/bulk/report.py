@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["WriteReport", "show_bytes"]
+__all__ = ["Skipped", "WriteReport", "show_bytes"]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What ``on_error='skip'`` left out: an input for which the function failed, or a row that does not fit the columns.
+
+    Attributes:
+        input: Number of the input, from 0.
+        item: How the input looks.
+        reason: The error; where it was one row, with its number among those of the input.
+
+    Example:
+        >>> report = streaming.write(['1', 'x'], 'numbers', fn=lambda item: {'n': int(item)}, on_error='skip', workers=0)
+        >>> report.skipped[0].input, report.skipped[0].item
+        (1, "'x'")
+        >>> print(report.skipped[0])
+        input 1 ('x'): ValueError: invalid literal for int() with base 10: 'x'
+    """
+
+    input: int
+    item: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        return f"input {self.input} ({self.item}): {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -20,6 +46,7 @@ class WriteReport:
         seconds: How long this call took.
         resumed_samples: Samples that interrupted runs had written already.
         columns: Encoding of each column.
+        skipped: What was left out, also by interrupted runs.
 
     Example:
         >>> report = streaming.write([{'text': 'a'}, {'text': 'b'}], 'corpus', workers=0)
@@ -35,6 +62,7 @@ class WriteReport:
     seconds: float
     resumed_samples: int
     columns: dict[str, str]
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -54,7 +82,9 @@ class WriteReport:
             f"{self.out}: {self.samples:,} samples in {self.shards:,} shards, {size}; "
             f"{self.seconds:.1f} s, {self.samples_per_s:,.0f} samples/s"
         )
-        return f"{text}; {self.resumed_samples:,} samples were there already" if self.resumed_samples else text
+        if self.resumed_samples:
+            text += f"; {self.resumed_samples:,} samples were there already"
+        return f"{text}; {len(self.skipped):,} skipped" if self.skipped else text
 
 
 def show_bytes(count: float) -> str:

@@ -6,48 +6,49 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, cast
 
 from streaming.core.errors import ConfigError
-from streaming.format.codecs.hashing import get_hash
+from streaming.format.codecs.hashing import get_hash, new_hash
 from streaming.format.index import dump_index
-from streaming.writing.bulk.journal import Finished, Journal, fingerprint
+from streaming.writing.bulk.journal import Finished, Journal, Place, fingerprint
+from streaming.writing.bulk.mapping import identity
 from streaming.writing.bulk.recipe import Recipe
 from streaming.writing.options import WriterOptions
 from streaming.writing.publish.base import Base
 from streaming.writing.publish.target import WORK_NAME, Target
 from streaming.writing.rows.inputs import checked_row
 
-__all__ = ["begin"]
+__all__ = ["begin", "inputs_after", "rows_after"]
 
 Row = Mapping[str, Any]
 
 
 def begin(
-    target: Target, recipe: Recipe, options: WriterOptions, rows: Iterable[Row], *, resume: bool, staging: bool
-) -> tuple[Journal, Base, Iterator[Row]]:
+    target: Target, recipe: Recipe, options: WriterOptions, *, has_fn: bool, resume: bool, staging: bool
+) -> tuple[Journal, Base]:
     """Find what an interrupted call has finished, or begin anew.
 
     Args:
         target: Where the write goes; it holds what is there.
         recipe: How shards are made.
         options: What may be replaced, or is to be added to.
-        rows: All rows. A sequence is asked for those it takes alone.
+        has_fn: Whether a function makes the rows.
         resume: Continue an unfinished write.
         staging: Whether the local directory is not the user's, so that nothing in it is missed.
 
     Returns:
-        The journal, begun, the dataset that is added to, and the rows that are left to write.
+        The journal, begun, and the dataset that is added to.
 
     Raises:
-        ConfigError: The unfinished write cannot be continued, with these arguments or these rows.
+        ConfigError: The unfinished write cannot be continued with these arguments.
         FileExistsError: There is a dataset, and it is neither to be replaced nor added to.
         StorageError: What is there cannot be read.
     """
     work = target.path(WORK_NAME)
     append, exist_ok = options.append, options.exist_ok
-    wanted = {**recipe.as_json(), "append": append}
+    wanted = {**recipe.as_json(), "append": append, "fn": has_fn or None}
     journal = Journal.load(work) if resume else None
     if journal is not None:
         differs = _difference(journal.header["recipe"], wanted)
@@ -71,7 +72,7 @@ def begin(
         base = _base_of(journal, base, target)
         journal.finished = journal.finished[: _num_intact(journal.finished, target)]
     journal.begin()
-    return journal, base, _skip(rows, journal.finished, recipe)
+    return journal, base
 
 
 def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -109,8 +110,17 @@ def _num_intact(finished: Sequence[Finished], target: Target) -> int:
     return len(finished)
 
 
-def _skip(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) -> Iterator[Row]:
-    """Return the rows after those of the finished shards, having compared the first and the last of each."""
+def rows_after(iterable: Iterable[Row], finished: Sequence[Finished], recipe: Recipe) -> Iterator[Row]:
+    """Return the rows after those of the finished shards, having compared the first and the last of each.
+
+    Args:
+        iterable: All rows. A sequence is asked for those it takes alone.
+        finished: The shards.
+        recipe: How they are encoded.
+
+    Raises:
+        ConfigError: The rows are others than those of the shards.
+    """
     encode = recipe.encoder.encode_sample
     rows = iter(()) if isinstance(iterable, Sequence) else iter(iterable)
     position = 0
@@ -139,3 +149,71 @@ def _ends(rows: Iterator[Row]) -> Iterator[Row]:
     for row in islice(rows, 1):
         yield row
         yield from deque(rows, maxlen=1) or (row,)
+
+
+def inputs_after(iterable: Iterable[Any], place: Place | None) -> tuple[Iterator[Any], InputsSeen]:
+    """Return the inputs from the one on that the last finished sample comes from, all if there is none.
+
+    Args:
+        iterable: All inputs. Of a sequence that is neither a list nor a tuple, only those from there on are asked for.
+        place: Where that sample comes from.
+
+    Returns:
+        The inputs, and what is known of those up to the first of them.
+
+    Raises:
+        ConfigError: The inputs up to that one are others now.
+    """
+    seen = InputsSeen(iterable)
+    if place is None:
+        return iter(iterable), seen
+    number = place.input
+    if seen.hashes:
+        inputs = iter(iterable)
+        for item in islice(inputs, number):
+            seen.add(identity(item))
+        found = list(islice(inputs, 1))
+        inputs = chain(found, inputs)
+    else:
+        sequence = cast("Sequence[Any]", iterable)
+        seen.count = number
+        found = [sequence[i] for i in range(number, min(number + 1, len(sequence)))]
+        inputs = (sequence[i] for i in range(number, len(sequence)))
+    for item in found:
+        seen.add(identity(item))
+    if not found or seen.fingerprint != place.inputs:
+        raise ConfigError(
+            f"The unfinished write cannot be continued: the inputs up to number {number} are others than those that it "
+            "began with. Give the same inputs in the same order, or discard it: pass exist_ok=True and resume=False."
+        )
+    return inputs, seen
+
+
+class InputsSeen:
+    """The inputs from the first up to some one, by a fingerprint.
+
+    Args:
+        inputs: All inputs. Of a sequence that may have to make its items only the kind counts.
+
+    Attributes:
+        hashes: Whether each counts.
+        count: How many were seen.
+    """
+
+    def __init__(self, inputs: Iterable[Any]) -> None:
+        self.hashes = isinstance(inputs, (list, tuple)) or not isinstance(inputs, Sequence)
+        self.count = 0
+        kind = repr((inputs.start, inputs.step)) if isinstance(inputs, range) else ""
+        self._hash = new_hash("xxh3_128")
+        self._hash.update(kind.encode())
+
+    def add(self, text: str) -> None:
+        """Take note of the next input, by what it is told by."""
+        self.count += 1
+        if self.hashes:
+            self._hash.update(f"{len(text)}:{text}".encode())
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all inputs seen."""
+        return self._hash.hexdigest()

@@ -8,10 +8,11 @@ import pickle
 import queue
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from streaming.core.errors import ConfigError, WorkerError
 
@@ -38,16 +39,22 @@ class WorkerPool:
         workers: Number of processes; 0: one thread of this process instead.
         work: What they do, for the error of one that dies.
         relief: What may help it if memory is short.
+        given: An object that each process keeps, and that each function is called with, before its other arguments.
+            Forked processes have it as it is; to spawned ones it is pickled.
 
     Attributes:
         num_workers: Number of processes.
 
     Raises:
-        ConfigError: The number is negative.
+        ConfigError: The number is negative, or what is given cannot be pickled and must be.
     """
 
     def __init__(
-        self, workers: int, work: str = "the bulk write", relief: str = "use fewer workers or a smaller size_limit"
+        self,
+        workers: int,
+        work: str = "the bulk write",
+        relief: str = "use fewer workers or a smaller size_limit",
+        given: Any = None,
     ) -> None:
         self.num_workers = workers
         if workers < 0:
@@ -57,7 +64,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         try:
             for _ in range(workers):
-                self._workers.append(_Worker(context, work, relief))
+                self._workers.append(_Worker(context, work, relief, given))
         except BaseException:
             self._stop()
             self._close()
@@ -93,6 +100,41 @@ class WorkerPool:
             return self._threads.submit(function, *args)
         return self._threads.submit(self._call, function, args)
 
+    def submit_parts(self, function: Callable[..., Iterator[T]], sink: Callable[[T], None], *args: Any) -> Future[None]:
+        """Have a generator run in a worker process.
+
+        Args:
+            function: A module-level generator function.
+            sink: Takes what it yields, in a thread of this process; while it waits, so does the worker.
+            args: Its arguments; they and what it yields must be picklable.
+
+        Returns:
+            What becomes of it: ``None``, or its error.
+        """
+        return self._threads.submit(self._call_parts, function, sink, args)
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in a worker process, and wait for it in this thread.
+
+        Args:
+            function: A module-level function.
+            args: Its arguments.
+
+        Raises:
+            Exception: What it raised.
+        """
+        return self._call(function, args)
+
+    def _call_parts(
+        self, function: Callable[..., Iterator[T]], sink: Callable[[T], None], args: tuple[Any, ...]
+    ) -> None:
+        worker = self._idle.get()
+        try:
+            for part in worker.parts(function, args):
+                sink(part)
+        finally:
+            self._idle.put(worker)
+
     def _call(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
         worker = self._idle.get()
         try:
@@ -112,18 +154,34 @@ class WorkerPool:
 class _Worker:
     """One process and the pipe to it."""
 
-    def __init__(self, context: Any, work: str, relief: str) -> None:
+    def __init__(self, context: Any, work: str, relief: str, given: Any) -> None:
         self._work, self._relief = work, relief
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._pipe if context.get_start_method() == "fork" else None), daemon=True
-        )
-        self._process.start()
+        parents = self._pipe if context.get_start_method() == "fork" else None
+        self._process = context.Process(target=_serve, args=(theirs, parents, given), daemon=True)
+        try:
+            self._process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ConfigError(
+                f"{given!r} cannot be sent to a worker process ({error}), and processes are spawned here. Make it a "
+                "function at the top of a module, or pass workers=0."
+            ) from error
         theirs.close()
 
     def call(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        return self._exchange((function, args))
+
+    def parts(self, function: Callable[..., Iterator[T]], args: tuple[Any, ...]) -> Iterator[T]:
+        part = self._exchange((function, args))
+        while part is not None:
+            yield part
+            part = self._exchange()
+
+    def _exchange(self, message: Any = None) -> Any:
+        """Send a call, if there is one, and return the next answer."""
         try:
-            self._pipe.send((function, args))
+            if message is not None:
+                self._pipe.send(message)
             succeeded, value = self._pipe.recv()
         except (EOFError, OSError) as error:
             self._process.join(1)
@@ -143,26 +201,36 @@ class _Worker:
         self._pipe.close()
 
 
-def _serve(pipe: Connection, parents: Connection | None) -> None:
+def _serve(pipe: Connection, parents: Connection | None, given: Any) -> None:
     """Serve calls until the parent closes its end."""
     # Ctrl-C goes to all processes of a terminal; the parent is the one to handle it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if parents is not None:
         parents.close()
+    first = () if given is None else (given,)
     while True:
         try:
             function, args = pipe.recv()
         except (EOFError, OSError):
             return
-        try:
-            reply = True, function(*args)
-        except Exception as error:
-            reply = False, _portable(error)
-        try:
-            pipe.send(reply)
-        except OSError:
-            return
+        for reply in _answers(function, (*first, *args)):
+            try:
+                pipe.send(reply)
+            except OSError:
+                return
+
+
+def _answers(function: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[tuple[bool, Any]]:
+    """Yield what to answer: a result; of a generator its parts, and then ``None``; or an error."""
+    try:
+        result = function(*args)
+        if isinstance(result, GeneratorType):
+            yield from ((True, part) for part in cast("Iterator[Any]", result))
+            result = None
+        yield True, result
+    except Exception as error:
+        yield False, _portable(error)
 
 
 def _portable(error: Exception) -> Exception:

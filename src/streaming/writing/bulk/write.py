@@ -1,43 +1,47 @@
-"""``streaming.write``: an iterable to a dataset, by many processes, and restartable."""
+"""``streaming.write``: rows, or inputs of a function, to a dataset, by many processes, and restartable."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, islice
-from operator import length_hint
-from typing import Any
+from typing import Any, Literal
 
+from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out
+from streaming.format.encodings.compatible import check_compatible
+from streaming.format.metadata import dump_metadata, joined_metadata
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
-from streaming.writing.bulk.pipeline import Pipeline
+from streaming.writing.bulk.cutting import Cutter
+from streaming.writing.bulk.journal import Journal
+from streaming.writing.bulk.mapping import Function
 from streaming.writing.bulk.recipe import Recipe
 from streaming.writing.bulk.report import WriteReport
 from streaming.writing.bulk.resume import begin
+from streaming.writing.bulk.sources import InputSource, RowSource, Source
 from streaming.writing.bulk.workers import WorkerPool, default_workers
 from streaming.writing.options import WriterOptions, checked_columns, checked_workers
 from streaming.writing.publish.places import Place, staging_directory
 from streaming.writing.publish.target import Target
-from streaming.writing.rows.infer import infer_columns
-from streaming.writing.rows.inputs import Rows, checked_row, taken
+from streaming.writing.rows.inputs import Inputs
 from streaming.writing.rows.keys import KeyCheck
-from streaming.writing.rows.snapshot import check_fit, snapshot
 
 __all__ = ["write"]
-
-_ROWS_TO_INFER_FROM = 32
 
 Row = Mapping[str, Any]
 
 
 def write(
-    iterable: Rows,
+    inputs: Inputs,
     out: Out,
     columns: Mapping[str, str] | None = None,
     *,
+    fn: Callable[[Any], Row | Iterable[Row] | None] | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    metadata: Mapping[str, Any] | None = None,
+    compatible: bool = False,
     workers: int | None = None,
     compression: Compression | None = None,
     hashes: Sequence[HashName] | None = None,
@@ -50,25 +54,37 @@ def write(
     progress_bar: bool = True,
     storage_options: StorageOptions | None = None,
 ) -> WriteReport:
-    """Write an iterable's samples to an MDS dataset, encoding and compressing in worker processes.
+    """Write samples to an MDS dataset; make them of inputs, encode and compress in worker processes.
 
     The files are the same, byte for byte, as those of an :class:`MDSWriter` with the same arguments, whatever the
     number of workers. Memory holds a few shards for each worker.
 
     A call that was killed, or failed, continues when it is made again: shards that are finished are kept, and their
-    samples are skipped. For that, the iterable must give the same samples in the same order (the first and the last
+    samples are skipped. For that, the inputs must give the same samples in the same order (the first and the last
     sample of every finished shard are compared), and the local directory must still be there: that of ``out``, or for
     a URL alone one below the system's temporary directory, so on the same machine. A sequence is continued at an
-    index; any other iterable is read from its begin.
+    index; any other iterable is read from its begin. With ``fn``, the inputs before the one of the last finished sample are
+    not made again; that one is, and its rows left out up to that sample, which is compared.
 
     Args:
-        iterable: Samples: mappings with a value for each column. Also a table or frame of pandas, Polars or Arrow, a
+        inputs: Samples: mappings with a value for each column. Also a table or frame of pandas, Polars or Arrow, a
             dataset of Hugging Face (its images stay the files that they are) or of Ray Data, or a map-style dataset. It is
-            consumed in this process; torch tensors become arrays.
+            consumed in this process; torch tensors become arrays. With ``fn``: what that takes, such as paths or numbers.
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
         columns: Encoding of each column, by name; ``None``: inferred from the first rows (see
             :func:`streaming.writing.rows.infer.infer_columns`).
-        workers: Number of processes; default: one for each core that this process may use. 0: none.
+        fn: Called with each input, in the worker processes: returns a row, ``None`` for none, or many: an iterable of
+            rows, a table. A generator may make millions; they are taken as they come, and a call continues amidst them.
+            Samples keep the order of the inputs. Where processes are spawned (not on Linux) it must be at the top of a
+            module.
+        on_error: With ``fn``, ``'skip'`` leaves out inputs for which it fails (but for rows that it made before), and
+            rows that do not fit the columns; the report lists them.
+        metadata: What else is known, to be kept beside the index, as JSON; under ``'columns'`` a dict for each column of
+            which something is: ``{'columns': {'label': {'names': ['cat', 'dog']}}}``. Names of classes and the like that a
+            Hugging Face dataset has are added.
+        compatible: Refuse columns that ``mosaicml-streaming`` cannot read.
+        workers: Number of processes; default: one for each core that this process may use. 0: none. With ``fn`` as many
+            again build shards.
         compression: As for :class:`MDSWriter`, like the arguments below.
         hashes: Hash algorithms to record for every file.
         size_limit: Largest raw size of a shard in bytes.
@@ -85,7 +101,8 @@ def write(
 
     Raises:
         ConfigError: An argument is wrong, or an unfinished write cannot be continued with these arguments and samples.
-        SampleError: A sample does not fit the columns; the text has its number.
+        InputError: ``fn`` failed; the text has the input and its number, the cause is its error.
+        SampleError: A sample does not fit the columns; the text has its number, or that of its input.
         FileExistsError: There is something, and neither ``exist_ok`` nor ``append`` is set; or another writer holds the
             directory.
         UploadError: A shard could not be uploaded.
@@ -97,8 +114,13 @@ def write(
         corpus: 1,000 samples in 1 shards, ...
         >>> StreamingDataset(local='corpus')[999]
         {'text': 'line 999'}
+        >>> def squares(n):
+        ...     return {'n': n, 'square': n * n} if n % 2 else None
+        >>> streaming.write(range(1000), 'squares', fn=squares, workers=0).samples
+        500
     """
     started = time.monotonic()
+    dump_metadata(metadata or {})
     options = WriterOptions(
         keep_local=keep_local,
         compression=compression,
@@ -111,41 +133,40 @@ def write(
     num_workers = default_workers() if workers is None else checked_workers(workers) or 0
     place = Place.parse(out, storage_options)
     staging = place.local is None
-    inferred = columns is None
-    rows, columns = taken(iterable, columns)
-    total = length_hint(rows) or None
-    if columns is None:
-        rows, columns = _inferred(rows)
-    recipe = Recipe(
-        tuple(sorted(checked_columns(columns).items())),
-        options.compression,
-        tuple(options.hashes or ()),
-        options.most_bytes,
-    )
-    _ = recipe.encoder  # checks the columns before anything is touched
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
-    with WorkerPool(num_workers) as pool:
-        place = _staged(place)
-        target = Target(place, keep_local=options.keep_local, retries=options.retry, yields=False)
-        try:
-            journal, base, rows = begin(target, recipe, options, rows, resume=resume, staging=staging)
-            resumed = journal.num_samples
-            progress = _progress(progress_bar, repr(target), total, resumed)
-            keys = KeyCheck(columns, repr(target), inferred)
-            with progress, Pipeline(recipe, pool, num_workers, target, journal, base, progress, keys) as pipeline:
-                for row in rows:
-                    pipeline.add(row)
-                pipeline.finish()
-            entries = [done.entry for done in journal.finished]
-            base.publish(target, entries)
-            journal.remove()
-            target.close()
-        finally:
-            # After a failure everything stays as it is, for the next call.
-            target.claim.release()
-            if staging:
-                with suppress(OSError):  # not empty
-                    os.rmdir(target.local)
+    with _source(inputs, columns, fn, num_workers, on_error) as source:
+        recipe = Recipe(
+            tuple(sorted(checked_columns(source.columns).items())),
+            options.compression,
+            tuple(options.hashes or ()),
+            options.most_bytes,
+        )
+        _ = recipe.encoder  # checks the columns before anything is touched
+        if compatible:
+            check_compatible(dict(recipe.columns))
+        known = joined_metadata(metadata or {}, source.metadata)
+        contents = dump_metadata(known) if known else None
+        with WorkerPool(num_workers) as pool:
+            place = _staged(place)
+            target = Target(place, keep_local=options.keep_local, retries=options.retry, yields=False)
+            try:
+                journal, base = begin(target, recipe, options, has_fn=fn is not None, resume=resume, staging=staging)
+                resumed = journal.num_samples
+                keys = KeyCheck(source.columns, repr(target), inferred=columns is None)
+                progress = _progress(progress_bar, repr(target), source, journal)
+                with progress, Cutter(recipe, pool, target, journal, base, source.skipped) as cutter:
+                    source.feed(recipe, pool, cutter, journal, progress, keys)
+                    cutter.finish()
+                entries = [done.entry for done in journal.finished]
+                base.publish(target, entries, metadata=contents)
+                journal.remove()
+                target.close()
+            finally:
+                # After a failure everything stays as it is, for the next call.
+                target.claim.release()
+                if staging:
+                    with suppress(OSError):  # not empty
+                        os.rmdir(target.local)
     raw, zipped = (_bytes(entries, kind) for kind in ("raw_data", "zip_data"))
     return WriteReport(
         repr(target),
@@ -156,20 +177,20 @@ def write(
         time.monotonic() - started,
         resumed,
         dict(recipe.columns),
+        tuple(source.skipped),
     )
 
 
-def _inferred(iterable: Iterable[Row]) -> tuple[Iterable[Row], dict[str, str]]:
-    if isinstance(iterable, Sequence):
-        first = [snapshot(checked_row(iterable[i])) for i in range(min(len(iterable), _ROWS_TO_INFER_FROM))]
-    else:
-        rows = iter(iterable)
-        # Whoever yields one object again and again, filled anew, means each row as it was when it came.
-        first = [snapshot(checked_row(row)) for row in islice(rows, _ROWS_TO_INFER_FROM)]
-        iterable = chain(first, rows)
-    columns = infer_columns(first)
-    check_fit(first, columns)
-    return iterable, columns
+def _source(given: Any, columns: Mapping[str, str] | None, fn: Function | None, workers: int, on_error: str) -> Source:
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
+    if fn is not None:
+        if not callable(fn):
+            raise ConfigError(f"fn must be a function of an input, got {fn!r:.200}.")
+        return InputSource(given, columns, fn, workers, on_error == "skip")
+    if on_error == "skip":
+        raise ConfigError("on_error='skip' is about inputs for which fn fails: pass fn.")
+    return RowSource(given, columns)
 
 
 def _staged(place: Place) -> Place:
@@ -184,14 +205,14 @@ def _bytes(entries: Sequence[Mapping[str, Any]], key: str) -> int:
     return sum(entry[key]["bytes"] for entry in entries if entry[key])
 
 
-def _progress(wanted: bool, what: str, total: int | None, done: int) -> Any:
+def _progress(wanted: bool, what: str, source: Source, journal: Journal) -> Any:
     from tqdm import tqdm
 
     return tqdm(
         desc=f"Writing {what}",
-        total=total,
-        initial=done,
-        unit=" samples",
+        total=source.total,
+        initial=source.num_done(journal),
+        unit=source.unit,
         unit_scale=True,
         disable=None if wanted else True,
     )

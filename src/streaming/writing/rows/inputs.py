@@ -15,11 +15,12 @@ import numpy as np
 
 from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ConfigError
+from streaming.format.encodings.tensor import TENSOR_DTYPES
 from streaming.writing.rows.hugging_face import hugging_face_rows
 from streaming.writing.rows.infer import infer_column
-from streaming.writing.rows.tables import Columnar, arrow_rows, pandas_rows
+from streaming.writing.rows.tables import Columnar, arrow_rows, dask_rows, pandas_rows
 
-__all__ = ["Items", "Rows", "Table", "checked_row", "taken"]
+__all__ = ["Inputs", "Items", "Rows", "Table", "checked_row", "made_rows", "metadata_of", "taken", "taken_inputs"]
 
 Row = Mapping[str, Any]
 
@@ -46,6 +47,9 @@ class Items(Protocol):
 
 #: What ``streaming.write`` takes.
 Rows = Iterable[Row] | Table | Items
+
+#: What it takes if a function makes rows of each item.
+Inputs = Iterable[Any] | Table | Items
 
 _SHAPE = (
     "Give rows: an iterable of mappings from the names of columns to values, such as [{'text': 'a'}, {'text': 'b'}]"
@@ -82,6 +86,62 @@ def taken(given: Rows, columns: Mapping[str, str] | None) -> tuple[Iterable[Row]
     return _Stream(_iterator(given), given), columns
 
 
+def taken_inputs(given: Inputs) -> Iterable[Any]:
+    """Return the items of what a user has, for a function to make rows of; the rows of a table.
+
+    Returns:
+        A sequence, if ``given`` is one.
+
+    Raises:
+        ConfigError: There are none in it.
+    """
+    if isinstance(given, (str, bytes, os.PathLike, Mapping)):
+        raise ConfigError(
+            f"inputs are items or their numbers, for fn to make rows of: a list, range or iterator; got {given!r:.80}."
+        )
+    table = _table(given)
+    if table is not None:
+        return table
+    if isinstance(given, Sequence):
+        return cast("Sequence[Any]", given)
+    if not hasattr(given, "__iter__") and hasattr(given, "__getitem__"):
+        return _Items(given, _length(given))
+    return _Stream(_iterator(given), given)
+
+
+def metadata_of(rows: Iterable[Row]) -> dict[str, Any]:
+    """Return what is known of the columns of rows, as metadata of a dataset."""
+    facts = {name: known for name, known in getattr(rows, "facts", dict[str, Any]()).items() if known}
+    return {"columns": facts} if facts else {}
+
+
+def made_rows(made: Any) -> Iterator[Row]:
+    """Yield the rows that a function has made: of ``None`` none, a mapping, a table's, or many of these.
+
+    Raises:
+        ConfigError: It is nothing of that.
+    """
+    if made is None:
+        return
+    if isinstance(made, Mapping):
+        yield checked_row(_plain(made))
+        return
+    table = None if isinstance(made, (str, bytes)) else _table(made)
+    if table is not None:
+        yield from table
+        return
+    if isinstance(made, (str, bytes, np.ndarray)) or not isinstance(made, Iterable):
+        raise ConfigError(
+            f"it returned a {type(made).__name__}; expected a mapping of column names to values, None, or an iterable of "
+            "mappings."
+        )
+    for one in cast("Iterable[Any]", made):
+        if isinstance(one, Mapping):
+            yield checked_row(_plain(one))
+        elif one is not None:
+            yield from _table(one) or (checked_row(one),)
+
+
 def _table(given: Any) -> Columnar | None:
     for module, names, rows in _KINDS:
         kinds = tuple(kind for name in names if (kind := getattr(sys.modules.get(module), name, None)) is not None)
@@ -94,6 +154,7 @@ def _table(given: Any) -> Columnar | None:
 #: offers its data by Arrow's protocol, as these do too.
 _KINDS: tuple[tuple[str, tuple[str, ...], Callable[[Any], Columnar | None]], ...] = (
     ("pandas", ("DataFrame",), pandas_rows),
+    ("dask.dataframe", ("DataFrame",), dask_rows),
     ("datasets", ("Dataset", "IterableDataset"), hugging_face_rows),
 )
 
@@ -189,6 +250,8 @@ def _plain(row: Any) -> Any:
 
 
 def _array(name: str, tensor: Any) -> Any:
+    if str(tensor.dtype).removeprefix("torch.") in TENSOR_DTYPES:
+        return tensor
     try:
         return tensor_to_numpy(tensor)[()]  # a number, where the tensor has no axis
     except TypeError as error:
