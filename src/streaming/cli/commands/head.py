@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from streaming.cli.output import print_line, print_note, print_table
-from streaming.cli.source import Source, read_source
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_line, print_note, print_table
 from streaming.columns.shards import open_checked
 from streaming.core.errors import UnsafeTypeError
 

@@ -6,10 +6,10 @@ import tempfile
 from argparse import Namespace
 from contextlib import closing
 
-from streaming.cli.check import check_shard
-from streaming.cli.output import print_json, print_line, progress_bar
-from streaming.cli.parallel import in_parallel
-from streaming.cli.source import Source, read_source
+from streaming.cli.reading.check import check_shard
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_json, print_line, progress_bar
+from streaming.cli.shell.parallel import in_parallel
 from streaming.core.errors import UnsafeTypeError
 
 __all__ = ["run"]

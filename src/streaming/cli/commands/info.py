@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cli.output import print_json, print_line, print_table
-from streaming.cli.source import Source, read_source
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_json, print_line, print_table
 from streaming.columns.opening import check_fit
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
