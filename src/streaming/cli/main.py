@@ -56,5 +56,5 @@ class _Formatter(logging.Formatter):
 
 
 def _fail(text: str) -> int:
-    print(f"streaming: error: {printable(' '.join(text.split()))}", file=sys.stderr)  # noqa: T201
+    import_module("streaming.cli.shell.output").print_error(text)
     return EXIT_ERROR

@@ -10,13 +10,23 @@ from difflib import get_close_matches
 from importlib import metadata
 from typing import Any, NoReturn
 
-__all__ = ["URL", "Parser", "Version", "add_command", "add_jobs", "add_options", "count", "positive"]
+__all__ = ["URL", "Parser", "Version", "add_command", "add_jobs", "add_options", "add_unsafe", "count", "positive"]
 
 URL = "a directory, or a URL such as s3://bucket/data; its index.json may be named too"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says which command may have been meant."""
+    """A parser that says which command or option may have been meant."""
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - it has overloads
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Parse; an option that there is not is an error here, where it is known which there are."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        unknown = next((word for word in rest if word.startswith("-")), None)
+        if unknown is not None:
+            self.error(f"unrecognized arguments: {unknown}{_meant(unknown.partition('=')[0], self._option_strings())}")
+        return parsed, rest
 
     def error(self, message: str) -> NoReturn:
         """Print an error and leave.
@@ -25,8 +35,15 @@ class Parser(argparse.ArgumentParser):
             message: What is wrong.
         """
         wrong = re.search(r"invalid choice: '(\S+)' \(choose from (.*)\)", message)
-        close = get_close_matches(wrong[1], re.findall(r"\w+", wrong[2]), 1) if wrong else []
-        super().error(f"{message}. Did you mean {close[0]!r}?" if close else message)
+        super().error(message + (_meant(wrong[1], re.findall(r"\w+", wrong[2])) if wrong else ""))
+
+    def _option_strings(self) -> list[str]:
+        return [name for action in self._actions for name in action.option_strings]
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, 1)
+    return f". Did you mean {close[0]!r}?" if close else ""
 
 
 def add_command(commands: Any, name: str, summary: str, details: str, examples: str) -> argparse.ArgumentParser:
@@ -74,6 +91,13 @@ def add_options(parser: argparse.ArgumentParser, name: str, other: str | None, d
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """Add ``-j``, the files at a time."""
     parser.add_argument("-j", "--jobs", type=positive, default=8, metavar="N", help="files at a time (default 8)")
+
+
+def add_unsafe(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow-unsafe-types``."""
+    parser.add_argument(
+        "--allow-unsafe-types", action="store_true", help="unpickle columns that need it: only for data you trust"
+    )
 
 
 class Version(argparse.Action):
