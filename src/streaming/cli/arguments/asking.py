@@ -36,7 +36,7 @@ def add_doctor(commands: Any) -> None:
         "Versions, other packages of this import name, limits,\n"
         "shared memory, disks, where credentials are (never what they are), proxies; with a URL, the\n"
         "way to it, and the clock. Exit code 1 if something will not work.",
-        "  streaming doctor\n  streaming doctor s3://bucket/corpus",
+        "  streaming doctor s3://bucket/corpus\n  streaming doctor",
     )
     doctor.set_defaults(module="doctor.report")
     doctor.add_argument("url", metavar="URL", nargs="?", help=URL)
