@@ -66,6 +66,7 @@ __all__ = [
     "ShardTooLargeError",
     "ShardUnavailableError",
     "SharedMemoryError",
+    "SourceError",
     "StalledError",
     "StorageError",
     "StreamingError",
@@ -124,6 +125,10 @@ class IndexNotJSONError(IndexFormatError, json.JSONDecodeError):
 
 class ShardFormatError(StreamingError, ValueError):
     """The bytes of a shard contradict themselves or the index."""
+
+
+class SourceError(ShardFormatError):
+    """A file of another format, read where it lies, is damaged or not what the others are."""
 
 
 class ChecksumError(StreamingError, ValueError):

@@ -163,6 +163,10 @@ class ParallelConfig(Checked):
     data_parallel_size: int | None = field(metadata=by(optional_integer, 1))
 
 
+#: What registered classes of streams need not take.
+_OF_STREAMS = ("storage_options", "columns", "format", "schema")
+
+
 @dataclass(frozen=True)
 class StreamDefaults:
     """What the user said for every stream that does not say it itself; each :class:`Stream` checks what it takes.
@@ -175,6 +179,8 @@ class StreamDefaults:
         keep_zip: Keep compressed files beside the raw ones.
         storage_options: Settings of the store. Never shown.
         columns: Names of the columns that samples have, or ``None``.
+        format: Format of files that are read in place.
+        schema: Whether such files must have the same columns.
     """
 
     split: Where | None
@@ -184,10 +190,12 @@ class StreamDefaults:
     keep_zip: bool
     storage_options: StorageOptions | None = field(repr=False)
     columns: tuple[str, ...] | None = None
+    format: str | None = None
+    schema: str | None = None
 
     def of_any_class(self) -> dict[str, Any]:
         """Return, by name, those that every registered class of streams takes."""
-        return {name: value for name, value in vars(self).items() if name not in ("storage_options", "columns")}
+        return {name: value for name, value in vars(self).items() if name not in _OF_STREAMS}
 
 
 def as_on_error(value: Any) -> str:

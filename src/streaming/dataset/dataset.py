@@ -113,6 +113,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             raised all the same.
         storage_options: Settings of the store for every stream that has none of its own; see :class:`Stream`.
         columns: Names of the columns that samples have, for every stream that does not name its own; see :class:`Stream`.
+        format: Format of files that are read in place, for every stream that does not say its own; see :class:`Stream`.
+        schema: Whether such files must have the same columns, for every stream that does not say it; see :class:`Stream`.
         mix: How the streams' weights change during the run, instead of ``proportion``, ``repeat`` and ``choose``. Streams
             are named by the mapping's names, or by their places. Without ``epoch_size``, there is one epoch without end,
             whose length is a ``TypeError``; with it, each epoch is the next so many samples: whole global batches.
@@ -170,6 +172,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         on_error: Literal["raise", "skip"] = "raise",
         storage_options: StorageOptions | None = None,
         columns: Sequence[str] | None = None,
+        format: str | None = None,
+        schema: Literal["same", "union"] | None = None,
         mix: Schedule | None = None,
         pack: Pack | None = None,
         bucket: Bucket | None = None,
@@ -191,7 +195,15 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         caching = CacheConfig.of(predownload, cache_limit, order.batch_size)
         parallel = ParallelConfig(replication, device_mesh, data_parallel_dims, data_parallel_rank, data_parallel_size)
         defaults = StreamDefaults(
-            split, download_retry, download_timeout, validate_hash, keep_zip, storage_options, as_columns(columns)
+            split,
+            download_retry,
+            download_timeout,
+            validate_hash,
+            keep_zip,
+            storage_options,
+            as_columns(columns),
+            format,
+            schema,
         )
         self.sampling_method: str = order.sampling_method
         self.sampling_granularity: int = order.sampling_granularity

@@ -22,6 +22,7 @@ from streaming.dataset.stream_details import StreamDetails
 from streaming.dataset.views.choosing import by_condition
 from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
+from streaming.inplace.listing import is_source
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.providers.local import LocalStore
@@ -78,6 +79,10 @@ class Stream(StreamDetails):
         view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
             those for which both hold.
         join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
+        format: Format of the files at ``remote``, where they are no shards with an index but are read in place: such as
+            ``'parquet'``. Default: by what ``remote`` says, a pattern of names or one with a suffix.
+        schema: For such files: ``'same'`` (default), they must have the same columns; ``'union'``, a column that a file
+            lacks is missing (``None``) in its rows.
 
     Raises:
         ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or
@@ -111,6 +116,8 @@ class Stream(StreamDetails):
         where: str | None = None,
         view: Where | None = None,
         join: Sequence[Joining] | None = None,
+        format: str | None = None,
+        schema: str | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -143,6 +150,8 @@ class Stream(StreamDetails):
         if join is not None and not (isinstance(join, (list, tuple)) and all(hasattr(s, "joined_to") for s in join)):
             raise ConfigError(f"join must be a list of Side objects, got {join!r}.")
         self.join: tuple[Joining, ...] = tuple(join or ())
+        self.format: str | None = None if format is None else as_text("format", format)
+        self.schema: str | None = None if schema is None else as_text("schema", schema)
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -176,7 +185,7 @@ class Stream(StreamDetails):
 
         Args:
             default: Values for ``remote``, ``local``, ``split``, ``download_retry``, ``download_timeout``,
-                ``validate_hash``, ``keep_zip``, ``storage_options`` and ``columns``.
+                ``validate_hash``, ``keep_zip``, ``storage_options``, ``columns``, ``format`` and ``schema``.
 
         Raises:
             ConfigError: The stream has neither a remote nor a local directory.
@@ -185,7 +194,7 @@ class Stream(StreamDetails):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
             self.split: str = default.get("split") or ""
-        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip", "columns"):
+        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip", "columns", "format", "schema"):
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
         if self._storage_options is None and default.get("storage_options") is not None:
@@ -294,6 +303,14 @@ class Stream(StreamDetails):
             if self.local == private:
                 make_private(os.path.dirname(private))
         where = str(self._remote or directory)
+        if self._remote is not None and (self.format is not None or is_source(self._remote)):
+            from streaming.inplace.opening import open_source_files
+
+            place = self._remote.absolute(self._base).join(self.split)
+            files = open_source_files(
+                place, directory, config, format=self.format, columns=self.columns, schema=self.schema or "same"
+            )
+            return files, 0
         loaded = load_index(directory, store, config.download_retry, _origin(store))
         index = loaded.index
         if not index.num_samples:

@@ -13,7 +13,7 @@ from streaming.cache.bookkeeping.counters import Phases
 from streaming.cache.fetching.config import THROTTLE_PATIENCE, FetchConfig
 from streaming.cache.fetching.excerpts import lay_rows
 from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
-from streaming.cache.files.keeper import FileJob, Keeper, cheapest_hash
+from streaming.cache.files.keeper import FileJob, Keeper, Recipe, cheapest_hash
 from streaming.core.errors import (
     AccessDeniedError,
     ChecksumError,
@@ -216,11 +216,14 @@ def _attempt(
     on_size: Callable[[int], Any] | None,
 ) -> None:
     job, wire = keeper.job, keeper.job.wire
-    offset, version = _begin(keeper, store, part)
 
     def count(number: int) -> None:
         stats.bytes_fetched += number
 
+    if job.recipe is not None:
+        _make(keeper, job.recipe, store, count, part, on_size)
+        return
+    offset, version = _begin(keeper, store, part)
     if job.excerpt is not None:
         lay_rows(keeper, job.excerpt, store, part, version, count, on_size, connections)
         keeper.confirm()
@@ -258,6 +261,22 @@ def _attempt(
         keeper.place(part, wire)
     else:
         os.unlink(part)
+
+
+def _make(
+    keeper: Keeper,
+    recipe: Recipe,
+    store: Store,
+    count: Callable[[int], Any],
+    part: str,
+    on_size: Callable[[int], Any] | None,
+) -> None:
+    with open(part, "wb") as file:
+        recipe(store, count, file)
+        file.flush()
+        if on_size is not None:
+            on_size(os.fstat(file.fileno()).st_size)
+    keeper.place(part, keeper.job.wire)
 
 
 def _begin(keeper: Keeper, store: Store, part: str) -> tuple[int, str | None]:
@@ -364,7 +383,7 @@ def _create(path: str) -> IO[bytes]:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb", buffering=0)
 
 
-def _write_all(file: IO[bytes], data: bytes) -> None:
+def _write_all(file: IO[bytes], data: Any) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.identity import Identity
 from streaming.cache.fetching.directory import ShardDirectory
+from streaming.cache.fetching.made import entry_on_disk
 from streaming.cache.fetching.spans import REQUEST_BYTES, cost
 from streaming.cache.files.excerpt import Excerpt
 from streaming.cache.files.keeper import FileJob, Keeper
@@ -100,6 +101,7 @@ def _obstacles(directory: ShardDirectory, selection: Selection, worth: Bools) ->
         ("their store gives no parts of files", every & (not getattr(store, "takes_ranges", False))),
         ("validate_hash asks for hashes, which are of whole files", every & bool(directory.config.validate_hash)),
         ("they are not of the MDS format", ~formats),
+        ("they are made of another format", every & (not directory.is_stored(0))),
         ("they are compressed", index.zip_bytes > 0),
         ("their hashes are recorded, which are of whole files", hashed),
     ]
@@ -194,10 +196,7 @@ class SparseDirectory(ShardDirectory):
         return not self._chosen[shard]
 
     def _entry(self, shard: int) -> ShardInfo:
-        info = self.index.shard(shard)
-        (raw,) = info.raw
-        size = os.stat(os.path.join(self.directory, raw.basename)).st_size  # it was noted as it was placed
-        return replace(info, raw=(replace(raw, bytes=size),))
+        return entry_on_disk(self.index.shard(shard), self.directory)
 
     def _keepers(self, shard: int) -> list[Keeper]:
         excerpt = Excerpt(self._whole.index.shard(shard), self._selection.rows(shard))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from streaming.cache.bookkeeping.table import OURS, VERIFIED, CacheTable, stamp_of
 from streaming.cache.files.excerpt import Excerpt
@@ -17,11 +18,15 @@ from streaming.format.codecs.hashing import is_hash, new_hash
 from streaming.format.index import FileInfo
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["FileJob", "Keeper", "cheapest_hash", "has_hash"]
+__all__ = ["FileJob", "Keeper", "Recipe", "cheapest_hash", "has_hash"]
 
 _CHUNK = 1 << 20
 # Fastest first; sha1 and md5 are what old datasets have.
 _BY_SPEED = ("xxh3_64", "xxh3_128", "xxh128", "xxh64", "xxh32", "sha1", "sha256", "blake2b", "md5")
+
+
+#: Writes the contents of a file, made of what a store holds; tells of bytes that came from there. See :class:`FileJob`.
+Recipe = Callable[[Store, Callable[[int], Any], IO[bytes]], None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class FileJob:
         compression: Its algorithm.
         tag: Stands for the dataset in the names of unfinished files, which so are never continued by another one.
         excerpt: The rows of a shard that the file holds, if it is not the shard itself.
+        recipe: Makes the file of what the store holds, if the store does not hold it. It reads those versions only of which
+            the index was made.
     """
 
     directory: str
@@ -43,6 +50,7 @@ class FileJob:
     compression: str | None
     tag: str
     excerpt: Excerpt | None = None
+    recipe: Recipe | None = None
 
     @property
     def wire(self) -> FileInfo:

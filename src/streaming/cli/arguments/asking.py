@@ -34,8 +34,8 @@ def add_doctor(commands: Any) -> None:
         "doctor",
         "look for what may be wrong",
         "Versions, other packages of this import name, limits,\n"
-        "shared memory, disks, where credentials are (never what they are), proxies; with a URL, the\n"
-        "way to it, and the clock. Exit code 1 if something will not work.",
+        "shared memory, disks, where credentials are (never what they are), proxies; with a URL,\n"
+        "the way to it, and the clock. Exit code 1 if something will not work.",
         "  streaming doctor s3://bucket/corpus\n  streaming doctor",
     )
     doctor.set_defaults(module="doctor.report")

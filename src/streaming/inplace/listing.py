@@ -1,0 +1,165 @@
+"""Which files a source has: a pattern of names, or a directory, looked up in its store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+from streaming.core.errors import ConfigError, EmptyDatasetError
+from streaming.inplace.kinds import kind_of_suffix
+from streaming.storage.location import Location
+from streaming.storage.registry import open_store
+from streaming.storage.store import ObjectInfo, Store
+
+__all__ = ["is_source", "list_files", "root_of"]
+
+_SPECIAL = re.compile(r"[*?\[{]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MOST_NAMES = 1 << 20
+
+
+def is_source(location: Location) -> bool:
+    """Say whether a place names files of another format: by a pattern, or by the suffix of a file."""
+    return bool(_SPECIAL.search(location.base)) or kind_of_suffix(location.base) is not None
+
+
+def root_of(location: Location) -> tuple[Location, str]:
+    """Take a place apart.
+
+    Returns:
+        The directory that holds all of it, and the pattern of names below that, ``''`` for all.
+    """
+    base = location.base
+    found = _SPECIAL.search(base)
+    if found is None and kind_of_suffix(base) is None:
+        return location, ""
+    head = base[: found.start()] if found else base
+    at = head.rfind("/") + 1
+    if found is None and location.is_local and not at:
+        return replace(location, base="."), base
+    root = head[:at].rstrip("/") if head[:at].strip("/") else head[:at]
+    return replace(location, base=root or "."), base[at:]
+
+
+def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[ObjectInfo]]:
+    """List the files of a source.
+
+    Args:
+        location: A pattern (``*``, ``**``, ``?``, ``[...]``, ``{a,b}``, ``{00..12}``), a file, or a directory.
+        kind: Name of the format; ``None``: by the suffixes of the files.
+
+    Returns:
+        The store of their root, the format, and the files in the order of their names; those of a pattern with braces as
+        the braces have them.
+
+    Raises:
+        ConfigError: There are files of several formats, or their names do not tell which.
+        EmptyDatasetError: There are none.
+        StorageError: They cannot be listed.
+    """
+    root, pattern = root_of(location)
+    store = open_store(root)
+    if _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
+        files = [info for text in _expanded(pattern) for info in _matching(store, text)]
+    else:
+        files = [store.head(name) for name in _expanded(pattern)]
+    if kind is None:
+        kind = _kind_of(files, location)
+    elif not pattern:
+        told = [info for info in files if kind_of_suffix(info.path) == kind]
+        files = told or files
+    files = [info for info in files if info.bytes]
+    if not files:
+        raise EmptyDatasetError(
+            f"There are no files at {location}{' but empty ones' if files else ''}. Check the pattern."
+        )
+    return store, kind, files
+
+
+def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
+    """Yield the files below a root that a pattern names; without one, all but those that are hidden, or notes of engines."""
+    head = pattern[: found.start()] if (found := _SPECIAL.search(pattern)) else pattern
+    prefix = head.rpartition("/")[0]
+    match = re.compile(_regex(pattern)).fullmatch if pattern else None
+    for info in store.list(prefix):
+        hidden = any(part[0] in "._" for part in info.path.split("/") if part)
+        if match is None:
+            if not hidden:
+                yield info
+        elif match(info.path):
+            yield info
+
+
+def _regex(pattern: str) -> str:
+    parts: list[str] = []
+    i = 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            parts.append("(?:.*/)?")
+            i += 3
+        elif pattern[i] == "*":
+            double = pattern.startswith("**", i)
+            parts.append(".*" if double else "[^/]*")
+            i += 1 + double
+        elif pattern[i] == "?":
+            parts.append("[^/]")
+            i += 1
+        elif pattern[i] == "[" and (end := pattern.find("]", i + 2)) > 0:
+            inside = pattern[i + 1 : end]
+            parts.append(
+                f"[{'^' if inside[0] in '!^' else ''}{re.escape(inside.lstrip('!^')).replace(chr(92) + '-', '-')}]"
+            )
+            i = end + 1
+        else:
+            parts.append(re.escape(pattern[i]))
+            i += 1
+    return "".join(parts)
+
+
+def _expanded(pattern: str) -> list[str]:
+    """Return what braces stand for, in their order.
+
+    Raises:
+        ConfigError: They stand for too much, or one is left open.
+    """
+    texts = _BRACES.split(pattern)
+    if any("{" in text or "}" in text for text in texts[::2]):
+        raise ConfigError(f"The braces of {pattern!r} do not match. Write {{a,b}} or {{000..123}}.")
+    choices = [_choices(text) if i % 2 else [text] for i, text in enumerate(texts)]
+    total = 1
+    for some in choices:
+        total *= len(some)
+    if total > _MOST_NAMES:
+        raise ConfigError(
+            f"{pattern!r} stands for {total:,} names; at most {_MOST_NAMES:,} are taken. Use a * instead."
+        )
+    return ["".join(parts) for parts in product(*choices)]
+
+
+def _choices(text: str) -> list[str]:
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        return text.split(",")
+    first, last = found.groups()
+    if int(last) < int(first) or int(last) - int(first) >= _MOST_NAMES:
+        raise ConfigError(f"{{{text}}} is no range of numbers that goes up, of at most {_MOST_NAMES:,}.")
+    width = len(first) if len(first) == len(last) or first.startswith("0") else 0
+    return [str(number).zfill(width) for number in range(int(first), int(last) + 1)]
+
+
+def _kind_of(files: list[ObjectInfo], location: Location) -> str:
+    if not files:
+        raise EmptyDatasetError(f"There are no files at {location}. Check the pattern.")
+    found = {kind_of_suffix(info.path): info.path for info in files}
+    if len(found) > 1:
+        examples = ", ".join(f"{name} ({kind or 'not known'})" for kind, name in list(found.items())[:4])
+        raise ConfigError(
+            f"{location} has files of several formats: {examples}. Name those of one, as by a pattern, or give `format`."
+        )
+    ((kind, name),) = found.items()
+    if kind is None:
+        raise ConfigError(f"The format of {name} at {location} is not told by its suffix. Give `format`.")
+    return kind

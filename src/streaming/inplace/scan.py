@@ -1,0 +1,137 @@
+"""Look into every file of a source once, and keep what was found: a line of JSON a file, so that it can be continued.
+
+What is kept of a file is used while it has the same size and version; a file that was changed is looked at again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from streaming.core.errors import StreamingError
+from streaming.core.process.lock import locked_part
+from streaming.inplace.file import SourceFile
+from streaming.inplace.kinds import Kind, Piece, Scan
+from streaming.storage.retry import RetryPolicy, call_with_retries
+from streaming.storage.store import ObjectInfo, Store
+
+__all__ = ["Scanned", "scan_files"]
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+_LOCK_S = 600.0
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """The files of a source, looked into. Legend: F files.
+
+    Attributes:
+        files: Those F.
+        schemas: The distinct ``pyarrow.Schema`` among theirs.
+        schema_ids: Which of these each file has.
+        pieces: The pieces of each file.
+    """
+
+    files: list[ObjectInfo]
+    schemas: list[Any]
+    schema_ids: list[int]
+    pieces: list[list[Piece]]
+
+
+def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Kind, kept: str, retries: int) -> Scanned:
+    """Look into files, those that were not looked into before.
+
+    Args:
+        store: Where they are.
+        files: The files.
+        kind: Their format.
+        kept: Local file that keeps what is found; one process at a time looks.
+        retries: Further attempts after a failed one.
+
+    Raises:
+        SourceError: A file is damaged.
+        StorageError: A file cannot be read.
+    """
+    found = _read(kept)
+    if not all(_key(info) in found for info in files):
+        with locked_part(f"{kept}.part", _LOCK_S) as part:
+            found = {**_read(kept), **_read(part)}
+            missing = [info for info in files if _key(info) not in found]
+            _look(store, missing, kind, part, retries, found)
+            lines = "".join(json.dumps([key, *value]) + "\n" for key, value in found.items())
+            with open(part, "w") as file:
+                file.write(lines)
+            os.replace(part, kept)
+    return _scanned(list(files), found)
+
+
+def _look(
+    store: Store, files: Sequence[ObjectInfo], kind: Kind, part: str, retries: int, found: dict[str, list[Any]]
+) -> None:
+    policy = RetryPolicy(attempts=retries + 1)
+    if len(files) >= 100:
+        logger.info("looking into %d files at %r, once", len(files), store)
+
+    def look(info: ObjectInfo) -> Scan:
+        import time
+
+        return call_with_retries(lambda: kind.scan(SourceFile(store, info)), policy, time.sleep)
+
+    with ThreadPoolExecutor(_AT_ONCE, "streaming-scan") as threads, open(part, "a") as file:
+        coming = {threads.submit(look, info): info for info in files}
+        try:
+            for future in as_completed(coming):
+                scan = future.result()
+                key = _key(coming[future])
+                found[key] = [_dumped(scan.schema), [list(piece) for piece in scan.pieces]]
+                file.write(json.dumps([key, *found[key]]) + "\n")
+                file.flush()
+        except StreamingError:
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _key(info: ObjectInfo) -> str:
+    return f"{info.path}\n{info.bytes}\n{info.etag if info.etag is not None else info.modified}"
+
+
+def _dumped(schema: Any) -> str:
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()
+
+
+def _read(path: str) -> dict[str, list[Any]]:
+    return {key: rest for key, *rest in _lines(path)}
+
+
+def _lines(path: str) -> Iterator[list[Any]]:
+    try:
+        with open(path) as file:
+            for line in file:
+                try:
+                    yield json.loads(line)
+                except ValueError:  # the last, of who was killed
+                    return
+    except FileNotFoundError:
+        return
+
+
+def _scanned(files: list[ObjectInfo], found: dict[str, list[Any]]) -> Scanned:
+    import pyarrow as pa
+
+    ids: dict[str, int] = {}
+    schema_ids: list[int] = []
+    pieces: list[list[Piece]] = []
+    for info in files:
+        schema, some = found[_key(info)]
+        schema_ids.append(ids.setdefault(schema, len(ids)))
+        pieces.append([Piece(*piece) for piece in some])
+    schemas = [pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text))) for text in ids]
+    return Scanned(files, schemas, schema_ids, pieces)

@@ -1,0 +1,249 @@
+"""Parquet, trained from where it lies: every value, any world, and only the bytes that are wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from streaming import Stream, StreamingDataLoader, StreamingDataset
+from streaming.core.errors import ConfigError, EmptyDatasetError, ShardUnavailableError, SourceError
+from streaming.storage.registry import open_store
+
+from servers import S3Server
+
+Table = Any
+
+
+def table_of(first: int, count: int) -> Table:
+    """A table with a column of every simple type, with and without missing values."""
+    ids = range(first, first + count)
+    return pa.table(
+        {
+            "id": pa.array(ids),
+            "small": pa.array([i % 100 for i in ids], pa.int8()),
+            "unsigned": pa.array(ids, pa.uint32()),
+            "ratio": pa.array([i / 7 for i in ids], pa.float32()),
+            "half": np.array([i % 9 for i in ids], np.float16),
+            "odd": pa.array([i % 2 == 1 for i in ids]),
+            "text": pa.array([f"number {i} é" * (i % 5) for i in ids]),
+            "large": pa.array([f"{i}" for i in ids], pa.large_string()),
+            "blob": pa.array([bytes([i % 256]) * (i % 200) for i in ids]),
+            "maybe": pa.array([None if i % 3 == 0 else i for i in ids], pa.int16()),
+            "perhaps": pa.array([None if i % 4 == 0 else f"x{i}" for i in ids]),
+            "unsure": pa.array([None if i % 5 == 0 else i % 2 == 0 for i in ids]),
+            "label": pa.array([("cat", "dog", None)[i % 3] for i in ids]).dictionary_encode(),
+            "price": pa.array([Decimal(i) / 100 for i in ids], pa.decimal128(12, 2)),
+            "nested": pa.array([{"a": i, "b": [str(i), None]} for i in ids]),
+        }
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """Three files of several row groups, as an engine leaves them."""
+    place = tmp_path / "lake"
+    place.mkdir()
+    for number in range(3):
+        pq.write_table(
+            table_of(number * 100, 50 + 2 * (number == 2)), place / f"part-{number}.parquet", row_group_size=20
+        )
+    (place / "_SUCCESS").touch()
+    return place
+
+
+def rows_of(lake: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(lake.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def test_every_value_is_that_of_its_own_reader(lake: Path, tmp_path: Path) -> None:
+    dataset = StreamingDataset(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1)
+    assert dataset[:] == rows_of(lake)
+    assert list(dataset) == rows_of(lake)
+    assert (tmp_path / "cache").exists()
+    assert not list(lake.glob(".*"))
+
+
+def test_a_directory_and_some_of_the_columns(lake: Path, tmp_path: Path) -> None:
+    local = tmp_path / "cache"
+    dataset = StreamingDataset(remote=lake, format="parquet", columns=["text", "id"], local=local, batch_size=1)
+    assert dataset[:] == [{"text": row["text"], "id": row["id"]} for row in rows_of(lake)]
+    columns = ["id", "ratio", "odd", "text"]
+    dataset = StreamingDataset(remote=lake, format="parquet", columns=columns, local=local, batch_size=4)
+    batch = next(iter(StreamingDataLoader(dataset, batch_size=4)))
+    assert batch["id"].tolist() == [0, 1, 2, 3]
+
+
+def test_small_pieces_are_one_shard_and_large_ones_are_not(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    big = pa.table({"id": range(300), "blob": [os.urandom(1 << 20)] * 150 + [b""] * 150})
+    pq.write_table(big, lake / "big.parquet", row_group_size=75, use_dictionary=False)
+    for i in range(20):
+        pq.write_table(pa.table({"id": [i], "blob": [b"x"]}), lake / f"small-{i:02}.parquet")
+    dataset = StreamingDataset(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1)
+    assert dataset.samples_per_shard.tolist() == [75, 75, 170]
+    assert [row["id"] for row in dataset[:]] == [*range(300), *range(20)]
+
+
+@pytest.mark.parametrize(("world", "workers"), [(1, 0), (1, 2), (2, 1), (4, 0)])
+def test_the_same_batches_in_any_world(lake: Path, tmp_path: Path, world: int, workers: int) -> None:
+    def batches(size: int, workers: int) -> list[list[int]]:
+        found: list[list[int]] = []
+        for rank in range(size):
+            arguments: Any = {"data_parallel_rank": rank, "data_parallel_size": size, "num_canonical_nodes": 1}
+            arguments.update(remote=f"{lake}/*.parquet", local=tmp_path / "cache", columns=["id", "text"])
+            dataset = StreamingDataset(**arguments, shuffle=True, batch_size=4 // size)
+            loader = StreamingDataLoader(dataset, batch_size=4 // size, num_workers=workers)
+            for step, batch in enumerate(loader):
+                found += [[]] * (step + 1 - len(found))
+                found[step] = found[step] + batch["id"].tolist()
+        return [sorted(batch) for batch in found]
+
+    alone = batches(1, 0)
+    assert batches(world, workers) == alone
+    assert max(map(max, alone)) == 251
+
+
+def test_resumed_in_mid_epoch_and_elsewhere(lake: Path, tmp_path: Path) -> None:
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "columns": ["id"], "shuffle": True}
+    whole = [
+        batch["id"].tolist() for batch in StreamingDataLoader(StreamingDataset(**arguments, batch_size=4), batch_size=4)
+    ]
+    loader = StreamingDataLoader(StreamingDataset(**arguments, batch_size=4), batch_size=4, num_workers=2)
+    batches = iter(loader)
+    seen = [next(batches)["id"].tolist() for _ in range(7)]
+    state = loader.state_dict()
+    assert state is not None
+    rest: dict[int, list[int]] = {}
+    for rank in range(2):
+        dataset = StreamingDataset(**arguments, batch_size=2, data_parallel_rank=rank, data_parallel_size=2)
+        loader = StreamingDataLoader(dataset, batch_size=2)
+        loader.load_state_dict(state)
+        for step, batch in enumerate(loader):
+            rest[step] = rest.get(step, []) + batch["id"].tolist()
+    assert seen == whole[:7]
+    assert [sorted(batch) for batch in rest.values()] == [sorted(batch) for batch in whole[7:]]
+
+
+def test_mixed_with_other_formats(lake: Path, tmp_path: Path, make_dataset: Callable[..., str]) -> None:
+    remote = make_dataset(60)
+    parquet = Stream(remote=f"{lake}/*.parquet", local=tmp_path / "p", columns=["id", "text"], proportion=2)
+    shards = Stream(remote=remote, local=tmp_path / "m", proportion=1)
+    dataset = StreamingDataset(streams=[parquet, shards], epoch_size=90, batch_size=3, shuffle=True)
+    samples = list(dataset)
+    assert (len(samples), sum("text" in sample for sample in samples)) == (90, 90)
+    view = dataset.take(40).map(sorted)
+    assert len(list(view)) == view.epoch_size
+
+
+def test_only_what_is_wanted_is_fetched(s3: S3Server, tmp_path: Path) -> None:
+    root = s3.create_bucket()
+    rng = np.random.default_rng(0)
+    table = pa.table({f"c{i}": rng.random(40_000) for i in range(10)})
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path, row_group_size=10_000, compression="zstd")
+    store = open_store(root)
+    for number in range(3):
+        store.put(f"lake/t-{number}.parquet", str(path))
+    dataset = StreamingDataset(remote=f"{root}/lake/*.parquet", columns=["c3"], local=tmp_path / "cache", batch_size=1)
+    assert [sample["c3"] for sample in dataset[:40_000]] == table.column("c3").to_pylist()
+    assert len(list(dataset)) == 120_000
+    footer = pq.read_metadata(path)
+    chunks = 3 * sum(footer.row_group(g).column(3).total_compressed_size for g in range(footer.num_row_groups))
+    assert dataset.stats()["bytes_fetched"] <= 1.15 * chunks
+
+
+def test_evicted_and_made_again(lake: Path, tmp_path: Path) -> None:
+    for number in range(3, 9):
+        big = table_of(number * 100, 40).set_column(8, "blob", pa.array([bytes(1 << 20)] * 40))
+        pq.write_table(big, lake / f"part-{number}.parquet", use_dictionary=False)
+    dataset = StreamingDataset(
+        remote=f"{lake}/*.parquet", local=tmp_path / "cache", cache_limit="170mb", shuffle=True, batch_size=1
+    )
+    for _ in range(2):
+        assert sorted(sample["id"] for sample in dataset) == sorted(row["id"] for row in rows_of(lake))
+    assert dataset.stats()["evictions"] > 0
+
+
+# -- what changes --------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_changed_is_looked_at_again(lake: Path, tmp_path: Path) -> None:
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
+    assert len(StreamingDataset(**arguments)[:]) == 152
+    pq.write_table(table_of(500, 33), lake / "part-1.parquet")
+    assert [row["id"] for row in StreamingDataset(**arguments)[50:83]] == list(range(500, 533))
+
+
+def test_a_file_that_changes_in_mid_run_is_not_served(lake: Path, tmp_path: Path) -> None:
+    dataset = StreamingDataset(remote=f"{lake}/*.parquet", local=tmp_path / "cache", batch_size=1, download_retry=0)
+    pq.write_table(table_of(500, 50), lake / "part-1.parquet", row_group_size=20)
+    with pytest.raises(ShardUnavailableError, match=r"part-1\.parquet"):
+        dataset[60]
+
+
+# -- what is wrong -------------------------------------------------------------------------------
+
+
+def test_what_is_no_parquet_is_named(lake: Path, tmp_path: Path) -> None:
+    whole = (lake / "part-1.parquet").read_bytes()
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
+    for broken, words in ((whole[:-100], "cut off"), (b"x" * 50, "no Parquet"), (whole[:-4] + b"PARE", "encrypted")):
+        (lake / "part-1.parquet").write_bytes(broken)
+        with pytest.raises(SourceError, match=rf"part-1\.parquet .*{words}"):
+            StreamingDataset(**arguments)
+    damaged = bytearray(whole)
+    damaged[4:3000] = bytes(2996)
+    (lake / "part-1.parquet").write_bytes(damaged)
+    with pytest.raises(SourceError, match=r"part-1\.parquet"):
+        StreamingDataset(**arguments)[:]
+
+
+def test_files_that_differ(lake: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1, 2], "new": ["a", "b"]}), lake / "part-9.parquet")
+    arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
+    with pytest.raises(
+        SourceError, match=r"part-9\.parquet has 'new', which .*part-0\.parquet has not.* schema='union'"
+    ):
+        StreamingDataset(**arguments)
+    both = StreamingDataset(**arguments, schema="union", columns=["id", "new", "text"])
+    assert both[-1] == {"id": 2, "new": "b", "text": None}
+    assert both[0] == {"id": 0, "new": None, "text": ""}
+    pq.write_table(pa.table({"id": ["text"]}), lake / "part-9.parquet")
+    with pytest.raises(SourceError, match="do not go together"):
+        StreamingDataset(**arguments, schema="union")
+    with pytest.raises(ConfigError, match="schema must be 'same' or 'union', got 'any'"):
+        StreamingDataset(**arguments, schema="any")  # pyright: ignore[reportArgumentType]
+
+
+def test_nothing_there(lake: Path, tmp_path: Path) -> None:
+    arguments: Any = {"local": tmp_path / "cache", "batch_size": 1}
+    with pytest.raises(EmptyDatasetError, match=r"no files at .*\*\.parq"):
+        StreamingDataset(remote=f"{lake}/*.parq", **arguments)
+    with pytest.raises(ConfigError, match="no column 'txet'"):
+        StreamingDataset(remote=f"{lake}/*.parquet", columns=["txet"], **arguments)
+    (lake / "notes.csv").write_text("x")
+    with pytest.raises(ConfigError, match="several formats"):
+        StreamingDataset(remote=f"{lake}/*.*", **arguments)
+    with pytest.raises(ConfigError, match="Unknown source format 'parket'"):
+        StreamingDataset(remote=lake, format="parket", **arguments)
+    with pytest.raises(ConfigError, match="braces"):
+        StreamingDataset(remote=f"{lake}/part-{{0..2.parquet", **arguments)
+
+
+def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
+    arguments: Any = {"local": tmp_path / "cache", "batch_size": 1}
+    assert len(StreamingDataset(remote=f"{lake}/part-{{0..1}}.parquet", **arguments)[:]) == 100
+    assert [r["id"] for r in StreamingDataset(remote=f"{lake}/part-{{2,0}}.parquet", **arguments)[:2]] == [200, 201]
+    assert len(StreamingDataset(remote=f"{lake}/part-[!1].parquet", **arguments)[:]) == 102
+    assert len(StreamingDataset(remote=f"{lake}/**/part-?.parquet", **arguments)[:]) == 152
+    with pytest.raises(FileNotFoundError):
+        StreamingDataset(remote=f"{lake}/part-{{2..3}}.parquet", **arguments)
