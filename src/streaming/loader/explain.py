@@ -67,7 +67,8 @@ def explain(samples: Any) -> CollateError:
     advice = f"Pass collate_fn={helpers} (of streaming.collate) to the loader, or make" if helpers else "Make"
     return CollateError(
         f"{found}. {advice} batches with a function of your own: StreamingDataLoader(dataset, collate_fn=collate, ...), "
-        "where collate gets the list of samples, or have `__getitem__` of a subclass of the dataset return tensors of one shape."
+        "where collate gets the list of samples, or have `__getitem__` of a subclass of the dataset return tensors of one "
+        "shape."
     )
 
 
