@@ -68,6 +68,7 @@ for batch in loader:
     "mixing.md": (IMPORTS + WRITE, lambda block: True),
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
+    "recipes_packing.md": ("", lambda block: True),
 }
 
 

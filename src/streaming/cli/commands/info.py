@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cli.output import print_json, print_line, print_table
-from streaming.cli.source import Source, read_source
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_json, print_line, print_table, print_title
 from streaming.columns.opening import check_fit
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
@@ -30,7 +30,7 @@ def run(args: Namespace) -> int:
     if args.json:
         print_json(facts)
         return 0
-    print_line(facts["url"])
+    print_title(facts["url"])
     rows = [["samples", f"{facts['samples']:,}"], ["shards", f"{facts['shards']:,}"], ["size", _size(facts)]]
     if facts["shards"]:
         rows.append(["per shard", _spread(facts["samples_per_shard"], "{:,}") + " samples"])
@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
     print_table(rows, indent=2)
     for schema in facts["schemas"]:
         print_line()
-        print_line(f"  {_title(schema, len(facts['schemas']) > 1)}")
+        print_title(f"  {_title(schema, len(facts['schemas']) > 1)}")
         columns = [
             [name, encoding, *(f"{key}: {_brief(value)}" for key, value in of_columns.get(name, {}).items())]
             for name, encoding in schema["columns"].items()
