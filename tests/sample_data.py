@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from streaming import MDSWriter, Side, Stream, StreamingDataset
+from streaming import MDSWriter
 
 __all__ = ["COLUMNS", "KINDS", "ids_of", "open_kind", "part_of", "sample", "write_dataset", "write_kinds"]
 
@@ -43,6 +43,8 @@ def write_kinds(out: str, num_samples: int) -> str:
 
 def open_kind(kind: str, remote: str, local: Any = None, **arguments: Any) -> Any:
     """Open what ``write_kinds`` wrote, as one of ``KINDS``: in place, or with a cache."""
+    from streaming import Side, Stream, StreamingDataset  # tests of what needs no PyTorch run without
+
     places = [(remote, f"{local}/own"), (f"{remote}-twice", f"{local}/twice")]
     own, twice = ({"remote": a, "local": b} if local else {"local": a} for a, b in places)
     sides = [Side(**twice, on=("id", "key"), columns=["twice"])] if kind in ("join", "all") else []

@@ -43,6 +43,15 @@ open("photos/cat/broken.jpg", "w").close()
 """,
         lambda block: "spark" not in block,
     ),
+    "columns.md": (
+        """
+import wave
+with wave.open("a.wav", "wb") as sound:
+    sound.setparams((1, 2, 8000, 0, "NONE", ""))
+    sound.writeframes(bytes(16000))
+""",
+        lambda block: True,
+    ),
     "side_columns.md": ("", lambda block: True),
     "reading.md": (IMPORTS + WRITE + "mask = np.zeros(640, bool)\n", lambda block: "..." not in block.split("\n")[0]),
     "order.md": (
@@ -59,6 +68,7 @@ for batch in loader:
     "mixing.md": (IMPORTS + WRITE, lambda block: True),
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
+    "recipes_packing.md": ("", lambda block: True),
 }
 
 

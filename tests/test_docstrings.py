@@ -38,6 +38,7 @@ FACES = [
         "streaming.text.tokenized",
         "streaming.vision",
         "streaming.vision.base",
+        "streaming.collate",
         "streaming.multimodal",
     ),
     *("streaming.converters.spark", "streaming.trainers.huggingface"),

@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"core", "units", "format", "storage", "order", "columns", "cache", "writing", "dataset", "loader"},
     "converters": {"core", "storage", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
+    "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
         name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
         for name in ("text", "vision", "multimodal")

@@ -126,7 +126,7 @@ class Environment:
         known = json.loads(stamp.read_text()) if stamp.exists() else {}
         if known.get("key") != key:
             shutil.rmtree(self.where, ignore_errors=True)
-            self.must(run([self.base, "-m", "venv", str(self.where)], limit_s=300))
+            self.must(run([self.base, "-m", "venv", str(self.where)], limit_s=900))
             self.must(self.pip("install", "-q", "-U", "pip"))
             known = {"key": key, "torch": self.install(), "remarks": self.row.remarks}
             stamp.write_text(json.dumps(known))

@@ -15,13 +15,13 @@ from streaming.order.spec import Layout, OrderSpec
 from streaming.order.table import HORIZON, Record
 
 SHARDS = (4000, 2500, 1500, 1000, 800, 200)
-SHARD_SIZE = 10_000
+SHARD_SIZE, SMALL_SHARD = 10_000, 4
 PHASES, PHASE = 40, 2_048_000
 BLOCK, ROUNDS = 16384, 40
 
 
 def make_specs(num_canonical_nodes: int) -> dict[str, OrderSpec]:
-    """Return the two orders."""
+    """Return the orders: of fixed weights, scheduled, and the latter with two streams of few samples."""
     sizes = np.array(SHARDS, np.int64) * SHARD_SIZE
     fixed = OrderSpec(
         samples_per_shard=np.full(sum(SHARDS), SHARD_SIZE, np.int64),
@@ -39,7 +39,10 @@ def make_specs(num_canonical_nodes: int) -> dict[str, OrderSpec]:
     weights = np.random.default_rng(0).dirichlet(np.ones(len(SHARDS)), PHASES).tolist()
     ends = [(i + 1) * PHASE for i in range(PHASES - 1)] + [HORIZON]
     table = tuple(Record(i * PHASE, end, tuple(row)) for i, (end, row) in enumerate(zip(ends, weights, strict=True)))
-    return {"fixed": fixed, "schedule": replace(fixed, table=table, epoch_size=HORIZON)}
+    scheduled = replace(fixed, table=table, epoch_size=HORIZON)
+    few = fixed.samples_per_shard.copy()
+    few[-sum(SHARDS[-2:]) :] = SMALL_SHARD
+    return {"fixed": fixed, "schedule": scheduled, "small streams": replace(scheduled, samples_per_shard=few)}
 
 
 def cost_us(ids: WorkerIds, number: int) -> float:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from streaming.dataset.side import Side as Side
     from streaming.dataset.stream import Stream as Stream
     from streaming.loader.loader import StreamingDataLoader as StreamingDataLoader
+    from streaming.order.balance.options import Balance as Balance
     from streaming.packing.options import Bucket as Bucket
     from streaming.packing.options import Pack as Pack
     from streaming.writing.bulk.report import WriteReport as WriteReport
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "Balance",
     "Bucket",
     "CSVWriter",
     "ColumnsReport",
@@ -77,6 +79,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Balance": "streaming.order.balance.options",
     "Bucket": "streaming.packing.options",
     "CSVWriter": "streaming.writing.writers",
     "ColumnsReport": "streaming.writing.side.index",

@@ -99,7 +99,7 @@ def epoch(remote: str, cache: Path, workers: int, **kwargs: Any) -> list[int]:
     arguments: dict[str, Any] = {"download_retry": 2, "download_timeout": 0.4, **kwargs}
     data = StreamingDataset(remote=remote, local=str(cache), shuffle=True, batch_size=4, **arguments)
     found: list[int] = []
-    for batch in StreamingDataLoader(data, batch_size=4, num_workers=workers, timeout=60 if workers else 0):
+    for batch in StreamingDataLoader(data, batch_size=4, num_workers=workers, timeout=200 if workers else 0):
         for i, text in zip(batch["id"].tolist(), batch["text"], strict=True):
             assert sample(i) == {"id": i, "text": text}
             found.append(i)

@@ -31,7 +31,7 @@ def web(tmp_path: Path) -> Iterator[WebServer]:
 def epoch(web: WebServer, cache: Path, workers: int, **kwargs: Any) -> list[int]:
     arguments: dict[str, Any] = {"download_retry": 8, "download_timeout": 1.0, **kwargs}
     data = StreamingDataset(remote=f"{web.url}/data", local=str(cache), shuffle=True, batch_size=4, **arguments)
-    loader = StreamingDataLoader(data, batch_size=4, num_workers=workers, timeout=60 if workers else 0)
+    loader = StreamingDataLoader(data, batch_size=4, num_workers=workers, timeout=200 if workers else 0)
     return [i for batch in loader for i in batch["id"].tolist()]
 
 

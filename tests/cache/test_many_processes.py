@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ from typing import Any
 import pytest
 
 from streaming import MDSWriter
+
+from programs import run_program
 
 PROGRAM = Path(__file__).with_name("shared_program.py")
 PROCESSES, N = 8, 1600
@@ -28,11 +28,9 @@ def test_eight_processes(tmp_path: Path, in_step: bool) -> None:
     shards = len(list(remote.glob("*.mds")))
     limit = sum(path.stat().st_size for path in remote.glob("*.mds")) * 2 // 5
     arguments = [str(remote), str(local), str(limit), str(PROCESSES), str(int(in_step))]
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), *arguments], capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    results: list[Any] = json.loads(done.stdout)
+    status, out, said = run_program(PROGRAM, *arguments, timeout_s=170)
+    assert status == 0, said[-3000:]
+    results: list[Any] = json.loads(out)
     epochs = 2 if in_step else 1
     each = Counter(dict.fromkeys(range(N), epochs))
     if in_step:

@@ -190,7 +190,7 @@ def test_workers_of_every_kind(make_dataset: Make, tmp_path: Path, start: str, p
         shuffle=True,
     )
     loader = DataLoader(
-        dataset, batch_size=4, num_workers=2, multiprocessing_context=start, persistent_workers=persistent, timeout=60
+        dataset, batch_size=4, num_workers=2, multiprocessing_context=start, persistent_workers=persistent, timeout=200
     )
     for _ in range(2):
         assert sorted(i for batch in loader for i in batch["id"].tolist()) == list(range(N))

@@ -102,7 +102,10 @@ def test_head_beyond_the_end_says_so(run: Run, make_dataset: Callable[..., str])
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["info", "head", "verify", "merge", "copy", "index", "view", "view make", "ls"])
+@pytest.mark.parametrize("name", [
+    "bench", "cat", "completion", "copy", "doctor", "head", "index", "info", "ls", "merge", "stats", "verify", "view",
+    "view make",
+])  # fmt: skip
 def test_help_has_examples_and_fits(run: Run, name: str) -> None:
     code, out, _ = run(*name.split(), "--help")
     assert code == 0
@@ -131,7 +134,8 @@ def test_head_summarises(run: Run, tmp_path: Path) -> None:
     shown = json.loads(run("head", "--json", str(tmp_path / "data"))[1])
     assert shown["float"] == 0.5
     assert shown["json"] == row["json"]
-    assert shown["image"] == "PNG RGB 30 x 20"
+    assert shown["image"].pop("base64")
+    assert shown["image"] == {"format": "PNG", "mode": "RGB", "size": [30, 20]}
 
 
 def test_head_of_nulls_truths_and_numbers(run: Run, tmp_path: Path) -> None:

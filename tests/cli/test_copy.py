@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from streaming import LocalDataset
-from streaming.cli.copy import MARK_NAME
+from streaming.cli.commands.copy import MARK_NAME
 from streaming.cli.main import main
 
 from clouds import Clouds, clear_credentials

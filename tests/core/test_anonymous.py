@@ -93,7 +93,7 @@ def test_epochs_and_checkpoints_of_workers(tmp_path: Path, start: str, monkeypat
     write_dataset(str(tmp_path / "remote"), N)
     dataset = StreamingDataset(remote=str(tmp_path / "remote"), local=str(tmp_path / "l"), batch_size=10, shuffle=True)
     loader = StreamingDataLoader(
-        dataset, batch_size=10, num_workers=2, multiprocessing_context=start, persistent_workers=True, timeout=60
+        dataset, batch_size=10, num_workers=2, multiprocessing_context=start, persistent_workers=True, timeout=200
     )
     first, second = ([i for batch in loader for i in batch["id"].tolist()] for _ in range(2))
     assert first != second

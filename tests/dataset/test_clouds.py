@@ -36,7 +36,7 @@ def test_write_read_resume_list(
     for start, workers in (("fork", 2), (then, 1)):
         dataset = StreamingDataset(remote=place.url, local=str(tmp_path / str(workers)), shuffle=True, batch_size=4)
         loader = StreamingDataLoader(
-            dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=60
+            dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=200
         )
         if state is not None:
             loader.load_state_dict(state)

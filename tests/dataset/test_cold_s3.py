@@ -50,7 +50,7 @@ def test_cold_epochs(between: Relay, bucket: str, tmp_path: Path, workers: int, 
         shutil.rmtree(cache, ignore_errors=True)
         before = between.served
         dataset = StreamingDataset(remote=bucket, local=str(cache), batch_size=8, shuffle=True)
-        loader = DataLoader(dataset, batch_size=8, num_workers=workers, multiprocessing_context="fork", timeout=60)
+        loader = DataLoader(dataset, batch_size=8, num_workers=workers, multiprocessing_context="fork", timeout=200)
         assert sorted(i for batch in loader for i in batch["id"].tolist()) == list(range(N))
         assert stored <= between.served - before <= 1.05 * stored
         stats = dataset.stats()

@@ -245,7 +245,7 @@ def test_stopped_and_resumed(
     check_resuming(data, (view, missing, others), world, workers, 3)
 
 
-@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@pytest.mark.parametrize("context", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 @share(0.025, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.tuples(st.sampled_from(sorted(VIEWS)), st.sampled_from([None, "drop"]), st.sampled_from([0, 1])),

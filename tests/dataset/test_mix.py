@@ -73,7 +73,10 @@ def saved_at(loader: StreamingDataLoader, samples: int) -> Any:
     return {**saved(loader), "epoch": 0, "sample_in_epoch": samples}
 
 
-@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (1, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "context"),
+    [(0, None), (2, "fork"), (1, "forkserver"), pytest.param(1, "spawn", marks=pytest.mark.long)],
+)
 def test_stopped_and_resumed_is_never_stopped(root: Path, workers: int, context: str | None) -> None:
     whole = take(loader_of(make(root)), 200)
     loader = loader_of(make(root), workers, context)
@@ -88,10 +91,11 @@ def test_stopped_and_resumed_is_never_stopped(root: Path, workers: int, context:
     ("context", "method"),
     [
         ("fork", "random"),
+        ("fork", "stratified"),
         ("fork", "per_stream"),
         ("fork", "device_per_stream"),
-        ("spawn", "random"),
         ("forkserver", "random"),
+        pytest.param("spawn", "random", marks=pytest.mark.long),
     ],
 )
 def test_live_weights(root: Path, context: str, method: str) -> None:
@@ -279,7 +283,7 @@ def test_little_cache(root: Path, tmp_path: Path) -> None:
         (lambda: Schedule([Phase(0, {"web": float("nan")})]), "must be a number"),
         (lambda: Schedule([Phase(0, {"web": 0})]), "needs a weight above 0"),
         (lambda: Schedule([Phase("some", {"web": 1})]), "begin: 'some' is not a count"),
-        (lambda: Schedule([Phase(0, {"web": 1})], unit="tokens"), "unit must be one of"),
+        (lambda: Schedule([Phase(0, {"web": 1})], unit="steps"), "unit must be one of"),
         (lambda: {"web": 1}, "mix must be a Schedule"),
     ],
 )
@@ -289,10 +293,7 @@ def test_bad_schedules(root: Path, wrong: Any, text: str) -> None:
 
 
 def test_what_does_not_go_with_a_schedule(root: Path) -> None:
-    for more, text in (
-        ({"shuffle_algo": "py1e"}, "does not go with shuffle_algo"),
-        ({"batching_method": "stratified"}, "does not go with batching_method"),
-    ):
+    for more, text in (({"shuffle_algo": "py1e"}, "does not go with shuffle_algo"),):
         with pytest.raises(ConfigError, match=text):
             make(root, **more)
     with pytest.raises(ConfigError, match="has proportion=1.0, and there is a schedule"):
@@ -307,6 +308,12 @@ def test_what_does_not_go_with_a_schedule(root: Path) -> None:
         data.set_weights({"math": 1}, at=40)
     with pytest.raises(ConfigError, match="weights are fixed"):
         StreamingDataset(local=str(root / "web"), batch_size=4).set_weights({"0": 1})
+    with pytest.raises(ConfigError, match="counts tokens, and samples are no bins of tokens"):
+        take(loader_of(make(root, Schedule([Phase(0, {"web": 1})], unit="tokens"))), 1)
+    data = make(root, Schedule([Phase(0, {"web": 3, "code": 1})]), batching_method="stratified")
+    with pytest.raises(ConfigError, match="stratified batching gives stream 1, whose share is 0.1 from sample 40"):
+        data.set_weights({"web": 0.9, "code": 0.1}, at=40)
+    assert {i // 1000 for batch in take(loader_of(data), 20) for i in batch} == {0, 1}
     with pytest.raises(ConfigError, match="shorter than half a global batch"):
         take(loader_of(make(root, Schedule([Phase(0, {"web": 1}), Phase(1, {"code": 1})]))), 1)
 
@@ -344,3 +351,4 @@ def test_ranks_that_disagree_are_told(root: Path, tmp_path: Path) -> None:
     for rank, (code, out, err) in enumerate(ended):
         assert code == 0, err
         assert f"other weights, or from another batch on, have the ranks [{1 - rank}]" in out
+        assert all(f"Rank {r} set web=1, math={r} from global batch 9 on" in out for r in range(2))

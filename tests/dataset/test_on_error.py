@@ -26,7 +26,7 @@ def dataset(remote: str, cache: Path, **kwargs: Any) -> StreamingDataset:
 
 
 def epoch(data: StreamingDataset, workers: int = 0, **kwargs: Any) -> list[int]:
-    loader = StreamingDataLoader(data, batch_size=4, num_workers=workers, timeout=60 if workers else 0, **kwargs)
+    loader = StreamingDataLoader(data, batch_size=4, num_workers=workers, timeout=200 if workers else 0, **kwargs)
     return [i for batch in loader for i in batch["id"].tolist()]
 
 
@@ -106,7 +106,7 @@ def test_the_substitutes_are_the_same_after_resuming(make_dataset: Make, tmp_pat
     batches = iter(loader)
     head = [i for _ in range(40) for i in next(batches)["id"].tolist()]
     resumed = dataset(remote, tmp_path / "second")
-    loader2 = StreamingDataLoader(resumed, batch_size=4, num_workers=2, timeout=60)
+    loader2 = StreamingDataLoader(resumed, batch_size=4, num_workers=2, timeout=200)
     loader2.load_state_dict(loader.state_dict())
     assert head + [i for batch in loader2 for i in batch["id"].tolist()] == seen
 

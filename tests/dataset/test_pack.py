@@ -100,7 +100,7 @@ def test_what_a_sample_holds(texts: str) -> None:
             assert number in packed.find(document)
 
 
-@pytest.mark.parametrize("start", [None, "fork", "spawn"])
+@pytest.mark.parametrize("start", [None, "fork", "forkserver", pytest.param("spawn", marks=pytest.mark.long)])
 def test_batches_of_any_loader(texts: str, start: str | None) -> None:
     data = StreamingDataset(local=texts, batch_size=3, pack=Pack("tokens", to=TO, emit=ALL))
     more: dict[str, Any] = {} if start is None else {"num_workers": 1, "multiprocessing_context": start}

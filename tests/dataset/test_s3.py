@@ -43,7 +43,7 @@ def test_plain_dataloader(bucket: str, tmp_path: Path, workers: int, start: str 
     if read_first:
         assert dataset[0] == sample(0)
     loader = DataLoader(
-        dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=60 if workers else 0
+        dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=200 if workers else 0
     )
     for _ in range(2 if start in (None, "fork") else 1):
         assert sorted(ids(loader)) == list(range(N))
@@ -58,7 +58,7 @@ def test_cold_epochs_hold_the_remotes_bytes(bucket: str, tmp_path: Path, start: 
         cache = tmp_path / f"cache{attempt}"
         dataset = StreamingDataset(remote=bucket, local=str(cache), shuffle=True, batch_size=4)
         loader = StreamingDataLoader(
-            dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=60
+            dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=200
         )
         assert sorted(ids(loader)) == list(range(N))
         for shard in source.glob("shard.*"):
@@ -89,4 +89,4 @@ def test_missing_shard(bucket: str, tmp_path: Path) -> None:
     open_store(bucket).delete("shard.00001.mds")
     dataset = StreamingDataset(remote=bucket, local=str(tmp_path / "cache"), batch_size=4)
     with pytest.raises(RuntimeError, match=r"shard\.00001\.mds"):
-        ids(DataLoader(dataset, batch_size=4, num_workers=2, timeout=60))
+        ids(DataLoader(dataset, batch_size=4, num_workers=2, timeout=200))

@@ -27,7 +27,7 @@ def test_bytes_and_samples_of_all_workers(make_dataset: Make, tmp_path: Path, st
     data = StreamingDataset(remote=remote, local=str(tmp_path / "cache"), shuffle=True, batch_size=4)
     assert data.stats()["samples"] == 0
     loader = StreamingDataLoader(
-        data, batch_size=4, num_workers=2 if start else 0, multiprocessing_context=start, timeout=60 if start else 0
+        data, batch_size=4, num_workers=2 if start else 0, multiprocessing_context=start, timeout=200 if start else 0
     )
     shards = list(Path(remote).glob("shard*"))
     for rounds in (1, 2) if start in (None, "fork") else (1,):

@@ -56,7 +56,7 @@ def test_write_read_resume(
     stream = Stream(remote=bucket, local=str(tmp_path / "cache"), storage_options=given)
     dataset = StreamingDataset(streams=[stream], shuffle=True, batch_size=4)
     workers = 2 if start == "fork" else 1
-    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=60)
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=start, timeout=200)
     seen: list[int] = []
     for batch in loader:
         seen += batch["id"].tolist()

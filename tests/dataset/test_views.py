@@ -16,7 +16,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streaming import LocalDataset, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+from streaming import (
+    Bucket,
+    LocalDataset,
+    MDSWriter,
+    Pack,
+    Phase,
+    Ramp,
+    Schedule,
+    Stream,
+    StreamingDataLoader,
+    StreamingDataset,
+)
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.dataset.views import transforms
 
@@ -352,8 +363,35 @@ def noised(sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     return {**sample, "noise": int(rng.integers(1 << 30))}
 
 
+def tokens(sample: dict[str, Any]) -> dict[str, Any]:
+    return {"x": np.full(sample["age"], sample["id"])}
+
+
+def noisy_tokens(sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    return {"x": rng.integers(1 << 30, size=sample["age"])}
+
+
+def by_documents(sample: dict[str, Any]) -> dict[str, Any]:
+    return {"id": str(sample["x"].tolist())}
+
+
+def by_members(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": str([sample["id"] for sample in samples])}
+
+
+def bins(data: Any, rule: dict[str, Any], **more: Any) -> Any:
+    return data.pack(Pack("x", to=128, emit=(), lengths="age", **rule), **more).map(by_documents)
+
+
 VIEWS: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda d: d,
+    "bins": lambda d: bins(d.map(tokens), {}),
+    "bins of a view": lambda d: bins(d.filter("age > 30").map(tokens), {"method": "first_fit"}),
+    "bins that cut": lambda d: bins(d.map(tokens), {"method": "concat"}),
+    "bins of pieces": lambda d: d.map(tokens).pack(Pack("x", to=40, emit=(), lengths="age")).map(by_documents),
+    "bins of parts": lambda d: bins(p := d.flat_map(thirds, 3).map(tokens), {}, lengths=p.measure(lambda s: s["x"])),
+    "some bins, random": lambda d: bins(d.map(noisy_tokens, rng=True), {}).shard(2, 1).map(noised, rng=True),
+    "buckets": lambda d: d.bucket(Bucket("age", 300, 10)).map(by_members),
     "condition": lambda d: d.filter("age > 30"),
     "sparse": lambda d: d.filter("id % 11 = 3"),
     "part of a split": lambda d: d.split([0.7, 0.3], by="patient", seed=3)[0],
@@ -367,7 +405,9 @@ MIXTURES: dict[str, tuple[dict[str, Any], ...]] = {
     "two": ({}, {}),
     "by share": ({"proportion": 3}, {"proportion": 1}),
     "some twice": ({"repeat": 1.5}, {"choose": 20}),
+    "schedule": ({}, {}),
 }
+MIX = Schedule([Phase(0, {"0": 3, "1": 1}), Phase(18, {"1": 1}), Ramp(24, 48, to={"0": 1})])
 ALGOS = ["lanes", "py1e", "naive"]
 STARTS = [(1, 0, None), (2, 0, None), (3, 0, None), (1, 2, "fork"), (2, 3, "fork")]
 CASES = st.tuples(st.sampled_from(sorted(VIEWS)), st.sampled_from(sorted(MIXTURES)), st.sampled_from(ALGOS))
@@ -375,17 +415,24 @@ CASES = st.tuples(st.sampled_from(sorted(VIEWS)), st.sampled_from(sorted(MIXTURE
 
 def rank_of(paths: list[str], view: str, mixture: str, algo: str, rank: int, world: int) -> Any:
     weights = MIXTURES[mixture]
-    streams = [Stream(local=path, **weight) for path, weight in zip(paths, weights, strict=False)]
+    streams = {str(i): Stream(local=paths[i], **weight) for i, weight in enumerate(weights)}
+    is_scheduled = mixture == "schedule"  # which lanes alone know
+    more: dict[str, Any] = {"mix": MIX, "epoch_size": 66} if is_scheduled else {}
     data = StreamingDataset(
         streams=streams,
-        batch_size=GLOBAL // world,
+        batch_size=batch_of(view, world),
         shuffle=True,
-        shuffle_algo=algo,
+        shuffle_algo="lanes" if is_scheduled else algo,
         num_canonical_nodes=1,
         data_parallel_rank=rank,
         data_parallel_size=world,
+        **more,
     )
     return VIEWS[view](data)
+
+
+def batch_of(view: str, world: int) -> int:
+    return 1 if view == "buckets" else GLOBAL // world
 
 
 def play(
@@ -393,19 +440,22 @@ def play(
 ) -> tuple[list[Any], Any]:
     """Play all ranks; return what is in each global batch, and the checkpoint of the last rank."""
     world, num_workers, context = start
+    size = batch_of(case[0], world)
+    together = GLOBAL // (world * size)  # batches, in as many samples as other worlds have
     batches: list[list[Any]] = []
     found = None
     for rank in range(world):
         data = rank_of(paths, *case, rank, world)
         more: dict[str, Any] = {"num_workers": num_workers, "multiprocessing_context": context, "collate_fn": list}
-        loader = StreamingDataLoader(data, batch_size=GLOBAL // world, **more)
+        loader = StreamingDataLoader(data, batch_size=size, **more)
         if state is not None:
             loader.load_state_dict(state)
-        for step, batch in enumerate(loader):
+        for number, batch in enumerate(loader, 1):
+            step = (number - 1) // together
             if len(batches) <= step:
                 batches.append([])
             batches[step] += [json.dumps(sample, sort_keys=True) for sample in batch]
-            if step + 1 == steps:
+            if steps is not None and number == steps * together:
                 break
         found = json.loads(json.dumps(loader.state_dict()))
     return [sorted(batch) for batch in batches], found
@@ -419,7 +469,7 @@ def test_stopped_anywhere_and_resumed_on_any_world(
     check_resuming([people, others], case, first, then, steps)
 
 
-@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@pytest.mark.parametrize("context", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 @share(0.025, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CASES, st.sampled_from([(1, 1), (1, 2), (2, 1)]), st.sampled_from(STARTS), st.booleans(), st.integers(1, 12))
 def test_workers_that_begin_anew(
@@ -436,9 +486,12 @@ def test_pairs(people: str, others: str, view: str, mixture: str, algo: str, ste
 
 
 def check_resuming(paths: list[str], case: tuple[str, str, str], first: Any, then: Any, steps: int) -> None:
+    world = 1
+    if case[:2] == ("buckets", "schedule"):  # weights change at global batches
+        world, then = first[0], (first[0], *then[1:])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        whole, _ = play(paths, case, STARTS[0], None, None)
+        whole, _ = play(paths, case, (world, 0, None), None, None)
         # In classic orders, other ranks fill up the end of an epoch with other samples.
         steps = min(steps, len(whole) - (case[2] != "lanes"))
         begun, state = play(paths, case, first, steps, None)

@@ -390,7 +390,9 @@ def children():
     return [int(p) for p in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
 
 path, cache, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
-dataset = StreamingDataset(remote=path, local=cache, batch_size=8, shuffle=True, cache_limit=int(sys.argv[4]))
+dataset = StreamingDataset(
+    remote=path, local=cache, batch_size=8, shuffle=True, shuffle_block_size=100, cache_limit=int(sys.argv[4])
+)
 loader = StreamingDataLoader(dataset, batch_size=8, num_workers=workers, persistent_workers=workers > 0)
 found = []
 epochs = int(sys.argv[5])

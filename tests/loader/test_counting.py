@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import time
 from collections import Counter, UserDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -320,3 +323,34 @@ def test_batches_of_other_datasets(make_dataset: Make) -> None:
     assert [ids_in(batch) for batch in made] == [[0, 1, 2], [5], [7, 8]]
     assert made.num_samples_yielded == 6
     assert made.state_dict() is None
+
+
+class _Late:
+    """Has worker 1 begin when worker 0 has gone."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __call__(self, worker: int) -> None:
+        if worker == 0:
+            self.place.write_text(str(os.getpid()))
+            return
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+                os.kill(int(self.place.read_text()), 0)
+                time.sleep(0.01)
+                continue
+            if self.place.exists():
+                return
+            time.sleep(0.01)
+
+
+def test_a_worker_that_begins_when_the_others_have_gone(make_dataset: Callable[..., str], tmp_path: Path) -> None:
+    data = StreamingDataset(local=make_dataset(40), batch_size=4)
+    loader = StreamingDataLoader(data, batch_size=4, num_workers=2, worker_init_fn=_Late(tmp_path / "pid"))
+    for _ in loader:
+        break
+    state = loader.state_dict()
+    assert state is not None
+    assert (state["epoch"], state["sample_in_epoch"], data.next_epoch) == (0, 4, 1)

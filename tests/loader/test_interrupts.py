@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from servers import web_server
 TRIALS = repetitions("STREAMING_TEST_INTERRUPTS", 5, 50)
 
 PROGRAM = """
-import os, random, shutil, signal, sys, threading, time
+import gc, os, random, shutil, signal, sys, threading, time
 from streaming import StreamingDataLoader, StreamingDataset
 
 remote, base, workers, persistent, whole, trials = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
@@ -46,6 +47,7 @@ def read(local, came):
 lost, sent = 0, [0.0]
 for trial in range(trials):
     came, local = threading.Event(), f"{base}/{trial}"
+    gc.collect()  # of what an earlier one left: Python loses an interrupt that comes while it calls back of weak references
     def send():
         sent[0] = time.monotonic()
         came.set()
@@ -71,6 +73,52 @@ def test_none_is_lost(tmp_path: Path, workers: int, persistent: int, whole: int)
     status, out, said = run_code(PROGRAM, *arguments, timeout_s=200 + 20 * TRIALS)
     assert (status, out) == (0, "lost 0\n"), said
     assert "Exception ignored" not in said
+
+
+AT_ONCE = """
+import os, sys, time
+from torch.autograd.profiler import record_function
+from streaming import StreamingDataLoader, StreamingDataset
+
+def begin(worker):
+    if worker == 1:
+        try:
+            open(sys.argv[2], "w").close()
+            time.sleep(100)
+        except KeyboardInterrupt:
+            os._exit(1)  # as of one that had not got to PyTorch's loop
+
+usual = record_function.__exit__
+def slowly(*args):  # as on a busy machine
+    if args[1] is KeyboardInterrupt:
+        time.sleep(30)
+    return usual(*args)
+record_function.__exit__ = slowly
+
+dataset = StreamingDataset(local=sys.argv[1], batch_size=4)
+for batch in StreamingDataLoader(dataset, batch_size=4, num_workers=2, worker_init_fn=begin):
+    pass
+"""
+
+
+def test_of_workers_that_have_only_begun(tmp_path: Path) -> None:
+    """What PyTorch says of a worker that failed does not take the place of Ctrl-C, which all processes get."""
+    write_dataset(str(tmp_path / "data"), 100)
+    begun = tmp_path / "begun"
+    command = [sys.executable, "-c", AT_ONCE, str(tmp_path / "data"), str(begun)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            for _ in range(1000):
+                if begun.exists() or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            time.sleep(0.5)  # the first batch came, and the second is waited for
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=100)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGINT, said
+    assert said.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_while_a_server_says_nothing(tmp_path: Path) -> None:

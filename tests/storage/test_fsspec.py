@@ -216,7 +216,7 @@ def test_a_dataset_in_memory(tmp_path: Path) -> None:
     url = f"memory://{tmp_path}/data"
     write_dataset(url, 300)
     dataset = StreamingDataset(remote=url, local=str(tmp_path / "cache"), shuffle=True, batch_size=4)
-    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context="fork", timeout=60)
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context="fork", timeout=200)
     assert sorted(i for batch in loader for i in batch["id"].tolist()) == list(range(300))
 
 

@@ -36,7 +36,7 @@ if __name__ == "__main__":
         for i in range(300):
             writer.write({"id": i})
     dataset = StreamingDataset(remote=url, local=local, batch_size=4, shuffle=True)
-    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=1, multiprocessing_context=start, timeout=60)
+    loader = StreamingDataLoader(dataset, batch_size=4, num_workers=1, multiprocessing_context=start, timeout=200)
     print(json.dumps(sorted(i for batch in loader for i in batch["id"].tolist())))
 """
 

@@ -207,8 +207,9 @@ def test_keys_that_are_no_columns(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="Sample 400 has 'late'"):
         streaming.write(range(500), str(tmp_path / "a"), fn=make, workers=2)
-    with pytest.warns(UserWarning, match="'late', which are no columns"):
+    with pytest.warns(UserWarning, match="'late', which are no columns") as told:
         streaming.write(range(500), str(tmp_path / "b"), {"x": "int"}, fn=make, workers=2)
+    assert [warning.filename for warning in told] == [__file__]
 
 
 def test_spawned_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,14 +131,60 @@ def test_other_columns_of_tables(tmp_path: Path) -> None:
     columns, samples = written(table, tmp_path / "a")
     assert columns == {"b": "json", "bytes": "bytes", "category": "str", "struct": "json", "decimal": "str_decimal"}
     assert samples == table.to_pylist()
-    with pytest.raises(ValueError, match=r"'when'.*date.*isoformat"):
-        written(pa.table({"when": [datetime.date(2020, 1, 1)]}), tmp_path / "b")
+    when = pa.table({"when": [datetime.date(2020, 1, 1)]})
+    assert written(when, tmp_path / "b") == ({"when": "date"}, when.to_pylist())
     frame = pd.DataFrame(
         {"x": [1.0, float("nan")], "y": ["a", None], "z": [[1], {"a": 2}], "c": pd.Categorical(["u", "v"])}
     )
     columns, samples = written(frame, tmp_path / "c")
     assert columns == {"x": "float64", "y": "str?", "z": "json", "c": "str"}
     np.testing.assert_equal(samples[1], {"x": float("nan"), "y": None, "z": {"a": 2}, "c": "v"})
+
+
+UTC = datetime.timezone.utc
+TIMES = {
+    "date": [datetime.date(2020, 1, 1), None],
+    "time": [datetime.time(1, 2, 3, 4), datetime.time(0)],
+    "datetime": [datetime.datetime(2020, 1, 1, 2, 3, 4, 5), datetime.datetime(1960, 1, 1)],
+    "datetime:UTC": [datetime.datetime(2020, 1, 1, tzinfo=UTC), None],
+    "timedelta": [datetime.timedelta(days=-1, microseconds=3), datetime.timedelta(0)],
+}
+
+
+@pytest.mark.parametrize("make", ["rows", "arrow", "polars", "pandas", "hf"])
+def test_dates_and_times(tmp_path: Path, make: str) -> None:
+    rows = [{name.replace(":", "_"): values[i] for name, values in TIMES.items()} for i in range(2)]
+    if make in ("pandas", "hf"):  # has no type of its own for these, and none that is missing
+        rows = [{name: row[name] for name in ("datetime", "timedelta")} for row in rows]
+    given: Any = {
+        "rows": lambda: rows,
+        "arrow": lambda: pa.Table.from_pylist(rows),
+        "polars": lambda: polars.DataFrame(rows),
+        "pandas": lambda: pd.DataFrame(rows),
+        "hf": lambda: datasets.Dataset.from_list(rows),
+    }[make]()
+    columns, samples = written(given, tmp_path, workers=1)
+    missing = {"date", "datetime_UTC"}
+    wanted = {name.replace(":", "_"): name for name in TIMES}
+    assert columns == {name: wanted[name] + "?" * (name in missing) for name in rows[0]}
+    assert samples == rows
+
+
+def test_zones_of_moments(tmp_path: Path) -> None:
+    from zoneinfo import ZoneInfo
+
+    def columns_of(*zones: datetime.tzinfo) -> str:
+        rows = [{"x": datetime.datetime(2020, 1, 1, tzinfo=zone)} for zone in zones]
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        columns, samples = written(rows, out)
+        assert samples == rows
+        return columns["x"]
+
+    berlin = ZoneInfo("Europe/Berlin")
+    assert columns_of(berlin) == "datetime:Europe/Berlin"
+    assert columns_of(berlin, UTC) == "datetime:UTC"
+    assert columns_of(datetime.timezone(datetime.timedelta(hours=5, minutes=30))) == "datetime:+05:30"
+    assert columns_of(datetime.timezone(datetime.timedelta(hours=2), "summer")) == "datetime:UTC"
 
 
 def jpeg(seed: int, kind: str = "JPEG") -> bytes:
@@ -212,8 +258,11 @@ def test_tensors(tmp_path: Path) -> None:
     columns, samples = written(bools, tmp_path / "b")
     assert columns == {"x": "json", "m": "ndarray:bool"}
     np.testing.assert_equal(samples, [{"x": True, "m": np.array([[True, False]])}])
-    with pytest.raises(ValueError, match=r"'t'.*bfloat16.*\.float\(\)"):
-        written([{"t": torch.ones(1, dtype=torch.bfloat16)}], tmp_path / "c")
+    columns, samples = written([{"t": torch.ones(1, dtype=torch.bfloat16)}], tmp_path / "c", workers=1)
+    assert columns == {"t": "tensor:bfloat16"}
+    assert torch.equal(samples[0]["t"], torch.ones(1, dtype=torch.bfloat16))
+    with pytest.raises(ValueError, match=r"'t'.*float8_e4m3fnuz.*\.float\(\)"):
+        written([{"t": torch.ones(2).to(torch.float8_e4m3fnuz)}], tmp_path / "d")
 
 
 class RayLike:
@@ -222,6 +271,15 @@ class RayLike:
 
     def __iter__(self) -> Iterator[dict[str, int]]:
         return iter([{"a": 1}] * 3)
+
+
+def test_a_frame_of_dask(tmp_path: Path) -> None:
+    dask = pytest.importorskip("dask.dataframe")
+    frame = pd.DataFrame(ROWS).astype({"n": "Int64"})
+    given = dask.from_pandas(frame, npartitions=3)
+    with pytest.raises(TypeError, match=r"'s' .str.: the value is None"):
+        written(given, tmp_path / "a")  # what is missing later is not known of the first partition
+    assert written(given, tmp_path / "b", columns=COLUMNS, workers=1) == (COLUMNS, ROWS)
 
 
 class MapStyle(torch.utils.data.Dataset[dict[str, int]]):
@@ -268,7 +326,7 @@ def test_a_table_is_continued(tmp_path: Path) -> None:
         ([{"a": [b"x"]}], "hold bytes, which JSON cannot"),
         ([{"a": {"b": {"c": (1, 2)}}}], "hold tuple"),
         ([{"a": (1, 2)}], "hold tuple.*list"),
-        ([{"a": datetime.datetime(2020, 1, 1)}], "isoformat"),
+        ([{"a": datetime.datetime(2020, 1, 1)}, {"a": datetime.date(2020, 1, 1)}], "datetime, date"),
         ([{"a": bytearray(b"x")}], r"bytes\(value\)"),
         ([{"a": np.array(["x"])}], "ndarray of <U1"),
         ([{"a": np.zeros(0)}], "without elements"),

@@ -1,6 +1,7 @@
-"""The command line: ``streaming info``, ``head``, ``verify``, ``merge``, ``copy``, ``index``, ``view`` and ``ls``.
+"""The command line: ``streaming COMMAND``.
 
-``arguments`` says what each command takes, ``main`` parses and reports errors; each command is a module with ``run``,
-imported when its command is given (``views`` holds two); ``source`` opens a dataset, ``check`` verifies a shard,
-``parallel`` does many at a time, ``output`` prints.
+``arguments`` says what each command takes and its help; ``main`` parses and reports errors. Each command is a module of
+``commands`` with ``run(args) -> int``, imported when its command is given. ``reading`` opens datasets, ``shell`` prints.
+To add a command: its arguments with ``add_command`` in a module of ``arguments``, named in ``arguments.all``, and
+``commands/NAME.py``.
 """

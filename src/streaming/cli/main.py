@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from streaming.cli.arguments import parse_arguments
+from streaming.cli.arguments.all import parse_arguments
 from streaming.core.errors import StreamingError
 from streaming.core.text import printable
 
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler.setFormatter(_Formatter("streaming: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
-        command = import_module(f"streaming.cli.{args.module}")
-        import_module("streaming.cli.options").locate(args)
+        command = import_module(f"streaming.cli.commands.{args.module}")
+        import_module("streaming.cli.shell.options").locate(args)
         code = command.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -56,5 +56,5 @@ class _Formatter(logging.Formatter):
 
 
 def _fail(text: str) -> int:
-    print(f"streaming: error: {printable(' '.join(text.split()))}", file=sys.stderr)  # noqa: T201
+    import_module("streaming.cli.shell.output").print_error(text)
     return EXIT_ERROR

@@ -62,13 +62,14 @@ def with_retries(call: Callable[[], T]) -> T:
     return call_with_retries(call, RetryPolicy(), time.sleep)
 
 
-def open_checked(store: Store, info: ShardInfo, directory: str) -> Shard:
+def open_checked(store: Store, info: ShardInfo, directory: str, columns: tuple[str, ...] | None = None) -> Shard:
     """Fetch a shard's files, check them in every way that the index allows, and open it.
 
     Args:
         store: Where the dataset is. Uncompressed files of a local one are read in place.
         info: The shard's entry in the index.
         directory: Where fetched and decompressed files go.
+        columns: Those that samples are to have; ``None``: all.
 
     Raises:
         ChecksumError: A size or a hash is wrong.
@@ -91,7 +92,7 @@ def open_checked(store: Store, info: ShardInfo, directory: str) -> Shard:
             _decompress(path, raw_path, info.schema.compression, raw.bytes)
             os.unlink(path)
             check_file(raw_path, raw)
-    return open_shard(info, root)
+    return open_shard(info, root, columns=columns)
 
 
 def check_file(path: str, info: FileInfo) -> None:

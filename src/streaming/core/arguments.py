@@ -16,6 +16,7 @@ from streaming.core.errors import ConfigError
 
 __all__ = [
     "Checked",
+    "as_directory",
     "as_flag",
     "as_integer",
     "as_number",
@@ -117,6 +118,17 @@ def as_path(name: str, value: Any) -> str:
         raise _wrong(name, "a path or a URL", value)
     text: Any = os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return as_text(name, text)
+
+
+def as_directory(name: str, value: Any) -> str:
+    """Return the path of a dataset's directory; its ``index.json`` may be named instead.
+
+    Raises:
+        ConfigError: It is no path.
+    """
+    path = as_path(name, value)
+    head, tail = os.path.split(path)
+    return (head or ".") if tail == "index.json" else path
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Concatenate, TypeVar, overload
 
 import numpy as np
@@ -17,6 +17,7 @@ from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source, few_rows, make_cache
 from streaming.dataset.views.api import Views
+from streaming.format.metadata import joined_metadata
 
 __all__ = ["RandomAccess"]
 
@@ -65,6 +66,19 @@ class RandomAccess(Views[T_co]):
     def spanner(self) -> Spanner:
         """From sample ids to shards."""
         return Spanner(self._table.samples_per_shard)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What was written of the dataset and its columns besides samples: names of classes, sampling rates and the like.
+
+        Under ``"columns"``, an object for each column of which something is known. Of several streams, what the first says
+        where several do.
+
+        Raises:
+            ConfigError: It is no JSON object.
+            StorageError: It cannot be read.
+        """
+        return reduce(joined_metadata, (source.metadata for source in self.sources))
 
     @property
     def size(self) -> int:

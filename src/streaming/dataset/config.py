@@ -99,7 +99,7 @@ class OrderConfig(Checked):
             )
         if self.batching_method not in SCHEDULED_METHODS:
             raise ConfigError(
-                f"mix does not go with batching_method={self.batching_method!r}, whose batches all hold the same shares. "
+                f"mix does not go with batching_method={self.batching_method!r}, which knows no weights that change. "
                 f"Use one of {', '.join(map(repr, SCHEDULED_METHODS))}."
             )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from streaming.core.arguments import as_flag, as_integer
-from streaming.core.errors import EndlessError
+from streaming.core.errors import ConfigError, EndlessError
 from streaming.core.indexing import T_co
 from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, SamplingMethod, ShuffleAlgo, Where
 from streaming.core.world import World
@@ -49,6 +49,7 @@ from streaming.dataset.sources import Source
 from streaming.dataset.stream import Stream, open_streams
 from streaming.dataset.streams import names_of, resolve_streams
 from streaming.dataset.wrappers import refuse_repeating_subset, refuse_share_as_size
+from streaming.order.balance.options import Balance
 from streaming.order.table import HORIZON
 from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.storage.options import StorageOptions
@@ -240,6 +241,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         self._progress = Progress()
         ordering = Ordering(self._order_config, self._table, self.streams, self.stream_names)
         self.epoch_size: int = ordering.epoch_size
+        self._ordering = ordering
         self._epoch_reader = EpochReader(self._cache, self._table, ordering, self._epochs, self._progress, self._ranks)
         self._resumption = Resumption(self._epochs, ordering, self._progress, self._ranks)
         self._inspection = Inspection(self._epochs, ordering, self._ranks)
@@ -377,6 +379,10 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         return self._epochs.current()
 
+    def number_iteration(self) -> None:
+        """Tell workers that are about to be started from those of other iterations; for loaders."""
+        self._epochs.number_iteration()
+
     def drawn_here(self) -> tuple[Start | None, int]:
         """Return where the present iteration of this very process started, and how many samples it has given since."""
         progress = self._progress.own()
@@ -475,7 +481,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         Args:
             weights: Shares by the streams' names; only their ratios count. A stream that is not named gives nothing.
             at: From when on: samples of the run over all ranks, as a number or text such as ``'2b'``, rounded up to a global
-                batch; or ``'soonest'``, the first global batch that no worker has begun.
+                batch, and with ``balance`` to the end of a window; or ``'soonest'``, the first global batch that no worker
+                has begun.
 
         Returns:
             The global batch, counted from the beginning of the run, with which they begin.
@@ -493,6 +500,26 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             10
         """
         return self._reweighting.set_weights(weights, at)
+
+    def set_balance(self, balance: Balance | None) -> None:
+        """Deal samples over the ranks so that each has as much to do; what a ``StreamingDataLoader`` does by ``balance``.
+
+        Call it on every rank, with the same value, before an epoch begins and before a checkpoint is loaded.
+
+        Args:
+            balance: The rule; ``None``: samples are dealt as they come.
+
+        Raises:
+            ConfigError: What a sample costs is not known, or the order is none in which samples can change places.
+        """
+        if balance is None:
+            self._ordering.balance = None
+            return
+        from streaming.dataset.packs.costs import balancing_of
+
+        if not isinstance(balance, Balance):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"balance must be a Balance, such as Balance('l2'), got {balance!r}.")
+        self._ordering.balance = balancing_of(self.sources, balance)
 
     def reach(self, ahead: int) -> Reach | None:
         """Return where a loader that has begun an iteration is to note how far it is; ``None`` without a schedule.
@@ -594,7 +621,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             ``wait_seconds_queue`` (all download threads were busy), ``wait_seconds_other_process`` (it was fetching the
             same file), ``wait_seconds_download`` and ``wait_seconds_backoff`` (before another attempt);
             ``substituted_samples`` (see ``on_error``); ``cache_usage``, bytes on this node's disk now, and
-            ``cache_limit``, 0 for none.
+            ``cache_limit``, 0 for none. With ``balance``, ``imbalance``: the load of the rank that has most to do, over the
+            mean, in the next epoch's first window.
 
         Example:
             >>> dataset = StreamingDataset(remote='data', local='cache')
@@ -602,7 +630,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             >>> dataset.stats()['files_fetched']
             1
         """
-        return self._cache.stats()
+        imbalance = self._inspection.imbalance()
+        return {**self._cache.stats(), **({} if imbalance is None else {"imbalance": imbalance})}
 
     @property
     def cache_usage(self) -> int:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
-from streaming.core.arguments import as_path
+from streaming.core.arguments import as_directory, as_path
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.core.names import Where
@@ -64,7 +64,7 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         columns: Sequence[str] | None = None,
         side_columns: Where | None = None,
     ) -> None:
-        self.local: str = as_path("local", local)
+        self.local: str = as_directory("local", local)
         self._split = as_path("split", split or "")
         self._allows_unsafe = allow_unsafe_types
         if "://" in self.local:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from streaming.dataset.joins.links import Links
 from streaming.dataset.sources import Source
 from streaming.units.translation import Translation
-from streaming.units.units import joint_fingerprint
+from streaming.units.units import Units, joint_fingerprint
 
 __all__ = ["TABLES", "ShardTable"]
+
+Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 #: Tables that are a dataset's attributes too.
 TABLES = frozenset(
@@ -54,6 +56,8 @@ class ShardTable:
         translation: From samples to rows, ``None`` where every row is a sample.
         links: Other datasets whose rows belong to those of the streams, ``None`` where there are none.
         units: Digest of what counts as a sample, ``None`` where every row does.
+        tokens: How many a sample has room for, where all are bins of tokens.
+        num_shards: Shards of the streams and of what is joined to them.
 
     Args:
         sources: The streams.
@@ -75,6 +79,7 @@ class ShardTable:
         units = [source.units for source in sources]
         self.translation: Translation | None = None
         self.units: str | None = None
+        self.tokens: int | None = next((unit.tokens for unit in units if unit is not None), None)
         if any(unit is not None for unit in units):
             begins = self.sample_offset_per_shard
             self.translation = Translation(units, counts.tolist(), begins, self.samples_per_shard)
@@ -85,6 +90,8 @@ class ShardTable:
         joins = [[joined.fingerprint for joined in source.joins] for source in sources]
         self.links: Links | None = Links(sources) if any(joins) else None
         self._has_rows = all(unit is None or unit.has_rows for unit in units)
+        self._reach = _reach_of(units, counts)
+        self.num_shards: int = len(self.ends) if self.links is None else self.links.num_shards
         if self.links is not None:
             self.units = blake2b(f"{self.units}|{joins}".encode(), digest_size=8).hexdigest()
         self._reset()
@@ -146,20 +153,53 @@ class ShardTable:
         return streams, self.row_ids(sample_ids) - self._row_offsets[self.shard_offset_per_stream[streams]]
 
     def needed(self, sample_id: int) -> list[int]:
-        """Return the shards of a sample: its own, and those of what is joined to it, where that is one row."""
+        """Return the shards of a sample: its own, and those of what is joined to it, where that is one row.
+
+        Where it may have something of several shards, these are all that count.
+        """
         shard, row = self.locate_row(sample_id)
+        if self._reach is not None:
+            return list(range(shard, int(self._reach[shard])))
         if self.links is None or not self._has_rows:
             return [shard]
         return [shard, *self.links.needed(*self.place(shard, row))]
 
     def further_shards(self, sample_ids: NDArray[np.int64], shards: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield ``int64[k]``, once or oftener if something is joined: shards that ``k`` samples need too, -1 for none."""
-        if self.links is not None and not self._has_rows:
-            yield from self.links.shards_beside(shards)
+        """Yield ``int64[k]``, never or oftener: shards that ``k`` samples need too, -1 for none."""
+        if not self._has_rows:
+            for own in self._reached(shards):
+                if own is not shards:
+                    yield own
+                if self.links is not None:
+                    yield from self.links.shards_beside(own)
         elif self.links is not None:
             real = sample_ids >= 0
             streams, places = self.places(np.maximum(sample_ids, 0), np.maximum(shards, 0))
             yield from self.links.shards_of(np.where(real, streams, -1), places)
+
+    def spans(self, spans: Spans) -> Spans:
+        """Return spans of time in which shards are read, from those in which the order's are.
+
+        Args:
+            spans: ``int64[V]`` each: shards whose samples are served, when each span begins, and when it ends.
+        """
+        return self.spans_reached(spans) if self.links is None else self.links.spans(*self.spans_reached(spans))
+
+    def spans_reached(self, spans: Spans) -> Spans:
+        """Return the same for shards of the streams alone; see :meth:`spans`."""
+        if self._reach is None:
+            return spans
+        counts = self._reach[spans[0]] - spans[0]
+        shards, first, last = (np.repeat(values, counts) for values in spans)
+        return shards + np.arange(len(shards)) - np.repeat(np.cumsum(counts) - counts, counts), first, last
+
+    def _reached(self, shards: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield the shards, and then others that their samples may have something of, -1 for none."""
+        yield shards
+        if self._reach is not None:
+            most = np.where(shards < 0, 0, self._reach[shards] - shards)
+            for further in range(1, int(most.max(initial=0))):
+                yield np.where(further < most, shards + further, -1)
 
     def row_ids(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of the rows of samples: their positions in all shards, whatever of them is served."""
@@ -174,6 +214,19 @@ class ShardTable:
             return np.array([row_id])
         shard = int(np.searchsorted(self._row_offsets + self.rows_per_shard, row_id, side="right"))
         return self.translation.find(shard, row_id - int(self._row_offsets[shard]))
+
+
+def _reach_of(units: Sequence[Units | None], counts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return ``int64[S]``: one past the last shard that samples of each shard have anything of."""
+    if all(unit is None or unit.reach is None for unit in units):
+        return None
+    firsts = (np.cumsum(counts) - counts).tolist()
+    return _joined(
+        [
+            first + (np.arange(1, count + 1) if unit is None or unit.reach is None else unit.reach)
+            for unit, first, count in zip(units, firsts, counts.tolist(), strict=True)
+        ]
+    )
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,10 @@ from streaming.columns.opening import open_columns
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.side import SideColumns
 from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.format.metadata import METADATA_NAME, parse_metadata
 from streaming.storage.location import Location
+from streaming.storage.registry import open_store
+from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.units.selection import Selection
 from streaming.units.units import Units
 
@@ -87,6 +93,23 @@ class Source:
                 f"looked up. Make them: streaming index {self.directory.origin} --columns NAME,NAME --beside (or --out "
                 "PLACE, and then side_columns=PLACE/columns.parquet)."
             ) from error
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What is known of it and its columns, read from beside the index when first asked for.
+
+        Raises:
+            ConfigError: The file is no JSON object.
+            StorageError: It cannot be read.
+        """
+        directory = self.directory
+        store = directory.store or open_store(Location.parse(directory.directory))
+        policy = RetryPolicy(attempts=directory.config.download_retry + 1)
+        try:
+            data = call_with_retries(lambda: store.get(METADATA_NAME), policy, time.sleep)
+        except ObjectNotFoundError:
+            return {}
+        return parse_metadata(data, f"{METADATA_NAME} of {directory.origin}")
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
 from streaming.cache.private import default_local, make_private
-from streaming.core.arguments import as_flag, as_integer, as_number, as_path, as_text
+from streaming.core.arguments import as_directory, as_flag, as_integer, as_number, as_path, as_text
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
 from streaming.core.names import HashName, Where
 from streaming.dataset.projection import as_columns, check_columns
@@ -34,6 +34,7 @@ from streaming.units.parts import choose
 __all__ = ["Stream", "open_streams"]
 
 _OPEN_AT_ONCE = 16
+_INDEX_NAME = "index.json"
 
 
 class Joining(Protocol):
@@ -54,8 +55,8 @@ class Stream(StreamDetails):
     """One source of samples.
 
     Args:
-        remote: Where the dataset is: a URL or a path of a file system that every node sees. ``None`` for a dataset
-            that is only in ``local``.
+        remote: Where the dataset is: a URL or a path of a file system that every node sees; its ``index.json`` may be
+            named too. ``None`` for a dataset that is only in ``local``.
         local: Directory for downloaded shards. Default: a directory under the system's temporary directory, named
             after the remote, shared by every process that reads it.
         split: Sub-directory of ``remote`` and ``local`` that holds the dataset.
@@ -130,7 +131,7 @@ class Stream(StreamDetails):
             )
         self._storage_options = None if storage_options is None else seal(storage_options)
         self.remote = remote
-        self._local = _path_text("local", local)
+        self._local = None if local is None or local == "" else as_directory("local", local)
         self.local = self._local
         self.split = _path_text("split", split) or ""
         # Relative paths are meant from where the process is now, wherever it goes later.
@@ -157,13 +158,13 @@ class Stream(StreamDetails):
 
     @property
     def remote(self) -> str | None:
-        """The URL or path that was given. It may hold secrets."""
+        """The URL or path that was given, without an ``index.json`` at its end. It may hold secrets."""
         return self._remote.url if self._remote else None
 
     @remote.setter
     def remote(self, remote: Where | None) -> None:
         text = _path_text("remote", remote)
-        self._remote = None if text is None else Location.parse(text, self._storage_options)
+        self._remote = None if text is None else Location.parse(text, self._storage_options).above(_INDEX_NAME)
 
     def __repr__(self) -> str:
         where = str(self._remote) if self._remote else None

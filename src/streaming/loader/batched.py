@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -82,6 +84,22 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
         """Have the queues outlive this."""
         _queues[id(self)] = self._index_queues
 
+    def __next__(self) -> Any:
+        before = sys.exc_info()[1]
+        try:
+            return super().__next__()
+        except (KeyboardInterrupt, RuntimeError) as error:
+            interrupt = _find_interrupt(error, before)
+            if interrupt is None:
+                raise
+            # Ctrl-C ends workers too. One that had only begun counts as failed, which would be raised at any later moment.
+            with suppress(ValueError):  # they have ended, as all was read
+                _utils.signal_handling._remove_worker_pids(id(self))  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+            self._worker_pids_set = False
+            if interrupt is error:
+                raise
+            raise interrupt from None
+
     def __del__(self) -> None:
         if _queues:  # nothing at the end of a program
             _queues.pop(id(self), None)
@@ -95,3 +113,12 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
                 self.__dict__.clear()
         except KeyboardInterrupt:
             redeliver_interrupt()
+
+
+def _find_interrupt(error: BaseException | None, before: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the interrupt that an error took the place of, unless it was being handled before."""
+    while error is not None and error is not before:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__context__
+    return None

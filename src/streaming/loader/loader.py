@@ -20,6 +20,7 @@ from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
 from streaming.loader.handover import Handover
 from streaming.loader.packing import unpack
+from streaming.order.balance.options import Balance
 
 __all__ = ["StreamingDataLoader"]
 
@@ -52,9 +53,11 @@ class StreamingDataLoader(DataLoader[Any]):
         persistent_workers: Keep workers from one epoch to the next.
         pin_memory_device: The device to pin memory for.
         in_order: Whether batches of several workers come in turn.
+        balance: Deal samples over the ranks so that each has as much to do: which cost alike come in the same batch. Give it
+            on every rank; it holds for the dataset until another loader of it says otherwise.
 
     Raises:
-        ConfigError: The dataset has another ``batch_size``.
+        ConfigError: The dataset has another ``batch_size``, or what its samples cost is not known.
         ValueError: PyTorch refuses an argument, or two together.
 
     Attributes:
@@ -93,6 +96,7 @@ class StreamingDataLoader(DataLoader[Any]):
         persistent_workers: bool = False,
         pin_memory_device: str = "",
         in_order: bool = True,
+        balance: Balance | None = None,
     ) -> None:
         given = check_arguments(
             dataset,
@@ -114,6 +118,10 @@ class StreamingDataLoader(DataLoader[Any]):
             **({} if in_order else {"in_order": False}),  # PyTorch has it from 2.6 on
         )
         super().__init__(**given)
+        if self._ordered is not None:
+            self._ordered.set_balance(balance)
+        elif balance is not None:
+            raise ConfigError("balance is for a StreamingDataset, whose order is known.")
         self.num_samples_yielded = 0
         self._consumed: Consumed | None = None
         self._served: tuple[Any, int] = None, 0
@@ -197,6 +205,8 @@ class StreamingDataLoader(DataLoader[Any]):
         """Begin an iteration, whose workers are started here."""
         if not self.num_workers:
             return self._begin()
+        if self._ordered is not None:
+            self._ordered.number_iteration()
         with deferred_interrupts():
             iterator = self._begin()
         iterator.__class__ = WorkersIterator

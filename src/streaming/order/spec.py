@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streaming.core.errors import ConfigError
 from streaming.order.table import Record
 
-__all__ = ["Layout", "OrderSpec"]
+__all__ = ["Balancing", "Layout", "OrderSpec"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,23 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
+class Balancing:
+    """How samples change places, so that every rank has as much to do; see ``order.balance``. Legend: N samples.
+
+    Attributes:
+        costs: ``float32[N]``, what each sample costs.
+        batches: Global batches of a window.
+        local: Whether samples stay on the nodes that would have read them.
+        name: Text that is equal for equal costs and rules only.
+    """
+
+    costs: NDArray[np.float32]
+    batches: int
+    local: bool
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
 class OrderSpec:
     """Everything that the order of samples depends on, except the epoch and the layout.
 
@@ -69,6 +86,7 @@ class OrderSpec:
         initial_physical_nodes: Nodes with which the run began, or ``None``.
         table: Weights of the streams by position in the run, in place of ``choose`` and ``proportion``; empty if they are
             the same in every epoch.
+        balance: How samples change places in the end, ``None`` if they do not.
     """
 
     samples_per_shard: NDArray[np.int64]
@@ -88,6 +106,7 @@ class OrderSpec:
     batching_method: str = "random"
     initial_physical_nodes: int | None = None
     table: tuple[Record, ...] = ()
+    balance: Balancing | None = None
 
     def __post_init__(self) -> None:
         """Check that the numbers fit together.

@@ -41,7 +41,7 @@ class Documents(NamedTuple):
 
 
 class Packs(Units):
-    """Bins of documents, each of one shard.
+    """Bins of documents, each of one shard, or of several small ones that are neighbours.
 
     Legend: S shards.
 
@@ -58,6 +58,8 @@ class Packs(Units):
         self.rule = rule
         self.of = of
         self.counts = plan.counts
+        self.tokens = rule.to if isinstance(rule, Pack) else None
+        self.reach = plan.reach
         print_of = "" if of is None else of.fingerprint
         digest = blake2b(f"{plan.digest}|{rule.rule}|{print_of}".encode(), digest_size=8)
         self.fingerprint = digest.hexdigest()
@@ -95,14 +97,19 @@ class Packs(Units):
         """Return what a bin holds in an epoch.
 
         Args:
-            shard: Of the stream.
+            shard: Of the stream; the first of those that are packed together.
             number: Of the bin, in its shard.
             key: Seed, epoch, and the stream's number.
 
         Returns:
-            ``int64[k]`` each: places of the documents among their shard's, first tokens, and numbers of tokens.
+            ``int64[k]`` each: places of the documents among those that are packed together, first tokens, and numbers of
+            tokens.
         """
         return self.arrangement(shard, key).bin(number)
+
+    def first_of(self, shard: int) -> int:
+        """Return the first of the shards that are packed with one."""
+        return shard if self.reach is None else int(np.searchsorted(np.maximum.accumulate(self.reach), shard, "right"))
 
     def arrangement(self, shard: int, key: Sequence[int]) -> Arrangement:
         """Return which piece is where in a shard, in an epoch; see :meth:`documents`."""

@@ -87,12 +87,13 @@ class Arrangement:
         return sorted(found)
 
 
-def cut(lengths: NDArray[np.generic], rule: Pack | Bucket) -> Pieces:
+def cut(lengths: NDArray[np.generic], rule: Pack | Bucket, first_id: int = 0) -> Pieces:
     """Cut the documents of a shard to what fits into a bin.
 
     Args:
         lengths: ``[D]``, of each document.
         rule: How.
+        first_id: Id of the first document, for error texts.
 
     Raises:
         ConfigError: One is too long, and the rule says that this is an error.
@@ -104,7 +105,8 @@ def cut(lengths: NDArray[np.generic], rule: Pack | Bucket) -> Pieces:
         if len(sizes) and int(sizes.max()) > rule.capacity:
             at = int(sizes.argmax())
             raise ConfigError(
-                f"A sample of length {lengths[at]} does not fit into a batch of Bucket(budget={rule.budget}). Raise budget, "
+                f"Sample {first_id + at} of length {lengths[at]} does not fit into a batch of Bucket(budget={rule.budget}, "
+                f"pad_to={rule.pad_to}). Raise budget, "
                 f"or leave such samples out: filter('{rule.length} <= {rule.capacity * rule.pad_to:g}')."
             )
         return Pieces(every, np.zeros(len(every), np.int64), np.ones(len(every), np.int64), sizes)
@@ -112,7 +114,7 @@ def cut(lengths: NDArray[np.generic], rule: Pack | Bucket) -> Pieces:
     if rule.long == "raise" and len(tokens) and int(tokens.max()) > rule.to:
         at = int(tokens.argmax())
         raise ConfigError(
-            f"Document {at} of its shard has {tokens[at]} tokens, and Pack(long='raise') takes at most to={rule.to}. Cut "
+            f"Document {first_id + at} has {tokens[at]} tokens, and Pack(long='raise') takes at most to={rule.to}. Cut "
             "such documents by long='split' or 'truncate', or leave them out by long='drop'."
         )
     if rule.long == "truncate":

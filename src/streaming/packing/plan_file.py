@@ -1,9 +1,11 @@
 """The plan of a packed stream: the length of every document, and how the bins are filled.
 
+Neighbouring shards of few documents are packed together: such a group is planned as if it were its first shard.
+
 It is a function of the lengths, made once and kept in a file, which processes map: a start costs what it takes to read one
 number for each shard.
 
-Layout: for each shard its lengths, ``<u4`` or ``<f8``, its slots and how many each bin has, ``<u4``, filled up to eight
+Layout: for each group its lengths, ``<u4`` or ``<f8``, its slots and how many each bin has, ``<u4``, filled up to eight
 bytes; then a NumPy array of :data:`_ROW`, one for each shard; then what identifies the plan, JSON; then the length of that,
 ``<u8``, and a mark.
 """
@@ -20,14 +22,16 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.packing.groups import groups
 from streaming.packing.options import Bucket, Pack
 from streaming.packing.pieces import cut, fit
 
 __all__ = ["PlanFile", "read_plan", "write_plan"]
 
 _MARK = b"STRMPACK"
-_VERSION = 1
-_ROW = np.dtype([("begin", "<i8"), ("documents", "<i8"), ("pieces", "<i8"), ("bins", "<i8")])
+_VERSION = 2
+#: ``shards`` are those of the group, 0 for shards that are in one whose first they are not.
+_ROW = np.dtype([(name, "<i8") for name in ("begin", "shards", "documents", "pieces", "bins")])
 
 
 class PlanFile:
@@ -40,8 +44,9 @@ class PlanFile:
 
     Attributes:
         name: What the plan was made of, as :func:`write_plan` was told.
-        digest: 16 hexadecimal digits of all lengths.
+        digest: 16 hexadecimal digits of all lengths, and of which shards are packed together.
         counts: ``int64[S]``, bins of each shard.
+        reach: ``int64[S]``, one past the last shard whose documents are in these; ``None`` where that is always the same.
         num_documents: Documents of all shards.
 
     Raises:
@@ -72,6 +77,8 @@ class PlanFile:
         self._table: Any = np.frombuffer(self._data, _ROW, shards, begin - shards * _ROW.itemsize)
         self.counts: NDArray[np.int64] = self._table["bins"].astype(np.int64)
         self.num_documents = int(self._table["documents"].sum())
+        together: NDArray[np.int64] = self._table["shards"].astype(np.int64)
+        self.reach = None if (together == 1).all() else np.arange(shards) + np.maximum(together, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the place of the file."""
@@ -83,7 +90,7 @@ class PlanFile:
         self._map()
 
     def lengths(self, shard: int) -> NDArray[Any]:
-        """Return the length of each document of a shard."""
+        """Return the length of each document of a shard, and of those that are packed with it."""
         row = self._table[shard]
         return np.frombuffer(self._data, self._dtype, int(row["documents"]), int(row["begin"]))
 
@@ -96,37 +103,48 @@ class PlanFile:
         return found[:pieces], found[pieces:]
 
 
-def write_plan(file: IO[bytes], shards: int, lengths: Iterable[NDArray[Any]], rule: Pack | Bucket, name: str) -> None:
+def write_plan(
+    file: IO[bytes],
+    sizes: NDArray[np.int64],
+    lengths: Iterable[NDArray[Any]],
+    rule: Pack | Bucket,
+    name: str,
+    first_id: int = 0,
+) -> None:
     """Plan every shard.
 
     Args:
         file: Where the plan goes.
-        shards: How many there are.
+        sizes: ``int64[S]``, bytes of each shard.
         lengths: Yields the length of each document of each shard.
         rule: How they are put into bins.
         name: What the plan is made of.
+        first_id: Id of the first document, for error texts.
 
     Raises:
         ConfigError: A document is too long for the rule.
     """
     dtype = np.dtype("<f8" if isinstance(rule, Bucket) else "<u4")
+    shards = len(sizes)
     table = np.zeros(shards, _ROW)
     digest = blake2b(digest_size=8)
-    at = 0
-    for shard, given in enumerate(lengths):
+    at = shard = documents = 0
+    for together, given in groups(sizes, lengths, rule):
         found = np.ascontiguousarray(given.astype(dtype))
-        pieces = cut(found, rule)
+        pieces = cut(found, rule, first_id + documents)
         slots, counts = fit(pieces, rule)
         number = len(counts)
         if isinstance(rule, Pack) and rule.method == "concat":
             number = -(-int(pieces.lengths.sum()) // rule.to)
         data = found.tobytes() + np.concatenate([slots, counts]).astype("<u4").tobytes()
         data += bytes(-len(data) % 8)
-        table[shard] = at, len(found), len(slots), number
-        at += len(data)
+        table[shard] = at, together, len(found), len(slots), number
+        at, shard, documents = at + len(data), shard + together, documents + len(found)
         digest.update(found.data)
         file.write(data)
         file.flush()
+    if (table["shards"] != 1).any():
+        digest.update(table["shards"].tobytes())
     facts = json.dumps(
         {"version": _VERSION, "name": name, "digest": digest.hexdigest(), "dtype": dtype.str, "shards": shards}
     ).encode()

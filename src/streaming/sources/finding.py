@@ -28,8 +28,6 @@ SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".txt": "text", ".text": "text",
     ".tar": "webdataset", ".tgz": "webdataset",
-    ".tfrecord": "tfrecord", ".tfrecords": "tfrecord",
-    ".npy": "numpy", ".npz": "numpy",
     ".mds": "mds",
 }  # fmt: skip
 #: Files of images, sounds and videos.
@@ -51,8 +49,6 @@ def format_of(name: str) -> str | None:
     """Return the format of a file by its name, ``None`` if that tells none."""
     base = bare_name(name.rpartition("/")[2]).lower()
     found = next((kind for suffix, kind in SUFFIXES.items() if base.endswith(suffix)), None)
-    if found is None and ".tfrecord" in base:  # name.tfrecord-00000-of-00100
-        return "tfrecord"
     return found or ("folder" if media_of(base) else None)
 
 
@@ -117,7 +113,7 @@ def _by_contents(store: Store, infos: Sequence[ObjectInfo], pattern: str) -> str
         except ValueError:
             return None
         if isinstance(index, dict):
-            return "mds" if "shards" in index else "litdata" if "chunks" in index else None
+            return "mds" if "shards" in index else None
     notes = ("state.json", "dataset_info.json")
     if any(path.rpartition("/")[2] in notes for path in paths) and any(path.endswith(".arrow") for path in paths):
         return "arrow"
@@ -152,13 +148,13 @@ def _by_names(infos: Sequence[ObjectInfo], place: str, is_file: bool) -> str:
     looked = ", ".join(sorted({*SUFFIXES, *COMPRESSED}))
     what = "its name tells nothing" if is_file else f"there are {len(infos):,} files, such as {seen}"
     raise ConfigError(
-        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS or litdata, dataset_info.json of "
+        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS, dataset_info.json of "
         f"Hugging Face, images, sounds and videos, and names that end in {looked}. Say which it is by `format`."
     )
 
 
 def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str) -> list[ObjectInfo]:
-    if format in ("mds", "litdata"):
+    if format == "mds":
         return [info for info in infos if info.path.rpartition("/")[2] == "index.json"]
     if format == "folder":
         return infos

@@ -25,9 +25,6 @@ sources: Registry[Callable[[Files], Source]] = Registry(
         "webdataset": f"{_KINDS}.tars:Tars",
         "folder": f"{_KINDS}.folder:Folder",
         "mds": f"{_KINDS}.mds:Shards",
-        "litdata": f"{_KINDS}.lit:Chunks",
-        "tfrecord": f"{_KINDS}.tfrecord:Records",
-        "numpy": f"{_KINDS}.arrays:Arrays",
     },
     "streaming.readers",
 )

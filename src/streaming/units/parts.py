@@ -98,6 +98,8 @@ class Chosen(Units):
         self.counts = some.counts
         self.has_parts = of.has_parts
         self.has_rows = of.has_rows
+        self.tokens = of.tokens
+        self.reach = of.reach
 
     @cached_property
     def fingerprint(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]

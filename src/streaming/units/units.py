@@ -26,12 +26,17 @@ class Units(ABC):
         fingerprint: Text that is equal for equal units only; it goes into checkpoints.
         has_parts: Whether a row may have several units, each a part of it.
         has_rows: Whether each unit is of one row.
+        tokens: How many each unit has room for, where it is a bin of tokens.
+        reach: ``int64[S]``, one past the last shard that a shard's units have anything of; ``None`` where that is always the
+            shard itself. Shards that others reach have no units of their own.
     """
 
     counts: NDArray[np.int64]
     fingerprint: str
     has_parts: bool = False
     has_rows: bool = True
+    tokens: int | None = None
+    reach: NDArray[np.int64] | None = None
 
     @property
     def num_units(self) -> int:

@@ -3,7 +3,8 @@
 The workers that one iteration of a ``DataLoader`` starts share its base seed, and with persistent workers each has been
 asked for an iterator equally often. The first to arrive with a new (seed, round) claims the next epoch; the others
 find the claim. The same seed may come again (a user may seed every epoch alike): a claim that already has this worker,
-or whose workers are all gone, is another iteration's.
+or whose workers are all gone, is another iteration's. A loader that numbers its iterations is believed instead: a worker
+that starts late may find that the others have come and gone.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class Epochs:
         self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []})
         self._rounds = 0
         self._round_pid = os.getpid()
+        self._iteration = 0
+
+    def number_iteration(self) -> None:
+        """Give the workers that are started next a number of their own, to know each other by."""
+        self._iteration += 1
 
     def begin(self) -> Start:
         """Return where the iteration that this process now begins starts.
@@ -135,7 +141,7 @@ class Epochs:
         return is_first
 
     def _key(self, info: Any, round_: int) -> list[int]:
-        return [info.seed - info.id, round_, info.num_workers]
+        return [info.seed - info.id, round_, info.num_workers, self._iteration]
 
     def resume(self, at: Start) -> None:
         """Have the next iteration start where a checkpoint says."""
@@ -181,7 +187,8 @@ def _find_claim(claims: list[dict[str, Any]], key: list[int], worker: int) -> di
     for claim in reversed(claims):
         if claim["key"] == key:
             pids: dict[str, int] = claim["pids"]
-            if str(worker) not in pids and any(_alive(pid) for pid in pids.values()):
+            is_numbered = key[-1] > 0
+            if str(worker) not in pids and (is_numbered or any(_alive(pid) for pid in pids.values())):
                 return claim
             return None
     return None

@@ -50,7 +50,20 @@ class Inspection:
         ranks = optional_integer("ranks_per_node", ranks_per_node, 1) or world.ranks_per_node
         asked = optional_integer("epoch", epoch, 0)
         epoch = self._ordering.coming_epoch(self._epochs.next_epoch) if asked is None else asked
-        return EpochInspector(self._spec(epoch, World(nodes, ranks, 1, 0)), epoch, nodes, ranks)
+        spec = self._spec(epoch, World(nodes, ranks, 1, 0))
+        return EpochInspector(spec, epoch, nodes, ranks, self._ordering.spans_reached)
+
+    def imbalance(self) -> float | None:
+        """Return how much the rank with most has to do, over the mean, in the next epoch's first window of batches.
+
+        ``None`` where nobody said what samples cost, or an order was never asked for.
+        """
+        balance = self._ordering.balance
+        if balance is None or self._ordering.config.batch_size is None:
+            return None
+        inspector = self.inspector(None, None, None)
+        loads = np.array([inspector.loads(batch) for batch in range(min(balance.batches, inspector.num_batches))])
+        return float((loads.max(1) / np.maximum(loads.mean(1), 1e-9)).mean())
 
     def draws(self, epoch: int, stream_id: int | None) -> tuple[Ints, Ints]:
         """Return which samples an epoch draws; see :meth:`StreamingDataset.resample_streams`."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from streaming.dataset.epoch.batches import Collator
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.progress import Reach
+from streaming.order.balance.options import Balance
 
 __all__ = ["OrderedDataset", "SampleSource"]
 
@@ -70,8 +71,16 @@ class OrderedDataset(SampleSource, Protocol):
         """Yield this worker's batches of the next epoch, where :meth:`is_plain`."""
         ...
 
+    def set_balance(self, balance: Balance | None) -> None:
+        """Deal samples over the ranks so that each has as much to do."""
+        ...
+
     def present_start(self) -> Start:
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
+        ...
+
+    def number_iteration(self) -> None:
+        """Tell workers that are about to be started from those of other iterations."""
         ...
 
     def drawn_here(self) -> tuple[Start | None, int]:

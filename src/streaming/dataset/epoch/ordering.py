@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.world import World
 from streaming.dataset.config import OrderConfig
@@ -18,6 +20,7 @@ from streaming.dataset.mixing.mixture import Mixture, Table, changed
 from streaming.dataset.mixing.schedule import as_weights, shares_of
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.stream import Stream
+from streaming.order.balance.epoch import windows_of
 from streaming.order.classic.weights import resolve_weights
 from streaming.order.defaults import (
     DEFAULT_ALGO,
@@ -26,8 +29,9 @@ from streaming.order.defaults import (
     default_num_canonical_nodes,
 )
 from streaming.order.queries.plan import EpochOrder, WorkerIds, is_materialised, order_version
+from streaming.order.schedule.routes import check_weights
 from streaming.order.skips import Skips
-from streaming.order.spec import Layout, OrderSpec
+from streaming.order.spec import Balancing, Layout, OrderSpec
 from streaming.order.table import HORIZON
 
 __all__ = ["Ordering"]
@@ -65,7 +69,8 @@ class Ordering:
         self, config: OrderConfig, table: ShardTable, streams: Sequence[Stream], names: Sequence[str] = ()
     ) -> None:
         self.config = config
-        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names)
+        self.balance: Balancing | None = None
+        self.mixture: Mixture | None = None if config.mix is None else Mixture(config.mix, names, table.tokens)
         if self.mixture is not None:
             _check_unweighted(streams, self.mixture.names)
         self._samples_per_shard = table.samples_per_shard
@@ -91,7 +96,7 @@ class Ordering:
         self._directory = next((stream.directory for stream in streams if stream.remote is not None), None)
         self._dataset_print = _fingerprint(table.rows_per_shard, self._shards_per_stream)
         self._units_print = table.units
-        self._links = table.links
+        self._shard_table = table
         self._weights_print = _SCHEDULED if self.mixture else _fingerprint(self.weights.choose)
 
     def worker_ids(self, start: Start, world: World) -> WorkerIds:
@@ -121,13 +126,18 @@ class Ordering:
         settings = start.settings
         return WorkerPlan(
             lambda epoch: self._order(settings, world, epoch),
-            f"{self._dataset_print}{self._units_print or ''}|{self._weights_print}|{self._settings(settings, world)}",
+            f"{self._dataset_print}{self._units_print or ''}|{self._weights_print}|{self._settings(settings, world)}"
+            f"{self.balance.name if self.balance else ''}",
             start,
             world,
             self.config.batch_size or 1,
+            self._shard_table,
             done,
-            self._links,
         )
+
+    def spans_reached(self, spans: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        """Return when which shards are read, from when the order's are; see :meth:`ShardTable.spans_reached`."""
+        return self._shard_table.spans_reached(spans)
 
     def is_cheap(self, start: Start, world: World) -> bool:
         """Say whether the order of another epoch may be made without being noticed."""
@@ -164,6 +174,7 @@ class Ordering:
             batching_method=self.config.batching_method,
             initial_physical_nodes=settings.initial_physical_nodes,
             table=self.table(loaded, world),
+            balance=self.balance,
         )
 
     def table(self, loaded: Mapping[str, Any], world: World) -> Table:
@@ -172,20 +183,21 @@ class Ordering:
 
     def rounded(self, world: World) -> tuple[str, ...]:
         """Return which of the schedule's positions are no whole global batches, and what they become."""
-        mixture = self.scheduled()
-        return mixture.schedule.records(mixture.names, self._global_batch(world))[1]
+        return self.scheduled().records(self._global_batch(world))[1]
 
     def with_weights(self, loaded: Mapping[str, Any], world: World, begin: int, weights: Any) -> dict[str, Any]:
         """Return settings in which the streams have other weights from a position of the run on.
 
         Raises:
-            ConfigError: The weights are none.
+            ConfigError: The weights are none, or a stream cannot have its own.
             UnknownNameError: There is no such stream.
         """
         mixture = self.scheduled()
-        declared = mixture.table(None, self._global_batch(world))
+        batch = self._global_batch(world)
         table = changed(self.table(loaded, world), begin, shares_of(as_weights(weights), mixture.names))
-        return {**loaded, "mix": mixture.saved(table, declared)}
+        settings = {**loaded, "mix": mixture.saved(table, mixture.table(None, batch))}
+        check_weights(self.spec(settings, world), batch)
+        return settings
 
     def check_ahead(self, before: Start, after: Start, world: World, served: int) -> None:
         """Check that other settings change nothing up to a batch of an iteration that a worker has served.
@@ -224,6 +236,21 @@ class Ordering:
             sample_in_epoch
         )
 
+    def window(self, loaded: Mapping[str, Any], world: World, position: int) -> tuple[int, int]:
+        """Return between which positions of the run samples change places with that at one, to be balanced."""
+        if self.balance is None:
+            return position, position
+        spec, batch = self.spec(loaded, world), self._global_batch(world)
+        total = self.epoch_size - self.epoch_size % (batch if self.mixture else 1)
+        first = 0 if self.is_endless else position // total * total
+        begin, end = windows_of(spec, total, first, batch).around(np.array([position - first]))
+        return first + int(begin[0]), first + int(end[0])
+
+    def unbroken(self, loaded: Mapping[str, Any], world: World, position: int) -> int:
+        """Return the first position of the run from one on at which weights may change: no window of samples spans it."""
+        begin, end = self.window(loaded, world, position)
+        return position if position == begin else end
+
     def _global_batch(self, world: World) -> int:
         return (self.config.batch_size or 1) * world.num_ranks
 
@@ -247,6 +274,7 @@ class Ordering:
             "weights": self._weights_print,
             "dataset": self._dataset_print,
             **({} if self._units_print is None else {"units": self._units_print}),
+            **({} if self.balance is None else {"balance": self.balance.name}),
             "global_batch_size": None if batch_size is None else batch_size * world.num_ranks,
             **(
                 {}
@@ -276,6 +304,8 @@ class Ordering:
                 f"this dataset has {'none' if self.mixture is None else 'one'}. Pass the same."
             )
         check_state(state, self.state(settings, world))
+        if self.balance is not None and state["sample_in_epoch"]:
+            self._check_batch(state, world, "within windows of which samples change places (balance)")
         if int(state["sample_in_epoch"]) > self.epoch_size + world.num_ranks * (self.config.batch_size or 1):
             raise CheckpointError(
                 f"The checkpoint is {state['sample_in_epoch']} samples into the epoch, which has only {self.epoch_size}. "
@@ -287,14 +317,26 @@ class Ordering:
         """Return the setting that a checkpoint brings for the schedule."""
         if self.mixture is None:
             return {}
+        batch = self._check_batch(state, world, "at which weights change")
+        position = self.position(state["epoch"], state["sample_in_epoch"], state.get("skip") or ())
+        then, now = {"mix": state["mix"]}, {"mix": self.mixture.resumed(state["mix"], position, batch)}
+        begin, end = self.window(then, world, position)
+        if begin < position and self.window(now, world, position) != (begin, end):
+            raise CheckpointError(
+                f"The checkpoint was made {position} samples into the run, amid a window of batches whose samples change "
+                f"places (balance), and the schedule differs before its end. Change it from {end} on."
+            )
+        return now
+
+    def _check_batch(self, state: Mapping[str, Any], world: World, why: str) -> int:
+        """Return the global batch size, if a checkpoint has the same."""
         batch = self._global_batch(world)
         if state.get("global_batch_size") != batch:
             raise CheckpointError(
-                f"The checkpoint was made with global batches of {state.get('global_batch_size')} samples, at which weights "
-                f"change; now they have {batch}. Use as many ranks times batch_size."
+                f"The checkpoint was made with global batches of {state.get('global_batch_size')} samples, {why}; now they "
+                f"have {batch}. Use as many ranks times batch_size."
             )
-        position = self.position(state["epoch"], state["sample_in_epoch"], state.get("skip") or ())
-        return {"mix": self.mixture.resumed(state["mix"], position, batch)}
+        return batch
 
     def _settings(self, loaded: Mapping[str, Any], world: World) -> _Settings:
         config = self.config

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streaming.cache.planning.needs import NEVER, Needs
 from streaming.core.world import World
 from streaming.dataset.epoch.epochs import Start
-from streaming.dataset.joins.links import Links
+from streaming.dataset.shards import ShardTable
 from streaming.order.queries.needs import node_spans
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
@@ -34,8 +34,8 @@ class WorkerPlan:
         start: Where in which epoch reading begins.
         world: This worker, ranks with equal samples counted once.
         batch_size: Samples of a batch on one rank.
+        table: Which further shards are read with those of the order.
         done: Slots that this worker served before its iteration began.
-        links: Other datasets whose rows are read with those of the order.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class WorkerPlan:
         start: Start,
         world: World,
         batch_size: int,
+        table: ShardTable,
         done: int = 0,
-        links: Links | None = None,
     ) -> None:
-        self._links = links
+        self._table = table
         self._order = order
         self._epoch = start.epoch
         self._begin = start.sample_in_epoch
@@ -81,19 +81,16 @@ class WorkerPlan:
     def _find(self, begin: int) -> Needs:
         this = self._order(self._epoch)
         node = self._world.node
-        spans = [_at(self._epoch, self._with_links(node_spans(this, node, begin, self._skips)))]
+        spans = [_at(self._epoch, self._table.spans(node_spans(this, node, begin, self._skips)))]
         self._planned_to = NEVER
         if this.scheduled is not None and this.scheduled.planned_to(begin) < this.scheduled.total:
             # By the middle of what is planned, it is planned anew.
             self._planned_to = self._epoch * _EPOCH + (begin + this.scheduled.planned_to(begin)) // 2
         elif this.lanes is not None:  # else it is too costly to know beforehand
             following = self._order(self._epoch + 1)
-            spans.append(_at(self._epoch + 1, self._with_links(node_spans(following, node, 0, Skips(())))))
+            spans.append(_at(self._epoch + 1, self._table.spans(node_spans(following, node, 0, Skips(())))))
         shards, first, last = (np.concatenate(column) for column in zip(*spans, strict=True))
-        return Needs(self._links.num_shards if self._links else this.spec.num_shards, shards, first, last)
-
-    def _with_links(self, spans: tuple[Ints, Ints, Ints]) -> tuple[Ints, Ints, Ints]:
-        return spans if self._links is None else self._links.spans(*spans)
+        return Needs(self._table.num_shards, shards, first, last)
 
 
 def _at(epoch: int, spans: tuple[Ints, Ints, Ints]) -> tuple[Ints, Ints, Ints]:

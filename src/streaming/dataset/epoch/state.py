@@ -47,6 +47,11 @@ def check_state(state: Mapping[str, Any], present: Mapping[str, Any]) -> None:
             f"  units: checkpoint {_units(state)}, now {_units(present)} - choose the same samples: the same view, filter, "
             "split, flat_map, join, pack or bucket"
         )
+    if state.get("balance") != present.get("balance") and state.get("sample_in_epoch"):
+        differences.append(
+            f"  balance: checkpoint {state.get('balance')!r}, now {present.get('balance')!r} - give the loader the same "
+            "balance, before the checkpoint is loaded"
+        )
     if differences:
         raise CheckpointError(
             "The checkpoint does not fit this dataset:\n"

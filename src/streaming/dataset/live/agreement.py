@@ -14,6 +14,8 @@ __all__ = ["Agreement"]
 
 #: How long a checkpoint waits for ranks that have yet to set the weights that this one has set.
 _PATIENCE = timedelta(seconds=60)
+#: Ranks whose weights an error shows.
+_SHOWN = 5
 _numbers = itertools.count()
 
 
@@ -30,17 +32,19 @@ class Agreement:
         self._count = 0
         self._checked = 0
         self._digest = ""
+        self._words = ""
         self._pid = os.getpid()
 
-    def publish(self, digest: str) -> None:
-        """Tell the others what this rank has set."""
+    def publish(self, digest: str, words: str) -> None:
+        """Tell the others what this rank has set: the digest of its table, and the change in words."""
         self._name = self._name or f"streaming/mix/{next(_numbers)}"
         self._count += 1
         self._digest = digest
+        self._words = words
         found = _store()
         if found is not None:
             store, rank, _ = found
-            store.set(self._key(rank), digest)
+            store.set(self._key(rank), f"{digest}|{words}")
 
     def check(self) -> None:
         """Check that every rank has set the same.
@@ -53,20 +57,24 @@ class Agreement:
             return
         store, own, size = found
         missing: list[int] = []
-        others: list[int] = []
+        others: dict[int, str] = {}
         for rank in range(size):
             try:
                 store.wait([self._key(rank)], timedelta(seconds=1) if missing else _PATIENCE)
             except RuntimeError:  # its timeout
                 missing.append(rank)
                 continue
-            if store.get(self._key(rank)).decode() != self._digest:
-                others.append(rank)
+            digest, _, words = store.get(self._key(rank)).decode().partition("|")
+            if digest != self._digest:
+                others[rank] = words
         if missing or others:
             raise ConfigError(
                 f"The ranks' weights differ. By change {self._count} of them, rank {own} has the schedule {self._digest}"
-                + (f"; other weights, or from another batch on, have the ranks {others}" if others else "")
+                + (f"; other weights, or from another batch on, have the ranks {list(others)}" if others else "")
                 + (f"; the ranks {missing} have not called set_weights" if missing else "")
+                + "".join(
+                    f". Rank {rank} set {words}" for rank, words in [(own, self._words), *others.items()][:_SHOWN]
+                )
                 + ". Call it on every rank, at the same step, with the same weights."
             )
         self._checked: int = self._count

@@ -78,9 +78,11 @@ class Reweighting:
                     f"at={at!r} is global batch {begin // batch}, which may have been begun: the soonest is "
                     f"{soonest // batch}, at {soonest} samples."
                 )
+        begin = self._ordering.unbroken(self._epochs.current().settings, world, begin)
         settings = self._ordering.with_weights(self._epochs.current().settings, world, begin, weights)
         self._epochs.set_settings(settings)
-        self.agreement.publish(settings["mix"]["digest"])
+        shown = ", ".join(f"{name}={weight:.6g}" for name, weight in weights.items())
+        self.agreement.publish(settings["mix"]["digest"], f"{shown} from global batch {begin // batch} on")
         return begin // batch
 
     def _soonest(self, batch: int) -> int | None:

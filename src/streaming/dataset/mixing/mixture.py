@@ -23,13 +23,15 @@ class Mixture:
     Args:
         schedule: The schedule.
         names: The streams' names, in order.
+        tokens: How many a sample has room for, where samples are bins of tokens.
 
     Raises:
         UnknownNameError: The schedule names a stream that is not there.
     """
 
-    def __init__(self, schedule: Schedule, names: Sequence[str]) -> None:
-        self.schedule = schedule
+    def __init__(self, schedule: Schedule, names: Sequence[str], tokens: int | None = None) -> None:
+        self._schedule = schedule
+        self._tokens = tokens
         self.names = tuple(names)
         schedule.check_names(self.names)
 
@@ -40,7 +42,11 @@ class Mixture:
             saved: What :meth:`saved` returned, or ``None`` where nothing but the schedule says anything.
             global_batch: Samples of a batch over all ranks.
         """
-        return self.schedule.records(self.names, global_batch)[0] if saved is None else _decoded(saved["records"])
+        return self.records(global_batch)[0] if saved is None else _decoded(saved["records"])
+
+    def records(self, global_batch: int) -> tuple[Table, tuple[str, ...]]:
+        """Return what the schedule says, and which of its positions were rounded; see :meth:`Schedule.records`."""
+        return self._schedule.records(self.names, global_batch, self._tokens)
 
     def saved(self, table: Table, declared: Table) -> dict[str, Any]:
         """Return a table as lists, for checkpoints and other processes.

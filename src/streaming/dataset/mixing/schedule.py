@@ -16,7 +16,7 @@ from streaming.order.table import HORIZON, Record
 __all__ = ["Phase", "Ramp", "Schedule", "as_weights", "shares_of"]
 
 #: What positions may count.
-UNITS = ("samples", "batches")
+UNITS = ("samples", "batches", "tokens")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Schedule:
 
     Args:
         phases: Phases and ramps, one after the other; the first is a phase at 0, the last has no end.
-        unit: What their positions count: ``'samples'`` over all ranks, or ``'batches'``, global ones. Samples are rounded to
+        unit: What their positions count, over all ranks: ``'samples'``, global ``'batches'``, or ``'tokens'`` of a packed
+            dataset (:class:`Pack`), each of whose bins counts as many as it has room for. Samples and tokens are rounded to
             whole global batches.
 
     Raises:
@@ -124,29 +125,36 @@ class Schedule:
         for phase in self.phases:
             shares_of(phase.weights if isinstance(phase, Phase) else phase.to, names)
 
-    def records(self, names: Sequence[str], global_batch: int) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    def records(
+        self, names: Sequence[str], global_batch: int, tokens: int | None = None
+    ) -> tuple[tuple[Record, ...], tuple[str, ...]]:
         """Return the schedule as a table.
 
         Args:
             names: The streams' names.
             global_batch: Samples of a batch over all ranks.
+            tokens: How many a sample has room for, where samples are bins of tokens.
 
         Returns:
             The records, and what was rounded, in words.
 
         Raises:
-            ConfigError: A phase is shorter than a global batch, or begins after the end of time.
+            ConfigError: A phase is shorter than a global batch, or begins after the end of time, or its position counts
+                tokens and samples are no bins of them.
         """
+        if self.unit == "tokens" and tokens is None:
+            raise ConfigError(
+                "The schedule counts tokens, and samples are no bins of tokens. Pack them, or count samples."
+            )
         rounded: list[str] = []
+        batch = {"samples": global_batch, "batches": 1, "tokens": global_batch * (tokens or 1)}[self.unit]
 
         def at(position: int | float | str) -> int:
             count = cast("int", position)
-            if self.unit == "batches":
-                return count * global_batch
-            whole = (count + global_batch // 2) // global_batch * global_batch
-            if whole != count:
-                rounded.append(f"{count} to {whole}")
-            return whole
+            whole = (count + batch // 2) // batch
+            if whole * batch != count:
+                rounded.append(f"{count} to {whole * batch}")
+            return whole * global_batch
 
         rows: list[tuple[int, tuple[float, ...], int | None, tuple[float, ...] | None]] = []
         after_ramp = False

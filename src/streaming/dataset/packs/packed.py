@@ -13,13 +13,13 @@ from streaming.core.arguments import as_integer
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, resolve_index
 from streaming.core.layers import Layer, layered, taken_apart
+from streaming.dataset.packs.costs import packs_of
 from streaming.dataset.packs.planning import plan_packs
 from streaming.dataset.packs.samples import pack_documents
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source
 from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.packing.packs import Documents, Packs
-from streaming.units.parts import Chosen
 from streaming.units.units import Units
 
 __all__ = ["Packed", "add_packs", "pack_here"]
@@ -76,8 +76,10 @@ class Packed(Layer[Any]):
         for document in documents.find(at).tolist():
             shard, _ = documents.locate(document)
             stream = int(documents.stream_per_shard[shard])
-            local = shard - int(documents.shard_offset_per_stream[stream])
             packs, key = _packs_of(this.sources[stream].units), self._key(stream, epoch)
+            before = int(documents.shard_offset_per_stream[stream])
+            local = packs.first_of(shard - before)
+            shard = before + local
             place = document - int(documents.sample_offset_per_shard[shard])
             bins = packs.arrangement(local, key).bins_of(place)
             table = this._table
@@ -102,7 +104,10 @@ class Packed(Layer[Any]):
             return {"buckets": this.size, "bucketed_samples": self._document_table.num_samples}
         tokens = sum(_packs_of(source.units).num_tokens for source in this.sources)
         bins = sum(int(_packs_of(source.units).counts.sum()) for source in this.sources)
-        return {"pack_bins": bins, "pack_tokens": tokens, "pack_fill": tokens / (bins * self._rule.to)}
+        found = {"pack_bins": bins, "pack_tokens": tokens, "pack_fill": tokens / (bins * self._rule.to)}
+        if this.batch_size is not None:
+            found["pack_tokens_per_step"] = tokens / bins * this.batch_size * this.num_data_ranks
+        return found
 
     def _place(self, bin_id: int, epoch: int | None) -> tuple[Packs, int, int, int, tuple[int, int, int]]:
         """Return a bin's stream, its shard there, number in it, id of the shard's first document, and the epoch's key."""
@@ -190,10 +195,9 @@ def _put_layer(dataset: Any, documents: Sequence[Source], rule: Pack | Bucket) -
 
 
 def _packs_of(units: Units | None) -> Packs:
-    while isinstance(units, Chosen):
-        units = units.of
-    assert isinstance(units, Packs)
-    return units
+    packs = packs_of(units)
+    assert packs is not None
+    return packs
 
 
 def _words(rule: Pack | Bucket) -> str:

@@ -57,10 +57,10 @@ def plan_packs(
                     "The samples are parts of rows, whose lengths are stored nowhere: pack them by dataset.pack(Pack(...), "
                     "lengths=dataset.measure(lambda part: part[...]))."
                 )
-            plan = _plan(source, rule, cache, first)
+            plan = _plan(source, rule, cache, first, begin)
         else:
             borders = np.cumsum(source.counts)[:-1]
-            plan = _in_memory(source, rule, np.split(lengths[begin:end], borders))
+            plan = _in_memory(source, rule, np.split(lengths[begin:end], borders), begin)
         if not plan.counts.any():
             raise ConfigError(f"{source.directory.origin} has no document with anything to pack.")
         made.append(Packs(plan, rule, units))
@@ -68,14 +68,14 @@ def plan_packs(
     return made
 
 
-def _plan(source: Source, rule: Pack | Bucket, cache: ShardCache, first: int) -> PlanFile:
+def _plan(source: Source, rule: Pack | Bucket, cache: ShardCache, first: int, first_id: int) -> PlanFile:
     directory = _directory(source)
     units = "" if source.units is None else source.units.fingerprint
     # What was planned by a side column is planned again where that has been made anew.
     measured = (version_of_lengths(source, rule), "" if isinstance(rule, Bucket) else (rule.columns[0], rule.dtype))
     name = f"{source.directory.index.digest.hex()}|{source.side}|{units}|{rule.rule}|{measured}"
     if directory is None:
-        return _in_memory(source, rule, _of_units(source, find_lengths(source, rule, cache, first)))
+        return _in_memory(source, rule, _of_units(source, find_lengths(source, rule, cache, first)), first_id)
     path = os.path.join(directory, f".streaming-pack-{blake2b(name.encode(), digest_size=12).hexdigest()}")
     if (known := read_plan(path, name)) is not None:
         return known
@@ -85,14 +85,15 @@ def _plan(source: Source, rule: Pack | Bucket, cache: ShardCache, first: int) ->
             return known
         logger.info("planning the bins of %s", source.directory.origin)
         with open(part, "wb") as file:
-            write_plan(file, len(source.sizes), _of_units(source, find_lengths(source, rule, cache, first)), rule, name)
+            lengths = _of_units(source, find_lengths(source, rule, cache, first))
+            write_plan(file, source.directory.index.raw_bytes, lengths, rule, name, first_id)
         os.replace(part, path)
     return PlanFile(path)
 
 
-def _in_memory(source: Source, rule: Pack | Bucket, lengths: Iterable[NDArray[Any]]) -> PlanFile:
+def _in_memory(source: Source, rule: Pack | Bucket, lengths: Iterable[NDArray[Any]], first_id: int) -> PlanFile:
     file = io.BytesIO()
-    write_plan(file, len(source.sizes), lengths, rule, "")
+    write_plan(file, source.directory.index.raw_bytes, lengths, rule, "", first_id)
     return PlanFile(file.getvalue())
 
 

@@ -219,6 +219,7 @@ class Seats:
             raise ConfigError(
                 f"The global batch of {global_batch_size} samples must be a multiple of batch_size {spec.batch_size}."
             )
+        self.size = global_batch_size
         self.per_device = spec.batch_size
         self.num_devices = global_batch_size // spec.batch_size
 

@@ -17,7 +17,7 @@ from streaming.order.lanes.lanes import Lanes
 from streaming.order.lanes.runs import code_of, make_runs, shard_of
 from streaming.order.lanes.sampling import draw
 from streaming.order.lanes.within import SampleOrder
-from streaming.order.lanes.worker import WorkerPositions
+from streaming.order.lanes.worker import WorkerPositions, in_blocks
 from streaming.order.spec import Layout, OrderSpec
 
 __all__ = ["LanesEpoch", "WorkerIds"]
@@ -27,9 +27,6 @@ _Ints = NDArray[np.int64]
 #: Most lanes of a stream in a canonical node. Their tables then stay small, and shards are so small that their own
 #: order does what more lanes would.
 _MAX_LANES = 1 << 16
-
-#: Positions worked on at a time: so many that calls cost little, so few that arrays stay in the processor's cache.
-_BLOCK = 16384
 
 
 class LanesEpoch:
@@ -84,21 +81,7 @@ class LanesEpoch:
         Raises:
             ConfigError: A position is past the end of the epoch.
         """
-        if not len(positions):
-            return np.empty(0, np.int64)
-        if int(positions.max()) >= self.total:
-            raise ConfigError(f"Position {int(positions.max())} is past the end of the epoch, which has {self.total}.")
-        if int(positions.min()) < 0:
-            out = np.full(len(positions), -1, np.int64)
-            real = np.flatnonzero(positions >= 0)
-            out[real] = self.ids(positions[real])
-            return out
-        if len(positions) <= _BLOCK:
-            return self._block_ids(positions)
-        out = np.empty(len(positions), np.int64)
-        for begin in range(0, len(positions), _BLOCK):
-            out[begin : begin + _BLOCK] = self._block_ids(positions[begin : begin + _BLOCK])
-        return out
+        return in_blocks(positions, self.total, self._block_ids)
 
     def _block_ids(self, positions: _Ints) -> _Ints:
         node, stream, local = self.route.split(positions)

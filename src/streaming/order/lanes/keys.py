@@ -33,8 +33,8 @@ class Purpose(IntEnum):
     STREAM_MIXING = 7
     DOCUMENT_ORDER = 8
     STEP_MIXING = 9
-    STEP_TURN = 10
-    STREAM_PASS = 11
+    STREAM_PASS = 10
+    BALANCE = 11
 
 
 def mix64_int(x: int) -> int:

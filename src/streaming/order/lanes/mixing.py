@@ -120,28 +120,34 @@ class Mixer:
 
     def before(self, node: _Ints, stream: int, index: _Ints) -> _Ints:
         """Return how many of the first ``index`` elements of canonical nodes are of one stream."""
+        if self._keys is None or self._trivial:
+            return self.in_order(node, stream, index)
+        # Neighbours change places within whole blocks only.
+        whole = index - index % BLOCK
+        count = self.in_order(node, stream, whole)
+        row, step = np.nonzero(np.arange(BLOCK - 1) < (index - whole)[:, None])
+        is_it = self.split(node[row], whole[row] + step)[0] == stream
+        return count + np.bincount(row[is_it], minlength=len(index))
+
+    def in_order(self, node: _Ints, stream: int, index: _Ints) -> _Ints:
+        """Return what :meth:`before` does, of arrays that broadcast, as if neighbours had not changed places.
+
+        It is the same at the ends of blocks.
+        """
         at = int(self._node_of_stream[stream])
         if at < 0:
             return np.zeros_like(index)
-        if self._trivial:
-            return index
         path: list[int] = []
         while at:
             path.append(at)
             at = int(self._parent[at])
-        # Neighbours change places within whole blocks only.
-        whole = index if self._keys is None else index - index % BLOCK
-        count = whole
+        count = index
         for below in reversed(path):
             above = self._parent[below]
             weight, left = self._weights(node, np.full(1, above, np.int64))
             to_left = mul_div(count, left, np.maximum(weight, 1), weight // 2)[0]
             count = to_left if self._left[above] == below else count - to_left
-        if self._keys is None:
-            return count
-        row, step = np.nonzero(np.arange(BLOCK - 1) < (index - whole)[:, None])
-        is_it = self.split(node[row], whole[row] + step)[0] == stream
-        return count + np.bincount(row[is_it], minlength=len(index))
+        return count
 
     def window(self, node: _Ints, stream: _Ints, first: _Ints, last: _Ints) -> tuple[_Ints, _Ints]:
         """Return indexes between which all units in ``[first, last]`` are served, at most ``BLOCK`` too many."""

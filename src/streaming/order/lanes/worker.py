@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.core.errors import ConfigError
 from streaming.order.spec import Layout
 
-__all__ = ["WorkerPositions"]
+__all__ = ["WorkerPositions", "in_blocks"]
 
 _Ints = NDArray[np.int64]
+
+#: Positions worked on at a time: so many that calls cost little, so few that arrays stay in the processor's cache.
+_BLOCK = 16384
+
+
+def in_blocks(positions: _Ints, total: int, block_ids: Callable[[_Ints], _Ints]) -> _Ints:
+    """Return the sample ids at positions of an epoch of ``total``, -1 where a position is -1.
+
+    Args:
+        positions: ``int64[I]``, each in ``[0, total)``, or -1.
+        total: Positions of the epoch.
+        block_ids: Returns the ids at a few positions, of which none is -1.
+
+    Raises:
+        ConfigError: A position is past the end of the epoch.
+    """
+    if not len(positions):
+        return np.empty(0, np.int64)
+    if int(positions.max()) >= total:
+        raise ConfigError(f"Position {int(positions.max())} is past the end of the epoch, which has {total}.")
+    if int(positions.min()) < 0:
+        out = np.full(len(positions), -1, np.int64)
+        real = np.flatnonzero(positions >= 0)
+        out[real] = in_blocks(positions[real], total, block_ids)
+        return out
+    if len(positions) <= _BLOCK:
+        return block_ids(positions)
+    parts = [block_ids(positions[begin : begin + _BLOCK]) for begin in range(0, len(positions), _BLOCK)]
+    return np.concatenate(parts)
 
 
 class WorkerPositions:

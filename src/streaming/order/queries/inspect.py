@@ -5,6 +5,7 @@ The same code that trains answers, so that a loss spike can be traced to its dat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,9 +84,19 @@ class EpochInspector:
         epoch: The epoch.
         num_nodes: Nodes.
         ranks_per_node: Ranks a node that get different samples.
+        reach: Returns spans of time in which shards are read, from those in which samples of shards are served: where
+            samples have something of several.
     """
 
-    def __init__(self, spec: OrderSpec, epoch: int, num_nodes: int, ranks_per_node: int) -> None:
+    def __init__(
+        self,
+        spec: OrderSpec,
+        epoch: int,
+        num_nodes: int,
+        ranks_per_node: int,
+        reach: Callable[[tuple[Ints, Ints, Ints]], tuple[Ints, Ints, Ints]] | None = None,
+    ) -> None:
+        self._reach = reach
         self.spec = spec
         self.epoch = epoch
         self.layout: Layout = Layout(num_nodes, ranks_per_node, 1)
@@ -122,6 +133,24 @@ class EpochInspector:
         return np.stack(
             [self._rank(rank).ids(index * size, (index + 1) * size) for rank in range(self.layout.num_ranks)]
         )
+
+    def loads(self, batch: int) -> NDArray[np.float64]:
+        """Return what the ranks have to do at a global batch of the epoch, of a dataset that is balanced.
+
+        Args:
+            batch: Global batch, from 0; negative from the end.
+
+        Returns:
+            ``float64[ranks]``, the costs of each rank's samples, summed.
+
+        Raises:
+            ConfigError: Nobody said what a sample costs.
+            IndexError: There is no such batch.
+        """
+        if self.spec.balance is None:
+            raise ConfigError("What samples cost is not known: give the loader a balance.")
+        ids = self.batch(batch)
+        return np.where(ids >= 0, self.spec.balance.costs[np.maximum(ids, 0)], 0).sum(1, np.float64)
 
     def streams(self, batch: int) -> list[StreamShare]:
         """Return what each stream has at a global batch of the epoch, of a dataset with a schedule (``mix``).
@@ -204,7 +233,8 @@ class EpochInspector:
                 np.maximum.at(last, shards, batches)
         needed = np.flatnonzero(last >= 0)
         needed = needed[np.argsort(first[needed], kind="stable")]
-        return ShardNeeds(needed, first[needed], last[needed])
+        spans = needed, first[needed], last[needed]
+        return ShardNeeds(*(spans if self._reach is None else self._reach(spans)))
 
     def _rank(self, rank: int) -> WorkerIds:
         known = self._ranks.get(rank)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import ConfigError
+from streaming.order.balance.epoch import BalancedEpoch
 from streaming.order.lanes import VERSION as LANES_VERSION
 from streaming.order.lanes.epoch import LanesEpoch
 from streaming.order.schedule.epoch import ScheduledEpoch
@@ -68,7 +69,7 @@ class EpochOrder:
         self.layout = layout
         self.global_batch: int = spec.batch_size * layout.num_ranks
         self.scheduled: ScheduledEpoch | None = ScheduledEpoch(spec, epoch, self.global_batch) if spec.table else None
-        self.lanes: LanesEpoch | ScheduledEpoch | None = self.scheduled
+        self.lanes: LanesEpoch | ScheduledEpoch | BalancedEpoch | None = self.scheduled
         if spec.shuffle_algo == _LANES and self.lanes is None:
             self.lanes = LanesEpoch(spec, epoch, self.global_batch)
         self._classic: ClassicEpoch | None = None
@@ -76,11 +77,18 @@ class EpochOrder:
             from streaming.order.classic.epoch import ClassicEpoch
 
             self._classic = ClassicEpoch(spec, epoch, ids)
+        if spec.balance is not None:
+            if self.lanes is None:
+                raise ConfigError(f"balance needs the order 'lanes', and shuffle_algo is {spec.shuffle_algo!r}.")
+            begin = self.scheduled.begin if self.scheduled else 0
+            self.lanes = BalancedEpoch(self.lanes, spec, epoch, begin, layout)
 
     def for_layout(self, layout: Layout) -> EpochOrder:
         """Return the same order for another layout of as many ranks."""
         other = copy(self)
         other.layout = layout
+        if isinstance(self.lanes, BalancedEpoch):
+            other.lanes = self.lanes.for_layout(layout)
         return other
 
     def worker_ids(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from streaming.core.errors import ConfigError
 from streaming.order.lanes.epoch import WorkerIds
 from streaming.order.lanes.mixing import BLOCK
-from streaming.order.lanes.worker import WorkerPositions
+from streaming.order.lanes.worker import WorkerPositions, in_blocks
 from streaming.order.schedule.passes import StreamPasses, block_sizes, stream_spec
-from streaming.order.schedule.routes import METHODS, ScheduleRoute
+from streaming.order.schedule.routes import METHODS, ScheduleRoute, check_weights
 from streaming.order.spec import Layout, OrderSpec
 from streaming.order.table import HORIZON, steps_of
 
@@ -18,8 +18,6 @@ __all__ = ["ScheduledEpoch"]
 
 _Ints = NDArray[np.int64]
 
-#: Positions worked on at a time, as in lanes.
-_BLOCK = 16384
 #: Passes over a stream that are planned one by one; of one that is read oftener, all shards are needed all the time.
 _PLANNED_PASSES = 4
 _LEAST_PLANNED = 1 << 20
@@ -34,8 +32,7 @@ class ScheduledEpoch:
         global_batch: Samples of a batch over all ranks.
 
     Raises:
-        ConfigError: The batching method does not go with a schedule, the epoch is past the end of time, or a stream without
-            samples has a weight.
+        ConfigError: The epoch is past the end of time, or a stream cannot have its weight.
 
     Attributes:
         total: Positions of the epoch.
@@ -65,10 +62,8 @@ class ScheduledEpoch:
             )
         self._spec = spec
         self._global_batch = global_batch
+        check_weights(spec, global_batch)
         self._steps = steps_of(spec.table, global_batch)
-        empty = np.flatnonzero((self._steps.weights > 0).any(0) & (spec.samples_per_stream == 0))
-        if len(empty):
-            raise ConfigError(f"Stream {empty[0]} has no samples but a weight in the schedule. Give it none.")
         self.route: ScheduleRoute = METHODS[spec.batching_method](spec, self._steps, global_batch)
         blocks = block_sizes(-(-spec.samples_per_stream // spec.num_canonical_nodes), spec.shuffle_block_size)
         self._streams = [
@@ -88,16 +83,7 @@ class ScheduledEpoch:
         Raises:
             ConfigError: A position is past the end of the epoch.
         """
-        if not len(positions):
-            return np.empty(0, np.int64)
-        if int(positions.max()) >= self.total:
-            raise ConfigError(f"Position {int(positions.max())} is past the end of the epoch, which has {self.total}.")
-        out = np.full(len(positions), -1, np.int64)
-        real = np.flatnonzero(positions >= 0)
-        for low in range(0, len(real), _BLOCK):
-            rows = real[low : low + _BLOCK]
-            out[rows] = self._block_ids(positions[rows])
-        return out
+        return in_blocks(positions, self.total, self._block_ids)
 
     def _block_ids(self, positions: _Ints) -> _Ints:
         node, stream, local = self.route.split(positions + self.begin)

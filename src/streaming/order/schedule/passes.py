@@ -16,7 +16,7 @@ from streaming.order.lanes.permutation import permute, unpermute
 from streaming.order.lanes.striping import Parts, striped_total
 from streaming.order.spec import OrderSpec
 
-__all__ = ["StreamPasses", "block_sizes", "stream_spec"]
+__all__ = ["StreamPasses", "block_sizes", "is_small", "stream_spec"]
 
 _Ints = NDArray[np.int64]
 
@@ -24,6 +24,11 @@ _Ints = NDArray[np.int64]
 SMALL = 4096
 #: Passes whose tables are kept: one that ends, one that begins, and a look-ahead's.
 _KEPT = 4
+
+
+def is_small(samples: _Ints) -> NDArray[np.bool_]:
+    """Return ``bool[K]``: which streams, by their samples, are shuffled as a whole."""
+    return samples <= SMALL
 
 
 def block_sizes(samples: _Ints, block_size: int) -> _Ints:
@@ -103,7 +108,8 @@ class StreamPasses:
     """What one stream gives. Legend: C canonical nodes, V spans.
 
     Draw ``j`` of canonical node ``c`` is draw ``J = ((j // U) * C + c) * U + j % U`` of the stream, ``U`` being the draws
-    that stay together, and belongs to pass ``J // N`` of a stream of ``N`` samples.
+    that stay together, and belongs to pass ``J // N`` of a stream of ``N`` samples. So a node's part of a pass is as long
+    whatever the weights are, or become. A small stream has no parts: its draws are numbered over all nodes, as they come.
 
     Args:
         spec: The order of the stream by itself, whose shards are numbered from 0.
@@ -116,14 +122,13 @@ class StreamPasses:
         self._nodes = np.arange(spec.num_canonical_nodes, dtype=np.int64)
         self._passes: dict[int, tuple[LanesEpoch, _Ints]] = {}
         self.samples: int = spec.epoch_size
-        self.is_small: bool = self.samples <= SMALL
+        self.is_small: bool = bool(is_small(np.full(1, self.samples, np.int64))[0])
 
     def ids(self, node: _Ints, local: _Ints) -> _Ints:
         """Return the stream's samples at draws of canonical nodes."""
-        draw = self._draw(node, local)
-        number, place = np.divmod(draw, self.samples)
         if self.is_small:
-            return self._permuted(number, place, permute)
+            return self._permuted(*np.divmod(local, self.samples), permute)
+        number = self._draw(node, local) // self.samples
         if int(number.min()) == int(number.max()):
             return self._ids_of_pass(int(number[0]), node, local)
         out = np.empty(len(local), np.int64)
@@ -137,7 +142,8 @@ class StreamPasses:
         numbers = np.arange(first, stop, dtype=np.int64)
         if self.is_small:
             samples = np.full(len(numbers), sample, np.int64)
-            return self._node_of(numbers * self.samples + self._permuted(numbers, samples, unpermute))
+            draws = numbers * self.samples + self._permuted(numbers, samples, unpermute)
+            return np.zeros_like(draws), draws
         nodes, draws = np.empty_like(numbers), np.empty_like(numbers)
         for row, number in enumerate(numbers.tolist()):
             epoch, begin = self._pass(number)
@@ -147,12 +153,10 @@ class StreamPasses:
 
     def spans(self, number: int, nodes: _Ints) -> tuple[_Ints, _Ints, _Ints, _Ints]:
         """Return ``int64[V]`` each: shard, canonical node, first and last draw of each span in which a pass reads it."""
-        shards = np.arange(self._spec.num_shards, dtype=np.int64)
-        begin, end = self.edges(number), self.edges(number + 1)
         if self.is_small:
-            nodes = nodes[end[nodes] > begin[nodes]]
-            node = np.repeat(nodes, len(shards))
-            return np.tile(shards, len(nodes)), node, begin[node], end[node] - 1
+            shards = np.arange(self._spec.num_shards if len(nodes) else 0, dtype=np.int64)
+            first = np.full(len(shards), number * self.samples, np.int64)
+            return shards, np.zeros_like(shards), first, first + (self.samples - 1)
         epoch, begin = self._pass(number)
         shard, first, last = epoch.spans(nodes)
         node, _, first = epoch.route.split(first)
@@ -172,11 +176,6 @@ class StreamPasses:
             return local
         units, rest = np.divmod(local, self._unit)
         return (units * count + node) * self._unit + rest
-
-    def _node_of(self, draw: _Ints) -> tuple[_Ints, _Ints]:
-        units, rest = np.divmod(draw, self._unit)
-        units, node = np.divmod(units, len(self._nodes))
-        return node, units * self._unit + rest
 
     def _ids_of_pass(self, number: int, node: _Ints, local: _Ints) -> _Ints:
         epoch, begin = self._pass(number)

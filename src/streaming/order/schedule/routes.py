@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.arrays import distinct
+from streaming.core.errors import ConfigError
 from streaming.order.lanes.batching import Seats
-from streaming.order.schedule.course import Course
+from streaming.order.lanes.mixing import Mixer
+from streaming.order.schedule.course import Course, shares
+from streaming.order.schedule.passes import is_small
 from streaming.order.spec import OrderSpec
-from streaming.order.table import HORIZON, Steps
+from streaming.order.table import HORIZON, Steps, steps_of
 
-__all__ = ["METHODS", "ScheduleRoute"]
+__all__ = ["METHODS", "ScheduleRoute", "check_weights"]
 
 _Ints = NDArray[np.int64]
 _Floats = NDArray[np.float64]
@@ -33,7 +36,10 @@ class ScheduleRoute(Protocol):
     def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None: ...
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-        """Return ``int64[I]`` each: canonical node, stream and draw of the stream in the node."""
+        """Return ``int64[I]`` each: canonical node, stream and draw of the stream.
+
+        Draws of a small stream are numbered over all canonical nodes, those of others in each.
+        """
         ...
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
@@ -59,18 +65,19 @@ class RandomRoute:
     def _make(self, spec: OrderSpec, steps: Steps, size: int, num_nodes: int) -> None:
         self.unit: int = size
         self.size: int = size
-        self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size)
+        self._whole = is_small(spec.samples_per_stream)
+        self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size, self._whole)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and draw of positions."""
         element, slot = self._element(position)
-        node, stream, local = self._draw(element)
-        return node, stream, local * self.size + slot
+        node, stream, number = self._course.draws(element)
+        return node, stream, number * self.size + slot
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
         """Return the positions."""
-        units, slot = np.divmod(local, self.size)
-        element = self._find(node, stream, units)
+        number, slot = np.divmod(local, self.size)
+        element = self._course.find(node, stream, number)
         position = self._position(np.maximum(element, 0), slot)
         return np.where(element < 0, HORIZON, position)
 
@@ -87,43 +94,6 @@ class RandomRoute:
 
     def _position(self, element: _Ints, slot: _Ints) -> _Ints:
         return element + slot
-
-    def _draw(self, element: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-        """Return canonical node, stream and unit of each element."""
-        step = self._course.step_of(element)
-        if not len(step) or int(step.min()) == int(step.max()):
-            return self._draw_of_step(int(step[0]) if len(step) else 0, element)
-        out = np.empty(len(element), np.int64), np.empty(len(element), np.int64), np.empty(len(element), np.int64)
-        for one in distinct(step)[0].tolist():
-            rows = np.flatnonzero(step == one)
-            for column, values in zip(out, self._draw_of_step(one, element[rows]), strict=True):
-                column[rows] = values
-        return out
-
-    def _draw_of_step(self, step: int, element: _Ints) -> tuple[_Ints, _Ints, _Ints]:
-        course = self._course
-        index, node = np.divmod(element - course.begin[step], course.num_nodes)
-        stream, unit = course.mixer(step).split(course.label(step, node), index)
-        return node, stream, course.base[step][node, stream] + unit
-
-    def _find(self, node: _Ints, stream: int, units: _Ints) -> _Ints:
-        """Return the element of each unit of one stream, -1 where there is none."""
-        course = self._course
-        base = course.base[:, :, stream]
-        step = np.empty(len(units), np.int64)
-        for one in distinct(node)[0].tolist():
-            rows = np.flatnonzero(node == one)
-            step[rows] = np.searchsorted(base[:, one], units[rows], side="right") - 1
-        out = np.full(len(units), -1, np.int64)
-        for one in distinct(step)[0].tolist():
-            if one == len(course.begin):
-                continue
-            rows = np.flatnonzero(step == one)
-            nodes = node[rows]
-            streams = np.full(len(rows), stream, np.int64)
-            index = course.mixer(one).join(course.label(one, nodes), streams, units[rows] - base[one][nodes])
-            out[rows] = course.begin[one] + index * course.num_nodes + nodes
-        return out
 
 
 class DevicePerStreamRoute(RandomRoute):
@@ -154,11 +124,12 @@ class PerStreamRoute(RandomRoute):
         """Return canonical node, stream and draw of positions."""
         _, stream, draw = super().split(position)
         local, node = np.divmod(draw, self._nodes)
-        return node, stream, local
+        return node, stream, np.where(self._whole[stream], draw, local)
 
     def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
         """Return the positions."""
-        return super().join(np.zeros_like(node), stream, local * self._nodes + node)
+        draw = local if self._whole[stream] else local * self._nodes + node
+        return super().join(np.zeros_like(node), stream, draw)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
         return np.divmod(position, self.size)
@@ -167,9 +138,106 @@ class PerStreamRoute(RandomRoute):
         return element * self.size + slot
 
 
+class StratifiedRoute:
+    """Every global batch of a step holds a fixed number of samples of each stream, spread evenly over the devices."""
+
+    unit: int = 1
+    size: int = 1
+
+    def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None:
+        self._seats = Seats(spec, global_batch)
+        self._nodes = spec.num_canonical_nodes
+        self._whole = is_small(spec.samples_per_stream)
+        self._begin: _Ints = steps.begin // global_batch
+        self._weights = steps.weights
+        self._share = strata(spec, steps, global_batch)
+        given = self._share * (np.append(self._begin[1:], HORIZON // global_batch) - self._begin)[:, None]
+        self._given: _Ints = np.concatenate([np.zeros_like(given[:1]), np.cumsum(given, 0)])
+        self._mixers = [Mixer(share, 1, None) for share in self._share]
+
+    def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
+        """Return canonical node, stream and draw of positions."""
+        batch, device, slot = self._seats.split(position)
+        step = self._step_of(batch)
+        seat = device * self._seats.per_device + slot
+        stream, draw = np.empty_like(seat), np.empty_like(seat)
+        for one in distinct(step)[0].tolist():
+            rows = np.flatnonzero(step == one)
+            stream[rows], index = self._mixers[one].split(np.zeros_like(rows), seat[rows])
+            before = (batch[rows] - self._begin[one]) * self._share[one, stream[rows]]
+            draw[rows] = self._given[one, stream[rows]] + before + index
+        local, node = np.divmod(draw, self._nodes)
+        return node, stream, np.where(self._whole[stream], draw, local)
+
+    def join(self, node: _Ints, stream: int, local: _Ints) -> _Ints:
+        """Return the positions."""
+        draw = local if self._whole[stream] else local * self._nodes + node
+        step = np.searchsorted(self._given[:, stream], draw, side="right") - 1
+        out = np.full(len(draw), HORIZON, np.int64)
+        for one in distinct(step)[0].tolist():
+            if one == len(self._begin):
+                continue
+            rows = np.flatnonzero(step == one)
+            batch, index = np.divmod(draw[rows] - self._given[one, stream], self._share[one, stream])
+            seat = self._mixers[one].join(np.zeros_like(rows), np.full_like(rows, stream), index)
+            out[rows] = self._seats.join(batch + self._begin[one], *np.divmod(seat, self._seats.per_device))
+        return out
+
+    def given(self, position: int) -> _Ints:
+        """Return the draws of each stream before a position."""
+        batch = np.array([position // self._seats.size], np.int64)
+        step = int(self._step_of(batch)[0])
+        return self._given[step] + self._share[step] * (batch - self._begin[step])
+
+    def weights(self, position: int) -> _Floats:
+        """Return the streams' shares at a position."""
+        return self._weights[int(self._step_of(np.array([position // self._seats.size], np.int64))[0])]
+
+    def _step_of(self, batch: _Ints) -> _Ints:
+        return np.searchsorted(self._begin, batch, side="right") - 1
+
+
+def strata(spec: OrderSpec, steps: Steps, global_batch: int) -> _Ints:
+    """Return ``int64[T, K]``: samples of each stream in the global batches of each step.
+
+    Raises:
+        ConfigError: A stream with a weight that stays would have none.
+    """
+    out = np.zeros(steps.weights.shape, np.int64)
+    lack = np.zeros(spec.num_streams, np.float64)
+    for step, (begin, until, weights) in enumerate(zip(steps.begin, steps.until, steps.weights, strict=True)):
+        out[step] = shares(weights, global_batch, lack)
+        lack += (weights * global_batch - out[step]) * ((until - begin) // global_batch)
+    for record in spec.table:
+        step = int(np.searchsorted(steps.begin, record.begin))
+        none = np.flatnonzero((out[step] == 0) & (steps.weights[step] > 0))
+        if record.to is None and len(none):
+            raise ConfigError(
+                f"stratified batching gives stream {none[0]}, whose share is {record.weights[none[0]]:.6g} from sample "
+                f"{record.begin} of the run on, no sample of a global batch of {global_batch}. Make the batch or the share "
+                "larger, or use 'random'."
+            )
+    return out
+
+
+def check_weights(spec: OrderSpec, global_batch: int) -> None:
+    """Check that the streams can have the weights of a table.
+
+    Raises:
+        ConfigError: A stream without samples has one, or one that is too small for the batching method.
+    """
+    steps = steps_of(spec.table, global_batch)
+    empty = np.flatnonzero((steps.weights > 0).any(0) & (spec.samples_per_stream == 0))
+    if len(empty):
+        raise ConfigError(f"Stream {empty[0]} has no samples but a weight in the schedule. Give it none.")
+    if METHODS[spec.batching_method] is StratifiedRoute:
+        strata(spec, steps, global_batch)
+
+
 #: What makes the route of each batching method that goes with schedules.
-METHODS: dict[str, type[RandomRoute]] = {
+METHODS: dict[str, type[ScheduleRoute]] = {
     "random": RandomRoute,
+    "stratified": StratifiedRoute,
     "per_stream": PerStreamRoute,
     "device_per_stream": DevicePerStreamRoute,
 }

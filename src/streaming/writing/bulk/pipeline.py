@@ -74,7 +74,7 @@ class Pipeline:
         number = self._next_row + len(self._rows)
         try:
             if self._keys.active and len(row) != self._keys.width:
-                self._keys.look(number, row, stacklevel=4)
+                self._keys.look(number, row, stacklevel=5)
             self._rows.append(self._freeze(self._recipe, number, row))
         except Exception:
             self.finish()  # an earlier row that fails is the one to tell

@@ -18,7 +18,7 @@ from streaming.writing.bulk.report import Skipped
 from streaming.writing.bulk.resume import inputs_after, rows_after
 from streaming.writing.bulk.workers import WorkerPool
 from streaming.writing.rows.infer import infer_columns
-from streaming.writing.rows.inputs import Inputs, checked_row, taken, taken_inputs
+from streaming.writing.rows.inputs import Inputs, checked_row, metadata_of, taken, taken_inputs
 from streaming.writing.rows.keys import KeyCheck
 from streaming.writing.rows.snapshot import check_fit, snapshot
 
@@ -29,6 +29,9 @@ __all__ = ["InputSource", "RowSource", "Source"]
 
 _ROWS_TO_INFER_FROM = 32
 _INPUTS_TO_INFER_FROM = 1024
+# What a worker may have ready ahead of its turn: about a shard.
+_SHARD_BYTES = 1 << 26
+_LEAST_BYTES = 1 << 23
 
 Row = Mapping[str, Any]
 
@@ -45,12 +48,14 @@ class RowSource:
         total: How many rows there are; ``None`` if that is not known.
         unit: What is counted.
         skipped: What was left out.
+        metadata: What is known of the columns.
     """
 
     unit = " samples"
 
     def __init__(self, given: Inputs, columns: Mapping[str, str] | None) -> None:
         self._rows, columns = taken(given, columns)
+        self.metadata = metadata_of(self._rows)
         self.total = length_hint(self._rows) or None
         self.skipped: list[Skipped] = []
         if columns is None:
@@ -109,6 +114,7 @@ class InputSource:
         total: How many inputs there are; ``None`` if that is not known.
         unit: What is counted.
         skipped: What was left out.
+        metadata: What is known of the columns.
     """
 
     unit = " inputs"
@@ -117,6 +123,7 @@ class InputSource:
         self, given: Inputs, columns: Mapping[str, str] | None, function: Function, workers: int, skips: bool
     ) -> None:
         self._inputs = taken_inputs(given)
+        self.metadata: dict[str, Any] = {}
         self.total = length_hint(self._inputs) or None
         self.skipped: list[Skipped] = []
         self._function = function
@@ -155,7 +162,7 @@ class InputSource:
         self.skipped += (Skipped(*skip) for done in journal.finished for skip in done.skipped)
         inputs, seen = inputs_after(self._inputs, place)
         after = (place.row, last.last) if last and place else None
-        most_bytes = max(1, self._pool.num_workers) * max(1 << 26, recipe.size_limit or 0)
+        most_bytes = max(1, self._pool.num_workers) * max(_LEAST_BYTES, recipe.size_limit or _SHARD_BYTES)
         first = place.input if place else 0
         ahead = Ahead(self._pool, self._function, recipe, inputs, first, after, self._skips, most_bytes)
         num_samples = journal.num_samples

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out
+from streaming.format.encodings.compatible import check_compatible
+from streaming.format.metadata import dump_metadata, joined_metadata
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.cutting import Cutter
@@ -38,6 +40,8 @@ def write(
     *,
     fn: Callable[[Any], Row | Iterable[Row] | None] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    metadata: Mapping[str, Any] | None = None,
+    compatible: bool = False,
     workers: int | None = None,
     compression: Compression | None = None,
     hashes: Sequence[HashName] | None = None,
@@ -75,6 +79,10 @@ def write(
             module.
         on_error: With ``fn``, ``'skip'`` leaves out inputs for which it fails (but for rows that it made before), and
             rows that do not fit the columns; the report lists them.
+        metadata: What else is known, to be kept beside the index, as JSON; under ``'columns'`` a dict for each column of
+            which something is: ``{'columns': {'label': {'names': ['cat', 'dog']}}}``. Names of classes and the like that a
+            Hugging Face dataset has are added.
+        compatible: Refuse columns that ``mosaicml-streaming`` cannot read.
         workers: Number of processes; default: one for each core that this process may use. 0: none. With ``fn`` as many
             again build shards.
         compression: As for :class:`MDSWriter`, like the arguments below.
@@ -112,6 +120,7 @@ def write(
         500
     """
     started = time.monotonic()
+    dump_metadata(metadata or {})
     options = WriterOptions(
         keep_local=keep_local,
         compression=compression,
@@ -133,6 +142,10 @@ def write(
             options.most_bytes,
         )
         _ = recipe.encoder  # checks the columns before anything is touched
+        if compatible:
+            check_compatible(dict(recipe.columns))
+        known = joined_metadata(metadata or {}, source.metadata)
+        contents = dump_metadata(known) if known else None
         with WorkerPool(num_workers) as pool:
             place = _staged(place)
             target = Target(place, keep_local=options.keep_local, retries=options.retry, yields=False)
@@ -145,7 +158,7 @@ def write(
                     source.feed(recipe, pool, cutter, journal, progress, keys)
                     cutter.finish()
                 entries = [done.entry for done in journal.finished]
-                base.publish(target, entries)
+                base.publish(target, entries, metadata=contents)
                 journal.remove()
                 target.close()
             finally:

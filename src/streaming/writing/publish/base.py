@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from streaming.core.errors import ConfigError, ObjectNotFoundError, UploadError
 from streaming.format.formats import ShardEncoder
 from streaming.format.index import dump_index
+from streaming.format.metadata import METADATA_NAME
 from streaming.storage.store import Store
 from streaming.writing.publish.entries import INDEX_NAME, file_names, read_entries
 from streaming.writing.publish.stored import check_stored
@@ -80,7 +82,11 @@ class Base:
         return f"{stem}.{self.token}" if self.token else stem
 
     def publish(
-        self, target: Target, entries: Sequence[dict[str, Any]], before: Callable[[bytes], None] | None = None
+        self,
+        target: Target,
+        entries: Sequence[dict[str, Any]],
+        before: Callable[[bytes], None] | None = None,
+        metadata: bytes | None = None,
     ) -> None:
         """Write and upload the index of what was there and what is new.
 
@@ -88,6 +94,8 @@ class Base:
             target: Where the shards are.
             entries: The entry of each new shard.
             before: Given the contents of the index once nothing speaks against it: writes what belongs to it.
+
+            metadata: Contents of the file of metadata; ``None``: there is none, or that of the dataset that is added to.
 
         Raises:
             UploadError: A shard is not there, it cannot be uploaded, or another writer has changed the dataset meanwhile.
@@ -101,6 +109,13 @@ class Base:
         index = dump_index([*self.entries, *entries])
         if before is not None:
             before(index)
+        if metadata is not None:
+            target.write(METADATA_NAME, [[metadata]])
+            target.upload(METADATA_NAME)
+        elif self.index is None and target.store is not None:
+            with suppress(ObjectNotFoundError):
+                target.store.head(METADATA_NAME)  # of a dataset that was here before
+                target.store.delete(METADATA_NAME)
         target.write(INDEX_NAME, [[index]])
         target.upload(INDEX_NAME)
 

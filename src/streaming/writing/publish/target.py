@@ -15,6 +15,7 @@ from io import FileIO
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, StorageError, UploadError
 from streaming.format.codecs.compression import get_compression_extension, get_compressions
 from streaming.format.formats import formats
+from streaming.format.metadata import METADATA_NAME
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.writing.publish.claim import Claim
@@ -111,7 +112,7 @@ class Target:
             return False
         shard = _SHARD_FILE.fullmatch(name)
         if shard is None:
-            return name in (INDEX_NAME, f"{INDEX_NAME}.part")
+            return name.removesuffix(".part") in (INDEX_NAME, METADATA_NAME)
         known = shard["format"] in formats or shard["format"] == self._format
         return known and (shard["zip"] is None or shard["zip"] in _extensions())
 

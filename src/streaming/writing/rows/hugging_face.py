@@ -42,6 +42,7 @@ class _Table(Columnar):
         self._dataset = dataset.with_format("arrow", columns=columns)
         self.names = checked_names(columns)
         self._features = {name: dataset.features[name] for name in columns}
+        self.facts = {name: _facts(feature) for name, feature in self._features.items()}
         # The rows behind the dataset, more than are selected: what holds of all holds of these.
         self._behind = dataset.data
         self._arrays = {name: has_arrays(self._column(name)) for name in columns}
@@ -75,6 +76,7 @@ class _Stream(Columnar):
     def __init__(self, dataset: Any) -> None:
         self._features = dict(dataset.features)
         self.names = checked_names(self._features)
+        self.facts = {name: _facts(feature) for name, feature in self._features.items()}
         for name, feature in self._features.items():
             if _is_file(feature):
                 dataset = dataset.cast_column(name, type(feature)(decode=False))
@@ -97,6 +99,19 @@ class _Stream(Columnar):
 
 def _is_file(feature: Any) -> bool:
     return type(feature).__name__ in _FILES
+
+
+def _facts(feature: Any) -> dict[str, Any]:
+    """Return what a feature says besides the type of its values."""
+    kind = type(feature).__name__
+    if kind == "ClassLabel":
+        return {"names": list(feature.names)}
+    if kind == "Audio":
+        return {"type": "audio"} | ({"sampling_rate": feature.sampling_rate} if feature.sampling_rate else {})
+    inner = getattr(feature, "feature", None)  # of lists
+    if inner is not None:
+        return _facts(inner)
+    return {"type": kind.lower()} if kind in _FILES else {}
 
 
 def _file(name: str, feature: Any, value: Any) -> bytes | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import decimal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from typing import Any, cast
 
 import numpy as np
 
 from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ConfigError
+from streaming.format.encodings.tensor import TENSOR_DTYPES
+from streaming.format.encodings.times import zone_of
+from streaming.format.media import Audio, Video
 from streaming.writing.rows.images import ImageFile
 
 __all__ = ["infer_column", "infer_columns"]
@@ -32,7 +36,11 @@ def infer_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     ``bool``, ``dict``, ``list`` ``json``, if JSON can hold what is in them
     NumPy scalar                 its type: ``float32``, ``int16`` ...; ``json`` for ``bool``
     NumPy array                  ``ndarray:<dtype>``, ``ndarray`` where they differ; any shape
-    torch tensor                 as the NumPy array, or scalar, that it reads back as
+    torch tensor                 as the NumPy array, or scalar, that it reads back as; ``tensor:bfloat16`` and the like for
+                                 dtypes that NumPy has not
+    ``date``, ``time``           the same, as ``timedelta``
+    ``datetime``                 ``datetime``; ``datetime:<zone>`` if all have it, ``datetime:UTC`` where zones differ
+    :class:`Audio`, ``Video``    ``audio``, ``video``
     ``decimal.Decimal``          ``str_decimal``
     PIL image                    ``jpeg`` if all were opened from JPEG files (kept as they are), else ``png``
     ===========================  =====================================================================
@@ -93,6 +101,8 @@ def _encoding(name: str, values: Sequence[Any]) -> str:
         return "float64"
     if kinds == {"jpeg", "png"}:
         return "png"
+    if None not in kinds and all(kind is not None and kind.startswith("datetime:") for kind in kinds):
+        return "datetime:UTC"
     if None not in kinds and all(kind is not None and kind.startswith("ndarray:") for kind in kinds):
         return "ndarray"
     types = ", ".join(dict.fromkeys(map(_type_name, values)))
@@ -102,13 +112,15 @@ def _encoding(name: str, values: Sequence[Any]) -> str:
 
 
 def _kind(value: Any) -> str | None:
-    kind = _number(value)
+    kind = _number(value) or _time(value)
     if kind is not None:
         return kind
     if isinstance(value, str):
         return "str"
     if isinstance(value, ImageFile):
         return value.encoding
+    if isinstance(value, (Audio, Video)):
+        return type(value).__name__.lower()
     if isinstance(value, bytes):
         return "bytes"
     if isinstance(value, (bool, np.bool_, dict, list)):
@@ -120,6 +132,9 @@ def _kind(value: Any) -> str | None:
 
 def _number(value: Any) -> str | None:
     if is_tensor(value):
+        name = str(value.dtype).removeprefix("torch.")
+        if name in TENSOR_DTYPES:
+            return f"tensor:{name}"
         try:
             value = tensor_to_numpy(value)
         except TypeError:
@@ -132,6 +147,26 @@ def _number(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return "int"
     return "float64" if isinstance(value, float) else None
+
+
+def _time(value: Any) -> str | None:
+    if isinstance(value, datetime):
+        return "datetime" if value.utcoffset() is None else f"datetime:{_zone(value)}"
+    if isinstance(value, np.datetime64):
+        return "date" if np.datetime_data(value.dtype)[0] == "D" else "datetime"
+    if isinstance(value, (timedelta, np.timedelta64)):
+        return "timedelta"
+    return next((kind.__name__ for kind in (date, time) if isinstance(value, kind)), None)
+
+
+def _zone(value: datetime) -> str:
+    """Return the name of a moment's zone, if a column may have it: a region's or an offset's; else UTC."""
+    zone = value.tzinfo
+    name = getattr(zone, "key", None) or getattr(zone, "zone", None) or str(zone).removeprefix("UTC") or "UTC"
+    try:
+        return name if zone_of(name).utcoffset(value.replace(tzinfo=None)) == value.utcoffset() else "UTC"
+    except ConfigError:
+        return "UTC"
 
 
 def _image(value: Any) -> str | None:
@@ -195,8 +230,6 @@ def _advice(name: str, values: Sequence[Any]) -> str:
         )
     if isinstance(first, (bytearray, memoryview)):
         return "Convert them by bytes(value)."
-    if hasattr(first, "isoformat"):
-        return "Convert them, such as by value.isoformat() to 'str'."
     if isinstance(first, (tuple, set, frozenset)):
         return "Convert them by list(value), which is stored as JSON, or by numpy.array(value)."
     return f"Convert them, or pass `columns` with an encoding that takes them, such as {{{name!r}: 'pkl'}}."

@@ -15,12 +15,13 @@ import numpy as np
 
 from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ConfigError, StreamingError
+from streaming.format.encodings.tensor import TENSOR_DTYPES
 from streaming.writing.rows.encoded import EncodedRows
 from streaming.writing.rows.hugging_face import hugging_face_rows
 from streaming.writing.rows.infer import infer_column
-from streaming.writing.rows.tables import Columnar, arrow_rows, pandas_rows
+from streaming.writing.rows.tables import Columnar, arrow_rows, dask_rows, pandas_rows
 
-__all__ = ["Inputs", "Items", "Rows", "Table", "checked_row", "made_rows", "taken", "taken_inputs"]
+__all__ = ["Inputs", "Items", "Rows", "Table", "checked_row", "made_rows", "metadata_of", "taken", "taken_inputs"]
 
 Row = Mapping[str, Any]
 
@@ -109,6 +110,12 @@ def taken_inputs(given: Inputs) -> Iterable[Any]:
     return _Stream(_iterator(given), given)
 
 
+def metadata_of(rows: Iterable[Row]) -> dict[str, Any]:
+    """Return what is known of the columns of rows, as metadata of a dataset."""
+    facts = {name: known for name, known in getattr(rows, "facts", dict[str, Any]()).items() if known}
+    return {"columns": facts} if facts else {}
+
+
 def made_rows(made: Any) -> Iterator[Row | EncodedRows | StreamingError]:
     """Yield the rows that a function has made: of ``None`` none, a mapping, a table's, or many of these.
 
@@ -152,6 +159,7 @@ def _table(given: Any) -> Columnar | None:
 #: offers its data by Arrow's protocol, as these do too.
 _KINDS: tuple[tuple[str, tuple[str, ...], Callable[[Any], Columnar | None]], ...] = (
     ("pandas", ("DataFrame",), pandas_rows),
+    ("dask.dataframe", ("DataFrame",), dask_rows),
     ("datasets", ("Dataset", "IterableDataset"), hugging_face_rows),
 )
 
@@ -247,6 +255,8 @@ def _plain(row: Any) -> Any:
 
 
 def _array(name: str, tensor: Any) -> Any:
+    if str(tensor.dtype).removeprefix("torch.") in TENSOR_DTYPES:
+        return tensor
     try:
         return tensor_to_numpy(tensor)[()]  # a number, where the tensor has no axis
     except TypeError as error:

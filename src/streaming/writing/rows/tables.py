@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
 
-__all__ = ["Columnar", "arrow_rows", "arrow_values", "has_arrays", "pandas_rows", "present_part"]
+__all__ = ["Columnar", "arrow_rows", "arrow_values", "dask_rows", "has_arrays", "pandas_rows", "present_part"]
 
 _ROWS_AT_ONCE = 1000
 _EXAMPLES = 32
@@ -27,9 +28,11 @@ class Columnar(ABC, Iterable[Mapping[str, Any]]):
 
     Attributes:
         names: Of the columns.
+        facts: What is known of each besides its values.
     """
 
     names: Sequence[str]
+    facts: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     @abstractmethod
     def examples(self, name: str) -> list[Any]:
@@ -91,6 +94,37 @@ def pandas_rows(frame: Any) -> Columnar:
         ConfigError: A column's name is no text.
     """
     return _Frame(frame)
+
+
+class _Frames(Columnar):
+    """A frame of Dask: frames of pandas, made one after the other."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.names = checked_names(frame.columns)
+        self._first: _Frame | None = None
+
+    def _partition(self, number: int) -> _Frame:
+        if number:
+            return _Frame(self._frame.get_partition(number).compute())
+        self._first = self._first or _Frame(self._frame.get_partition(0).compute())
+        return self._first
+
+    def examples(self, name: str) -> list[Any]:
+        return self._partition(0).examples(name)
+
+    def parts(self) -> Iterator[Sequence[Sequence[Any]]]:
+        for number in range(self._frame.npartitions):
+            yield from self._partition(number).parts()
+
+
+def dask_rows(frame: Any) -> Columnar:
+    """Return the rows of a ``DataFrame`` of Dask, as :func:`pandas_rows` those of its partitions.
+
+    Raises:
+        ConfigError: A column's name is no text.
+    """
+    return _Frames(frame)
 
 
 def _missing(column: Any) -> Any:

@@ -6,10 +6,12 @@ import tempfile
 from argparse import Namespace
 from contextlib import closing
 
-from streaming.cli.check import check_shard
-from streaming.cli.output import print_json, print_line, progress_bar
-from streaming.cli.parallel import in_parallel
-from streaming.cli.source import Source, read_source
+import numpy as np
+
+from streaming.cli.reading.check import check_shard
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_json, print_line, progress_bar
+from streaming.cli.shell.parallel import in_parallel
 from streaming.core.errors import UnsafeTypeError
 
 __all__ = ["run"]
@@ -30,7 +32,8 @@ def run(args: Namespace) -> int:
     num_shards, num_samples = source.index.num_shards, source.index.num_samples
     if args.json:
         facts = {"url": source.name, "shards": num_shards, "samples": num_samples, "ok": not problems}
-        print_json({**facts, "problems": [{"shard": shard, "problem": text} for shard, text in problems]})
+        checked = {"hashed_shards": _num_hashed(source), "decoded": args.decode}
+        print_json({**facts, **checked, "problems": [{"shard": shard, "problem": text} for shard, text in problems]})
     else:
         for shard, text in problems:
             print_line(f"shard {shard}: {text}")
@@ -38,6 +41,12 @@ def run(args: Namespace) -> int:
         result = f"{damaged:,} of {num_shards:,} shards damaged" if damaged else f"{num_shards:,} shards are fine"
         print_line(f"{source.name}: {result}, {num_samples:,} samples{_how(source, args.decode)}")
     return EXIT_DAMAGED if problems else 0
+
+
+def _num_hashed(source: Source) -> int:
+    """Return how many shards have hashes; the others are checked by sizes and offsets alone."""
+    counts = np.bincount(source.index.schema_ids, minlength=len(source.index.schemas))
+    return sum(int(n) for schema, n in zip(source.index.schemas, counts, strict=True) if schema.hashes)
 
 
 def _how(source: Source, decode: bool) -> str:

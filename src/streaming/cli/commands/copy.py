@@ -9,9 +9,9 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from streaming.cli.output import print_json, print_line, print_note, progress_bar
-from streaming.cli.parallel import in_parallel
-from streaming.cli.source import INDEX_NAME, Source, read_source
+from streaming.cli.reading.source import INDEX_NAME, Source, read_source
+from streaming.cli.shell.output import print_json, print_line, print_note, progress_bar
+from streaming.cli.shell.parallel import in_parallel
 from streaming.columns.shards import check_file, with_retries
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError
 from streaming.format.index import FileInfo, Index

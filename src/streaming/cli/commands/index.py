@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from streaming.cli.output import print_json, print_line
+from streaming.cli.shell.output import print_json, print_line
 from streaming.writing.side.index import index_place
 
 __all__ = ["run"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from streaming.cli.output import print_json, print_line
-from streaming.cli.source import read_source
+from streaming.cli.reading.source import read_source
+from streaming.cli.shell.output import print_json, print_line
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.writing.merge import find_places, merge_places
 from streaming.writing.partitions import directory_of_index

@@ -6,8 +6,8 @@ import os
 from argparse import Namespace
 from typing import Any
 
-from streaming.cli.output import print_json, print_line, print_note, print_table
-from streaming.cli.parallel import in_parallel
+from streaming.cli.shell.output import print_json, print_line, print_note, print_table
+from streaming.cli.shell.parallel import in_parallel
 from streaming.columns.opening import split_file
 from streaming.columns.shards import with_retries
 from streaming.core.errors import ConfigError, ObjectNotFoundError

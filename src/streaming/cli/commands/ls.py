@@ -6,8 +6,8 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
-from streaming.cli.output import print_json, print_table
-from streaming.cli.source import INDEX_NAME
+from streaming.cli.reading.source import INDEX_NAME
+from streaming.cli.shell.output import print_json, print_table
 from streaming.core.errors import ObjectNotFoundError
 from streaming.storage.registry import open_store
 from streaming.writing.bulk.report import show_bytes

@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from typing import Any
 
 import numpy as np
 
-from streaming.cli.output import print_json, print_line, print_table
-from streaming.cli.source import Source, read_source
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_json, print_line, print_table, print_title
 from streaming.columns.opening import check_fit
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
+from streaming.format.metadata import METADATA_NAME, parse_metadata
 from streaming.format.samples.schema import Schema
 from streaming.writing.bulk.report import show_bytes
 from streaming.writing.side.publish import read_stored_footer
 
 __all__ = ["run"]
 
+_BRIEF = 60
+
 
 def run(args: Namespace) -> int:
     """Print the facts of a dataset."""
     source = read_source(args.url)
-    facts: dict[str, Any] = {**describe(source), "side_columns": side_columns(source)}
+    facts: dict[str, Any] = {**describe(source), "side_columns": side_columns(source), "metadata": metadata(source)}
     if args.json:
         print_json(facts)
         return 0
-    print_line(facts["url"])
+    print_title(facts["url"])
     rows = [["samples", f"{facts['samples']:,}"], ["shards", f"{facts['shards']:,}"], ["size", _size(facts)]]
     if facts["shards"]:
         rows.append(["per shard", _spread(facts["samples_per_shard"], "{:,}") + " samples"])
         rows.append(["", _spread(facts["bytes_per_shard"], None)])
     if facts["side_columns"] is not None:
         rows.append(["side columns", facts["side_columns"]])
+    known = facts["metadata"]
+    of_columns = known.get("columns", {})
+    rows += [[name, _brief(value)] for name, value in known.items() if name != "columns"]
     print_table(rows, indent=2)
     for schema in facts["schemas"]:
         print_line()
-        print_line(f"  {_title(schema, len(facts['schemas']) > 1)}")
-        columns = [[name, encoding] for name, encoding in schema["columns"].items()]
+        print_title(f"  {_title(schema, len(facts['schemas']) > 1)}")
+        columns = [
+            [name, encoding, *(f"{key}: {_brief(value)}" for key, value in of_columns.get(name, {}).items())]
+            for name, encoding in schema["columns"].items()
+        ]
+        width = max(map(len, columns), default=0)
+        columns = [row + [""] * (width - len(row)) for row in columns]
         if columns:
             print_table(columns, indent=4)
     return 0
@@ -55,6 +67,19 @@ def side_columns(source: Source) -> str | None:
     except (ConfigError, MissingDependencyError) as error:
         return str(error)
     return ", ".join(footer.names)
+
+
+def metadata(source: Source) -> dict[str, Any]:
+    """Return what is known of a dataset and its columns, nothing if nothing is."""
+    try:
+        return parse_metadata(source.store.get(METADATA_NAME), METADATA_NAME)
+    except StorageError:  # what may not be looked at is not known
+        return {}
+
+
+def _brief(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
 
 
 def describe(source: Source) -> dict[str, Any]:

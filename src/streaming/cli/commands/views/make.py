@@ -6,9 +6,9 @@ import os
 import tempfile
 from argparse import Namespace
 
-from streaming.cli.output import print_json, print_line
-from streaming.cli.source import Source, read_source
-from streaming.cli.views.show import describe, is_directory
+from streaming.cli.commands.views.show import describe, is_directory
+from streaming.cli.reading.source import Source, read_source
+from streaming.cli.shell.output import print_json, print_line
 from streaming.columns.opening import open_columns, split_file
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.shards import with_retries

@@ -1,0 +1,105 @@
+"""What the commands take that write something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streaming.cli.arguments.parser import URL, add_command, add_jobs, add_options, positive
+
+__all__ = ["add_copy", "add_index", "add_merge", "add_view"]
+
+
+def add_merge(commands: Any) -> None:
+    """Add ``merge``."""
+    merge = add_command(
+        commands,
+        "merge",
+        "write one index for several datasets",
+        "Shards stay where they are.\n\n"
+        "  ROOT                  every dataset in the directories below it\n"
+        "  PART ... --out ROOT   these, in this order; they should be below ROOT",
+        "  streaming merge /data/corpus\n"
+        "  streaming merge s3://bucket/all/2023 s3://bucket/all/2024 --out s3://bucket/all",
+    )
+    merge.add_argument("urls", metavar="URL", nargs="+", help=URL)
+    merge.add_argument("--out", metavar="ROOT", help="where the merged index goes")
+
+
+def add_copy(commands: Any) -> None:
+    """Add ``copy``."""
+    copy = add_command(
+        commands,
+        "copy",
+        "copy a dataset",
+        "Hashes are checked on the way, and the index comes last, so that\n"
+        "nobody reads half a dataset. A copy that was stopped continues when the command is\n"
+        "repeated: files that are complete at TO are left out.",
+        "  streaming copy /data/corpus s3://bucket/corpus\n"
+        "  streaming copy sftp://me@host/corpus gs://bucket/corpus --from-option key_file=key",
+    )
+    copy.add_argument("source", metavar="FROM", help=URL)
+    copy.add_argument("target", metavar="TO", help="a directory or URL")
+    copy.add_argument(
+        "--force",
+        action="store_true",
+        help="copy every file, and replace another dataset, or other files, at TO",
+    )
+    add_options(copy, "--from-option", None, "from_options", "setting of the store of FROM alone")
+    add_options(copy, "--to-option", None, "to_options", "setting of the store of TO alone")
+    add_jobs(copy)
+
+
+def add_index(commands: Any) -> None:
+    """Add ``index``."""
+    index = add_command(
+        commands,
+        "index",
+        "write columns of a dataset to a Parquet file, for SQL",
+        "A row a sample,\nin their order. Every shard is read once. A run that was stopped continues when\n"
+        "the command is repeated.",
+        "  streaming index /data/corpus --columns 'source,n_tokens=len(tokens)' --beside\n"
+        "  streaming index s3://bucket/corpus --columns age,sex --out s3://bucket/index",
+    )
+    index.add_argument("url", metavar="URL", help=URL)
+    index.add_argument(
+        "--columns",
+        required=True,
+        metavar="LIST",
+        help="columns or len(column), joined by commas; NAME= before one names it",
+    )
+    index.add_argument(
+        "--out", metavar="PLACE", help="a directory or URL for columns.parquet, or a name ending in .parquet"
+    )
+    index.add_argument("--beside", action="store_true", help="write columns.parquet beside the dataset's index.json")
+    index.add_argument("-j", "--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
+
+
+def add_view(commands: Any) -> None:
+    """Add ``view``."""
+    view = add_command(
+        commands,
+        "view",
+        "show what a saved view keeps, or which there are",
+        "A directory's views are\nthe files below it that end with .view. No dataset is asked.",
+        "  streaming view s3://bucket/views/old.view\n  streaming view /data/views",
+    )
+    view.set_defaults(module="views.show")
+    view.add_argument("url", metavar="URL", help="the file of a view, or a directory; a path or a URL")
+    make = add_command(
+        commands,
+        "view make",
+        "save which samples of a dataset a condition is true for",
+        "Reads the index and\nthe side columns, which `streaming index` makes; nothing is written but OUT.",
+        "  streaming view make /data/notes --where 'age > 60' --out old.view\n"
+        "  streaming view make s3://bucket/notes --where \"sex = 'F'\" --out s3://mine/women.view\\\n"
+        "      --side-columns s3://mine/columns.parquet",
+    )
+    make.set_defaults(module="views.make")
+    make.add_argument("url", metavar="URL", help=URL)
+    make.add_argument("--where", required=True, metavar="SQL", help="what follows WHERE, over the side columns")
+    make.add_argument(
+        "--out", required=True, metavar="OUT", help="the file to write, such as NAME.view; a path or a URL"
+    )
+    make.add_argument(
+        "--side-columns", metavar="PLACE", help="the file of them (default: columns.parquet beside the index)"
+    )

@@ -1,0 +1,1 @@
+"""``streaming doctor``: ``packages``, ``machine``, ``logins`` and ``network`` find facts, which ``report`` prints."""

@@ -1,0 +1,1 @@
+"""Reading datasets for a command: its index, and shards that are checked."""
