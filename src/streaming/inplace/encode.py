@@ -129,7 +129,12 @@ def _is_row_of(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool
         return False
     value = kind.value_type
     is_number = pa.types.is_integer(value) or pa.types.is_floating(value)
-    return is_number and np.dtype(value.to_pandas_dtype()) == dtype and not array.null_count and not array.flatten().null_count
+    return (
+        is_number
+        and np.dtype(value.to_pandas_dtype()) == dtype
+        and not array.null_count
+        and not array.flatten().null_count
+    )
 
 
 def _rows(array: Any) -> Fixed:

@@ -161,7 +161,9 @@ def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str)
     told = [info for info in infos if format_of(info.path) == format]
     if format == "jsonl":
         lines = [info for info in told if not bare_name(info.path).lower().endswith(".json")]
-        told = lines or [info for info in told if info.path.rpartition("/")[2] not in ("dataset_info.json", "state.json")]
+        told = lines or [
+            info for info in told if info.path.rpartition("/")[2] not in ("dataset_info.json", "state.json")
+        ]
     del store
     return told if told or not pattern else infos
 

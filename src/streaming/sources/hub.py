@@ -66,7 +66,9 @@ def choose_files(
         files = _by_split(_by_directory(found[kind], options, str(place)), options, str(place))
     kinds = {kind for info in files if (kind := format_of(info.path))}
     if not files or (format is None and len(kinds) != 1):
-        raise EmptyDatasetError(f"The files that the card of {place} names are of no known format, or of several: {kinds}.")
+        raise EmptyDatasetError(
+            f"The files that the card of {place} names are of no known format, or of several: {kinds}."
+        )
     return store, files, format or kinds.pop()
 
 

@@ -30,9 +30,7 @@ sources: Registry[Callable[[Files], Source]] = Registry(
 )
 
 
-def open_source(
-    place: Location, format: str | None = None, *, skips: bool = False, **options: str | None
-) -> Source:
+def open_source(place: Location, format: str | None = None, *, skips: bool = False, **options: str | None) -> Source:
     """Open what lies at a place.
 
     Args:

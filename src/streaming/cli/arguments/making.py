@@ -6,7 +6,48 @@ from typing import Any
 
 from streaming.cli.arguments.parser import URL, add_command, add_jobs, add_options, positive
 
-__all__ = ["add_copy", "add_index", "add_merge", "add_view"]
+__all__ = ["add_convert", "add_copy", "add_index", "add_merge", "add_view"]
+
+
+def add_convert(commands: Any) -> None:
+    """Add ``convert``."""
+    convert = add_command(
+        commands,
+        "convert",
+        "write what another program has written to a dataset",
+        "Parquet, Arrow, JSON lines,\nCSV, text, WebDataset tars, folders of images, sounds or videos, datasets of the\n"
+        "Hugging Face Hub, and datasets of this library, to cut or compress them anew. FROM is a\n"
+        "file, a directory, or a pattern of names in quotes. Repeat a command that was stopped,\nand it continues.",
+        "  streaming convert 's3://lake/web/*.parquet' s3://bucket/web --columns text,url\n"
+        "  streaming convert texts.jsonl.gz tokens --tokenizer tokenizer.json --compression zstd\n"
+        "  streaming convert photos s3://bucket/photos --dry-run",
+    )
+    convert.add_argument("source", metavar="FROM", help="files of another format, on disk or in a store")
+    convert.add_argument("target", metavar="TO", help="a directory or URL")
+    convert.add_argument("--format", metavar="NAME", help="format of FROM (default: by names and contents)")
+    convert.add_argument(
+        "--columns", metavar="LIST", help="columns to keep, joined by commas; NAME=ENCODING sets one's"
+    )
+    convert.add_argument(
+        "--tokenizer", metavar="NAME", help="make tokens of text: a tokenizer.json, or a name at the Hub"
+    )
+    convert.add_argument("--text", metavar="COLUMN", default="text", help="the column of text (default: text)")
+    convert.add_argument("--schema", choices=("same", "union"), help="union: files may have different columns")
+    convert.add_argument("--split", metavar="NAME", help="which split of FROM")
+    convert.add_argument("--config", metavar="NAME", help="which configuration of a dataset of the Hub")
+    convert.add_argument("--labels", metavar="FILE", help="table of what is known of the files of a folder")
+    convert.add_argument("--compression", metavar="NAME", help="such as zstd or zstd:7")
+    convert.add_argument("--hashes", metavar="LIST", help="hash algorithms to record, joined by commas, such as xxh64")
+    convert.add_argument("--size-limit", metavar="SIZE", default="64mb", help="largest size of a shard (default: 64mb)")
+    convert.add_argument("--compatible", action="store_true", help="refuse columns that mosaicml-streaming cannot read")
+    convert.add_argument(
+        "--skip", action="store_true", help="leave out files and rows that cannot be read, and list them"
+    )
+    convert.add_argument("--force", action="store_true", help="replace the dataset that is at TO")
+    convert.add_argument("--dry-run", action="store_true", help="show columns and first samples, and write nothing")
+    add_options(convert, "--from-option", None, "from_options", "setting of the store of FROM alone")
+    add_options(convert, "--to-option", None, "to_options", "setting of the store of TO alone")
+    add_jobs(convert)
 
 
 def add_merge(commands: Any) -> None:

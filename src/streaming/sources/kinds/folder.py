@@ -67,7 +67,9 @@ class Folder(Source):
         number = next((i for i, info in enumerate(self.files.infos) if info.path in names), None)
         if number is None:
             if wanted:
-                raise ConfigError(f"There is no table {wanted!r} in {self.files.origin}. Name one by its path below that.")
+                raise ConfigError(
+                    f"There is no table {wanted!r} in {self.files.origin}. Name one by its path below that."
+                )
             return {}, {}
         file = self.files[number]
         text = fetch(file).decode("utf-8-sig")
@@ -168,5 +170,3 @@ def _encoding_of(values: Sequence[Any]) -> str:
 
 def _value(value: Any, encoding: str) -> Any:
     return int(value) if encoding == "int" else float(value) if encoding == "float64" else value
-
-

@@ -135,4 +135,4 @@ class JSONLines(_Lines):
 
     @staticmethod
     def _no_object(where: str, row: Any) -> SourceError:
-        return SourceError(f"{where}: a row is a JSON object such as {{\"text\": \"a\"}}; this is {json.dumps(row):.80}")
+        return SourceError(f'{where}: a row is a JSON object such as {{"text": "a"}}; this is {json.dumps(row):.80}')

@@ -33,7 +33,9 @@ class Separated:
         if batch is None:
             return Scan(pa.schema([]), [])
         fields = [
-            field.with_type(pa.string()).with_nullable(True) if pa.types.is_null(field.type) else field.with_nullable(bool(column.null_count))
+            field.with_type(pa.string()).with_nullable(True)
+            if pa.types.is_null(field.type)
+            else field.with_nullable(bool(column.null_count))
             for field, column in zip(batch.schema, batch.columns, strict=True)
         ]
         return Scan(pa.schema(fields), [Piece(0, 1, -1, file.size)])

@@ -222,7 +222,9 @@ def _contents(array: Any, where: str, name: str) -> Any:
     for i, (missing, there) in enumerate(zip(data.is_null().to_pylist(), array.is_valid().to_pylist(), strict=True)):
         if missing and there:
             path = array.field("path")[i].as_py()
-            raise SourceError(f"{where}, row {i} of them, column {name!r}: the file {path!r} is not in the table. Save it with it.")
+            raise SourceError(
+                f"{where}, row {i} of them, column {name!r}: the file {path!r} is not in the table. Save it with it."
+            )
     return data
 
 
@@ -238,4 +240,3 @@ def _facts(feature: Any) -> dict[str, Any]:
         rate = of.get("sampling_rate")
         return {"type": _FILES[kind], **({"sampling_rate": rate} if rate else {})}
     return _facts(of["feature"]) if "feature" in of else {}
-

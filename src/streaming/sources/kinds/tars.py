@@ -1,4 +1,4 @@
-"""Tars as WebDataset writes them: members that share a name up to the first dot are a row, and what follows it is the column."""
+"""Tars as WebDataset writes them: members that share a name up to the first dot are a row; what follows is the column."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""``streaming convert``: what another program has written, to a dataset."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from streaming.cli.reading.values import as_json, summary
+from streaming.cli.shell.output import print_json, print_line, print_note, print_table, print_title
+from streaming.convert.convert import Preview, convert, preview
+from streaming.writing.bulk.report import show_bytes
+
+__all__ = ["run"]
+
+_LISTED = 20
+
+
+def run(args: Namespace) -> int:
+    """Convert, or show what that would do."""
+    given: dict[str, Any] = {
+        "columns": _columns(args.columns),
+        "tokenizer": args.tokenizer,
+        "text": args.text,
+        "format": args.format,
+        "schema": args.schema,
+        "split": args.split,
+        "config": args.config,
+        "labels": args.labels,
+    }
+    if args.dry_run:
+        _show(preview(args.source, **given), args)
+        return 0
+    report = convert(
+        args.source,
+        args.target.url,
+        **given,
+        on_error="skip" if args.skip else "raise",
+        workers=args.jobs,
+        compression=args.compression,
+        hashes=args.hashes.split(",") if args.hashes else None,
+        size_limit=args.size_limit,
+        compatible=args.compatible,
+        exist_ok=args.force,
+        progress_bar=not args.json,
+        storage_options={**args.storage_options, **(args.to_options or {})} or None,
+    )
+    if args.json:
+        skipped = [{"input": one.item, "reason": one.reason} for one in report.skipped]
+        print_json({"to": str(args.target), "samples": report.samples, "shards": report.shards, "skipped": skipped})
+        return 0
+    print_line(str(report))
+    for one in report.skipped[:_LISTED]:
+        print_note(f"left out: {one.reason}")
+    if len(report.skipped) > _LISTED:
+        print_note(f"and {len(report.skipped) - _LISTED:,} more; --json lists all")
+    return 0
+
+
+def _columns(text: str | None) -> list[str] | Mapping[str, str] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if any(equals for _, equals, _ in pairs):
+        return {name: encoding for name, _, encoding in pairs}
+    return [name for name, _, _ in pairs]
+
+
+def _show(found: Preview, args: Namespace) -> None:
+    if args.json:
+        first = [{name: as_json(value) for name, value in row.items()} for row in found.first]
+        print_json({**vars(found), "first": first})
+        return
+    print_title(str(args.source))
+    samples = "not known before all is read" if found.samples is None else f"{found.samples:,}"
+    print_table([["files", f"{found.files:,}"], ["size", show_bytes(found.bytes)], ["samples", samples]], indent=2)
+    print_line()
+    print_table([[name, encoding] for name, encoding in found.columns.items()], indent=4)
+    for row in found.first:
+        print_line()
+        print_table([[name, summary(value)] for name, value in row.items()], indent=4)

@@ -1,0 +1,238 @@
+"""``streaming.convert``: what other programs have written, to shards, by many processes, and restartable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from streaming.convert.reading import Made, Reader, Step, choose_columns, peek
+from streaming.convert.tokens import TOKENS, Tokens
+from streaming.core.errors import ConfigError
+from streaming.core.names import Compression, HashName, Out, Where
+from streaming.sources.contract import Row
+from streaming.sources.registry import open_source
+from streaming.storage.location import Location
+from streaming.storage.options import StorageOptions
+from streaming.writing.bulk.report import WriteReport
+from streaming.writing.bulk.write import write
+
+__all__ = ["Preview", "convert", "preview"]
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a conversion would write.
+
+    Attributes:
+        format: Format of the source.
+        files: Number of its files.
+        bytes: Bytes of them.
+        samples: Number of samples, ``None`` if that is not known before all is read.
+        columns: Encoding of each column.
+        first: The first samples.
+    """
+
+    format: str
+    files: int
+    bytes: int
+    samples: int | None
+    columns: dict[str, str]
+    first: list[Row]
+
+
+def convert(
+    source: Where | Location,
+    out: Out,
+    *,
+    columns: Mapping[str, str] | Sequence[str] | None = None,
+    fn: Callable[[Row], Row | Iterable[Row] | None] | None = None,
+    tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None = None,
+    text: str = "text",
+    format: str | None = None,
+    schema: Literal["same", "union"] | None = None,
+    split: str | None = None,
+    config: str | None = None,
+    labels: str | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    metadata: Mapping[str, Any] | None = None,
+    compatible: bool = False,
+    workers: int | None = None,
+    compression: Compression | None = None,
+    hashes: Sequence[HashName] | None = None,
+    size_limit: int | str | None = 1 << 26,
+    keep_local: bool = False,
+    exist_ok: bool = False,
+    append: bool = False,
+    resume: bool = True,
+    retry: int = 2,
+    progress_bar: bool = True,
+    storage_options: StorageOptions | None = None,
+) -> WriteReport:
+    """Write what another program has written to an MDS dataset, in worker processes.
+
+    Takes Parquet, Arrow (a dataset that Hugging Face's ``save_to_disk`` wrote), JSON lines and arrays (plain, ``.gz``,
+    ``.zst``), CSV, text, WebDataset's tars, folders of images, sounds or videos, datasets of the Hugging Face Hub, and MDS
+    itself, to cut, compress or hash it anew. Samples keep the order of the source, and the files are the same whatever the
+    number of workers. A call that was killed continues when it is made again, as :func:`streaming.write` does.
+
+    Args:
+        source: A file, a directory, a pattern of names (``*``, ``**``, ``{a,b}``, ``{000..099}``), on disk or in a store; or
+            ``hf://datasets/owner/name``.
+        out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
+        columns: Names of the columns to keep, or their encodings by name. Default: all, as they are; where the source does
+            not say what they are, by its first rows.
+        fn: Called with each row, in the worker processes: returns a row, ``None`` to leave it out, or many.
+        tokenizer: Makes token ids of the column ``text``, which ``input_ids`` takes the place of: a ``tokenizer.json``, a
+            directory with one, a name at the Hugging Face Hub, or a function from a text to its ids.
+        text: The column of text.
+        format: Format of the source. Default: by names and contents.
+        schema: For tables: ``'same'`` (default), files must have the same columns; ``'union'``, what a file lacks is
+            ``None``.
+        split: Which split, of a source that has several.
+        config: Which configuration, of a dataset of the Hub that has several.
+        labels: For folders: the table that holds what is known of each file.
+        on_error: ``'skip'`` leaves out files and rows that cannot be read; the report lists them.
+        metadata: As for :func:`streaming.write`, like all arguments below; what the source says (names of classes, sampling
+            rates) is added, and the tokenizer's name and print.
+        compatible: Refuse columns that ``mosaicml-streaming`` cannot read.
+        workers: Number of processes; default: one for each core.
+        compression: As for :class:`MDSWriter`.
+        hashes: Hash algorithms to record for every file.
+        size_limit: Largest raw size of a shard in bytes.
+        keep_local: Keep local copies of what is uploaded.
+        exist_ok: Replace the dataset that is there.
+        append: Add to the dataset that is there, or begin one.
+        resume: Continue an unfinished call.
+        retry: Further attempts after a failed upload.
+        progress_bar: Show one, if standard error is a terminal.
+        storage_options: Settings of the stores of ``source`` and ``out``.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigError: Nothing tells the format, there is no such column, or an argument is wrong.
+        EmptyDatasetError: There are no files or no rows.
+        SourceError: A file is damaged, or files do not go together; the text names file, row and column.
+        MissingDependencyError: A package that reads the format is not installed.
+
+    Example:
+        >>> import json
+        >>> with open('texts.jsonl', 'w') as file:
+        ...     for i in range(100):
+        ...         print(json.dumps({'id': i, 'text': f'text {i}'}), file=file)
+        >>> streaming.convert('texts.jsonl', 'converted', workers=0).samples
+        100
+        >>> StreamingDataset(local='converted')[7]
+        {'id': 7, 'text': 'text 7'}
+    """
+    options = {"schema": schema, "split": split, "config": config, "labels": labels}
+    reader, encodings, known = _prepared(
+        source, columns, fn, tokenizer, text, format, on_error, options, storage_options
+    )
+    return write(
+        reader.source.parts,
+        out,
+        encodings,
+        fn=reader,
+        on_error=on_error,
+        metadata=_joined(known, metadata or {}),
+        compatible=compatible,
+        workers=workers,
+        compression=compression,
+        hashes=hashes,
+        size_limit=size_limit,
+        keep_local=keep_local,
+        exist_ok=exist_ok,
+        append=append,
+        resume=resume,
+        retry=retry,
+        progress_bar=progress_bar,
+        storage_options=storage_options,
+    )
+
+
+def preview(
+    source: Where | Location,
+    *,
+    columns: Mapping[str, str] | Sequence[str] | None = None,
+    fn: Callable[[Row], Row | Iterable[Row] | None] | None = None,
+    tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None = None,
+    text: str = "text",
+    format: str | None = None,
+    storage_options: StorageOptions | None = None,
+    **options: str | None,
+) -> Preview:
+    """Tell what :func:`convert` would write, without writing anything.
+
+    Args:
+        source: As for :func:`convert`, like the arguments below.
+        columns: Names or encodings of the columns.
+        fn: Called with each row.
+        tokenizer: Makes tokens of text.
+        text: The column of text.
+        format: Format of the source.
+        storage_options: Settings of its store.
+        options: ``schema``, ``split``, ``config``, ``labels``.
+
+    Raises:
+        StreamingError: What :func:`convert` would raise by then.
+
+    Example:
+        >>> import json
+        >>> with open('texts.jsonl', 'w') as file:
+        ...     print(json.dumps({'id': 1, 'text': 'a'}), file=file)
+        >>> from streaming.convert.convert import preview
+        >>> preview('texts.jsonl').columns
+        {'id': 'int', 'text': 'str'}
+    """
+    reader, encodings, _ = _prepared(source, columns, fn, tokenizer, text, format, "raise", options, storage_options)
+    files, parts = reader.source.files, reader.source.parts
+    is_known = all(part.rows >= 0 for part in parts) and not reader.steps
+    samples = sum(part.rows for part in parts) if is_known else None
+    kind = type(reader.source).__name__ if format is None else format
+    first = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
+    return Preview(kind, len(files), sum(info.bytes for info in files.infos), samples, encodings, first)
+
+
+def _prepared(
+    source: Where | Location,
+    columns: Mapping[str, str] | Sequence[str] | None,
+    fn: Callable[[Row], Any] | None,
+    tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None,
+    text: str,
+    format: str | None,
+    on_error: str,
+    options: Mapping[str, str | None],
+    storage_options: StorageOptions | None,
+) -> tuple[Reader, dict[str, str], dict[str, Any]]:
+    """Return what reads, the encodings, and what is known of the source."""
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
+    if isinstance(columns, str):
+        raise ConfigError(f"columns must be a list of names, or their encodings by name; got {columns!r}.")
+    place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
+    opened = open_source(place, format, skips=on_error == "skip", **options)
+    steps: list[Callable[[Iterable[Made]], Iterable[Made]]] = []
+    known = opened.metadata
+    if fn is not None:
+        steps.append(Step(fn))
+    if tokenizer is not None:
+        tokens = Tokens(tokenizer, text)
+        steps.append(tokens)
+        known = {**known, **tokens.metadata}
+    names = None if columns is None or steps else tuple(columns)
+    reader = Reader(opened, names, {}, tuple(steps))
+    encodings = choose_columns(reader, columns)
+    if tokenizer is not None and TOKENS in encodings and not isinstance(columns, Mapping):
+        encodings[TOKENS] = f"ndarray:{Tokens(tokenizer, text).dtype}"
+    return replace(reader, encodings=encodings), encodings, known
+
+
+def _joined(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {**known.get("columns", {}), **given.get("columns", {})}
+    return {**known, **given, **({"columns": columns} if columns else {})}
