@@ -65,6 +65,7 @@ for batch in loader:
 """,
         lambda block: "(...," not in block,
     ),
+    "convert.md": ("", lambda block: True),
     "mixing.md": (IMPORTS + WRITE, lambda block: True),
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streaming import multimodal as multimodal
     from streaming import text as text
     from streaming import vision as vision
-    from streaming.convert.convert import convert as convert
+    from streaming.converting.convert import convert as convert
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
     from streaming.dataset.local import LocalDataset as LocalDataset
@@ -101,7 +101,7 @@ _HOMES = {
     "WriteReport": "streaming.writing.bulk.report",
     "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
-    "convert": "streaming.convert.convert",
+    "convert": "streaming.converting.convert",
     "index_columns": "streaming.writing.side.index",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",

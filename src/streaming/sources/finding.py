@@ -126,18 +126,18 @@ def _by_names(infos: Sequence[ObjectInfo], place: str, is_file: bool) -> str:
     Raises:
         ConfigError: They tell none, or several.
     """
-    kinds = Counter(kind for info in infos if (kind := format_of(info.path)))
+    kinds: Counter[str] = Counter(kind for info in infos if (kind := format_of(info.path)))
     if "folder" in kinds:  # with labels in a table beside them, or captions
         return "folder"
     if len(kinds) > 1:  # what is written beside data
-        noted = Counter(
+        noted: Counter[str] = Counter(
             kind
             for info in infos
             if (kind := format_of(info.path)) and info.path.rpartition(".")[2].lower() not in _NOTES
         )
         kinds = noted or kinds
     if len(kinds) == 1:
-        return next(iter(kinds))
+        return str(next(iter(kinds)))
     if kinds:
         found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         raise ConfigError(

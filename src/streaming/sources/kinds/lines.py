@@ -40,12 +40,11 @@ class _Lines(Source):
         """
         file = self.files[part.file]
         # A line that begins at the first byte is told by the byte before it.
-        at = max(0, part.begin - 1)
+        at, number = max(0, part.begin - 1), 0
         try:
             with open_stream(file, at) as stream:
                 if part.begin:
                     at += len(stream.readline())
-                number = 0
                 while part.end < 0 or at < part.end:
                     line = stream.readline()
                     if not line:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from streaming.convert.reading import Made, Reader, Step, choose_columns, peek
-from streaming.convert.tokens import TOKENS, Tokens
+from streaming.converting.reading import Made, Reader, Step, choose_columns, peek
+from streaming.converting.tokens import TOKENS, Tokens
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out, Where
 from streaming.sources.contract import Row
@@ -134,11 +134,12 @@ def convert(
     reader, encodings, known = _prepared(
         source, columns, fn, tokenizer, text, format, on_error, options, storage_options
     )
+    read: Any = reader  # which also gives rows that are encoded, and errors in place of rows
     return write(
         reader.source.parts,
         out,
         encodings,
-        fn=reader,
+        fn=read,
         on_error=on_error,
         metadata=_joined(known, metadata or {}),
         compatible=compatible,
@@ -186,7 +187,7 @@ def preview(
         >>> import json
         >>> with open('texts.jsonl', 'w') as file:
         ...     print(json.dumps({'id': 1, 'text': 'a'}), file=file)
-        >>> from streaming.convert.convert import preview
+        >>> from streaming.converting.convert import preview
         >>> preview('texts.jsonl').columns
         {'id': 'int', 'text': 'str'}
     """
@@ -195,7 +196,7 @@ def preview(
     is_known = all(part.rows >= 0 for part in parts) and not reader.steps
     samples = sum(part.rows for part in parts) if is_known else None
     kind = type(reader.source).__name__ if format is None else format
-    first = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
+    first: list[Row] = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
     return Preview(kind, len(files), sum(info.bytes for info in files.infos), samples, encodings, first)
 
 

@@ -149,13 +149,24 @@ def _inferred(reader: Reader, known: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def _readable(reader: Reader, part: Part) -> Iterator[Row]:
+    for row in reader.rows(part):
+        if isinstance(row, Mapping):
+            yield row
+        elif isinstance(row, StreamingError) and not reader.source.files.skips:
+            raise row
+
+
 def peek(reader: Reader, count: int) -> list[Row]:
-    """Return the first rows of a source, those that can be read."""
+    """Return the first rows of a source, of those that can be read if others are to be left out.
+
+    Raises:
+        SourceError: One cannot be read.
+    """
     rows: list[Row] = []
     for part in reader.source.parts:
         try:
-            made = (row for row in reader.rows(part) if isinstance(row, Mapping))
-            rows += islice(made, count - len(rows))
+            rows += islice(_readable(reader, part), count - len(rows))
         except SourceError:
             if not reader.source.files.skips:
                 raise
