@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def test_writes_the_same_bytes(name: str, tmp_path: Path) -> None:
     golden = GOLDENS / name
     names = sorted(path.name for path in golden.iterdir())
     assert sorted(path.name for path in (tmp_path / "ours").iterdir()) == names
-    if name.startswith("zip_gz"):  # holds the time of writing
+    # The one holds the time of writing; the other is compressed otherwise before python-snappy 0.7.
+    if name.startswith("zip_gz") or (name == "zip_snappy" and find_spec("cramjam") is None):
         assert entries_without_zips(tmp_path / "ours") == entries_without_zips(golden)
         for source in (tmp_path / "ours", golden):
             index = Index.parse((source / "index.json").read_bytes(), name)

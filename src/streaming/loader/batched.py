@@ -94,7 +94,7 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
                 raise
             # Ctrl-C ends workers too. One that had only begun counts as failed, which would be raised at any later moment.
             with suppress(ValueError):  # they have ended, as all was read
-                _utils.signal_handling._remove_worker_pids(id(self))  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+                _utils.signal_handling._remove_worker_pids(id(self))  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
             self._worker_pids_set = False
             if interrupt is error:
                 raise

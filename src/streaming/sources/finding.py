@@ -126,11 +126,11 @@ def _by_names(infos: Sequence[ObjectInfo], place: str, is_file: bool) -> str:
     Raises:
         ConfigError: They tell none, or several.
     """
-    kinds: Counter[str] = Counter(kind for info in infos if (kind := format_of(info.path)))
+    kinds: Counter[str | None] = Counter(kind for info in infos if (kind := format_of(info.path)))
     if "folder" in kinds:  # with labels in a table beside them, or captions
         return "folder"
     if len(kinds) > 1:  # what is written beside data
-        noted: Counter[str] = Counter(
+        noted: Counter[str | None] = Counter(
             kind
             for info in infos
             if (kind := format_of(info.path)) and info.path.rpartition(".")[2].lower() not in _NOTES
