@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -40,9 +41,8 @@ EVERY = np.concatenate([tokens_of(i) for i in range(N)]).tolist()
 
 
 def write(out: Path, encoding: str = "ndarray:int32", more: dict[str, str] | None = None, **settings: Any) -> str:
-    with MDSWriter(
-        out=str(out), columns={"id": "int", "tokens": encoding, **(more or {})}, size_limit=8000, **settings
-    ) as writer:
+    settings = {"size_limit": 8000, **settings}
+    with MDSWriter(out=str(out), columns={"id": "int", "tokens": encoding, **(more or {})}, **settings) as writer:
         for i in range(N):
             tokens = tokens_of(i)
             sample = {"id": i, "tokens": tokens.tobytes() if encoding == "bytes" else tokens}
@@ -237,6 +237,72 @@ def test_streams_are_packed_each_for_itself(texts: str, tmp_path: Path) -> None:
     assert half == 0.5
     with pytest.raises(ConfigError, match="batch_size"):
         StreamingDataset(streams=streams, batch_size=2, bucket=Bucket("id", 4))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Far more shards than are packed together, a few documents each."""
+    return write(tmp_path_factory.mktemp("tiny"), size_limit=300)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_small_shards_are_packed_as_well_as_large_ones(tiny: str, texts: str, method: Any) -> None:
+    rule = Pack("tokens", to=TO, method=method, emit=ALL)
+    few, many = (StreamingDataset(local=path, batch_size=2, shuffle=True, pack=rule) for path in (texts, tiny))
+    assert many.num_shards > 100
+    assert many.stats()["pack_fill"] > few.stats()["pack_fill"] - 0.02
+    for _ in range(2):
+        assert served(StreamingDataLoader(many, batch_size=2)) == EVERY
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_small_shards_are_fetched_together(tiny: str, tmp_path: Path, workers: int) -> None:
+    size = sum(shard.stat().st_size for shard in Path(tiny).iterdir())
+    data = StreamingDataset(
+        remote=tiny,
+        local=str(tmp_path / "cache"),
+        batch_size=2,
+        shuffle=True,
+        cache_limit=size * 3 // 4,
+        pack=Pack("tokens", to=256, emit=ALL),
+    )
+    needs = data.inspect_epoch(0).shards_needed()
+    assert sorted(needs.shards.tolist()) == list(range(data.num_shards))
+    (held,) = (data.documents(int(bin_id)) for bin_id in data.inspect_epoch(0).batch(0)[0, :1])
+    whole = StreamingDataset(local=tiny)
+    reached = {int(np.searchsorted(np.cumsum(whole.samples_per_shard), i, "right")) for i in held.ids.tolist()}
+    assert len(reached) > 1
+    assert reached <= set(needs.shards[needs.first_batch == 0].tolist())
+    context = "fork" if workers else None
+    loader = StreamingDataLoader(data, batch_size=2, num_workers=workers, multiprocessing_context=context)
+    for _ in range(2):
+        assert served(loader) == EVERY
+    assert data.cache_usage <= size * 3 // 4
+    for document in (0, 77, N - 1):
+        for bin_id in data.find(document):
+            assert document in data.documents(bin_id).ids
+
+
+def test_small_shards_are_packed_stream_by_stream(tiny: str, texts: str) -> None:
+    streams = {"tiny": Stream(local=tiny), "texts": Stream(local=texts)}
+    packed = StreamingDataset(streams=streams, batch_size=1).filter(range(100, 500)).pack(Pack("tokens", to=256))
+    seen: list[int] = []
+    for number in range(packed.size):
+        ids = packed.documents(number).ids
+        assert len(set((ids < N).tolist())) == 1
+        seen += ids.tolist()
+        packed[number]
+    assert set(seen) == set(range(100, 500))
+
+
+def test_a_small_shard_that_is_lost_takes_its_group_along(tiny: str, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    shutil.copytree(tiny, remote)
+    (remote / "shard.00070.mds").write_bytes(b"")
+    whole = StreamingDataset(remote=str(remote), local=str(tmp_path / "cache"), batch_size=1, on_error="skip")
+    data = whole.pack(Pack("tokens", to=256), lengths=LENGTHS)
+    assert len(list(data)) == data.size
+    assert data.stats()["substituted_samples"] > 0
 
 
 def test_company_changes_and_a_checkpoint_knows(texts: str) -> None:

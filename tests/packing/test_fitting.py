@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from streaming import Bucket, Pack
 from streaming.core.errors import ConfigError
 from streaming.packing.fitting import best_fit, first_fit, like_sizes
+from streaming.packing.groups import groups
+from streaming.packing.packs import Packs
 from streaming.packing.pieces import arrange, cut, fit
 from streaming.packing.plan_file import PlanFile, write_plan
 
@@ -84,6 +86,43 @@ def test_plans_are_kept(given: list[int], method: Any, to: int) -> None:
         assert [part.tolist() for part in plan.slots(number)] == [slots.tolist(), counts.tolist()]
     with pytest.raises(ValueError, match="no plan"):
         PlanFile(file.getvalue()[:-3])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 27), st.integers(0, 1200)), max_size=20), st.sampled_from(METHODS))
+def test_small_neighbours_are_together(shards: list[tuple[int, int]], method: Any) -> None:
+    """In order, each once; together no larger than one shard; and what is large, or fills many bins, is alone."""
+    rule = Pack("tokens", to=8, method=method)
+    sizes = np.array([size for size, _ in shards], np.int64)
+    lengths = [np.full(count, 4) + number for number, (_, count) in enumerate(shards)]
+    found = list(groups(sizes, lengths, rule))
+    assert sum(together for together, _ in found) == len(shards)
+    assert [n for _, some in found for n in some.tolist()] == [n for some in lengths for n in some.tolist()]
+    at = 0
+    for together, _ in found:
+        here = slice(at, at + together)
+        at += together
+        full = [float(some.sum()) / 8 for some in lengths[here]]
+        if together > 1:
+            assert int(sizes[here].sum()) <= 1 << 26
+            assert max(full) < 512
+            assert sum(full[:-1]) < 512
+        elif at < len(shards) and full[0] < 512:  # the next one did not fit
+            assert sizes[at - 1 : at + 1].sum() > 1 << 26 or float(lengths[at].sum()) / 8 >= 512
+
+
+def test_a_plan_of_groups() -> None:
+    rule = Pack("tokens", to=32)
+    shards = [np.array([9, 9]), np.empty(0, np.int64), np.array([5, 40, 12]), np.full(600, 31), np.array([3])]
+    file = io.BytesIO()
+    write_plan(file, np.array([1, 1, 1, 1, 1]), shards, rule, "")
+    packs = Packs(PlanFile(file.getvalue()), rule, None)
+    assert packs.reach is not None
+    assert packs.reach.tolist() == [3, 2, 3, 4, 5]
+    assert packs.counts.tolist() == [3, 0, 0, 600, 1]
+    assert [packs.first_of(shard) for shard in range(5)] == [0, 0, 0, 3, 4]
+    held = [packs.documents(0, number, (1, 2, 0))[0] for number in range(3)]
+    assert sorted(np.concatenate(held).tolist()) == [0, 1, 2, 3, 3, 4]
+    assert packs.num_tokens == sum(int(some.sum()) for some in shards)
 
 
 def test_others_share_a_bin_in_every_epoch() -> None:

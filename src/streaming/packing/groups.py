@@ -12,8 +12,8 @@ from streaming.packing.options import Bucket, Pack
 
 __all__ = ["groups"]
 
-#: A shard that fills as many bins is packed by itself: of the last one, half is empty, one part in 512 of all.
-_FEW_BINS = 256
+#: A shard that fills as many bins is packed by itself: of the last one, half is empty, one part in 1024 of all.
+_FEW_BINS = 512
 #: What is packed together is fetched together: no more than one shard of usual size, and not too many requests.
 _MOST_BYTES = 1 << 26
 _MOST_SHARDS = 64

@@ -66,7 +66,8 @@ class Packs(Units):
         self._reset()
 
     def _reset(self) -> None:
-        self._at_hand: OrderedDict[tuple[int, ...], Arrangement] = OrderedDict()
+        #: Of each shard, that of the epoch that was asked for last, and what named it.
+        self._at_hand: OrderedDict[int, tuple[tuple[int, ...], Arrangement]] = OrderedDict()
         self._bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,16 +114,16 @@ class Packs(Units):
 
     def arrangement(self, shard: int, key: Sequence[int]) -> Arrangement:
         """Return which piece is where in a shard, in an epoch; see :meth:`documents`."""
-        name = (shard, *key)
-        known = self._at_hand.get(name)
-        if known is None:
+        name, known = self._at_hand.get(shard, ((), None))
+        if known is None or name != tuple(key):
             seed, *numbers = key
             order = derive(seed, Purpose.DOCUMENT_ORDER, *numbers, shard)
-            known = arrange(self._pieces(shard), *self.plan.slots(shard), self.rule, order)
-            self._at_hand[name] = known
-            self._bytes += 48 * len(known.order)
+            pieces = self._pieces(shard) if known is None else known.pieces
+            self._bytes += 0 if known is not None else 48 * len(pieces.sizes)
+            known = arrange(pieces, *self.plan.slots(shard), self.rule, order)
+            self._at_hand[shard] = tuple(key), known
             while self._bytes > _KEPT_BYTES and len(self._at_hand) > 1:
-                _, gone = self._at_hand.popitem(last=False)
+                _, (_, gone) = self._at_hand.popitem(last=False)
                 self._bytes -= 48 * len(gone.order)
         return known
 

@@ -111,7 +111,10 @@ def cut(lengths: NDArray[np.generic], rule: Pack | Bucket, first_id: int = 0) ->
             )
         return Pieces(every, np.zeros(len(every), np.int64), np.ones(len(every), np.int64), sizes)
     tokens = lengths.astype(np.int64)
-    if rule.long == "raise" and len(tokens) and int(tokens.max()) > rule.to:
+    longest, shortest = (int(tokens.max()), int(tokens.min())) if len(tokens) else (0, 1)
+    if longest <= rule.to and shortest > 0:  # the usual case, where nothing is to be cut or left out
+        return Pieces(every, np.zeros(len(every), np.int64), tokens, _quanta(tokens, rule))
+    if rule.long == "raise" and longest > rule.to:
         at = int(tokens.argmax())
         raise ConfigError(
             f"Document {first_id + at} has {tokens[at]} tokens, and Pack(long='raise') takes at most to={rule.to}. Cut "
@@ -128,7 +131,12 @@ def cut(lengths: NDArray[np.generic], rule: Pack | Bucket, first_id: int = 0) ->
     pieces = np.repeat(tokens, numbers) - starts
     if rule.method != "concat":
         pieces = np.minimum(pieces, rule.to)
-    return Pieces(documents, starts, pieces, np.minimum(-(-pieces // rule.quantum), rule.capacity))
+    return Pieces(documents, starts, pieces, _quanta(pieces, rule))
+
+
+def _quanta(lengths: Ints, rule: Pack) -> Ints:
+    """Return lengths in quanta, rounded up."""
+    return np.minimum((lengths + (rule.quantum - 1)) // rule.quantum, rule.capacity)
 
 
 def fit(pieces: Pieces, rule: Pack | Bucket) -> tuple[Ints, Ints]:
@@ -162,10 +170,23 @@ def arrange(pieces: Pieces, slots: Ints, counts: Ints, rule: Pack | Bucket, key:
     if isinstance(rule, Pack) and rule.method == "concat":
         total = int(pieces.lengths.sum())
         borders = np.minimum(np.arange(-(-total // rule.to) + 1) * rule.to, total)
-        return Arrangement(pieces, np.argsort(words, kind="stable"), borders, rule.to)
+        return Arrangement(pieces, _ascending(words), borders, rule.to)
     # From large to small, in one sort: sizes are small numbers.
     shift = int(pieces.sizes.max(initial=1)).bit_length()
     words >>= np.uint64(shift)
     words |= ((1 << shift) - 1 - pieces.sizes).astype(np.uint64) << np.uint64(64 - shift)
     borders = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    return Arrangement(pieces, np.argsort(words, kind="stable")[slots], borders)
+    return Arrangement(pieces, _ascending(words)[slots], borders)
+
+
+def _ascending(words: NDArray[np.uint64]) -> Ints:
+    """Return ``np.argsort(words, kind="stable")`` of random numbers, in a third of the time."""
+    # Numbers alone are sorted much faster than their places are. So the last bits of each are its place.
+    shift = len(words).bit_length()
+    last = np.uint64((1 << shift) - 1)
+    places = np.arange(len(words), dtype=np.uint64)
+    sorted_ = np.sort((words & ~last) | places)
+    first = sorted_ >> np.uint64(shift)
+    if (first[1:] == first[:-1]).any():  # these bits decide, which they do but once in a million times
+        return np.argsort(words, kind="stable")
+    return (sorted_ & last).view(np.int64)

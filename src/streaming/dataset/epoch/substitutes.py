@@ -121,9 +121,12 @@ class Substitutes:
         stream = int(table.stream_per_shard[shard])
         first, count = int(table.shard_offset_per_stream[stream]), int(table.shards_per_stream[stream])
         for attempt in range(_OTHER_SHARDS):
-            other = first + self._draw(f"shard {shard}", attempt, count)
-            size = int(table.samples_per_shard[other])
-            if other != shard and size:
+            drawn = first + self._draw(f"shard {shard}", attempt, count)
+            # Where that has no samples, the next one that has.
+            begin, total = int(table.sample_offset_per_stream[stream]), int(table.samples_per_stream[stream])
+            other, _ = table.locate(begin + (int(table.sample_offset_per_shard[drawn]) - begin) % total)
+            if other != shard:
+                size = int(table.samples_per_shard[other])
                 yield int(table.sample_offset_per_shard[other]) + index % size
 
     def _draw(self, what: str, attempt: int, below: int) -> int:
