@@ -140,3 +140,20 @@ def test_a_shard_cut_short_is_noticed_when_it_is_opened(remote: str, tmp_path: P
     dataset.close()
     os.truncate(tmp_path / "local" / "shard.00000.mds", cut)
     assert dataset[0]["id"] == 0
+
+
+def test_a_directory_that_goes_as_a_file_is_begun(remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is removed between two calls of the system: which a test cannot time."""
+    removed: list[str] = []
+    make = os.makedirs
+
+    def make_and_remove(path: Any, *args: Any, **kwargs: Any) -> None:
+        make(path, *args, **kwargs)
+        if str(path) == str(tmp_path / "local") and len(removed) < 2 and len(os.listdir(path)) > 0:
+            removed.append(str(path))
+            shutil.rmtree(path)
+
+    dataset = StreamingDataset(remote=remote, local=str(tmp_path / "local"), batch_size=1)
+    monkeypatch.setattr("streaming.cache.fetching.fetch.os.makedirs", make_and_remove)
+    assert len(list(dataset)) == dataset.size
+    assert removed

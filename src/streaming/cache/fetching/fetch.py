@@ -37,6 +37,8 @@ __all__ = ["FetchStats", "fetch_file"]
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+#: How often a directory may be removed while one file is fetched into it.
+_REMOVALS = 4
 
 
 @dataclass
@@ -88,8 +90,17 @@ def fetch_file(
         ShardUnavailableError: Every attempt failed, or the directory cannot be written; the cause is chained.
         ChecksumError: The store's bytes do not fit the index, even when fetched again.
     """
+    failures = 0
     try:
-        _fetch_file(keeper, store, config, sleep, stats, connections, on_begin)
+        while True:
+            try:
+                _fetch_file(keeper, store, config, sleep, stats, connections, on_begin)
+                return
+            except FileNotFoundError as error:
+                # Somebody removed the directory just now, which is made again.
+                failures += 1
+                if isinstance(error, StorageError) or failures == _REMOVALS:
+                    raise
     except StorageError:
         raise
     except LockedError as error:
