@@ -66,6 +66,12 @@ RECIPES = {
         bare=(),
         probe="import datasets",
     ),
+    "grain": Recipe(
+        variable="GRAIN_PYTHON",
+        light=("numpy", "grain>=0.2.18"),
+        bare=(),
+        probe="from grain.experimental import BestFitPackIterDataset",
+    ),
 }  # fmt: skip
 
 

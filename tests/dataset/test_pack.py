@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from abc import ABC
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,8 @@ from streaming import (
     LocalDataset,
     MDSWriter,
     Pack,
+    Phase,
+    Schedule,
     Stream,
     StreamingDataLoader,
     StreamingDataset,
@@ -214,6 +218,65 @@ def test_documents_go_through_a_subclass(texts: str) -> None:
     assert other[0]["tokens"].tolist() == data[0]["tokens"].tolist()
 
 
+class Slotted:
+    __slots__ = ("more",)
+
+
+class Abstract(ABC):
+    pass
+
+
+class Mixed(Slotted, StreamingDataset[Any]):
+    pass
+
+
+class MixedAbstract(Abstract, StreamingDataset[Any]):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Mixed, MixedAbstract])
+def test_of_a_class_with_a_mixin(texts: str, kind: Any) -> None:
+    data = kind(local=texts, batch_size=2, pack=Pack("tokens", to=TO, emit=ALL))
+    assert isinstance(data, kind)
+    assert served(StreamingDataLoader(pickle.loads(pickle.dumps(data)), batch_size=2)) == EVERY
+    assert len(data.map(len).take(3)[:]) == 3
+
+
+def test_what_an_epoch_holds_in_bins_and_documents(texts: str, tiny: str) -> None:
+    """Of a mixture that changes: what is in a batch, where a document is, and how often a stream was repeated."""
+    data = StreamingDataset(
+        streams={"texts": Stream(local=texts), "tiny": Stream(local=tiny)},
+        batch_size=2,
+        shuffle=True,
+        mix=Schedule([Phase(0, {"texts": 3, "tiny": 1}), Phase(60, {"tiny": 1})]),
+        epoch_size=400,
+        pack=Pack("tokens", to=TO),
+    )
+    for epoch in range(2):
+        inspector = data.inspect_epoch(epoch)
+        batches = list(StreamingDataLoader(data, batch_size=2))
+        assert len(batches) == inspector.num_batches == 200
+        given = Counter[int]()
+        for number, batch in enumerate(batches):
+            ids = inspector.batch(number)[0].tolist()
+            for row, bin_id in enumerate(ids):
+                held = data.documents(bin_id, epoch)
+                first = tokens_of(int(held.ids[0]) % N)[int(held.starts[0])]
+                assert batch["tokens"][row, 0] == first
+                given[bin_id] += 1
+            if number in (0, 40, 150):
+                assert all(number in {place.batch for place in inspector.find(bin_id)} for bin_id in ids)
+        for document in (3, N + 5):
+            places = [p for bin_id in data.find(document, epoch) for p in inspector.find(bin_id)]
+            assert len(places) == sum(given[bin_id] for bin_id in data.find(document, epoch))
+        per_stream = data.samples_per_stream
+        before, after = inspector.streams(0), inspector.streams(200)
+        border = int(per_stream[0])
+        counts = [sum(n for i, n in given.items() if (i < border) == (stream == 0)) for stream in range(2)]
+        assert [b.given - a.given for a, b in zip(before, after, strict=True)] == counts
+        assert [b.repeats for b in after] == [b.given / n for b, n in zip(after, per_stream.tolist(), strict=True)]
+
+
 def test_of_a_view_and_a_view_of_bins(texts: str, tmp_path: Path) -> None:
     path = write(tmp_path / "data", side_columns=["id"])
     rule = Pack("tokens", to=TO, emit=ALL)
@@ -319,7 +382,10 @@ def test_company_changes_and_a_checkpoint_knows(texts: str) -> None:
     ("make", "text"),
     [
         (lambda p: Pack("token", to=TO), "has no column 'token'.*Did you mean 'tokens'"),
-        (lambda p: Pack("tokens", to=TO, long="raise"), "long='raise'"),
+        (
+            lambda p: Pack("tokens", to=TO, long="raise"),
+            rf"Document {LENGTHS.argmax()} has {LENGTHS.max()} tokens, and Pack\(long='raise'\) takes at most to=64",
+        ),
         (lambda p: Pack("tokens", to=TO, lengths="n"), "no side columns"),
         (lambda p: "tokens", "streaming.Pack"),
     ],

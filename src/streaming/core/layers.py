@@ -34,15 +34,29 @@ def layered(base: type[Any], *layers: type[Any]) -> type[Any]:
     """Return a dataset's class with layers on it, the innermost first."""
     for layer in layers:
         names = {"__module__": base.__module__, "__doc__": base.__doc__, "__qualname__": base.__qualname__}
-        base = new_class(base.__name__, (layer, base), exec_body=lambda namespace, names=names: namespace.update(names))
+        bases = (*_laid_out_as(base), layer, base)
+        base = new_class(base.__name__, bases, exec_body=lambda namespace, names=names: namespace.update(names))
     return base
+
+
+@cache
+def _laid_out_as(base: type[Any]) -> tuple[type[Any], ...]:
+    """Return an empty class to come first, where a class has objects that are laid out otherwise than a layer's.
+
+    Its first base decides that, as where a mixin comes before the dataset.
+    """
+    while base.__base__ is not None and base.__base__.__dictoffset__:
+        base = base.__base__
+    if base.__base__ is None or base.__base__ is Layer.__base__:
+        return ()
+    return (new_class("Layout", (base.__base__,)),)
 
 
 def taken_apart(kind: type[Any]) -> tuple[type[Any], tuple[type[Any], ...]]:
     """Return a dataset's class, and the layers on it, the innermost first."""
     layers: list[type[Any]] = []
     while issubclass(kind, Layer):
-        layer, kind = kind.__bases__
+        *_, layer, kind = kind.__bases__
         layers.append(layer)
     return kind, tuple(reversed(layers))
 

@@ -124,7 +124,10 @@ def cut(lengths: NDArray[np.generic], rule: Pack | Bucket, first_id: int = 0) ->
         tokens = np.minimum(tokens, rule.to)
     kept = (tokens > 0) & ((tokens <= rule.to) | (rule.long != "drop"))
     every, tokens = every[kept], tokens[kept]
-    numbers = np.ones(len(tokens), np.int64) if rule.method == "concat" else -(-tokens // rule.to)
+    numbers = np.ones(len(tokens), np.int64)
+    if rule.method != "concat":
+        long = np.flatnonzero(tokens > rule.to)
+        numbers[long] = -(-tokens[long] // rule.to)
     documents = np.repeat(every, numbers)
     part = np.arange(len(documents)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
     starts = part * rule.to

@@ -189,8 +189,8 @@ def _put_layer(dataset: Any, documents: Sequence[Source], rule: Pack | Bucket) -
         dataset.__class__ = layered(base, Packed)
     except TypeError as error:  # objects of its first base are laid out otherwise
         raise ConfigError(
-            f"{base.__name__} has another base before StreamingDataset, so it cannot take pack or bucket when it is made: "
-            "name StreamingDataset first among its bases."
+            f"{base.__name__} has objects of another kind ({error}), so it cannot take pack or bucket when it is made: name "
+            "StreamingDataset first among its bases."
         ) from error
 
 
