@@ -2,8 +2,9 @@
 
     python benchmarks/packing/loading.py
 
-Unpacked, a batch is a list of as many documents as a packed one holds on average. Columns: CPU time of all processes, and wall
-time, in nanoseconds a token; medians of interleaved rounds.
+A batch that is not packed has as many documents as a packed one holds on average: as they are stored, in a list, which
+copies nothing; or padded to the longest, with labels and a mask, as a model takes them. Nanoseconds a token that is no padding: of
+the processor (all processes) and of the clock, medians of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
 from streaming import MDSWriter, Pack, StreamingDataLoader, StreamingDataset
@@ -31,6 +36,15 @@ def write(folder: str, documents: int) -> int:
         for length in lengths.tolist():
             out.write({"tokens": rng.integers(0, 50_000, length, np.uint16)})
     return int(lengths.sum())
+
+
+def padded(documents: list[Any]) -> dict[str, torch.Tensor]:
+    """Return a batch as a model takes it."""
+    tokens = [torch.from_numpy(document["tokens"].astype(np.int64)) for document in documents]
+    ids = pad_sequence(tokens, batch_first=True)
+    labels = pad_sequence(tokens, batch_first=True, padding_value=-100)
+    mask = pad_sequence([torch.ones_like(one) for one in tokens], batch_first=True)
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
 def cost(batches: Iterable[Any]) -> tuple[float, float]:
@@ -50,22 +64,25 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         tokens = write(folder, given.documents)
-        print("| loader | workers | unpacked, CPU | wall | packed, CPU | wall | CPU, packed of unpacked | wall |")
-        print("|---|---|---|---|---|---|---|---|")
-        for kind in (StreamingDataLoader, DataLoader):
-            for workers in (0, 2):
-                found: dict[str, list[tuple[float, float]]] = {"unpacked": [], "packed": []}
-                for _ in range(given.rounds):
-                    for name, rule in (("unpacked", None), ("packed", Pack("tokens", to=TO))):
-                        size = BATCH if rule else BATCH * TO * given.documents // tokens
-                        data = StreamingDataset(local=folder, batch_size=size, shuffle=True, pack=rule)
-                        more: dict[str, Any] = {} if rule else {"collate_fn": list}
-                        found[name].append(cost(kind(data, batch_size=size, num_workers=workers, **more)))
-                rows = [np.median(found[name], axis=0) / tokens * 1e9 for name in ("unpacked", "packed")]
-                figures = [*rows[0], *rows[1], *(rows[1] / rows[0])]
-                print(
-                    f"| {kind.__name__} | {workers} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True
-                )
+        print("| loader | workers | | CPU, ns a token | clock |")
+        print("|---|---|---|---|---|")
+        pack = Pack("tokens", to=TO)
+        variants: dict[str, tuple[Pack | None, dict[str, Any]]] = {
+            "as stored": (None, {"collate_fn": list}),
+            "padded": (None, {"collate_fn": padded}),
+            "packed": (pack, {}),
+            "packed, tokens alone": (replace(pack, emit=()), {}),
+        }
+        for kind, workers in product((StreamingDataLoader, DataLoader), (0, 2)):
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
+            for _ in range(given.rounds):
+                for name, (rule, more) in variants.items():
+                    size = BATCH if rule else BATCH * TO * given.documents // tokens
+                    data = StreamingDataset(local=folder, batch_size=size, shuffle=True, pack=rule)
+                    found[name].append(cost(kind(data, batch_size=size, num_workers=workers, **more)))
+            for name, times in found.items():
+                cpu, clock = np.median(times, axis=0) / tokens * 1e9
+                print(f"| {kind.__name__} | {workers} | {name} | {cpu:.1f} | {clock:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
