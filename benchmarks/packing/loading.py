@@ -3,8 +3,8 @@
     python benchmarks/packing/loading.py
 
 A batch that is not packed has as many documents as a packed one holds on average: as they are stored, in a list, which
-copies nothing; or padded to the longest, with labels and a mask, as a model takes them. Nanoseconds a token that is no padding: of
-the processor (all processes) and of the clock, medians of interleaved rounds.
+copies nothing; or padded to the longest, with labels and a mask, as a model takes them. Nanoseconds a token that is no
+padding: of the processor (all processes) and of the clock, medians of interleaved rounds.
 """
 
 from __future__ import annotations
