@@ -350,3 +350,54 @@ def test_buckets(texts: str) -> None:
         return [sorted(sample["id"] for sample in batch) for (batch,) in loader]
 
     assert sorted(buckets(Balance("l2", over=3))) == sorted(buckets(None))
+
+
+def test_a_balance_amid_an_epoch_is_that_of_its_beginning(texts: str) -> None:
+    (loader,) = loaders_of(texts, 1, None)
+    list(rounds([loader], 3))
+    plain = loader.state_dict()
+    data = make(texts)
+    data.load_state_dict(plain or {})
+    with pytest.raises(ConfigError, match="amid an epoch with balance None"):
+        StreamingDataLoader(data, batch_size=GLOBAL, balance=Balance("cost"))
+    with pytest.raises(ConfigError, match="Set the balance of the checkpoint before it is loaded"):
+        data.set_balance(Balance("cost"))
+    assert len({i for batch in DataLoader(data, batch_size=GLOBAL) for i in ids_of(batch)}) == 600 - 3 * GLOBAL
+    data.set_balance(Balance("cost"))  # of the next epoch, which begins at its beginning
+    assert len({i for batch in DataLoader(data, batch_size=GLOBAL) for i in ids_of(batch)}) == 600
+
+
+def test_costs_that_are_others_now_are_told(tmp_path: Path) -> None:
+    def write(factor: int) -> None:
+        with MDSWriter(
+            out=str(tmp_path / "data"), columns={"id": "int", "cost": "int"}, side_columns=["cost"], exist_ok=True
+        ) as out:
+            for i in range(60):
+                out.write({"id": i, "cost": i * 7 % 60 * factor + i * (factor - 1)})
+
+    def loader() -> StreamingDataLoader:
+        data = StreamingDataset(local=str(tmp_path / "data"), batch_size=4, shuffle=True)
+        return StreamingDataLoader(data, batch_size=4, balance=Balance("cost", over=3))
+
+    write(1)
+    first = loader()
+    list(rounds([first], 2))
+    state = first.state_dict()
+    again = loader()
+    again.load_state_dict(state)
+    assert len(list(again)) == 13
+    write(2)  # the same samples by number and shard, other costs
+    with pytest.raises(CheckpointError, match="balance: checkpoint 'cost"):
+        loader().load_state_dict(state)
+
+
+def test_a_loader_without_balance_changes_nothing(texts: str) -> None:
+    data = make(texts)
+    data.set_balance(Balance("cost"))
+    (balanced,) = loaders_of(texts, 1, Balance("cost"))
+    expected = [ids_of(batch) for batch in balanced]
+    assert [ids_of(batch) for batch in StreamingDataLoader(data, batch_size=GLOBAL)] == expected
+    data.set_balance(None)
+    plain = [ids_of(batch) for batch in loaders_of(texts, 1, None)[0]]
+    data.set_epoch(0)
+    assert [ids_of(batch) for batch in StreamingDataLoader(data, batch_size=GLOBAL)] == plain

@@ -510,16 +510,21 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             balance: The rule; ``None``: samples are dealt as they come.
 
         Raises:
-            ConfigError: What a sample costs is not known, or the order is none in which samples can change places.
+            ConfigError: What a sample costs is not known, the order is none in which samples can change places, or a
+                checkpoint was loaded that is amid an epoch of another balance.
         """
-        if balance is None:
-            self._ordering.balance = None
-            return
         from streaming.dataset.packs.costs import balancing_of
 
-        if not isinstance(balance, Balance):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if balance is not None and not isinstance(balance, Balance):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"balance must be a Balance, such as Balance('l2'), got {balance!r}.")
-        self._ordering.balance = balancing_of(self.sources, balance)
+        old, new = self._ordering.balance, None if balance is None else balancing_of(self.sources, balance)
+        if self._epochs.pending(self.next_epoch).sample_in_epoch and (old and old.name) != (new and new.name):
+            raise ConfigError(
+                f"A checkpoint was loaded that is amid an epoch with balance {old.name if old else None!r}; with "
+                f"{new.name if new else None!r}, what is left of it would be other samples. Set the balance of the "
+                "checkpoint before it is loaded."
+            )
+        self._ordering.balance = new
 
     def reach(self, ahead: int) -> Reach | None:
         """Return where a loader that has begun an iteration is to note how far it is; ``None`` without a schedule.

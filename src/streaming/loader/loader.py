@@ -54,7 +54,7 @@ class StreamingDataLoader(DataLoader[Any]):
         pin_memory_device: The device to pin memory for.
         in_order: Whether batches of several workers come in turn.
         balance: Deal samples over the ranks so that each has as much to do: which cost alike come in the same batch. Give it
-            on every rank; it holds for the dataset until another loader of it says otherwise.
+            on every rank; the dataset keeps it until it is given another one. ``None`` changes nothing.
 
     Raises:
         ConfigError: The dataset has another ``batch_size``, or what its samples cost is not known.
@@ -118,10 +118,11 @@ class StreamingDataLoader(DataLoader[Any]):
             **({} if in_order else {"in_order": False}),  # PyTorch has it from 2.6 on
         )
         super().__init__(**given)
-        if self._ordered is not None:
+        self.balance = balance
+        if balance is not None:
+            if self._ordered is None:
+                raise ConfigError("balance is for a StreamingDataset, whose order is known.")
             self._ordered.set_balance(balance)
-        elif balance is not None:
-            raise ConfigError("balance is for a StreamingDataset, whose order is known.")
         self.num_samples_yielded = 0
         self._consumed: Consumed | None = None
         self._served: tuple[Any, int] = None, 0

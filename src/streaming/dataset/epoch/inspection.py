@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class Inspection:
         self._epochs = epochs
         self._ordering = ordering
         self._ranks = ranks
+        self._imbalance: tuple[Any, float | None] = None, None
 
     def inspector(self, epoch: int | None, num_nodes: int | None, ranks_per_node: int | None) -> EpochInspector:
         """Return the inspector of an epoch; see :meth:`StreamingDataset.inspect_epoch`."""
@@ -56,14 +57,24 @@ class Inspection:
     def imbalance(self) -> float | None:
         """Return how much the rank with most has to do, over the mean, in the next epoch's first window of batches.
 
-        ``None`` where nobody said what samples cost, or an order was never asked for.
+        ``None`` where nobody said what samples cost, an order was never asked for, or no batch is full.
         """
-        balance = self._ordering.balance
-        if balance is None or self._ordering.config.batch_size is None:
+        balance, size = self._ordering.balance, self._ordering.config.batch_size
+        if balance is None or size is None:
             return None
-        inspector = self.inspector(None, None, None)
-        loads = np.array([inspector.loads(batch) for batch in range(min(balance.batches, inspector.num_batches))])
-        return float((loads.max(1) / np.maximum(loads.mean(1), 1e-9)).mean())
+        world = self._ranks.world()
+        key = self._epochs.changes, world.num_nodes, world.ranks_per_node, balance.name
+        if self._imbalance[0] != key:
+            epoch = self._ordering.coming_epoch(self._epochs.next_epoch)
+            order = EpochOrder(self._spec(epoch, world), epoch, Layout(world.num_nodes, world.ranks_per_node, 1))
+            batches = min(balance.batches, order.whole_batches)
+            loads = np.zeros((batches, world.num_ranks))
+            for node in range(world.num_nodes if batches else 0):
+                costs = balance.costs[order.ids_of_node(node, batches)]
+                loads[:, node :: world.num_nodes] = costs.reshape(batches, size, -1).sum(1, np.float64)
+            mean = np.maximum(loads.mean(1), 1e-9)
+            self._imbalance = key, float((loads.max(1) / mean).mean()) if batches else None
+        return self._imbalance[1]
 
     def draws(self, epoch: int, stream_id: int | None) -> tuple[Ints, Ints]:
         """Return which samples an epoch draws; see :meth:`StreamingDataset.resample_streams`."""

@@ -17,13 +17,13 @@ from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.shards import ShardTable
 from streaming.order.queries.plan import WorkerIds
 
-__all__ = ["Planned", "Step", "iterate", "steps"]
+__all__ = ["BLOCK", "Planned", "Step", "iterate", "steps"]
 
 Ints = NDArray[np.int64]
 
 #: Samples whose order is worked out at a time: few at first, so that reading begins at once, then so many that it costs
 #: little for each.
-_FIRST_BLOCK, _BLOCK = 2048, 16384
+_FIRST_BLOCK, BLOCK = 2048, 16384
 #: Blocks that are kept. Where the look-ahead is farther ahead than this, their order is worked out again to be read.
 _MOST_BLOCKS = 64
 _STEP, _LEAST_STEP = 256, 16
@@ -42,6 +42,7 @@ class Planned:
         batch_size: Samples of a batch on one rank.
         predownload: Samples ahead of the one being served whose shards are fetched.
         following: Returns what the worker reads in the next epoch, if that is known.
+        block: Samples whose order is worked out at a time, at most: a power of two.
         tolerate: Says of a shard's failure whether the reader deals with it.
         renew: Given a slot at which a batch begins, returns what is read from now on instead, if that has changed; ``None``
             where it never does.
@@ -53,6 +54,7 @@ class Planned:
     batch_size: int
     predownload: int
     following: Callable[[], Planned | None]
+    block: int = BLOCK
     tolerate: Callable[[int, BaseException], bool] | None = None
     renew: Callable[[int], Planned | None] | None = None
 
@@ -197,6 +199,7 @@ class _Blocks:
         self.time = planned.plan.time
         self._table = table
         self._length = len(planned.ids)
+        self._most = planned.block
         self._blocks: dict[int, tuple[int, Ints, Ints]] = {}
 
     def __len__(self) -> int:
@@ -206,7 +209,7 @@ class _Blocks:
         """Return ids and shards (-1 for padding) of positions ``[begin, end)``."""
         parts: list[tuple[Ints, Ints]] = []
         while not parts or begin < end:
-            first, stop = _block_at(begin)
+            first, stop = _block_at(begin, self._most)
             ids, shards = self._block(first, stop)
             parts.append((ids[begin - first : end - first], shards[begin - first : end - first]))
             begin = stop
@@ -241,11 +244,11 @@ class _Blocks:
         return block[1], block[2]
 
 
-def _block_at(position: int) -> tuple[int, int]:
+def _block_at(position: int, most: int) -> tuple[int, int]:
     """Return where the block around a position begins and ends. Blocks grow from the first size to the last."""
-    if position >= _BLOCK:
-        begin = position - position % _BLOCK
-        return begin, begin + _BLOCK
+    if position >= most or most <= _FIRST_BLOCK:
+        begin = position - position % most
+        return begin, begin + most
     if position < _FIRST_BLOCK:
         return 0, _FIRST_BLOCK
     begin = 1 << position.bit_length() - 1

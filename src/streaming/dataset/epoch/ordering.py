@@ -139,6 +139,20 @@ class Ordering:
         """Return when which shards are read, from when the order's are; see :meth:`ShardTable.spans_reached`."""
         return self._shard_table.spans_reached(spans)
 
+    def block(self, world: World, most: int) -> int:
+        """Return how many samples of a worker are worked out at a time: in a balanced order, those of one window or few.
+
+        Each window is worked out for every rank, of which a worker takes a small part: many would be long in the making.
+
+        Args:
+            world: This worker.
+            most: So many where nothing is balanced, a power of two.
+        """
+        if self.balance is None:
+            return most
+        own = -(-self.balance.batches * (self.config.batch_size or 1) // world.workers_per_rank)
+        return min(most, 1 << (max(own, most // (world.num_ranks * world.workers_per_rank)) - 1).bit_length())
+
     def is_cheap(self, start: Start, world: World) -> bool:
         """Say whether the order of another epoch may be made without being noticed."""
         return self.epoch_size <= _CHEAP_EPOCH or not is_materialised(self.spec(start.settings, world))

@@ -14,7 +14,7 @@ from streaming.core.world import World, in_worker
 from streaming.dataset.epoch.batches import Collator, iterate_batches
 from streaming.dataset.epoch.epochs import Epochs, Start
 from streaming.dataset.epoch.interface import SampleSource
-from streaming.dataset.epoch.iterate import Planned, iterate
+from streaming.dataset.epoch.iterate import BLOCK, Planned, iterate
 from streaming.dataset.epoch.ordering import Ordering
 from streaming.dataset.epoch.progress import Progress, after
 from streaming.dataset.epoch.state import drawn_of_worker
@@ -146,6 +146,7 @@ class EpochReader:
             self._ordering.config.batch_size or 1,
             predownload,
             following,
+            self._ordering.block(world, BLOCK),
         )
 
     def _look_around(self, source: SampleSource, start: Start, planned: Planned) -> None:

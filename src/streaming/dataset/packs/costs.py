@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,10 @@ def balancing_of(sources: Sequence[Source], balance: Balance) -> Balancing:
     """
     parts = [_of_packs(source, balance) if is_packed(source) else _of_column(source, balance) for source in sources]
     costs = np.concatenate(parts).astype(np.float32)
-    return Balancing(costs, balance.batches, balance.within == "node", balance.rule)
+    name = balance.rule
+    if not all(map(is_packed, sources)):  # a side column may be made anew
+        name = f"{name}|{blake2b(costs.tobytes(), digest_size=8).hexdigest()}"
+    return Balancing(costs, balance.batches, balance.within == "node", name)
 
 
 def packs_of(units: Units | None) -> Packs | None:

@@ -91,6 +91,24 @@ class EpochOrder:
             other.lanes = self.lanes.for_layout(layout)
         return other
 
+    @property
+    def whole_batches(self) -> int:
+        """Global batches of the epoch that are full."""
+        return (self.spec.epoch_size if self.lanes is None else self.lanes.total) // self.global_batch
+
+    def ids_of_node(self, node: int, batches: int) -> Ints:
+        """Return what the ranks of a node serve in the epoch's first global batches, of a balanced order.
+
+        Args:
+            node: The node.
+            batches: So many, each of them full. Legend: M.
+
+        Returns:
+            ``int64[M * batch_size * ranks]``, sample ids, the ranks of the node in turn.
+        """
+        assert isinstance(self.lanes, BalancedEpoch)
+        return self.lanes.ids(np.arange(node, batches * self.global_batch, self.layout.num_nodes), node)
+
     def worker_ids(
         self,
         node: int,
