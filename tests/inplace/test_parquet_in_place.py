@@ -247,3 +247,21 @@ def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
     assert len(StreamingDataset(remote=f"{lake}/**/part-?.parquet", **arguments)[:]) == 152
     with pytest.raises(FileNotFoundError):
         StreamingDataset(remote=f"{lake}/part-{{2..3}}.parquet", **arguments)
+
+
+def test_directories_are_what_they_are(lake: Path, tmp_path: Path, make_dataset: Callable[..., str]) -> None:
+    odd = make_dataset(20, name="run[1]{a}")
+    assert len(StreamingDataset(remote=odd, local=tmp_path / "o", batch_size=1)[:]) == 20
+    spark = lake.rename(tmp_path / "table.parquet")
+    found = StreamingDataset(remote=spark, local=tmp_path / "c", batch_size=1)[:]
+    assert [row["id"] for row in found] == [row["id"] for row in rows_of(spark)]
+
+
+def test_a_table_of_several_objects(s3: S3Server, tmp_path: Path) -> None:
+    root = s3.create_bucket()
+    pq.write_table(table_of(0, 10), tmp_path / "t.parquet")
+    for name in ("part-0", "part-1"):
+        open_store(root).put(f"table.parquet/{name}.parquet", str(tmp_path / "t.parquet"))
+    open_store(root).put("table.parquet/_SUCCESS", b"")
+    dataset = StreamingDataset(remote=f"{root}/table.parquet", local=tmp_path / "c", batch_size=1)
+    assert [row["id"] for row in dataset[:]] == [*range(10), *range(10)]

@@ -303,7 +303,7 @@ class Stream(StreamDetails):
             if self.local == private:
                 make_private(os.path.dirname(private))
         where = str(self._remote or directory)
-        if self._remote is not None and (self.format is not None or is_source(self._remote)):
+        if self._remote is not None and (self.format is not None or is_source(self._remote.absolute(self._base))):
             from streaming.inplace.opening import open_source_files
 
             place = self._remote.absolute(self._base).join(self.split)

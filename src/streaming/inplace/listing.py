@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from streaming.core.errors import ConfigError, EmptyDatasetError
+from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
 from streaming.inplace.kinds import kind_of_suffix
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
@@ -22,7 +23,12 @@ _MOST_NAMES = 1 << 20
 
 
 def is_source(location: Location) -> bool:
-    """Say whether a place names files of another format: by a pattern, or by the suffix of a file."""
+    """Say whether a place names files of another format: by a pattern, or by the suffix of a file or directory.
+
+    A local directory is what it is, whatever its name looks like.
+    """
+    if location.is_local and os.path.isdir(path := location.expanded().path):
+        return kind_of_suffix(path) is not None and not os.path.exists(os.path.join(path, "index.json"))
     return bool(_SPECIAL.search(location.base)) or kind_of_suffix(location.base) is not None
 
 
@@ -65,7 +71,7 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     if _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
         files = [info for text in _expanded(pattern) for info in _matching(store, text)]
     else:
-        files = [store.head(name) for name in _expanded(pattern)]
+        files = [info for name in _expanded(pattern) for info in _named(store, name)]
     if kind is None:
         kind = _kind_of(files, location)
     elif not pattern:
@@ -79,15 +85,33 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     return store, kind, files
 
 
+def _named(store: Store, name: str) -> list[ObjectInfo]:
+    """Return the file of a name, or the files of the directory of that name, as Spark calls them.
+
+    Raises:
+        ObjectNotFoundError: There is neither.
+    """
+    try:
+        return [store.head(name)]
+    except StorageError:
+        found = [info for info in store.list(name) if not _is_hidden(info.path)]
+        if not found:
+            raise
+        return found
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part[0] in "._" for part in path.split("/") if part)
+
+
 def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
     """Yield the files below a root that a pattern names; without one, all but those that are hidden, or notes of engines."""
     head = pattern[: found.start()] if (found := _SPECIAL.search(pattern)) else pattern
     prefix = head.rpartition("/")[0]
     match = re.compile(_regex(pattern)).fullmatch if pattern else None
     for info in store.list(prefix):
-        hidden = any(part[0] in "._" for part in info.path.split("/") if part)
         if match is None:
-            if not hidden:
+            if not _is_hidden(info.path):
                 yield info
         elif match(info.path):
             yield info
