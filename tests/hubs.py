@@ -132,7 +132,7 @@ class Hub:
         revision = start.rstrip("/").rpartition("@")[2]
         if revision in self.commits:
             return revision
-        held = {key.removeprefix(start): data for key, data in self.files.items() if key.startswith(start)}
+        held = {key.removeprefix(start): data for key, data in dict(self.files).items() if key.startswith(start)}
         each = {key: hashlib.sha1(data).hexdigest() for key, data in held.items()}
         sha = hashlib.sha1(repr(sorted(each.items())).encode()).hexdigest()
         self.commits[sha] = held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from streaming import StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ChecksumError, ConfigError, ShardUnavailableError
+from streaming.dataset.epoch.substitutes import Substitutes
 
 from sample_data import open_kind, sample, write_kinds
 from servers import web_server
@@ -174,3 +176,24 @@ def test_bad_values_and_a_directory_that_cannot_be_written(make_dataset: Make, t
     assert len(seen) == N
     assert not set(ids) & set(seen)
     assert local[ids[-1] + 1] == sample(ids[-1] + 1)
+
+
+def test_a_shard_that_failed_ahead_of_its_reader_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the reader is slower than the threads that fetch: here it waits for them before each sample."""
+    remote = write_kinds(str(tmp_path / "data"), N)
+    path, _ = shard_of(f"{remote}-twice", 2)
+    damage(path)
+    data = open_kind("join", remote, tmp_path / "cache", batch_size=4, shuffle=True, on_error="skip")
+    read = Substitutes.read
+
+    def read_late(self: Any, sample_id: int) -> Any:
+        deadline = time.monotonic() + 10
+        while data._cache._fetches._under_way and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return read(self, sample_id)
+
+    monkeypatch.setattr(Substitutes, "read", read_late)
+    assert len(epoch(data)) == N
+    assert data.stats()["corrupt"] == 3

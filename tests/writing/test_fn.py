@@ -79,7 +79,7 @@ def test_killed_and_continued(tmp_path: Path, wanted: dict[str, bytes], seed: in
     rng = random.Random(seed)
     for least in sorted(rng.sample(range(len(wanted) - 2), 2)):
         run_and_kill(tmp_path, least, rng)
-        if not os.path.exists(tmp_path / ".streaming-write"):
+        if not os.path.exists(tmp_path / ".streaming-write" / "journal.jsonl"):
             break  # killed after the last step that counts
     else:
         report = written(tmp_path, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -136,7 +137,10 @@ class LookAhead:
             return
         if not present:
             self._times[shard] = time
-            self._asked[shard] = self._cache.prefetch(shard, float(time))
+            future = self._asked[shard] = self._cache.prefetch(shard, float(time))
+            if self._tolerate is not None:
+                # At once: a reader that comes to the shard first would ask for it again.
+                future.add_done_callback(partial(_note_failure, self._tolerate, shard))
 
     def _see_results(self) -> None:
         put_off: list[int] = []
@@ -182,6 +186,12 @@ class LookAhead:
         self._closed = True
         self._asked.clear()
         self._leave()
+
+
+def _note_failure(tolerate: Callable[[int, BaseException], bool], shard: int, future: Future[bool]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        tolerate(shard, error)
 
 
 def _put_off() -> Future[bool]:

@@ -61,8 +61,8 @@ class Substitutes:
         """Say whether a shard's failure is one of its data, to be answered by substitutes; if so, list the shard."""
         if not isinstance(error, Exception) or not _is_bad_shard(error):
             return False
-        if shard not in self._bad_shards:
-            self._bad_shards[shard] = error
+        # Threads that fetch tell of it too; whichever is first lists it.
+        if shard not in self._bad_shards and self._bad_shards.setdefault(shard, error) is error:
             self._report(shard, None, error)
         return True
 
