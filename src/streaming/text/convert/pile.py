@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -48,9 +47,9 @@ def _one(in_root: str, split: str) -> list[str]:
 
 def _samples(paths: list[str]) -> Iterator[dict[str, Any]]:
     for path in paths:
-        with open(path, "rb") as file:
-            plain = zstandard.ZstdDecompressor().stream_reader(file) if path.endswith(".zst") else file
-            for number, line in enumerate(io.BufferedReader(plain, 1 << 20), 1):
+        opener: Any = zstandard.open if path.endswith(".zst") else open
+        with opener(path, "rt", encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
                 try:
                     document = json.loads(line)
                     yield {"text": document["text"], "pile_set_name": document["meta"]["pile_set_name"]}
