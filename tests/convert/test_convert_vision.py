@@ -6,8 +6,6 @@ import hashlib
 import io
 import json
 import pickle
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -178,7 +176,7 @@ def test_coco(tmp_path: Path) -> None:
     _, _, size, boxes, labels = samples[1]
     assert size == (9, 12)
     assert boxes.tolist() == [[0, 0, 0.5, 0.5], [0.25, 0, 0.75, 0.5]]
-    assert labels.tolist() == [1, 2]
+    assert labels.tolist() == [2, 1]  # in the order of the categories
 
 
 class Pairs:
@@ -197,15 +195,3 @@ def test_any_map_style_dataset(tmp_path: Path) -> None:
     assert sorted(sample["i"] for sample in stored) == list(range(20))
     assert all(sample["x"].getpixel((0, 0)) == sample["i"] and sample["y"] == sample["i"] % 3 for sample in stored)
     assert [sample["i"] for sample in stored] != list(range(20))
-
-
-def test_as_a_program(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "streaming.vision.convert.fake_cifar10", "--out_root", str(tmp_path / "out")]
-    done = subprocess.run(
-        [*command, "--num_train", "3", "--num_val", "2"], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout.startswith(f"{tmp_path}/out/train: 3 samples in 1 shards")
-    command = [sys.executable, "-m", "streaming.vision.convert.imagenet", "--in_root", "none", "--out_root", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("error: There is no directory none/train.")

@@ -57,8 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _images(annotations: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the images that have boxes, each with them."""
-    ids = sorted(category["id"] for category in annotations["categories"])
-    labels = {category: number + 1 for number, category in enumerate(ids)}
+    labels = {category["id"]: number for number, category in enumerate(annotations["categories"], 1)}
     images = {image["id"]: {**image, "boxes": [], "labels": []} for image in annotations["images"]}
     for box in annotations["annotations"]:
         image = images[box["image_id"]]
