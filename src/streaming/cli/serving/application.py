@@ -81,7 +81,7 @@ def _templates() -> Any:
         loader=jinja2.FileSystemLoader(os.path.join(_HERE, "templates")), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    found.filters.update(bytes=show_bytes, line=line, number=lambda value: f"{value:,}")
+    found.filters.update(bytes=show_bytes, line=line, number="{:,}".format)
     return found
 
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from streaming.cli.commands.info import describe, metadata
+from streaming.cli.reading.facts import describe, metadata
 from streaming.cli.reading.source import INDEX_NAME, Source, read_source
 from streaming.columns.opening import open_columns
 from streaming.columns.parquet import COLUMNS_NAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,13 @@ class Bar(NamedTuple):
 
     Attributes:
         label: The value, or the range.
-        count: How often.
+        times: How often.
         share: Of the longest bar, in percent.
         condition: What SQL asks for it; ``''`` if it cannot.
     """
 
     label: str
-    count: int
+    times: int
     share: float
     condition: str
 
@@ -46,13 +47,13 @@ def bars(name: str, values: Any) -> list[Bar]:
         values: A ``pyarrow.ChunkedArray``.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     column = '"' + name.replace('"', '""') + '"'
-    counts: Any = pc.value_counts(values) if not pa.types.is_nested(values.type) else None
+    counts: Any = None if pa.types.is_nested(values.type) else values.value_counts()
     if counts is not None and len(counts) <= _MOST_CLASSES:
-        found = sorted(((item["values"], item["counts"]) for item in counts.to_pylist()), key=lambda pair: -pair[1])
-        return _bars([(_label(value), count, _equals(column, value)) for value, count in found])
+        found: list[tuple[int, Any]] = [(-item["counts"], item["values"]) for item in counts.to_pylist()]
+        found.sort(key=itemgetter(0))
+        return _bars([(_label(value), -times, _equals(column, value)) for times, value in found])
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return []
     numbers = values.drop_null().to_numpy().astype(np.float64)
