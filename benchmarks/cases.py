@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-SYSTEMS = ("ours", "limit", "original", "litdata", "webdataset", "hf")
-PEERS = ("litdata", "webdataset", "hf")
+#: Those that continue the original under its import name.
+FORKS = ("community", "neprr")
+SYSTEMS = ("ours", "limit", "original", *FORKS, "litdata", "webdataset", "hf")
+PEERS = (*FORKS, "litdata", "webdataset", "hf")
 MIB = 1 << 20
 
 
@@ -71,8 +73,8 @@ class Group:
 
 
 READ = ("get", "get_many", "iterate", "loader0")
-BOTH = ("ours", "limit", "original")
-FAR = ("ours", "limit", "original", "litdata", "webdataset")
+BOTH = ("ours", "limit", "original", *FORKS)
+FAR = ("ours", "limit", "original", *FORKS, "litdata", "webdataset")
 #: Of what there is a bar for, there are so many rounds: speeds of a machine that others share change by the minute.
 MANY = 5
 
@@ -124,7 +126,7 @@ GROUPS = [
     Group("far8", "far8", ("remote",), FAR, 4, 20, options={"workers": 2}),
     Group("far8-http", "far8", ("remote",), ("ours", "limit", "webdataset"), quick=False,
           options={"workers": 2, "scheme": "http"}),
-    Group("far20", "far20", ("remote",), ("ours", "limit", "original", "litdata"), 2, 30, quick=False,
+    Group("far20", "far20", ("remote",), ("ours", "limit", "original", *FORKS, "litdata"), 2, 30, quick=False,
           options={"workers": 2, "cache_share": 0.2, "shuffle_block_size": 4096}),
     write_group("tokens", None, 40_000),
     write_group("tokens", "zstd", 40_000),

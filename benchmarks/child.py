@@ -23,7 +23,10 @@ from typing import Any
 from measure import peak_mb, steady, tree_cpu, tree_memory
 
 BATCH = 256
-MODULES = {"ours": "mds", "original": "mds", "litdata": "lit", "webdataset": "web", "hf": "hugging", "limit": "limit"}
+MODULES = {
+    **dict.fromkeys(("ours", "original", "community", "neprr"), "mds"), "litdata": "lit", "webdataset": "web",
+    "hf": "hugging", "limit": "limit",
+}  # fmt: skip
 
 
 class Absent(Exception):

@@ -37,17 +37,22 @@ class Recipe:
     probe: str
 
 
+_LIGHT = (
+    "numpy<2.2", "boto3", "Brotli", "python-snappy", "zstd", "xxhash", "tqdm", "filelock", "catalogue", "pillow",
+    "paramiko", "requests", "transformers", "google-cloud-storage", "azure-storage-blob",
+    "azure-storage-file-datalake", "azure-identity", "oci",
+)  # fmt: skip
+_PROBE = "from streaming import StreamingDataset, MDSWriter, StreamingDataLoader"
+
 RECIPES = {
     "original": Recipe(
         variable="STREAMING_ORIGINAL_PYTHON",
-        light=(
-            "numpy<2.2", "boto3", "Brotli", "python-snappy", "zstd", "xxhash", "tqdm", "filelock", "catalogue", "pillow",
-            "paramiko", "requests", "transformers", "google-cloud-storage", "azure-storage-blob",
-            "azure-storage-file-datalake", "azure-identity", "oci",
-        ),
+        light=_LIGHT,
         bare=("mosaicml-streaming==0.13.0",),
-        probe="from streaming import StreamingDataset, MDSWriter, StreamingDataLoader",
+        probe=_PROBE,
     ),
+    "community": Recipe("COMMUNITY_PYTHON", (*_LIGHT, "matplotlib"), ("streaming-community",), _PROBE),
+    "neprr": Recipe("NEPRR_PYTHON", _LIGHT, ("neprr-streaming",), _PROBE),
     "litdata": Recipe(
         variable="LITDATA_PYTHON",
         light=("numpy", "filelock", "boto3", "requests", "tifffile", "obstore", "pillow", "zstd", "lightning-utilities"),
@@ -81,7 +86,7 @@ def environ(system: str) -> dict[str, str]:
     path = []
     if system == "ours":
         path.append(str(HERE.parent / "src"))
-    elif system == "original":
+    elif system in ("original", "community", "neprr"):
         path.append(str(STUBS))  # it imports torchvision at once, and uses nothing of it here
     result["PYTHONPATH"] = os.pathsep.join(path)
     result.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")

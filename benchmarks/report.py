@@ -135,7 +135,15 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     if not rows:
         return
     figure_, axes = plt.subplots(figsize=(9, 1.5 + 0.22 * len(rows)), layout="constrained")
-    marks = {"limit": "k|", "original": "C3o", "litdata": "C0s", "webdataset": "C1^", "hf": "C2D"}
+    marks = {
+        "limit": "k|",
+        "original": "C3o",
+        "community": "C4v",
+        "neprr": "C5D",
+        "litdata": "C0s",
+        "webdataset": "C1^",
+        "hf": "C2x",
+    }
     for name, mark in marks.items():
         places = [i for i, row in enumerate(rows) if row["values"].get(name)]
         if places:

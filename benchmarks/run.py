@@ -29,7 +29,7 @@ from typing import Any
 
 import environments
 import report
-from cases import BOTH, DATA, GROUPS, ROWS, SYSTEMS, Group
+from cases import BOTH, DATA, FORKS, GROUPS, ROWS, SYSTEMS, Group
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
@@ -58,7 +58,7 @@ def run_child(
         end = f"{TOO_LONG} {timeout_s:g} s"
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # workers that outlive it
-    if system == "original":
+    if system in ("original", *FORKS):
         remove_segments(segments)
     results = {}
     for line in out.splitlines():
