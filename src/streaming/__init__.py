@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from streaming import text as text
     from streaming import vision as vision
     from streaming.converting.convert import convert as convert
+    from streaming.converting.exporting.export import ExportReport as ExportReport
+    from streaming.converting.exporting.export import export as export
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
     from streaming.dataset.local import LocalDataset as LocalDataset
@@ -56,6 +58,7 @@ __all__ = [
     "Bucket",
     "CSVWriter",
     "ColumnsReport",
+    "ExportReport",
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
@@ -72,6 +75,7 @@ __all__ = [
     "WriteReport",
     "XSVWriter",
     "convert",
+    "export",
     "index_columns",
     "merge_index",
     "multimodal",
@@ -85,6 +89,7 @@ _HOMES = {
     "Bucket": "streaming.packing.options",
     "CSVWriter": "streaming.writing.writers",
     "ColumnsReport": "streaming.writing.side.index",
+    "ExportReport": "streaming.converting.exporting.export",
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
@@ -102,6 +107,7 @@ _HOMES = {
     "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
     "convert": "streaming.converting.convert",
+    "export": "streaming.converting.exporting.export",
     "index_columns": "streaming.writing.side.index",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",

@@ -6,7 +6,7 @@ from typing import Any
 
 from streaming.cli.arguments.parser import URL, add_command, add_jobs, add_options, positive
 
-__all__ = ["add_convert", "add_copy", "add_index", "add_merge", "add_view"]
+__all__ = ["add_convert", "add_copy", "add_export", "add_index", "add_merge", "add_view"]
 
 
 def add_convert(commands: Any) -> None:
@@ -48,6 +48,34 @@ def add_convert(commands: Any) -> None:
     add_options(convert, "--from-option", None, "from_options", "setting of the store of FROM alone")
     add_options(convert, "--to-option", None, "to_options", "setting of the store of TO alone")
     add_jobs(convert)
+
+
+def add_export(commands: Any) -> None:
+    """Add ``export``."""
+    export = add_command(
+        commands,
+        "export",
+        "write a dataset to files that other programs read",
+        "A file a shard, of\nParquet, JSON lines or WebDataset's tars; or a folder of the files of one column. Repeat a\n"
+        "command that was stopped, and it continues.",
+        "  streaming export /data/corpus /data/corpus-parquet\n"
+        "  streaming export s3://bucket/photos tars --format webdataset --columns image,label",
+    )
+    export.add_argument("source", metavar="FROM", help=URL)
+    export.add_argument("target", metavar="TO", help="a directory or URL")
+    export.add_argument(
+        "--format",
+        default="parquet",
+        choices=("parquet", "jsonl", "jsonl.gz", "jsonl.zst", "webdataset", "folder"),
+        help="what to write (default parquet)",
+    )
+    export.add_argument("--columns", metavar="LIST", help="columns to export, joined by commas (default: all)")
+    export.add_argument(
+        "--force", action="store_true", help="write to a place that has files; those of the same names are replaced"
+    )
+    add_options(export, "--from-option", None, "from_options", "setting of the store of FROM alone")
+    add_options(export, "--to-option", None, "to_options", "setting of the store of TO alone")
+    export.add_argument("-j", "--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
 
 
 def add_merge(commands: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from streaming.cli.reading.samples import check_safe, find_sample, opened
 from streaming.cli.reading.source import Source, read_source
-from streaming.cli.reading.values import as_file, as_json
+from streaming.core.values import as_file, as_json
 from streaming.cli.shell.output import print_line, print_note
 from streaming.columns.opening import split_file
 from streaming.columns.shards import with_retries

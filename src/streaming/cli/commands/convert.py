@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from streaming.cli.reading.values import as_json, summary
+from streaming.core.values import as_json, summary
 from streaming.cli.shell.output import print_json, print_line, print_note, print_table, print_title
 from streaming.converting.convert import Preview, convert, preview
 from streaming.writing.bulk.report import show_bytes
