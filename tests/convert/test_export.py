@@ -5,6 +5,13 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +26,9 @@ import streaming
 from streaming import LocalDataset
 from streaming.cli.main import main
 from streaming.core.errors import ConfigError
+from streaming.storage.providers.local import LocalStore
+
+from budget import repetitions
 
 Row = dict[str, Any]
 COLUMNS = {
@@ -165,31 +175,83 @@ def test_the_commands(
     assert "40 samples in" in capsys.readouterr().out
     assert main(["convert", "out", "back", "--dry-run", "--columns", "i=int32,s"]) == 0
     said = capsys.readouterr().out
-    assert "about 40 samples" in said
+    assert "of parquet" in said
     assert "int32" in said
     assert not (tmp_path / "back").exists()
-    (tmp_path / "cleaning.py").write_text("def twice(row):\n    return {'n': 2 * row['i']}\n")
-    arguments = [
-        "convert",
-        "out",
-        "back",
-        "--fn",
-        "cleaning:twice",
-        "--compression",
-        "zstd",
-        "--hashes",
-        "xxh64",
-        "-j",
-        "1",
-    ]
-    assert main([*arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["columns"] == {"n": "int"}
-    assert LocalDataset("back")[7] == {"n": 14}
-    assert main(arguments) == 2
-    assert "back" in capsys.readouterr().err
-    (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{oops\n')
-    assert main(["convert", "bad.jsonl", "bad", "-j", "1"]) == 2
-    assert "bad.jsonl, line 2: not JSON" in capsys.readouterr().err
-    assert main(["convert", "bad.jsonl", "bad", "--skip-errors", "-j", "1", "--replace"]) == 0
-    shown = capsys.readouterr()
-    assert "left out: input 0 (bad.jsonl): row 1: bad.jsonl, line 2" in shown.err
+    assert main(["convert", "out", "back", "--columns", "i=int32,s", "-j", "1", "--json"]) == 0
+    assert LocalDataset("back")[7] == {"i": 7, "s": row(7)["s"]}
+    capsys.readouterr()
+    assert main(["convert", "data", "sorted", "--sort", "label", "--columns", "i,label", "-j", "1"]) == 0
+    assert [r["i"] for r in LocalDataset("sorted")[:]] == [*range(0, 40, 2), *range(1, 40, 2)]
+    assert main(["export", "data", "out", "-j", "1"]) == 2
+    assert "exist_ok" in capsys.readouterr().err
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """What a store lists there."""
+    return {info.path: (directory / info.path).read_bytes() for info in LocalStore(str(directory)).list()}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl.gz", "webdataset", "folder"])
+def test_what_was_stopped_continues(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    names = ["image", "label", "s", "i"]
+    export(data, tmp_path / "whole", kind, columns=names, workers=1)
+    put = LocalStore.put
+    calls: list[str] = []
+
+    def failing(self: LocalStore, path: str, source: str | bytes) -> None:
+        calls.append(path)
+        if len(calls) > 20 if kind == "folder" else len(calls) > 4:
+            raise OSError("stopped")
+        put(self, path, source)
+
+    monkeypatch.setattr(LocalStore, "put", failing)
+    with pytest.raises(OSError, match="stopped"):
+        export(data, tmp_path / "out", kind, columns=names)
+    monkeypatch.setattr(LocalStore, "put", put)
+    done = [path for path in files(tmp_path / "out") if path.startswith("_unfinished-0")]
+    assert done
+    with pytest.raises(FileExistsError):  # another export does not go on with it
+        export(data, tmp_path / "out", kind, columns=names[:2])
+    written = {
+        path: (tmp_path / "out" / path).stat().st_mtime_ns
+        for path in files(tmp_path / "whole")
+        if path.startswith("part-00000") and (tmp_path / "out" / path).exists()
+    }
+    report = export(data, tmp_path / "out", kind, columns=names)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    sizes = [len(data) for path, data in files(tmp_path / "out").items() if path != "metadata.jsonl"]
+    assert (report.samples, report.files, report.bytes) == (40, len(sizes), sum(sizes))
+    assert all((tmp_path / "out" / path).stat().st_mtime_ns == time for path, time in written.items())
+
+
+PROGRAM = """
+import sys, streaming
+streaming.export(sys.argv[1], sys.argv[2], "webdataset", workers=2, progress_bar=False)
+"""
+
+
+def test_killed_and_begun_again(tmp_path: Path) -> None:
+    rows = [{"i": i, "image": picture(i % 200) * 5} for i in range(2000)]
+    columns = {"i": "int", "image": "bytes"}
+    streaming.write(rows, tmp_path / "data", columns, size_limit="40kb", workers=0, progress_bar=False)
+    export(tmp_path / "data", tmp_path / "whole", "webdataset")
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data"), str(tmp_path / "out")]
+    rng = random.Random(3)
+    for _ in range(repetitions("STREAMING_TEST_KILLS", 2, 20)):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        there = len(list((tmp_path / "out").glob("*.tar")))
+        goal, deadline = there + rng.randint(1, 12), time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list((tmp_path / "out").glob("*.tar"))) >= goal:
+                break
+            time.sleep(0.002)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (tmp_path / "out" / "_unfinished-export").exists():
+            continue
+        assert files(tmp_path / "out") == files(tmp_path / "whole")
+        shutil.rmtree(tmp_path / "out")
+    subprocess.run(command, check=True, timeout=120)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
-from streaming.sources.file import SourceFile
+from streaming.sources.file import SourceFile, nothing
 from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["Files", "Part", "Row", "Source"]
@@ -48,6 +48,8 @@ class Files:
         infos: They, in order.
         options: What else a format was told, such as ``split`` or ``labels``.
         skips: Whether files that cannot be read are to be left out rather than refused.
+        format: Name of their format.
+        came: Told of bytes of them that came from the store.
     """
 
     origin: str
@@ -55,14 +57,20 @@ class Files:
     infos: list[ObjectInfo]
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     skips: bool = False
+    format: str = ""
+    came: Callable[[int], Any] = nothing
 
     def __getitem__(self, number: int) -> SourceFile:
         """Return a file."""
-        return SourceFile(self.store, self.infos[number])
+        return SourceFile(self.store, self.infos[number], self.came)
 
     def __len__(self) -> int:
         """Return their number."""
         return len(self.infos)
+
+
+#: A part is about the 256th of a source, so that all processes have work to the end, within these bounds.
+_PARTS, _LEAST_BYTES, _MOST_BYTES = 256, 1 << 18, 1 << 25
 
 
 class Source(ABC):
@@ -95,6 +103,11 @@ class Source(ABC):
         """What is known besides: ``{'columns': {'label': {'names': [...]}}}``."""
         return {}
 
+    def part_bytes(self) -> int:
+        """Return about how many bytes of files a part is to take."""
+        total = sum(info.bytes for info in self.files.infos)
+        return min(max(total // _PARTS, _LEAST_BYTES), _MOST_BYTES)
+
     def hint(self, name: str) -> str | None:
         """Return the encoding of a column, where values alone do not tell it: of files that are bytes."""
         del name
@@ -113,6 +126,11 @@ class Source(ABC):
             StorageError: The same.
         """
         ...
+
+    def stored(self, part: Part) -> Iterator[bytes] | None:
+        """Return the samples of a part as MDS keeps them, in the order of ``columns``; ``None`` if they are not so."""
+        del part
+        return None
 
     def batches(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Any] | None:
         """Return the rows of a part as Arrow's record batches, whose columns fit ``columns``; ``None`` if it has none."""

@@ -19,12 +19,13 @@ from streaming.storage import versions
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceFile"]
+__all__ = ["SourceFile", "nothing"]
 
 _REQUESTS = 8
 
 
-def _nothing(count: int) -> None:
+def nothing(count: int) -> None:
+    """Do nothing with a number of bytes."""
     del count
 
 
@@ -40,7 +41,7 @@ class SourceFile:
 
     store: Store
     info: ObjectInfo
-    came: Callable[[int], Any] = field(default=_nothing, compare=False)
+    came: Callable[[int], Any] = field(default=nothing, compare=False)
 
     @property
     def name(self) -> str:

@@ -6,14 +6,14 @@ import io
 import time
 from typing import IO, Any
 
-from streaming.sources.file import SourceFile
+from streaming.sources.file import SourceFile, nothing
 from streaming.storage.retry import RetryPolicy, call_with_retries
 
 __all__ = ["COMPRESSED", "bare_name", "fetch", "open_stream"]
 
 #: What names of compressed files end in.
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
-_CHUNK = 8 << 20
+_FIRST, _MOST = 1 << 16, 8 << 20
 
 
 def bare_name(name: str) -> str:
@@ -65,6 +65,7 @@ class _Chunks(io.RawIOBase):
         super().__init__()
         self._file = file
         self._at = begin
+        self._size = _MOST if file.came is nothing else _FIRST  # who counts what comes is told of what is used
         self._chunk = memoryview(b"")
 
     def readable(self) -> bool:
@@ -72,8 +73,9 @@ class _Chunks(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         if not self._chunk:
-            self._chunk = memoryview(fetch(self._file, self._at, self._at + _CHUNK))
+            self._chunk = memoryview(fetch(self._file, self._at, self._at + self._size))
             self._at += len(self._chunk)
+            self._size = min(2 * self._size, _MOST)
         count = min(len(buffer), len(self._chunk))
         buffer[:count] = self._chunk[:count]
         self._chunk = self._chunk[count:]

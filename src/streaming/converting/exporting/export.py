@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from streaming.columns.shards import with_retries
 from streaming.converting.exporting.files import NOTES, file_column, write_folder, write_lines, write_tar
+from streaming.converting.exporting.progress import Done, Progress
 from streaming.converting.exporting.samples import Samples
 from streaming.converting.exporting.tables import arrow_schema, write_parquet
-from streaming.converting.exporting.progress import Done, Progress
 from streaming.core.errors import ConfigError
 from streaming.core.names import Where
 from streaming.sources.contract import Part
@@ -55,7 +55,7 @@ class ExportReport:
     Example:
         >>> report = streaming.export('data', 'as_lines', 'jsonl', workers=0)
         >>> report.samples, report.files
-        (64, 1)
+        (64, 2)
     """
 
     out: str
@@ -112,7 +112,7 @@ def export(
 
     Example:
         >>> print(streaming.export('data', 'tables', columns=['text'], workers=0))
-        tables: 64 samples in 1 files, ...
+        tables: 64 samples in 2 files, ...
         >>> import pyarrow.parquet as pq
         >>> pq.read_table('tables').num_rows
         64

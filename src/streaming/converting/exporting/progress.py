@@ -1,7 +1,7 @@
 """What of an export is done: kept beside the files until all are there, so that a call that was killed continues.
 
-``_unfinished-export`` tells what is exported; of each shard that is done, ``_unfinished-NNNNN`` has a line of JSON, and what the
-shard adds to a file for all of them.
+``_unfinished-export`` tells what is exported; of each shard that is done, ``_unfinished-NNNNN`` has a line of JSON, and
+what the shard adds to a file for all of them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Progress:
 
     def _done(self, path: str) -> Done:
         line, _, notes = with_retries(lambda: open_store(self.target).get(path)).partition(b"\n")
-        return Done(*json.loads(line), notes)
+        files, size = json.loads(line)
+        return Done(files, size, notes)
 
     def add(self, number: int, done: Done) -> Done:
         """Note that a shard is done, and return what was made of it."""

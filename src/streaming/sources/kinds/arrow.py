@@ -66,6 +66,8 @@ def _lacks(array: Any) -> bool:
 
     if array.null_count:
         return True
+    if hasattr(array.type, "storage_type"):
+        array = array.storage
     if pa.types.is_struct(array.type):
         return array.field(0).null_count > 0
     if not hasattr(array, "flatten"):

@@ -72,8 +72,9 @@ def _without_nulls(footer: Any) -> Any:
     may_miss: set[str] = set()
     leaves: dict[str, int] = {}
     for i in range(footer.num_columns):
-        name = footer.schema.column(i).path.partition(".")[0]
-        leaves[name] = leaves.get(name, 0) + 1
+        leaf = footer.schema.column(i)
+        name = leaf.path.partition(".")[0]
+        leaves[name] = leaves.get(name, 0) + (1 if leaf.max_repetition_level == 0 else 2)
     for g in range(footer.num_row_groups):
         group = footer.row_group(g)
         for i in range(footer.num_columns):
@@ -82,7 +83,7 @@ def _without_nulls(footer: Any) -> Any:
             if statistics is None or not statistics.has_null_count or statistics.null_count:
                 may_miss.add(chunk.path_in_schema.partition(".")[0])
     for i, field in enumerate(schema):
-        if field.name not in may_miss and leaves[field.name] == 1 and footer.schema.column(i).max_repetition_level == 0:
+        if field.name not in may_miss and leaves[field.name] == 1:
             schema = schema.set(i, field.with_nullable(False))
     return schema
 

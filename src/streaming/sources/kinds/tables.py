@@ -19,7 +19,7 @@ from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.kinds.arrow import ArrowFiles
 from streaming.sources.kinds.parquet import Parquet
 from streaming.sources.kinds.separated import Separated
-from streaming.sources.kinds.types import array_encoding, column_values, encoding_for, is_list_of_numbers, plain
+from streaming.sources.kinds.types import array_encoding, column_values, encoding_for, flat, is_list_of_numbers, plain
 from streaming.sources.pieces import Kind, Piece, Scan, Scanned
 
 __all__ = ["Tables", "arrow", "parquet", "separated"]
@@ -126,11 +126,24 @@ class Tables(Source):
         return found
 
     @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Columns of arrays of several axes that all have the same shape."""
+        found = {
+            name: tuple(feature["shape"])
+            for name, feature in self._features.items()
+            if str(feature.get("_type")).startswith("Array") and None not in feature["shape"]
+        }
+        return {name: shape for name, shape in found.items() if not self._misses(name)}
+
+    @cached_property
     def _encodings(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for field in self.schema:
             kind = self._kept_files.get(field.name)
-            if is_list_of_numbers(field.type) and not self._misses(field.name):
+            if field.name in self._shapes:
+                shape = ",".join(map(str, self._shapes[field.name]))
+                found[field.name] = f"ndarray:{self._features[field.name]['dtype']}:{shape}"
+            elif is_list_of_numbers(field.type) and not self._misses(field.name):
                 found[field.name] = array_encoding(field.type)
             elif kind is None:
                 found[field.name] = encoding_for(field)
@@ -169,6 +182,9 @@ class Tables(Source):
         """Yield the rows of a part."""
         for batch in self.batches(part, names):
             columns = [column_values(column) for column in batch.columns]
+            for i, name in enumerate(batch.schema.names):
+                if name in self._shapes:
+                    columns[i] = [value.reshape(self._shapes[name]) for value in columns[i]]
             for values in zip(*columns, strict=True):
                 yield dict(zip(batch.schema.names, values, strict=True))
 
@@ -192,6 +208,8 @@ class Tables(Source):
             return plain(pa.nulls(batch.num_rows, kind))
         array = batch.column(name)
         try:
+            if name in self._shapes:
+                return flat(plain(array), self._shapes[name])
             array = plain(array if array.type == kind or pa.types.is_dictionary(kind) else array.cast(kind))
             return _contents(array, where, name) if name in self._kept_files else array
         except pa.ArrowException as error:

@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from tarfile import InvalidHeaderError, ReadError, TruncatedHeaderError  # pyright: ignore[reportAttributeAccessIssue]
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Tars(Source):
         file = self.files[part.file]
         last = ""
         try:
-            with open_stream(file) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            with open_stream(file) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
                 for member in archive:
                     found = _NAME.fullmatch(member.name)
                     if not member.isfile() or found is None or member.name.startswith("__"):
@@ -82,6 +83,17 @@ class Tars(Source):
         except (tarfile.TarError, OSError, EOFError) as error:
             after = f", after {last}" if last else ""
             raise SourceError(f"{file.name} cannot be read as a tar{after}: {error}") from error
+
+
+class _Header(tarfile.TarInfo):
+    """A header; what is none ends no archive quietly."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Any:
+        try:
+            return super().fromtarfile(tarfile)
+        except (TruncatedHeaderError, InvalidHeaderError) as error:
+            raise ReadError(str(error)) from error
 
 
 def _text(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from streaming.core.errors import ConfigError
 from streaming.sources.columns import encoding_of
 
-__all__ = ["array_encoding", "column_values", "encoding_for", "is_list_of_numbers", "plain"]
+__all__ = ["array_encoding", "column_values", "encoding_for", "flat", "is_list_of_numbers", "plain"]
 
 
 def encoding_for(field: Any) -> str:
@@ -123,6 +124,23 @@ def plain(array: Any) -> Any:
     if types.is_binary_view(kind):
         return array.cast(pa.large_binary())
     return array
+
+
+def flat(array: Any, shape: tuple[int, ...]) -> Any:
+    """Return lists within lists, all of a shape, as lists of their numbers, of one length.
+
+    Raises:
+        pyarrow.ArrowInvalid: They are not of that shape.
+    """
+    import pyarrow as pa
+
+    values = array
+    while hasattr(values, "flatten") and hasattr(values.type, "value_type"):
+        values = values.flatten()
+    size = prod(shape)
+    if len(values) != size * len(array):
+        raise pa.ArrowInvalid(f"{len(values)} numbers are no {len(array)} arrays of shape {shape}")
+    return pa.FixedSizeListArray.from_arrays(values, size)
 
 
 def column_values(array: Any) -> list[Any]:
