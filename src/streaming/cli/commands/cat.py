@@ -14,7 +14,7 @@ from streaming.columns.opening import split_file
 from streaming.columns.shards import with_retries
 from streaming.columns.words import unknown_column
 from streaming.core.errors import ConfigError
-from streaming.core.values import as_file, as_json
+from streaming.format.values import as_file, as_json
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.writing.bulk.report import show_bytes

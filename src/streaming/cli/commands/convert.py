@@ -8,7 +8,7 @@ from typing import Any
 
 from streaming.cli.shell.output import print_json, print_line, print_note, print_table, print_title
 from streaming.converting.convert import Preview, convert, preview
-from streaming.core.values import as_json, summary
+from streaming.format.values import as_json, summary
 from streaming.writing.bulk.report import show_bytes
 from streaming.writing.bulk.workers import default_workers
 

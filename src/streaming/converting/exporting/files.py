@@ -14,8 +14,8 @@ import numpy as np
 
 from streaming.converting.exporting.samples import FILES, suffix_of
 from streaming.core.errors import ConfigError
-from streaming.core.values import as_file, as_json
 from streaming.format.encodings import base_name
+from streaming.format.values import as_file, as_json
 from streaming.sources.contract import Row
 from streaming.sources.finding import media_of
 
