@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from streaming.inplace.cutting import Run, cut_shards
 from streaming.inplace.recipe import SourceRecipe
 from streaming.inplace.scan import scan_files
 from streaming.sources.columns import row_schema, unite
+from streaming.sources.features import TableColumns
 from streaming.sources.listing import list_files
 from streaming.sources.pieces import Scanned, kinds
 from streaming.storage.location import Location
@@ -37,14 +37,14 @@ class _Recipes:
 
     kind: str
     schema: Schema
-    types: Any
+    table: TableColumns
     scanned: Scanned
     shards: list[list[Run]]
 
     def __call__(self, shard: int) -> SourceRecipe:
         runs = tuple((self.scanned.files[run.file], run.pieces) for run in self.shards[shard])
         count = sum(piece.rows for _, pieces in runs for piece in pieces)
-        return SourceRecipe(self.kind, self.schema, self.types, runs, count)
+        return SourceRecipe(self.kind, self.schema, self.table, runs, count)
 
 
 def open_source_files(
@@ -82,12 +82,12 @@ def open_source_files(
     origin = str(location)
     kept = os.path.join(directory, f".streaming-source-{_short(f'{origin}|{kind}')}.jsonl")
     scanned = scan_files(store, files, kinds[kind](), kept, config.download_retry)
-    types = unite(scanned, schema, origin)
-    rows = row_schema(types, columns, origin)
+    table = TableColumns(unite(scanned, schema, origin))
+    rows = row_schema(table, columns, origin)
     shards = list(cut_shards(scanned))
     if not shards:
         raise EmptyDatasetError(f"There are no rows in the {len(files)} files at {origin}.")
-    recipes = _Recipes(kind, rows, types, scanned, shards)
+    recipes = _Recipes(kind, rows, table, scanned, shards)
     index = _index(recipes)
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), index.digest, opened=opened)
     return MadeDirectory(directory, index, store, config, origin, identity, recipes)

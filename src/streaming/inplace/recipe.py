@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
-from streaming.format.kinds.mds_columns import RowsFile
+from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
 from streaming.format.samples.schema import Schema
 from streaming.sources.encode import encode_column
+from streaming.sources.features import TableColumns
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
@@ -24,14 +25,14 @@ class SourceRecipe:
     Attributes:
         kind: Name of their format.
         schema: Of the rows.
-        types: The ``pyarrow.Schema`` of their columns.
+        table: The columns of the files.
         runs: Files, and which pieces of each.
         count: How many rows there are in them.
     """
 
     kind: str
     schema: Schema
-    types: Any
+    table: TableColumns
     runs: tuple[tuple[ObjectInfo, tuple[Piece, ...]], ...]
     count: int
 
@@ -48,7 +49,7 @@ class SourceRecipe:
             done = 0
             try:
                 for batch in self._batches(SourceFile(store, info, came), pieces):
-                    rows.add([encode_column(*column) for column in self._columns(batch)], batch.num_rows)
+                    rows.add(list(self._columns(batch, f"{info.path}, rows from {done}")), batch.num_rows)
                     done += batch.num_rows
             except SampleError as error:
                 raise SourceError(
@@ -63,16 +64,6 @@ class SourceRecipe:
     def _batches(self, file: SourceFile, pieces: tuple[Piece, ...]) -> Iterator[Any]:
         return kinds[self.kind]().batches(file, pieces, self.schema.column_names)
 
-    def _columns(self, batch: Any) -> Iterator[tuple[str, Any, str]]:
-        import pyarrow as pa
-
-        present = set(batch.schema.names)
+    def _columns(self, batch: Any, where: str) -> Iterator[Fixed | Varying]:
         for name, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True):
-            kind = self.types.field(name).type
-            if name not in present:
-                yield name, pa.nulls(batch.num_rows, kind), encoding
-                continue
-            array = batch.column(name)
-            if pa.types.is_dictionary(kind):
-                kind = kind.value_type
-            yield name, array if array.type == kind else array.cast(kind), encoding
+            yield encode_column(name, self.table.array(batch, name, where), encoding)

@@ -9,8 +9,10 @@ from typing import Any
 
 from streaming.core.errors import SourceError
 from streaming.core.imports import optional_import
+from streaming.sources.features import mark_full
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan
+from streaming.sources.types import storage_of
 
 __all__ = ["Parquet"]
 
@@ -47,44 +49,33 @@ class Parquet:
             wanted = [name for name in names if name in present]
             yield from opened.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False)
 
-    def misses(self, file: SourceFile, name: str) -> bool:
-        """Say whether a value of a column, or one within, may be missing, or a list be empty.
-
-        Of a struct, its first field tells.
-        """
-        found = _footer(file)
-        for g in range(found.num_row_groups):
-            group = found.row_group(g)
-            chunk = next(c for i in range(group.num_columns) if _is_of(c := group.column(i), name))
-            statistics = chunk.statistics if chunk.is_stats_set else None
-            if statistics is None or not statistics.has_null_count or statistics.null_count:
-                return True
-        return False
-
-
-def _is_of(chunk: Any, name: str) -> bool:
-    return chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.")
-
 
 def _without_nulls(footer: Any) -> Any:
-    """Return the schema, its fields nullable only where a value is missing, or nobody counted."""
-    schema = footer.schema.to_arrow_schema()
-    may_miss: set[str] = set()
-    leaves: dict[str, int] = {}
+    """Return the schema, its fields nullable only where a value is missing, or nobody counted; and full as counted."""
+    schema = storage_of(footer.schema.to_arrow_schema())
+    leaves: dict[str, list[str]] = {}
     for i in range(footer.num_columns):
-        name = footer.schema.column(i).path.partition(".")[0]
-        leaves[name] = leaves.get(name, 0) + 1
+        path = footer.schema.column(i).path
+        leaves.setdefault(path.partition(".")[0], []).append(path)
+    gaps = set(_paths_with_nulls(footer))
+    for i, field in enumerate(schema):
+        own = leaves.get(field.name, [])
+        # A value in which something is there is there; of files, the bytes count.
+        is_there = any(path not in gaps for path in own)
+        told = [path for path in own if path.endswith(".bytes")] or own
+        full = all(path not in gaps for path in told)
+        schema = schema.set(i, mark_full(field.with_nullable(field.nullable and not is_there), full and is_there))
+    return schema
+
+
+def _paths_with_nulls(footer: Any) -> Iterator[str]:
     for g in range(footer.num_row_groups):
         group = footer.row_group(g)
         for i in range(footer.num_columns):
             chunk = group.column(i)
             statistics = chunk.statistics if chunk.is_stats_set else None
             if statistics is None or not statistics.has_null_count or statistics.null_count:
-                may_miss.add(chunk.path_in_schema.partition(".")[0])
-    for i, field in enumerate(schema):
-        if field.name not in may_miss and leaves[field.name] == 1 and footer.schema.column(i).max_repetition_level == 0:
-            schema = schema.set(i, field.with_nullable(False))
-    return schema
+                yield chunk.path_in_schema
 
 
 def _pyarrow(module: str = "") -> Any:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from streaming.core.errors import ConfigError
-from streaming.sources.columns import encoding_of
 
-__all__ = ["array_encoding", "column_values", "encoding_for", "is_list_of_numbers", "plain"]
+__all__ = ["array_encoding", "column_values", "encoding_of", "is_list", "is_list_of_numbers", "plain", "storage_of"]
 
 
-def encoding_for(field: Any) -> str:
+def encoding_of(field: Any) -> str:
     """Return the encoding of a column that holds all values of its type.
 
     Args:
@@ -21,50 +20,78 @@ def encoding_for(field: Any) -> str:
     Raises:
         ConfigError: There is none.
     """
-    encoding = _encoding(field.type) or encoding_of(field).removesuffix("?")
-    if encoding == "json":
-        odd = _not_json(field.type)
-        if odd:
-            raise ConfigError(
-                f"Column {field.name!r} is {field.type}, and no encoding holds {odd} within others. Leave it out by "
-                "`columns`, or have `fn` make columns of what is in it."
-            )
-        return encoding
-    return f"{encoding}?" if field.nullable else encoding
+    encoding = _encoding(field.type)
+    if encoding is None:
+        raise ConfigError(
+            f"Column {field.name!r} is {field.type}, and no encoding holds {_not_json(field.type)} within others. Leave it "
+            "out by `columns`, or have `fn` of streaming.convert make columns of what is in it."
+        )
+    return f"{encoding}?" if field.nullable and encoding != "json" else encoding
 
 
 def _encoding(kind: Any) -> str | None:
     import pyarrow as pa
 
     types = pa.types
+    if hasattr(kind, "storage_type"):
+        return _encoding(kind.storage_type)
     if types.is_dictionary(kind):
         return _encoding(kind.value_type)
+    if is_list_of_numbers(kind):
+        return f"list:{np.dtype(kind.value_type.to_pandas_dtype()).name}"
+    if _not_json(kind) is None and (types.is_nested(kind) or types.is_null(kind)):
+        return "json"
+    if is_list(kind) and not types.is_nested(kind.value_type):
+        return f"list:{_encoding(kind.value_type)}"
+    return _simple(kind)
+
+
+def _simple(kind: Any) -> str | None:
+    """Return the encoding of values that have none within."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_boolean(kind):
+        return "bool"
+    if types.is_integer(kind) or types.is_floating(kind):
+        name = np.dtype(kind.to_pandas_dtype()).name
+        return "int" if name == "int64" else name
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "str"
+    if _is_binary(kind):
+        return "bytes"
+    if types.is_decimal(kind):
+        return "str_decimal"
     if types.is_date(kind):
-        return "date" if types.is_date32(kind) else "datetime"
+        return "date"
     if types.is_timestamp(kind):
         return f"datetime:{kind.tz}" if kind.tz else "datetime"
     if types.is_time(kind):
         return "time"
-    if types.is_duration(kind):
-        return "timedelta"
-    if types.is_null(kind):
-        return "json"
-    if is_list_of_numbers(kind):
-        return f"list:{np.dtype(kind.value_type.to_pandas_dtype()).name}"
-    if types.is_list(kind) or types.is_large_list(kind):
-        inner = kind.value_type
-        if types.is_binary(inner) or types.is_large_binary(inner):
-            return "list:bytes"
-    return None
+    return "timedelta" if types.is_duration(kind) else None
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    is_long = types.is_large_binary(kind) or types.is_binary_view(kind)
+    return is_long or types.is_binary(kind) or types.is_fixed_size_binary(kind)
+
+
+def is_list(kind: Any) -> bool:
+    """Say whether a type is that of lists."""
+    import pyarrow as pa
+
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
 
 
 def is_list_of_numbers(kind: Any) -> bool:
     """Say whether a type is that of lists of whole numbers or floats."""
     import pyarrow as pa
 
-    types = pa.types
-    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return is_list and (types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
+    return is_list(kind) and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
 
 
 def array_encoding(kind: Any) -> str:
@@ -95,6 +122,14 @@ def _not_json(kind: Any) -> str | None:
     return str(kind)
 
 
+def storage_of(schema: Any) -> Any:
+    """Return a schema without types that packages register, such as those of Hugging Face's arrays: as they are stored."""
+    for i, field in enumerate(schema):
+        if hasattr(field.type, "storage_type"):
+            schema = schema.set(i, field.with_type(field.type.storage_type))
+    return schema
+
+
 def plain(array: Any) -> Any:
     """Return an array of a type that encodings know: no dictionaries, no extensions, times in microseconds.
 
@@ -110,19 +145,29 @@ def plain(array: Any) -> Any:
     kind, types = array.type, pa.types
     if types.is_dictionary(kind):
         return plain(array.cast(kind.value_type))
-    if types.is_timestamp(kind) and kind.unit != "us":
-        return array.cast(pa.timestamp("us", kind.tz))
-    if types.is_date64(kind):
-        return array.cast(pa.timestamp("us"))
-    if types.is_duration(kind) and kind.unit != "us":
-        return array.cast(pa.duration("us"))
-    if types.is_time(kind) and kind != pa.time64("us"):
-        return array.cast(pa.time64("us"))
+    if is_list(kind) and types.is_temporal(kind.value_type) and kind.value_type != _plain_type(kind.value_type):
+        return array.cast(pa.large_list(_plain_type(kind.value_type)))
+    target = _plain_type(kind)
+    return array if target == kind else array.cast(target)
+
+
+def _plain_type(kind: Any) -> Any:
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    if types.is_date(kind):
+        return pa.date32()
+    if types.is_duration(kind):
+        return pa.duration("us")
+    if types.is_time(kind):
+        return pa.time64("us")
     if types.is_string_view(kind):
-        return array.cast(pa.large_string())
-    if types.is_binary_view(kind):
-        return array.cast(pa.large_binary())
-    return array
+        return pa.large_string()
+    if types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
+        return pa.large_binary()
+    return kind
 
 
 def column_values(array: Any) -> list[Any]:
