@@ -61,7 +61,7 @@ class TableColumns:
         """What Hugging Face noted of the columns."""
         try:
             noted = json.loads((self.schema.metadata or {})[b"huggingface"])["info"]["features"]
-            return {name: feature for name, feature in noted.items() if isinstance(feature, dict)}
+            return cast("dict[str, dict[str, Any]]", {k: each for k, each in noted.items() if isinstance(each, dict)})
         except (KeyError, ValueError, TypeError, AttributeError):
             return {}
 
@@ -104,8 +104,8 @@ class TableColumns:
         feature = self._features.get(field.name, {})
         if not str(feature.get("_type")).startswith("Array") or not is_full(field) or _dtype_within(field.type) is None:
             return None
-        shape = tuple(feature.get("shape") or ())
-        return shape if all(isinstance(size, int) and size > 0 for size in shape) else None
+        shape = cast("list[int | None]", feature.get("shape") or [])
+        return tuple(size for size in shape if size) if all(shape) else None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -169,9 +169,8 @@ def _dtype_within(kind: Any) -> Any:
 
     while is_list(kind):
         kind = kind.value_type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        return None
-    return None if pa.types.is_boolean(kind) else np.dtype(kind.to_pandas_dtype())
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return np.dtype(kind.to_pandas_dtype()) if is_number else None
 
 
 def _flattened(array: Any, shape: tuple[int, ...], where: str, name: str) -> Any:
@@ -193,13 +192,14 @@ def _contents(array: Any, where: str, name: str) -> Any:
         SourceError: One is elsewhere.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if is_list(array.type):
         if not pa.types.is_large_list(array.type):
             array = array.cast(pa.large_list(array.type.value_type))
         first = array.offsets[0].as_py()
         within = array.values.slice(first, array.offsets[-1].as_py() - first)
-        offsets = pa.compute.subtract(array.offsets, first)
+        offsets = pc.subtract(array.offsets, first)  # pyright: ignore[reportAttributeAccessIssue]
         gone = array.is_null() if array.null_count else None
         return pa.LargeListArray.from_arrays(offsets, _contents(within, where, name), mask=gone)
     if not pa.types.is_struct(array.type):  # paths, or the bytes themselves

@@ -82,8 +82,9 @@ def _lacks(array: Any) -> bool:
 
 def _has_no_empty(array: Any) -> bool:
     """Say whether no list is empty."""
-    import pyarrow.compute as pc
+    import pyarrow.compute
 
+    pc: Any = pyarrow.compute
     shortest = pc.min(pc.list_value_length(array)).as_py()
     return shortest is None or shortest > 0
 
