@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +19,14 @@ from streaming.core.imports import optional_import
 from streaming.format.index import FileInfo, FileTable, Index
 from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
-from streaming.inplace.cutting import Run, cut_shards
-from streaming.inplace.recipe import SourceRecipe
+from streaming.inplace.cutting import Run, cut_pieces, cut_shards
+from streaming.inplace.deleted import first_row, surviving
+from streaming.inplace.recipe import SourceRecipe, Taken
 from streaming.inplace.scan import scan_files
 from streaming.sources.columns import row_schema, unite
 from streaming.sources.features import TableColumns
-from streaming.sources.listing import list_files
-from streaming.sources.pieces import Scanned, kinds
+from streaming.sources.pieces import Piece, kinds
+from streaming.sources.places import Found, locate
 from streaming.storage.location import Location
 
 __all__ = ["open_source_files"]
@@ -35,16 +38,23 @@ _SCHEMAS = ("same", "union")
 class _Recipes:
     """What makes each shard. It can be pickled."""
 
-    kind: str
+    found: Found
     schema: Schema
     table: TableColumns
-    scanned: Scanned
+    pieces: list[list[Piece]]
     shards: list[list[Run]]
 
     def __call__(self, shard: int) -> SourceRecipe:
-        runs = tuple((self.scanned.files[run.file], run.pieces) for run in self.shards[shard])
-        count = sum(piece.rows for _, pieces in runs for piece in pieces)
-        return SourceRecipe(self.kind, self.schema, self.table, runs, count)
+        runs = tuple(map(self._taken, self.shards[shard]))
+        count = sum(piece.rows for run in runs for piece in run.pieces)
+        return SourceRecipe(self.found.kind, self.schema, self.table, runs, count)
+
+    def _taken(self, run: Run) -> Taken:
+        gone = self.found.gone.get(run.file)
+        first = 0
+        if gone is not None:
+            first = first_row(self.pieces[run.file], run.pieces[0])
+        return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), first, gone)
 
 
 def open_source_files(
@@ -55,16 +65,18 @@ def open_source_files(
     format: str | None = None,
     columns: tuple[str, ...] | None = None,
     schema: str = "same",
+    options: Mapping[str, str] | None = None,
 ) -> MadeDirectory:
     """Open files of another format as a dataset.
 
     Args:
-        location: Which files: a pattern, or a directory.
+        location: Which files: a pattern, a directory, a table, or a dataset of the Hugging Face Hub.
         directory: Where shards are to be made: a directory of the cache's own.
         config: How to fetch.
         format: Name of their format; ``None``: by their suffixes.
         columns: Names of the columns that samples are to have, in that order; ``None``: all.
         schema: Whether files must have the ``'same'`` columns, or the ``'union'`` of theirs is taken.
+        options: What else is to be told: ``split`` and ``config`` of a dataset of the hub, ``version`` of a table.
 
     Raises:
         ConfigError: There is no such format or column, or an argument is wrong.
@@ -77,20 +89,31 @@ def open_source_files(
         raise ConfigError(f"schema must be 'same' or 'union', got {schema!r}.")
     optional_import("pyarrow", "arrow", "Reading files of other formats")
     opened = time.time()
-    store, kind, files = list_files(location, format)
+    found = locate(location, format, options or {})
+    kind = kinds[found.kind]()
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
-    kept = os.path.join(directory, f".streaming-source-{_short(f'{origin}|{kind}')}.jsonl")
-    scanned = scan_files(store, files, kinds[kind](), kept, config.download_retry)
-    table = TableColumns(unite(scanned, schema, origin))
+    kept = os.path.join(directory, f".streaming-scan-{_short(f'{origin}|{found.kind}')}.jsonl")
+    scanned = scan_files(found.store, found.files, kind, kept, config.download_retry)
+    pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
+    table = TableColumns(_with(unite(scanned, schema, origin), found.columns))
     rows = row_schema(table, columns, origin)
-    shards = list(cut_shards(scanned))
+    shards = list(cut_shards(surviving(pieces, found.gone)))
     if not shards:
-        raise EmptyDatasetError(f"There are no rows in the {len(files)} files at {origin}.")
-    recipes = _Recipes(kind, rows, table, scanned, shards)
+        raise EmptyDatasetError(f"There are no rows in the {len(found.files)} files at {origin}.")
+    recipes = _Recipes(found, rows, table, pieces, shards)
     index = _index(recipes)
+    store = found.store
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), index.digest, opened=opened)
-    return MadeDirectory(directory, index, store, config, origin, identity, recipes)
+    return MadeDirectory(directory, index, store, config, origin, identity, recipes, table.metadata)
+
+
+def _with(schema: Any, columns: Any) -> Any:
+    """Return a schema with further columns, those that it lacks."""
+    for field in columns or ():
+        if field.name not in schema.names:
+            schema = schema.append(field)
+    return schema
 
 
 def _index(recipes: _Recipes) -> Index:
@@ -111,11 +134,12 @@ def _index(recipes: _Recipes) -> Index:
 def _fingerprint(recipes: _Recipes) -> bytes:
     """Return 16 bytes for the files at their versions, how they are cut, and what rows look like."""
     hasher = blake2b(digest_size=16)
-    for info in recipes.scanned.files:
+    for info in recipes.found.files:
         hasher.update(f"{info.path}\0{info.bytes}\0{info.etag}\0{info.modified}\n".encode("utf-8", "surrogateescape"))
-    hasher.update(
-        f"{recipes.kind}|{recipes.schema}|{[[(r.file, r.pieces) for r in s] for s in recipes.shards]}".encode()
-    )
+    for number, gone in recipes.found.gone.items():
+        hasher.update(f"{number}:".encode() + gone.tobytes())
+    runs = [[(run.file, run.pieces) for run in shard] for shard in recipes.shards]
+    hasher.update(f"{recipes.found.kind}|{recipes.found.values}|{recipes.schema}|{runs}".encode())
     return hasher.digest()
 
 

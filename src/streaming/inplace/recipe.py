@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
 from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
@@ -15,7 +18,25 @@ from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceRecipe"]
+__all__ = ["SourceRecipe", "Taken"]
+
+
+class Taken(NamedTuple):
+    """What a shard takes of a file.
+
+    Attributes:
+        info: The file.
+        pieces: Neighbouring pieces of it.
+        values: Values that all its rows have, by column.
+        first: Number of the first row in the file, where some were deleted.
+        gone: ``int64[n]``, numbers of those in the file, in ascending order.
+    """
+
+    info: ObjectInfo
+    pieces: tuple[Piece, ...]
+    values: Mapping[str, Any]
+    first: int
+    gone: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -26,14 +47,14 @@ class SourceRecipe:
         kind: Name of their format.
         schema: Of the rows.
         table: The columns of the files.
-        runs: Files, and which pieces of each.
+        runs: What is taken of each file.
         count: How many rows there are in them.
     """
 
     kind: str
     schema: Schema
     table: TableColumns
-    runs: tuple[tuple[ObjectInfo, tuple[Piece, ...]], ...]
+    runs: tuple[Taken, ...]
     count: int
 
     def __call__(self, store: Store, came: Callable[[int], Any], file: IO[bytes]) -> None:
@@ -45,25 +66,52 @@ class SourceRecipe:
             StorageError: A file cannot be read.
         """
         rows = RowsFile(self.schema, self.count, file)
-        for info, pieces in self.runs:
+        for taken in self.runs:
             done = 0
             try:
-                for batch in self._batches(SourceFile(store, info, came), pieces):
-                    rows.add(list(self._columns(batch, f"{info.path}, rows from {done}")), batch.num_rows)
+                for batch in self._batches(SourceFile(store, taken.info, came), taken):
+                    where = f"{taken.info.path}, rows from {done}"
+                    rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
                     done += batch.num_rows
             except SampleError as error:
+                begin, end = taken.pieces[0].begin, taken.pieces[-1].end
                 raise SourceError(
-                    f"{info.path}, rows from {done} of the pieces {pieces[0].begin} to {pieces[-1].end}: {error}"
+                    f"{taken.info.path}, rows from {done} of the pieces {begin} to {end}: {error}"
                 ) from error
         try:
             rows.finish()
         except ShardFormatError as error:
-            names = ", ".join(info.path for info, _ in self.runs)
+            names = ", ".join(info.path for info, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
 
-    def _batches(self, file: SourceFile, pieces: tuple[Piece, ...]) -> Iterator[Any]:
-        return kinds[self.kind]().batches(file, pieces, self.schema.column_names)
+    def _batches(self, file: SourceFile, taken: Taken) -> Iterator[Any]:
+        at = taken.first
+        for batch in kinds[self.kind]().batches(file, taken.pieces, self.schema.column_names):
+            if taken.gone is not None:
+                yield _without(batch, taken.gone, at)
+                at += batch.num_rows
+            else:
+                yield batch
 
-    def _columns(self, batch: Any, where: str) -> Iterator[Fixed | Varying]:
+    def _columns(self, batch: Any, values: Mapping[str, Any], where: str) -> Iterator[Fixed | Varying]:
+        import pyarrow as pa
+
         for name, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True):
-            yield encode_column(name, self.table.array(batch, name, where), encoding)
+            if name in values and name not in batch.schema.names:
+                kind = self.table.schema.field(name).type
+                array = pa.repeat(pa.scalar(values[name], kind), batch.num_rows)
+            else:
+                array = self.table.array(batch, name, where)
+            yield encode_column(name, array, encoding)
+
+
+def _without(batch: Any, gone: NDArray[np.int64], at: int) -> Any:
+    """Return a batch, whose first row has the number ``at``, without some rows."""
+    import pyarrow as pa
+
+    begin, end = np.searchsorted(gone, [at, at + batch.num_rows])
+    if begin == end:
+        return batch
+    stays = np.ones(batch.num_rows, np.bool_)
+    stays[gone[begin:end] - at] = False
+    return batch.filter(pa.array(stays))

@@ -24,6 +24,8 @@ _MAGIC = b"ARROW1"
 class ArrowFiles:
     """Files of Arrow."""
 
+    counts_rows = False
+
     def scan(self, file: SourceFile) -> Scan:
         """Go through the record batches of a file."""
         missing: set[str] = set()

@@ -1,4 +1,4 @@
-"""Parquet: a piece is a row group, of which the chunks of the columns that are wanted are fetched."""
+"""Parquet: a piece is rows, of a row group, of which the chunks of the columns that are wanted are fetched."""
 
 from __future__ import annotations
 
@@ -24,30 +24,53 @@ _ROWS = 1 << 13
 class Parquet:
     """Files of Parquet."""
 
+    counts_rows = True
+
     def scan(self, file: SourceFile) -> Scan:
         """Read the footer."""
         found = _footer(file)
         pieces: list[Piece] = []
+        begin = 0
         for i in range(found.num_row_groups):
             group = found.row_group(i)
             if group.num_rows:
-                pieces.append(Piece(i, i + 1, group.num_rows, group.total_byte_size))
+                pieces.append(Piece(begin, begin + group.num_rows, group.num_rows, group.total_byte_size))
+                begin += group.num_rows
         with _named(file):
             return Scan(_without_nulls(found), pieces)
 
     def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
-        """Fetch the chunks, and decode them some rows at a time."""
+        """Fetch the chunks, and decode them some rows at a time; the pieces are neighbours."""
         pq = _pyarrow(".parquet")
         found = _footer(file)
-        groups = [group for piece in pieces for group in range(piece.begin, piece.end)]
-        if groups and groups[-1] >= found.num_row_groups:
-            raise SourceError(f"{file.name} has {found.num_row_groups} row groups now. It was changed; index it again.")
+        begin, end = (pieces[0].begin, pieces[-1].end) if pieces else (0, 0)
+        if end > found.num_rows:
+            raise SourceError(f"{file.name} has {found.num_rows:,} rows now. It was changed; index it again.")
+        at, groups = _groups(found, begin, end)
         ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
         with file.open(ranges) as local, _named(file):
             opened = pq.ParquetFile(local, metadata=found, pre_buffer=False)
             present = set(opened.schema_arrow.names)
             wanted = [name for name in names if name in present]
-            yield from opened.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False)
+            for batch in opened.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False):
+                first, last = max(begin - at, 0), min(end - at, batch.num_rows)
+                if last > first:
+                    yield batch.slice(first, last - first)
+                at += batch.num_rows
+                if at >= end:
+                    return
+
+
+def _groups(footer: Any, begin: int, end: int) -> tuple[int, list[int]]:
+    """Return the row groups that hold rows ``[begin, end)``, and the number of the first row in them."""
+    first, at, groups = 0, 0, list[int]()
+    for i in range(footer.num_row_groups):
+        rows = footer.row_group(i).num_rows
+        if at < end and at + rows > begin:
+            first = first if groups else at
+            groups.append(i)
+        at += rows
+    return first, groups
 
 
 def _without_nulls(footer: Any) -> Any:
