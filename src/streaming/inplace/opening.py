@@ -66,6 +66,7 @@ def open_source_files(
     columns: tuple[str, ...] | None = None,
     schema: str = "same",
     options: Mapping[str, str] | None = None,
+    index: Location | None = None,
 ) -> MadeDirectory:
     """Open files of another format as a dataset.
 

@@ -94,7 +94,7 @@ kinds: Registry[type[Kind]] = Registry(
 )
 
 #: The format of files by what their names end in.
-SUFFIXES = {".parquet": "parquet", ".parq": "parquet", ".pq": "parquet"}
+SUFFIXES = {".parquet": "parquet", ".parq": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
 
 
 def kind_of_suffix(name: str) -> str | None:

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.sources.finding import format_of
-from streaming.sources.hub import choose_files, is_hub_dataset
-from streaming.sources.listing import list_files
+from streaming.sources.finding import format_of, of_split
+from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
+from streaming.sources.listing import is_pattern, list_files
 from streaming.storage.location import Location
 from streaming.storage.store import ObjectInfo, Store
 
@@ -71,6 +71,8 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
         store, files, kind = choose_files(place, format, options, format_of)
         return Found(store, kind, files)
     store, kind, files = list_files(place, format)
+    if kind == "arrow" and is_split_folder(files) and not is_pattern(place):
+        files = of_split(files, options.get("split"), str(place))
     if kind in _TABLES:
         columns, values = _partitions([info.path for info in files])
         return Found(store, kind, files, columns, values)
