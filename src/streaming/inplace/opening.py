@@ -13,6 +13,7 @@ import numpy as np
 from streaming.cache.bookkeeping.identity import Identity, digest
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
+from streaming.cache.files.keeper import Recipe
 from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.imports import optional_import
 from streaming.format.index import FileInfo, FileTable, Index
@@ -20,10 +21,13 @@ from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
 from streaming.inplace.cutting import Run, cut_shards
 from streaming.inplace.recipe import SourceRecipe
-from streaming.inplace.scan import scan_files
-from streaming.sources.columns import row_schema, unite
+from streaming.inplace.rows import RowsRecipe, known_rows
+from streaming.inplace.scan import Scanner, scan_files
+from streaming.sources.columns import choose_columns, encoded_schema, row_schema, unite, unite_encodings
+from streaming.sources.contract import Files, Source
 from streaming.sources.listing import list_files
 from streaming.sources.pieces import Scanned, kinds
+from streaming.sources.registry import sources
 from streaming.storage.location import Location
 
 __all__ = ["open_source_files"]
@@ -33,18 +37,35 @@ _SCHEMAS = ("same", "union")
 
 @dataclass(frozen=True)
 class _Recipes:
-    """What makes each shard. It can be pickled."""
+    """What makes each shard. It can be pickled.
+
+    Attributes:
+        kind: Name of the format.
+        schema: Of the rows.
+        source: What reads rows, or, of tables, the ``pyarrow.Schema`` of their columns.
+        scanned: The files.
+        shards: Which pieces of them make each shard.
+    """
 
     kind: str
     schema: Schema
-    types: Any
+    source: Any
     scanned: Scanned
     shards: list[list[Run]]
 
-    def __call__(self, shard: int) -> SourceRecipe:
-        runs = tuple((self.scanned.files[run.file], run.pieces) for run in self.shards[shard])
-        count = sum(piece.rows for _, pieces in runs for piece in pieces)
-        return SourceRecipe(self.kind, self.schema, self.types, runs, count)
+    def __call__(self, shard: int) -> Recipe:
+        runs = self.shards[shard]
+        count = sum(piece.rows for run in runs for piece in run.pieces)
+        if isinstance(self.source, Source):
+            return RowsRecipe(
+                self.source, self.schema, tuple((run.file, run.pieces, self._first(run)) for run in runs), count
+            )
+        some = tuple((self.scanned.files[run.file], run.pieces) for run in runs)
+        return SourceRecipe(self.kind, self.schema, self.source, some, count)
+
+    def _first(self, run: Run) -> int:
+        """Return the number in its file of the first row of a run."""
+        return sum(piece.rows for piece in self.scanned.pieces[run.file] if piece.begin < run.pieces[0].begin)
 
 
 def open_source_files(
@@ -75,19 +96,29 @@ def open_source_files(
     """
     if schema not in _SCHEMAS:
         raise ConfigError(f"schema must be 'same' or 'union', got {schema!r}.")
-    optional_import("pyarrow", "arrow", "Reading files of other formats")
     opened = time.time()
-    store, kind, files = list_files(location, format)
+    store, kind, infos = list_files(location, format)
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
     kept = os.path.join(directory, f".streaming-source-{_short(f'{origin}|{kind}')}.jsonl")
-    scanned = scan_files(store, files, kinds[kind](), kept, config.download_retry)
-    types = unite(scanned, schema, origin)
-    rows = row_schema(types, columns, origin)
+
+    def scan(scanner: Scanner) -> Scanned:
+        return scan_files(store, infos, scanner, kept, config.download_retry)
+
+    if kind in kinds:
+        optional_import("pyarrow", "arrow", "Reading files of other formats")
+        scanned = scan(kinds[kind]())
+        source = unite(scanned, schema, origin)
+        rows = row_schema(source, columns, origin)
+    else:
+        source = sources[kind](Files(origin, store, infos, as_is=True))
+        scanned = known_rows(source) if source.is_known else scan(source)
+        encodings = unite_encodings(scanned, schema, origin)
+        rows = encoded_schema(choose_columns(encodings, columns, origin))
     shards = list(cut_shards(scanned))
     if not shards:
-        raise EmptyDatasetError(f"There are no rows in the {len(files)} files at {origin}.")
-    recipes = _Recipes(kind, rows, types, scanned, shards)
+        raise EmptyDatasetError(f"There are no rows in the {len(infos)} files at {origin}.")
+    recipes = _Recipes(kind, rows, source, scanned, shards)
     index = _index(recipes)
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), index.digest, opened=opened)
     return MadeDirectory(directory, index, store, config, origin, identity, recipes)
