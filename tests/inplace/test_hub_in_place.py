@@ -106,9 +106,7 @@ def bytes_of(value: Any) -> bytes:
 
 
 def test_what_features_say(hub: Hub, tmp_path: Path) -> None:
-    dataset = StreamingDataset(
-        remote=f"hf://{REPO}", config="small", split="train", local=tmp_path / "c", batch_size=1
-    )
+    dataset = StreamingDataset(remote=f"hf://{REPO}", config="small", split="train", local=tmp_path / "c", batch_size=1)
     rows = dataset[:]
     assert len(rows) == 35
     assert dataset.metadata["columns"]["label"] == {"names": ["cat", "dog"]}

@@ -16,13 +16,13 @@ from streaming.cache.private import default_local, make_private
 from streaming.core.arguments import as_directory, as_flag, as_integer, as_number, as_path, as_text
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
 from streaming.core.names import HashName, Where
-from streaming.dataset.in_place import InPlace, is_data_without_index, split_off_table
 from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.sources import COLUMNS_NAME, Source
 from streaming.dataset.stream_details import StreamDetails
 from streaming.dataset.views.choosing import by_condition
 from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
+from streaming.inplace.settings import InPlace, is_data_without_index, split_off_table
 from streaming.sources.listing import is_source
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal

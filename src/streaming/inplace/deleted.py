@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from streaming.sources.pieces import Piece
 
-__all__ = ["first_row", "surviving"]
+__all__ = ["surviving"]
 
 
 def surviving(pieces: Sequence[list[Piece]], gone: Mapping[int, NDArray[np.int64]]) -> list[list[Piece]]:
@@ -31,13 +31,3 @@ def _left(pieces: list[Piece], gone: NDArray[np.int64]) -> list[Piece]:
         if piece.rows > end - begin:
             found.append(piece._replace(rows=piece.rows - int(end - begin)))
     return found
-
-
-def first_row(pieces: Sequence[Piece], piece: Piece) -> int:
-    """Return the number of a piece's first row in its file.
-
-    Args:
-        pieces: All pieces of the file, with all their rows.
-        piece: One of them.
-    """
-    return sum(each.rows for each in pieces if each.begin < piece.begin)

@@ -14,19 +14,23 @@ import numpy as np
 from streaming.cache.bookkeeping.identity import Identity, digest
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
+from streaming.cache.files.keeper import Recipe
 from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.imports import optional_import
 from streaming.format.index import FileInfo, FileTable, Index
 from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
 from streaming.inplace.cutting import Run, cut_pieces, cut_shards
-from streaming.inplace.deleted import first_row, surviving
+from streaming.inplace.deleted import surviving
 from streaming.inplace.recipe import SourceRecipe, Taken
-from streaming.inplace.scan import scan_files
-from streaming.sources.columns import row_schema, unite
+from streaming.inplace.rows import RowsRecipe, known_rows
+from streaming.inplace.scan import Scanner, scan_files
+from streaming.sources.columns import choose_columns, encoded_schema, row_schema, unite, unite_encodings
+from streaming.sources.contract import Files, Source
 from streaming.sources.features import TableColumns
-from streaming.sources.pieces import Piece, kinds
-from streaming.sources.places import Found, locate
+from streaming.sources.lakes.places import Found, locate
+from streaming.sources.pieces import Piece, Scanned, kinds
+from streaming.sources.registry import sources
 from streaming.storage.location import Location
 
 __all__ = ["open_source_files"]
@@ -36,25 +40,38 @@ _SCHEMAS = ("same", "union")
 
 @dataclass(frozen=True)
 class _Recipes:
-    """What makes each shard. It can be pickled."""
+    """What makes each shard. It can be pickled.
+
+    Attributes:
+        found: The files.
+        schema: Of the rows.
+        source: What reads rows, or the columns of tables.
+        pieces: The pieces of each file, with all their rows.
+        shards: Which of them make each shard.
+    """
 
     found: Found
     schema: Schema
-    table: TableColumns
+    source: Source | TableColumns
     pieces: list[list[Piece]]
     shards: list[list[Run]]
 
-    def __call__(self, shard: int) -> SourceRecipe:
-        runs = tuple(map(self._taken, self.shards[shard]))
+    def __call__(self, shard: int) -> Recipe:
+        runs = self.shards[shard]
         count = sum(piece.rows for run in runs for piece in run.pieces)
-        return SourceRecipe(self.found.kind, self.schema, self.table, runs, count)
+        if isinstance(self.source, TableColumns):
+            return SourceRecipe(self.found.kind, self.schema, self.source, tuple(map(self._taken, runs)), count)
+        some = tuple((run.file, run.pieces, self._first(run)) for run in runs)
+        return RowsRecipe(self.source, self.schema, some, count)
 
     def _taken(self, run: Run) -> Taken:
         gone = self.found.gone.get(run.file)
-        first = 0
-        if gone is not None:
-            first = first_row(self.pieces[run.file], run.pieces[0])
+        first = 0 if gone is None else self._first(run)
         return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), first, gone)
+
+    def _first(self, run: Run) -> int:
+        """Return the number in its file of the first row of a run."""
+        return sum(piece.rows for piece in self.pieces[run.file] if piece.begin < run.pieces[0].begin)
 
 
 def open_source_files(
@@ -78,6 +95,7 @@ def open_source_files(
         columns: Names of the columns that samples are to have, in that order; ``None``: all.
         schema: Whether files must have the ``'same'`` columns, or the ``'union'`` of theirs is taken.
         options: What else is to be told: ``split`` and ``config`` of a dataset of the hub, ``version`` of a table.
+        index: Where what was found in the files was kept.
 
     Raises:
         ConfigError: There is no such format or column, or an argument is wrong.
@@ -88,25 +106,36 @@ def open_source_files(
     """
     if schema not in _SCHEMAS:
         raise ConfigError(f"schema must be 'same' or 'union', got {schema!r}.")
-    optional_import("pyarrow", "arrow", "Reading files of other formats")
     opened = time.time()
     found = locate(location, format, options or {})
-    kind = kinds[found.kind]()
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
     kept = os.path.join(directory, f".streaming-scan-{_short(f'{origin}|{found.kind}')}.jsonl")
-    scanned = scan_files(found.store, found.files, kind, kept, config.download_retry)
-    pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
-    table = TableColumns(_with(unite(scanned, schema, origin), found.columns))
-    rows = row_schema(table, columns, origin)
+
+    def scan(scanner: Scanner) -> Scanned:
+        return scan_files(found.store, found.files, scanner, kept, config.download_retry)
+
+    if found.kind in kinds:
+        optional_import("pyarrow", "arrow", "Reading files of other formats")
+        kind = kinds[found.kind]()
+        scanned = scan(kind)
+        source = TableColumns(_with(unite(scanned, schema, origin), found.columns))
+        rows = row_schema(source, columns, origin)
+        pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
+    else:
+        source = sources[found.kind](Files(origin, found.store, found.files, options or {}, as_is=True))
+        scanned = known_rows(source) if source.is_known else scan(source)
+        encodings = unite_encodings(scanned, schema, origin)
+        rows = encoded_schema(choose_columns(encodings, columns, origin))
+        pieces = scanned.pieces
     shards = list(cut_shards(surviving(pieces, found.gone)))
     if not shards:
         raise EmptyDatasetError(f"There are no rows in the {len(found.files)} files at {origin}.")
-    recipes = _Recipes(found, rows, table, pieces, shards)
-    index = _index(recipes)
+    recipes = _Recipes(found, rows, source, pieces, shards)
+    made = _index(recipes)
     store = found.store
-    identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), index.digest, opened=opened)
-    return MadeDirectory(directory, index, store, config, origin, identity, recipes, table.metadata)
+    identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)
+    return MadeDirectory(directory, made, store, config, origin, identity, recipes, source.metadata)
 
 
 def _with(schema: Any, columns: Any) -> Any:

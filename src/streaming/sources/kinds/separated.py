@@ -8,8 +8,9 @@ from typing import Any
 from streaming.core.errors import SourceError
 from streaming.core.imports import optional_import
 from streaming.sources.file import SourceFile
+from streaming.sources.names import bare_name
 from streaming.sources.pieces import Piece, Scan
-from streaming.sources.streams import bare_name, open_stream
+from streaming.sources.streams import open_stream
 
 __all__ = ["Separated"]
 

@@ -14,9 +14,10 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.sources.finding import format_of, of_split
+from streaming.sources.finding import of_split
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.listing import is_pattern, list_files
+from streaming.sources.names import format_of
 from streaming.storage.location import Location
 from streaming.storage.store import ObjectInfo, Store
 
@@ -87,7 +88,9 @@ def _partitions(paths: Sequence[str]) -> tuple[Any, list[dict[str, Any]]]:
     names = list(told[0])
     if not names or any(list(each) != names for each in told):
         return None, []
-    rows = [{name: None if value == _MISSING else value for name, value in each.items()} for each in told]
+    rows: list[dict[str, Any]] = [
+        {name: None if value == _MISSING else value for name, value in each.items()} for each in told
+    ]
     fields: list[Any] = []
     for name in names:
         values = [row[name] for row in rows]
