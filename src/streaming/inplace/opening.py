@@ -28,7 +28,8 @@ from streaming.inplace.scan import Scanner, scan_files
 from streaming.sources.columns import choose_columns, encoded_schema, row_schema, unite, unite_encodings
 from streaming.sources.contract import Files, Source
 from streaming.sources.features import TableColumns
-from streaming.sources.lakes.places import Found, locate
+from streaming.sources.lakes.found import Found
+from streaming.sources.lakes.places import locate
 from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
 from streaming.storage.location import Location
@@ -119,7 +120,8 @@ def open_source_files(
         optional_import("pyarrow", "arrow", "Reading files of other formats")
         kind = kinds[found.kind]()
         scanned = scan(kind)
-        source = TableColumns(_with(unite(scanned, schema, origin), found.columns))
+        how = schema if found.names is None else "union"
+        source = TableColumns(_with(unite(scanned, how, origin), found))
         rows = row_schema(source, columns, origin)
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
     else:
@@ -138,12 +140,16 @@ def open_source_files(
     return MadeDirectory(directory, made, store, config, origin, identity, recipes, source.metadata)
 
 
-def _with(schema: Any, columns: Any) -> Any:
-    """Return a schema with further columns, those that it lacks."""
-    for field in columns or ():
+def _with(schema: Any, found: Found) -> Any:
+    """Return a schema with the columns that are told of files besides, and of a table's only those that it has."""
+    for field in found.columns or ():
         if field.name not in schema.names:
             schema = schema.append(field)
-    return schema
+    if found.names is None:
+        return schema
+    import pyarrow as pa
+
+    return pa.schema([schema.field(name) for name in found.names if name in schema.names], schema.metadata)
 
 
 def _index(recipes: _Recipes) -> Index:

@@ -134,8 +134,7 @@ class TableColumns:
         array = batch.column(name)
         array = array.storage if hasattr(array.type, "storage_type") else array
         try:
-            is_wide = pa.types.is_dictionary(kind) or array.type == kind
-            array = plain(array if is_wide else array.cast(kind))
+            array = plain(array if array.type == kind else array.cast(kind))
             if name in self.files:
                 return _contents(array, where, name)
             shape = self._shape(field)

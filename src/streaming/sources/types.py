@@ -123,11 +123,28 @@ def _not_json(kind: Any) -> str | None:
 
 
 def storage_of(schema: Any) -> Any:
-    """Return a schema without types that packages register, such as those of Hugging Face's arrays: as they are stored."""
+    """Return a schema whose types say what values are, not how a writer kept them.
+
+    Without dictionaries and types that packages register (Hugging Face's arrays); with one type of text, and one of bytes.
+    """
     for i, field in enumerate(schema):
-        if hasattr(field.type, "storage_type"):
-            schema = schema.set(i, field.with_type(field.type.storage_type))
+        kind = _storage_type(field.type)
+        if kind != field.type:
+            schema = schema.set(i, field.with_type(kind))
     return schema
+
+
+def _storage_type(kind: Any) -> Any:
+    import pyarrow as pa
+
+    types = pa.types
+    if hasattr(kind, "storage_type"):
+        return _storage_type(kind.storage_type)
+    if types.is_dictionary(kind):
+        return _storage_type(kind.value_type)
+    if types.is_string(kind) or types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if types.is_binary(kind) or types.is_binary_view(kind) else kind
 
 
 def plain(array: Any) -> Any:

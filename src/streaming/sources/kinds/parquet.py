@@ -19,6 +19,7 @@ __all__ = ["Parquet"]
 _TAIL_BYTES = 1 << 16
 _END_BYTES = 8
 _ROWS = 1 << 13
+_BATCH_BYTES = 1 << 23
 
 
 class Parquet:
@@ -52,13 +53,25 @@ class Parquet:
             opened = pq.ParquetFile(local, metadata=found, pre_buffer=False)
             present = set(opened.schema_arrow.names)
             wanted = [name for name in names if name in present]
-            for batch in opened.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False):
+            rows = _rows_at_once(found, groups, set(wanted))
+            for batch in opened.iter_batches(rows, row_groups=groups, columns=wanted, use_threads=False):
                 first, last = max(begin - at, 0), min(end - at, batch.num_rows)
                 if last > first:
                     yield batch.slice(first, last - first)
                 at += batch.num_rows
                 if at >= end:
                     return
+
+
+def _rows_at_once(footer: Any, groups: Sequence[int], names: set[str]) -> int:
+    """Return how many rows are to be decoded at a time, so that they take some megabytes."""
+    size, count = 0, 1
+    for i in groups:
+        group = footer.row_group(i)
+        count += group.num_rows
+        chunks = map(group.column, range(group.num_columns))
+        size += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.partition(".")[0] in names)
+    return min(max(_BATCH_BYTES * count // (size + 1), 1), _ROWS)
 
 
 def _groups(footer: Any, begin: int, end: int) -> tuple[int, list[int]]:

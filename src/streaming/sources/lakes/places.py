@@ -7,52 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
-from numpy.typing import NDArray
-
+from streaming.core.errors import ConfigError
 from streaming.sources.finding import of_split
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
+from streaming.sources.lakes.found import Found
 from streaming.sources.listing import is_pattern, list_files
 from streaming.sources.names import format_of
 from streaming.storage.location import Location
-from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["Found", "locate"]
+__all__ = ["locate"]
 
 _PARTITION = re.compile(r"([^/=]+)=([^/]*)/")
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 #: Formats whose rows get columns of what directories are called.
 _TABLES = {"parquet", "arrow"}
-
-
-@dataclass(frozen=True)
-class Found:
-    """The files at a place. It can be pickled.
-
-    Attributes:
-        store: The store of their root.
-        kind: Their format.
-        files: They, in order.
-        columns: The ``pyarrow.Schema`` of the columns that all rows of a file have the same value of; ``None`` if there are
-            none.
-        values: These values, of each file; empty if there are none.
-        gone: By the number of a file, ``int64[n]`` in ascending order: rows of it that were deleted.
-    """
-
-    store: Store
-    kind: str
-    files: list[ObjectInfo]
-    columns: Any = None
-    values: Sequence[Mapping[str, Any]] = ()
-    gone: Mapping[int, NDArray[np.int64]] = field(default_factory=dict[int, Any])
-
-    def values_of(self, number: int) -> Mapping[str, Any]:
-        """Return what all rows of a file have."""
-        return self.values[number] if self.values else {}
+#: Tables whose files their log tells.
+_LOGS = ("delta", "iceberg")
 
 
 def locate(place: Location, format: str | None, options: Mapping[str, str]) -> Found:
@@ -68,6 +42,11 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
         EmptyDatasetError: There are no files.
         StorageError: They cannot be listed.
     """
+    if format in _LOGS:
+        find: Any = getattr(import_module(f"{__package__}.{format}"), f"find_{format}")
+        return find(place, options)
+    if options.get("version") is not None:
+        raise ConfigError(f"version is that of a table ({', '.join(_LOGS)}), and {place} is none. Leave it out.")
     if is_hub_dataset(place):
         store, files, kind = choose_files(place, format, options, format_of)
         return Found(store, kind, files)
