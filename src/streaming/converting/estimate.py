@@ -14,6 +14,8 @@ from streaming.writing.rows.encoded import EncodedRows
 
 __all__ = ["Estimate", "estimate"]
 
+_STEP_BYTES = 1 << 17  # what came is about what was used
+
 
 class Estimate(NamedTuple):
     """What a conversion comes to, about.
@@ -57,7 +59,7 @@ def estimate(reader: Reader, limit_s: float = 2.0) -> Estimate:
     source, parts = reader.source, reader.source.parts
     counter, kept = _Counter(), source.files
     counted = replace(reader, steps=(counter, *reader.steps)) if reader.steps else reader
-    source.files = replace(kept, came=counter.came)
+    source.files = replace(kept, came=counter.came, step_bytes=_STEP_BYTES)
     began = time.perf_counter()
     count = size = 0
     is_all = True

@@ -13,7 +13,7 @@ from streaming.format.kinds.mds_columns import lay_columns
 from streaming.format.samples.schema import Schema
 from streaming.sources.contract import Part, Row, Source
 from streaming.sources.encode import encode_column
-from streaming.sources.kinds.types import column_values
+from streaming.sources.types import column_values
 from streaming.writing.rows.encoded import EncodedRows
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.inputs import made_rows

@@ -19,13 +19,14 @@ from streaming.storage import versions
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceFile", "nothing"]
+__all__ = ["STEP_BYTES", "SourceFile"]
+
+STEP_BYTES = 8 << 20
 
 _REQUESTS = 8
 
 
-def nothing(count: int) -> None:
-    """Do nothing with a number of bytes."""
+def _nothing(count: int) -> None:
     del count
 
 
@@ -37,11 +38,13 @@ class SourceFile:
         store: Where it is.
         info: Its name there, size and version.
         came: Told of bytes that came from the store.
+        step_bytes: How much is fetched at once where it is read from its begin to its end.
     """
 
     store: Store
     info: ObjectInfo
-    came: Callable[[int], Any] = field(default=nothing, compare=False)
+    came: Callable[[int], Any] = field(default=_nothing, compare=False)
+    step_bytes: int = field(default=STEP_BYTES, compare=False)
 
     @property
     def name(self) -> str:

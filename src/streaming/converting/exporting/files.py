@@ -17,7 +17,7 @@ from streaming.core.errors import ConfigError
 from streaming.format.encodings import base_name
 from streaming.format.values import as_file, as_json
 from streaming.sources.contract import Row
-from streaming.sources.finding import media_of
+from streaming.sources.names import media_of
 
 __all__ = ["KEY", "NOTES", "file_column", "write_folder", "write_lines", "write_tar"]
 
