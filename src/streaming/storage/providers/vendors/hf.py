@@ -158,7 +158,10 @@ class HfStore(VendorStore):
         for item in found:
             size = getattr(item, "size", None)
             if size is not None and item.path.startswith(below):
-                version = getattr(item, "blob_id", None) or getattr(item, "xet_hash", None)
+                # What the file itself is told to be, when it is read: of a large one the hash of its content, not of the
+                # pointer that Git keeps. Of buckets only hashes are listed that reading does not tell.
+                large = getattr(item, "lfs", None)
+                version = large.sha256 if large else getattr(item, "blob_id", None)
                 yield ObjectInfo(item.path[len(start) :], int(size), version)
 
     def _put(self, client: Any, path: str, source: IO[bytes]) -> None:
