@@ -143,11 +143,6 @@ _LARGE = 10_000
 _PAGE = 20
 
 
-def _git(data: bytes) -> str:
-    """Return what Git calls a file of these bytes."""
-    return hashlib.sha1(b"blob %d\0%b" % (len(data), data)).hexdigest()
-
-
 class _HubHandler(_Handler):
     state: Hub
 
@@ -182,9 +177,8 @@ class _HubHandler(_Handler):
             self.file(data, f"{sha}/{path}", X_Repo_Commit=sha)
 
     def file(self, data: bytes, place: str, **headers: str) -> None:
-        is_large = len(data) > _LARGE
-        etag = f'"{hashlib.sha256(data).hexdigest() if is_large else _git(data)}"'
-        if is_large:
+        etag = f'"{hashlib.sha1(data).hexdigest()}"'
+        if len(data) > _LARGE:
             location = f"{self.state.elsewhere}/large/{quote(place)}"
             self.reply(302, Location=location, X_Linked_Size=str(len(data)), X_Linked_Etag=etag, **headers)
         else:
@@ -247,10 +241,9 @@ class _HubHandler(_Handler):
         if not cursor:
             items.append({"type": "directory", "path": directory or "x", "size": 0, "oid": "0"})
         for key in found[cursor : cursor + _PAGE]:
-            items.append({"type": "file", "path": key, "size": len(held[key]), "oid": _git(held[key])})
-            if len(held[key]) > _LARGE:
-                sha256 = hashlib.sha256(held[key]).hexdigest()
-                items[-1] |= {"oid": "1", "lfs": {"oid": sha256, "size": len(held[key]), "pointerSize": 130}}
+            sha = hashlib.sha1(held[key]).hexdigest()
+            large = {"lfs": {"oid": sha, "size": len(held[key]), "pointerSize": 1}} if len(held[key]) > _LARGE else {}
+            items.append({"type": "file", "path": key, "size": len(held[key]), "oid": "1" if large else sha, **large})
         headers = {}
         if cursor + _PAGE < len(found):
             target = f"{self.path.partition('?')[0]}?recursive=true&cursor={cursor + _PAGE}"

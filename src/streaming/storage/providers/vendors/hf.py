@@ -158,8 +158,7 @@ class HfStore(VendorStore):
         for item in found:
             size = getattr(item, "size", None)
             if size is not None and item.path.startswith(below):
-                # What the file itself is told to be, when it is read: of a large one the hash of its content, not of the
-                # pointer that Git keeps. Of buckets only hashes are listed that reading does not tell.
+                # What the hub calls a version when the file itself is asked for; the hash listed of a bucket's is another.
                 large = getattr(item, "lfs", None)
                 version = large.sha256 if large else getattr(item, "blob_id", None)
                 yield ObjectInfo(item.path[len(start) :], int(size), version)
