@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cli.reading.values import as_array, is_image
+from streaming.format.values import as_array, is_image
 
 __all__ = ["Range", "Tally"]
 
