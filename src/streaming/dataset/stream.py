@@ -79,8 +79,9 @@ class Stream(StreamDetails):
         view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
             those for which both hold.
         join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
-        format: Format of the files at ``remote``, where they are no shards with an index but are read in place: such as
-            ``'parquet'``. Default: by what ``remote`` says, a pattern of names or one with a suffix.
+        format: Format of the files at ``remote``, where they are no shards with an index but are read in place:
+            ``'parquet'``, ``'webdataset'``, ``'jsonl'``, ``'text'``, ``'folder'``. Default: by what ``remote`` says, a
+            pattern of names or one with a suffix.
         schema: For such files: ``'same'`` (default), they must have the same columns; ``'union'``, a column that a file
             lacks is missing (``None``) in its rows.
 

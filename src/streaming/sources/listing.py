@@ -70,6 +70,8 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     store = open_store(root)
     if _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
         files = [info for text in _expanded(pattern) for info in _matching(store, text)]
+        if not files and not pattern and (found := _alone(location)):
+            store, files = found
     else:
         files = [info for name in _expanded(pattern) for info in _named(store, name)]
     if kind is None:
@@ -98,6 +100,18 @@ def _named(store: Store, name: str) -> list[ObjectInfo]:
         if not found:
             raise
         return found
+
+
+def _alone(location: Location) -> tuple[Store, list[ObjectInfo]] | None:
+    """Return the store and the entry of a file whose name tells nothing; ``None`` if there is no such file."""
+    directory, slash, name = location.base.rstrip("/").rpartition("/")
+    if not name or directory.endswith("/"):  # a bucket
+        return None
+    store = open_store(replace(location, base=directory or ("/" if slash else ".")))
+    try:
+        return store, [store.head(name)]
+    except StorageError:
+        return None
 
 
 def _is_hidden(path: str) -> bool:
