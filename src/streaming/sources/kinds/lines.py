@@ -159,7 +159,7 @@ class JSONLines(_Lines):
 
     def _row(self, line: bytes, part: Part, number: int) -> Row | SourceError:
         try:
-            row = json.loads(line.decode("utf-8"))
+            row = json.loads(line)
         except ValueError as error:
             return SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}")
         if isinstance(row, dict):
