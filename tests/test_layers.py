@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
-        name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
+        name: {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"}
         for name in ("text", "vision", "multimodal")
     },
     "base": {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"},
