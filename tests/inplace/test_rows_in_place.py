@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv as stdlib_csv
 import gzip
 import io
 import json
 import shutil
+import struct
 import tarfile
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
 import pytest
 import webdataset as wds
 import zstandard
@@ -20,7 +25,7 @@ from PIL import Image
 
 from streaming import Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ConfigError, ShardUnavailableError, SourceError
-from streaming.sources.kinds import lines, survey, tars
+from streaming.sources.kinds import cells, lines, survey, tars
 from streaming.storage.registry import open_store
 
 from servers import S3Server
@@ -340,3 +345,93 @@ def test_a_format_nobody_knows(tmp_path: Path) -> None:
     assert opened(tmp_path / "x.dat", tmp_path, format="jsonl")[:] == json_rows(0, 5)
     with pytest.raises(ConfigError, match="Unknown source format 'tars'"):
         opened(tmp_path / "x.dat", tmp_path, format="tars")
+
+
+# -- separated values, arrays, folders ---------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_separated_values_as_arrow_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "_PIECE_BYTES", 600)
+    monkeypatch.setattr("streaming.inplace.cutting.SHARD_BYTES", 3000)
+    rows: Rows = [
+        {
+            "id": i,
+            "text": f'a "b", {i}\né\r\n' * (i % 3),
+            "ratio": i / 3,
+            "maybe": None if i % 5 == 0 else i,
+            "code": f"{i}x" if i == 199 else f"{i}",
+        }
+        for i in range(200)
+    ]
+    table = pa.Table.from_pylist(rows)
+    csv.write_csv(table, tmp_path / "a.csv")
+    with gzip.open(tmp_path / "b.csv.gz", "wb") as file:
+        csv.write_csv(table, file)
+    with (tmp_path / "c.tsv").open("w", newline="") as out:
+        writer = stdlib_csv.writer(out, delimiter="\t")
+        writer.writerows([list(rows[0]), *([row[name] for name in row] for row in rows)])
+    for name in ("a.csv", "b.csv.gz", "c.tsv"):
+        dataset = opened(tmp_path / name, tmp_path)
+        assert dataset[:] == rows, name
+        assert len(dataset.samples_per_shard) > 1 or name == "b.csv.gz"
+    (tmp_path / "d.csv").write_text("id,text,ratio,maybe,code\n1,a,2,3,4\n1,a,2,3\n")
+    with pytest.raises(SourceError, match=r"d\.csv, row 1: 4 values for the 5 columns"):
+        opened(tmp_path / "d.csv", tmp_path)
+    (tmp_path / "d.csv").write_text("id,text,ratio,maybe,code\n1,a,2,,4\n")
+    with pytest.raises(SourceError, match=r"column 'code' is str in a\.csv, and int in d\.csv"):
+        opened(f"{tmp_path}/*.csv", tmp_path)
+    assert opened(f"{tmp_path}/*.csv", tmp_path, schema="union")[-1] == {
+        "id": 1, "text": "a", "ratio": 2.0, "maybe": None, "code": "4",
+    }  # fmt: skip
+
+
+def test_arrays_of_numpy(tmp_path: Path) -> None:
+    every = np.arange(60 * 6, dtype=np.float32).reshape(60, 2, 3)
+    np.save(tmp_path / "a.npy", every[:40])
+    np.save(tmp_path / "b.npy", every[40:])
+    found = [row["array"] for row in opened(f"{tmp_path}/*.npy", tmp_path)[:]]
+    assert np.array_equal(found, every)
+    np.save(tmp_path / "c.npy", np.arange(5))
+    with pytest.raises(SourceError, match=r"c\.npy has int64 of the shape \(5,\)"):
+        opened(tmp_path / "c.npy", tmp_path)
+    (tmp_path / "c.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
+    with pytest.raises(SourceError, match=r"c\.npy is cut off"):
+        opened(tmp_path / "c.npy", tmp_path)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_tokens_of_megatron(tmp_path: Path, empty: bool) -> None:
+    """Laid out as Megatron-LM's indexed dataset has it; some documents are of several sequences."""
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(0, 60000, int(n), np.uint16) for n in rng.integers(1, 50, 90)]
+    bounds = np.array([0, 1, 3, *range(4, 91)] + [90] * empty, "<i8")
+    lengths = np.array([len(tokens) for tokens in sequences], "<i4")
+    places = np.cumsum([0, *lengths[:-1] * 2]).astype("<i8")
+    header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, len(sequences), len(bounds))
+    (tmp_path / "c_text_document.idx").write_bytes(header + lengths.tobytes() + places.tobytes() + bounds.tobytes())
+    (tmp_path / "c_text_document.bin").write_bytes(b"".join(tokens.tobytes() for tokens in sequences))
+    expected = [np.concatenate([np.empty(0, np.uint16), *sequences[a:b]]) for a, b in pairwise(bounds.tolist())]
+    for place in (tmp_path / "c_text_document", tmp_path, tmp_path / "*.bin"):
+        found = opened(place, tmp_path / "caches", format="megatron")[:]
+        assert all(np.array_equal(row["tokens"], tokens) for row, tokens in zip(found, expected, strict=True))
+    (tmp_path / "c_text_document.bin").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"c_text_document\.bin is cut off"):
+        opened(tmp_path, tmp_path / "caches", format="megatron")
+
+
+def test_folders_of_images(tmp_path: Path, s3: S3Server) -> None:
+    place = tmp_path / "images"
+    root = s3.create_bucket()
+    for i in range(30):
+        path = place / ("cat", "dog")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (3, 3), i).save(path)
+        open_store(root).put(f"images/{path.parent.name}/{path.name}", str(path))
+    for remote in (str(place), f"{root}/images", f"{root}/images/*/*.png"):
+        dataset = opened(remote, tmp_path, format="folder", local=tmp_path / remote[-3:])
+        found = sorted(
+            (row["path"].rpartition("/")[2], row["label"], row["image"].getpixel((0, 0))) for row in dataset[:]
+        )
+        assert found == [(f"{i:02}.png", i % 2, i) for i in range(30)]
+        assert list(dataset.samples_per_shard) == [30]

@@ -111,7 +111,7 @@ def open_source_files(
         source = unite(scanned, schema, origin)
         rows = row_schema(source, columns, origin)
     else:
-        source = sources[kind](Files(origin, store, infos, as_is=True))
+        source = sources[kind](Files(origin, store, infos, in_place=True))
         scanned = known_rows(source) if source.is_known else scan(source)
         encodings = unite_encodings(scanned, schema, origin)
         rows = encoded_schema(choose_columns(encodings, columns, origin))

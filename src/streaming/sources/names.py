@@ -14,6 +14,7 @@ SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".txt": "text", ".text": "text",
     ".tar": "webdataset", ".tgz": "webdataset",
+    ".npy": "numpy",
     ".mds": "mds",
 }  # fmt: skip
 #: Files of images, sounds and videos.
