@@ -10,6 +10,7 @@ from typing import Any
 from streaming.core.errors import SourceError
 from streaming.sources.contract import Part, Row, Source
 from streaming.sources.file import SourceFile
+from streaming.sources.learning import NOTHING
 from streaming.sources.names import COMPRESSED, bare_name
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import open_stream
@@ -131,8 +132,10 @@ class _Kind:
 
     @property
     def encoding(self) -> str:
-        if not self._is_float or not self._has_value:
+        if not self._is_float:
             return "str"
+        if not self._has_value:
+            return NOTHING
         return ("int" if self._is_whole else "float64") + ("?" if self._misses else "")
 
 
