@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from streaming.columns.words import unknown_column
 from streaming.core.errors import SourceError
 from streaming.format.encodings import get_mds_encoded_size
 from streaming.format.samples.schema import Schema
+from streaming.sources.features import TableColumns, is_full, mark_full
 from streaming.sources.learning import NOTHING, common_encoding
 from streaming.sources.pieces import Scanned
 
-__all__ = ["choose_columns", "encoded_schema", "encoding_of", "row_schema", "unite", "unite_encodings"]
+__all__ = ["choose_columns", "encoded_schema", "row_schema", "unite", "unite_encodings"]
 
 
 def unite(scanned: Scanned, how: str, origin: str) -> Any:
@@ -41,12 +40,18 @@ def unite(scanned: Scanned, how: str, origin: str) -> Any:
             raise SourceError(
                 f"The files of {origin} have columns of types that do not go together: {error}"
             ) from error
-        fields = [field.with_nullable(True) if field.name in missing else field for field in united]
+        fields = [_joined(field, scanned.schemas, field.name in missing) for field in united]
         return pa.schema(fields, united.metadata)
     for number, schema in enumerate(scanned.schemas[1:], 1):
         _check_same(scanned, number, _types(first), _types(schema), origin)
-    nullable = [any(schema.field(field.name).nullable for schema in scanned.schemas) for field in first]
-    return pa.schema([f.with_nullable(n) for f, n in zip(first, nullable, strict=True)], first.metadata)
+    return pa.schema([_joined(field, scanned.schemas, False) for field in first], first.metadata)
+
+
+def _joined(field: Any, schemas: Sequence[Any], is_missing: bool) -> Any:
+    """Return a field of all schemas: without gaps only if it is in every file."""
+    found = [schema.field(field.name) for schema in schemas if field.name in schema.names]
+    nullable = is_missing or any(each.nullable for each in found)
+    return mark_full(field.with_nullable(nullable), not is_missing and all(map(is_full, found)))
 
 
 def unite_encodings(scanned: Scanned, how: str, origin: str) -> dict[str, str]:
@@ -114,19 +119,19 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
     return None
 
 
-def row_schema(schema: Any, columns: Sequence[str] | None, origin: str) -> Schema:
+def row_schema(table: TableColumns, columns: Sequence[str] | None, origin: str) -> Schema:
     """Return what rows of a source look like.
 
     Args:
-        schema: The ``pyarrow.Schema`` of all files.
+        table: The columns of all files.
         columns: Names of the columns that rows are to have, in that order; ``None``: all.
         origin: Where the source is, for error texts.
 
     Raises:
-        ConfigError: There is no such column.
+        ConfigError: There is no such column, or no encoding for one.
     """
-    names = choose_columns(dict.fromkeys(schema.names, ""), columns, origin)
-    return encoded_schema({name: encoding_of(schema.field(name)) for name in names})
+    names = choose_columns(dict.fromkeys(table.schema.names, ""), columns, origin)
+    return encoded_schema({name: table.encoding(name) for name in names})
 
 
 def choose_columns(known: Mapping[str, str], columns: Sequence[str] | None, origin: str) -> dict[str, str]:
@@ -156,38 +161,3 @@ def encoded_schema(columns: Mapping[str, str]) -> Schema:
     names, encodings = tuple(columns), tuple(columns.values())
     sizes = tuple(get_mds_encoded_size(encoding) or None for encoding in encodings)
     return Schema("mds", names, encodings, sizes, None, (), None, None, None)
-
-
-def encoding_of(field: Any) -> str:
-    """Return the encoding of a column of Arrow's.
-
-    Args:
-        field: A ``pyarrow.Field``; if it is nullable, values may be missing.
-    """
-    encoding = _encoding(field.type)
-    return encoding if encoding == "json" or not field.nullable else f"{encoding}?"
-
-
-def _encoding(kind: Any) -> str:
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_dictionary(kind):
-        return _encoding(kind.value_type)
-    if types.is_boolean(kind):
-        return "bool"
-    if types.is_integer(kind) or types.is_floating(kind):
-        name = np.dtype(kind.to_pandas_dtype()).name
-        return "int" if name == "int64" else name
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return "str"
-    if (
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    ):
-        return "bytes"
-    if types.is_decimal(kind):
-        return "str_decimal"
-    return "json"

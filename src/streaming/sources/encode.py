@@ -6,6 +6,7 @@ Legend: N rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def _is_row_of(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool
     import pyarrow as pa
 
     kind = array.type
-    if not pa.types.is_fixed_size_list(kind) or shape != (kind.list_size,):
+    if not pa.types.is_fixed_size_list(kind) or prod(shape) != kind.list_size:
         return False
     value = kind.value_type
     is_number = pa.types.is_integer(value) or pa.types.is_floating(value)

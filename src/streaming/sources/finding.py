@@ -18,7 +18,7 @@ from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["find"]
+__all__ = ["find", "of_split"]
 
 _NOTES = {"json", "md", "yaml", "yml", "txt", "license"}
 
@@ -53,7 +53,7 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
         format = _by_contents(store, infos, pattern) or _by_names(infos, name, is_file)
     infos = _of_format(store, infos, format, pattern)
     if is_split_folder(infos):
-        infos = _of_split(infos, options.get("split"), name)
+        infos = of_split(infos, options.get("split"), name)
     if not infos:
         raise EmptyDatasetError(f"There are no files of the format {format!r} at {name}. Check the path.")
     return format, Files(name, store, infos, options, skips)
@@ -139,7 +139,7 @@ def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str)
     return told if told or not pattern else infos
 
 
-def _of_split(infos: list[ObjectInfo], split: str | None, place: str) -> list[ObjectInfo]:
+def of_split(infos: list[ObjectInfo], split: str | None, place: str) -> list[ObjectInfo]:
     """Return the files of one of the splits of a saved ``DatasetDict``.
 
     Raises:

@@ -14,7 +14,7 @@ from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["is_source", "list_files", "root_of"]
+__all__ = ["is_pattern", "is_source", "list_files", "root_of"]
 
 _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -30,6 +30,11 @@ def is_source(location: Location) -> bool:
     if location.is_local and os.path.isdir(path := location.expanded().path):
         return is_named_as_data(path) and not os.path.exists(os.path.join(path, "index.json"))
     return bool(_SPECIAL.search(location.base)) or is_named_as_data(location.base)
+
+
+def is_pattern(location: Location) -> bool:
+    """Say whether a place is a pattern of names."""
+    return bool(_SPECIAL.search(location.base))
 
 
 def root_of(location: Location) -> tuple[Location, str]:

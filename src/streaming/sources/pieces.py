@@ -60,7 +60,13 @@ class Scanned:
 
 
 class Kind(Protocol):
-    """A format."""
+    """A format.
+
+    Attributes:
+        counts_rows: Whether its pieces begin and end where rows do, by their numbers in the file, so that they can be cut.
+    """
+
+    counts_rows: bool
 
     def scan(self, file: SourceFile) -> Scan:
         """Look at a file.
@@ -82,4 +88,8 @@ class Kind(Protocol):
 _KINDS = "streaming.sources.kinds"
 
 #: Formats by name.
-kinds: Registry[type[Kind]] = Registry("source format", {"parquet": f"{_KINDS}.parquet:Parquet"}, "streaming.sources")
+kinds: Registry[type[Kind]] = Registry(
+    "source format",
+    {"parquet": f"{_KINDS}.parquet:Parquet", "arrow": f"{_KINDS}.arrow:ArrowFiles"},
+    "streaming.sources",
+)

@@ -24,6 +24,8 @@ class Separated:
         types: Names of Arrow's types, of columns whose first lines do not tell.
     """
 
+    counts_rows = False
+
     def __init__(self, types: Mapping[str, str]) -> None:
         self._types = dict(types)
 
