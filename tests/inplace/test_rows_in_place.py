@@ -390,7 +390,7 @@ def test_arrays_of_numpy(tmp_path: Path) -> None:
     every = np.arange(60 * 6, dtype=np.float32).reshape(60, 2, 3)
     np.save(tmp_path / "a.npy", every[:40])
     np.save(tmp_path / "b.npy", every[40:])
-    found = [row["array"] for row in opened(f"{tmp_path}/*.npy", tmp_path)[:]]
+    found = [row["x"] for row in opened(f"{tmp_path}/*.npy", tmp_path)[:]]
     assert np.array_equal(found, every)
     np.save(tmp_path / "c.npy", np.arange(5))
     with pytest.raises(SourceError, match=r"c\.npy has int64 of the shape \(5,\)"):

@@ -25,8 +25,8 @@ sources: Registry[Callable[[Files], Source]] = Registry(
         "webdataset": f"{_KINDS}.tars:Tars",
         "folder": f"{_KINDS}.folder:Folder",
         "mds": f"{_KINDS}.mds:Shards",
-        "numpy": f"{_KINDS}.arrays:NumPy",
-        "megatron": f"{_KINDS}.arrays:Megatron",
+        "numpy": f"{_KINDS}.binary:NumPy",
+        "megatron": f"{_KINDS}.binary:Megatron",
     },
     "streaming.readers",
 )

@@ -54,14 +54,14 @@ class _Arrays(Source):
 
 
 class NumPy(_Arrays):
-    """Files of NumPy: a row is what the first axis counts, in the column ``array``."""
+    """Files of NumPy: a row is what the first axis counts, in the column ``x``."""
 
     def scan(self, file: SourceFile) -> Scan:
         """Read the header."""
         layout = _layout(file)
         shape = ",".join(map(str, layout.shape))
         pieces = self._pieces(np.arange(layout.rows + 1) * layout.row_bytes)
-        return Scan({"array": f"ndarray:{layout.dtype.name}:{shape}"}, pieces)
+        return Scan({"x": f"ndarray:{layout.dtype.name}:{shape}"}, pieces)
 
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row]:
         """Yield the rows."""
@@ -70,7 +70,7 @@ class NumPy(_Arrays):
         begin, end = (layout.begin + at * layout.row_bytes for at in (part.begin, part.end))
         data = np.frombuffer(fetch(file, begin, end), layout.dtype)
         for array in data.astype(layout.dtype.newbyteorder("="), copy=False).reshape(-1, *layout.shape):
-            yield {"array": array}
+            yield {"x": array}
 
 
 class _Layout(NamedTuple):
