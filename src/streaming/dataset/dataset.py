@@ -124,6 +124,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             whose length is a ``TypeError``; with it, each epoch is the next so many samples: whole global batches.
         pack: Serve bins of documents, laid end to end; ``batch_size``, ``epoch_size`` and everything else count bins.
         bucket: Serve lists of samples of like length, which are batches; ``batch_size`` is 1.
+        source: An object in memory whose samples are served, instead of ``remote``; see :class:`Stream`.
 
     Without ``device_mesh`` and ``data_parallel_rank``, the rank is looked up when iteration begins: from
     ``torch.distributed`` if it is initialised, else from the launcher's environment variables.
@@ -184,6 +185,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         mix: Schedule | None = None,
         pack: Pack | None = None,
         bucket: Bucket | None = None,
+        source: Any = None,
     ) -> None:
         order = OrderConfig(
             epoch_size=parse_epoch_size(epoch_size),
@@ -231,6 +233,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         self.allow_unsafe_types: bool = as_flag("allow_unsafe_types", allow_unsafe_types)
         self.on_error: str = as_on_error(on_error)
         where = {"remote": remote, "local": local}
+        if source is not None and streams is None:
+            streams = [Stream(source=source)]
         self._ranks = DataRanks(parallel)
         self._given = resolve_streams(streams, where, defaults, stream_name, stream_config)
         self.stream_names: tuple[str, ...] = names_of(streams, len(self._given))

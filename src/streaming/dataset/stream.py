@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
+from streaming.cache.fetching.objects import ObjectDirectory
 from streaming.cache.index_source import load_index
 from streaming.cache.private import default_local, make_private
 from streaming.core.arguments import as_directory, as_flag, as_integer, as_number, as_path, as_text
@@ -84,14 +85,18 @@ class Stream(StreamDetails):
         view: Serve only the samples that a view keeps: where :meth:`StreamingDataset.save` wrote it. With ``where`` too,
             those for which both hold.
         join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
-        format: Format of the files at ``remote``, where they are no shards with an index but are read in place: such as
-            ``'parquet'``, or ``'delta'``. Default: by what ``remote`` says, a pattern of names, one with a suffix, a dataset
-            of the Hugging Face Hub (``hf://datasets/owner/name``), or a table (``delta+s3://bucket/table``).
+        format: Format of the files at ``remote``, where they are no shards with an index but are read in place:
+            ``'parquet'``, ``'arrow'``, ``'webdataset'``, ``'jsonl'``, ``'text'``, ``'csv'``, ``'folder'``, ``'numpy'``,
+            ``'megatron'``, ``'delta'`` and so on. Default: by what ``remote`` says, a pattern of names, one with a suffix, a
+            dataset of the Hugging Face Hub (``hf://datasets/owner/name``), or a table (``delta+s3://bucket/table``).
         schema: For such files: ``'same'`` (default), they must have the same columns; ``'union'``, a column that a file
             lacks is missing (``None``) in its rows.
         config: Which configuration, of a dataset of the Hub that has several; ``split`` says which split.
         version: Which version of a table: a number, or, of Iceberg, the number of a snapshot. Default: the newest.
         index: Where ``streaming index --out`` keeps what it found in such files, so that nobody looks into them again.
+        source: An object in memory whose samples are served, instead of ``remote`` and ``local``: it has ``__len__``, and
+            ``__getitem__`` or ``__getitems__``, as a list or a map-style dataset has. Workers ask it for each sample by its
+            number, so where they are spawned it must be possible to pickle it.
 
     Raises:
         ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or
@@ -130,6 +135,7 @@ class Stream(StreamDetails):
         config: str | None = None,
         version: int | str | None = None,
         index: Where | None = None,
+        source: Any = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -167,6 +173,9 @@ class Stream(StreamDetails):
         self.config: str | None = None if config is None else as_text("config", config)
         self.version: str | None = None if version is None else str(version)
         self.index: str | None = _path_text("index", index)
+        self.source: Any = source
+        if source is not None and (remote or local):
+            raise ConfigError("Give either `source`, or `remote` and/or `local`; both were given.")
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -209,7 +218,7 @@ class Stream(StreamDetails):
         Raises:
             ConfigError: The stream has neither a remote nor a local directory.
         """
-        if not (self.remote or self.local):
+        if not (self.remote or self.local or self.source is not None):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
             self.split: str = default.get("split") or ""
@@ -230,6 +239,8 @@ class Stream(StreamDetails):
     @property
     def directory(self) -> str:
         """The directory that holds this stream's index and shards."""
+        if self.source is not None:
+            return default_local(f"memory://{type(self.source).__qualname__}")
         if self.local is None:
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         local = os.path.join(self._base, os.path.expanduser(self.local))
@@ -314,6 +325,10 @@ class Stream(StreamDetails):
             UnsafeTypeError: A column's encoding is unsafe and that is not allowed.
             IndexFormatError: The index is not valid.
         """
+        if self.source is not None:
+            if self.columns is not None:
+                raise ConfigError(f"columns={list(self.columns)}: samples of an object are its own. Choose in it.")
+            return ObjectDirectory(self.source, self.directory), 0
         store = self.open_store()
         config = self.fetch_config
         directory = self.directory

@@ -125,7 +125,7 @@ def open_source_files(
         rows = row_schema(source, columns, origin)
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
     else:
-        source = sources[found.kind](Files(origin, found.store, found.files, options or {}, as_is=True))
+        source = sources[found.kind](Files(origin, found.store, found.files, options or {}, in_place=True))
         scanned = known_rows(source) if source.is_known else scan(source)
         encodings = unite_encodings(scanned, schema, origin)
         rows = encoded_schema(choose_columns(encodings, columns, origin))

@@ -59,7 +59,8 @@ class RowsRecipe:
             StorageError: A file cannot be read.
         """
         source = copy(self.source)
-        source.files = replace(source.files, store=store, came=came)
+        encodings = dict(zip(self.schema.column_names, self.schema.column_encodings, strict=True))
+        source.files = replace(source.files, store=store, came=came, encodings=encodings)
         made = RowsFile(self.schema, self.count, file)
         for number, pieces, first in self.runs:
             for piece in pieces:

@@ -127,6 +127,10 @@ class DefaultCollator:
     def _packed(self, parts: Sequence[_Fixed | dict[str, Any]]) -> Any:
         """Return the batch of columns; in a worker, laid out to be sent."""
         batch: dict[str, Any] = {}
+        if len(parts) == 1 and not isinstance(
+            parts[0], (_Fixed, dict)
+        ):  # samples without columns, as an object's may be
+            return parts[0]
         if not in_worker():
             for part in parts:
                 batch.update(part.tensors() if isinstance(part, _Fixed) else part)

@@ -70,8 +70,10 @@ def unite_encodings(scanned: Scanned, how: str, origin: str) -> dict[str, str]:
     found = {name: _united({schema[name] for schema in bare if name in schema} - {NOTHING}, how) for name in names}
     if how == "same":
         for number in range(1, len(bare)):
-            # Numbers, images and arrays of several kinds go together.
-            one, other = ({name: found[name] or kind for name, kind in bare[i].items()} for i in (0, number))
+            one, other = dict(bare[0]), dict(bare[number])
+            for name in one.keys() & other.keys():  # numbers, images and arrays of several kinds go together
+                kind = _united({one[name], other[name]} - {NOTHING}, how)
+                one[name], other[name] = kind or one[name], kind or other[name]
             _check_same(scanned, number, one, other, origin)
     columns: dict[str, str] = {}
     for name, kind in found.items():

@@ -55,7 +55,9 @@ class Files:
         infos: They, in order.
         options: What else a format was told, such as ``split`` or ``labels``.
         skips: Whether files that cannot be read are to be left out rather than refused.
-        as_is: Whether images and the like are taken as they are, rather than refused if they are damaged.
+        in_place: Whether rows are served from where they are: images are taken as they are then, and refused if they are
+            damaged where they are written elsewhere.
+        encodings: The encoding that each column of rows is to have, once that is known.
         came: Told of bytes that came from the store.
         format: Name of their format.
         step_bytes: As for a file.
@@ -66,7 +68,8 @@ class Files:
     infos: list[ObjectInfo]
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     skips: bool = False
-    as_is: bool = False
+    in_place: bool = False
+    encodings: Mapping[str, str] = field(default_factory=dict[str, str])
     came: Callable[[int], Any] = _nothing
     format: str = ""
     step_bytes: int = STEP_BYTES

@@ -43,21 +43,22 @@ class Learner:
     def add(self, row: Mapping[str, Any]) -> None:
         """Look at a row."""
         self.rows += 1
+        every = self._seen
         for name, value in row.items():
             kind = _KINDS.get(type(value)) or _kind_of(value)
             if kind == "int" and not -_MOST <= value < _MOST:
                 kind = "json"
-            self._note(name, kind)
+            seen = every.get(name)
+            if seen is None:
+                seen = every[name] = {}
+            seen[kind] = seen.get(kind, 0) + 1
 
     def add_names(self, names: Iterable[str]) -> None:
         """Take note of a row of columns whose encodings are known."""
         self.rows += 1
         for name in names:
-            self._note(name, "bytes")
-
-    def _note(self, name: str, kind: str) -> None:
-        seen = self._seen.setdefault(name, {})
-        seen[kind] = seen.get(kind, 0) + 1
+            seen = self._seen.setdefault(name, {})
+            seen["bytes"] = seen.get("bytes", 0) + 1
 
     def encodings(self) -> dict[str, str]:
         """Return the encoding of each column, with a question mark if a row lacks it.

@@ -75,10 +75,14 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     store = open_store(root)
     if _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
         files = [info for text in _expanded(pattern) for info in _matching(store, text)]
+        if not files and not pattern and (found := _alone(location, kind)):
+            store, files = found
     else:
         files = [info for name in _expanded(pattern) for info in _named(store, name)]
     if kind is None:
         kind = _kind_of(files, location)
+    elif kind == "megatron":
+        files = [info for info in files if info.path.endswith(".bin")]
     elif not pattern:
         told = [info for info in files if format_of(info.path) == kind]
         files = told or files
@@ -103,6 +107,23 @@ def _named(store: Store, name: str) -> list[ObjectInfo]:
         if not found:
             raise
         return found
+
+
+def _alone(location: Location, kind: str | None) -> tuple[Store, list[ObjectInfo]] | None:
+    """Return the store and the entry of a file whose name tells nothing; ``None`` if there is no such file.
+
+    Megatron calls a pair of files by what their names have in common.
+    """
+    directory, slash, name = location.base.rstrip("/").rpartition("/")
+    if not name or directory.endswith("/"):  # a bucket
+        return None
+    store = open_store(replace(location, base=directory or ("/" if slash else ".")))
+    for text in (name, f"{name}.bin") if kind == "megatron" else (name,):
+        try:
+            return store, [store.head(text)]
+        except StorageError:
+            continue
+    return None
 
 
 def _is_hidden(path: str) -> bool:

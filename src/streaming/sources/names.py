@@ -17,7 +17,7 @@ SUFFIXES = {
     ".txt": "text", ".text": "text",
     ".tar": "webdataset", ".tgz": "webdataset",
     ".tfrecord": "tfrecord", ".tfrecords": "tfrecord",
-    ".npy": "numpy", ".npz": "numpy",
+    ".npy": "numpy", ".npz": "npz",
     ".mds": "mds",
 }  # fmt: skip
 #: Files of images, sounds and videos.

@@ -28,7 +28,9 @@ sources: Registry[Callable[[Files], Source]] = Registry(
         "mds": f"{_KINDS}.mds:open_shards",
         "litdata": f"{_KINDS}.lit:Chunks",
         "tfrecord": f"{_KINDS}.tfrecord:Records",
-        "numpy": f"{_KINDS}.arrays:Arrays",
+        "numpy": f"{_KINDS}.binary:NumPy",
+        "npz": f"{_KINDS}.arrays:Arrays",
+        "megatron": f"{_KINDS}.binary:Megatron",
     },
     "streaming.readers",
 )

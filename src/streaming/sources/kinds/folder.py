@@ -135,7 +135,7 @@ class Folder(Source):
             if not self.files.skips:
                 raise
             return SourceError(f"{name}: {error}")
-        if self.files.as_is:
+        if self.files.in_place:
             return self._row(number, data)
         fault = fault_of_image(data) if self._kind == "image" else None if data else "it is empty"
         if fault:

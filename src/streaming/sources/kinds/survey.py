@@ -27,6 +27,9 @@ _BLOCK = 512
 #: Of how many groups the headers are read, if an index does not name columns.
 _LOOKED_AT = 16
 
+#: What tars are padded with at their ends.
+_MOST_ZEROS = 12 << 10
+
 Found = Iterable[tuple[str, str, Member]]
 
 
@@ -145,7 +148,7 @@ def read_index(file: SourceFile, names: Set[str]) -> Groups | None:
             groups = parse(data)
             if groups is None:
                 continue
-            if not 0 <= file.size - groups.begins[-1] < 1 << 20:
+            if not 0 <= file.size - groups.begins[-1] <= _MOST_ZEROS:
                 raise SourceError(f"{name} is not the index of {file.name}. Write it again, or remove it.")
             return groups
     return None

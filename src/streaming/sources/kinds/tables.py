@@ -17,6 +17,7 @@ from streaming.sources.columns import unite
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.features import TableColumns
 from streaming.sources.kinds.arrow import ArrowFiles
+from streaming.sources.kinds.cells import Cells
 from streaming.sources.kinds.parquet import Parquet
 from streaming.sources.kinds.separated import Separated
 from streaming.sources.pieces import Kind, Piece, Scan, Scanned
@@ -38,8 +39,10 @@ def arrow(files: Files) -> Tables:
     return Tables(files, ArrowFiles())
 
 
-def separated(files: Files) -> Tables:
+def separated(files: Files) -> Source:
     """Open files of separated values."""
+    if files.in_place:
+        return Cells(files)
     types = dict(pair.split("=") for pair in files.options.get("types", "").split(",") if pair)
     return Tables(files, Separated(types))
 

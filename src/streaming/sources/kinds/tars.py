@@ -77,7 +77,7 @@ class Tars(Source):
                 if len(data) != member.size:
                     raise SourceError(f"{file.name} cannot be read as a tar: {member.name} is cut off")
                 try:
-                    row[column] = _decoded(column, data, self.files.as_is)
+                    row[column] = _decoded(column, data, self.files.in_place)
                 except ValueError as error:
                     fault = fault or SourceError(f"{where}, column {column!r}: {error}")
         if row:

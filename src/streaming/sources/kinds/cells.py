@@ -1,0 +1,152 @@
+"""Separated values as rows: text that becomes numbers where every cell of a column is one. Cut at rows, quoted or not."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from streaming.core.errors import SourceError
+from streaming.sources.contract import Part, Row, Source
+from streaming.sources.file import SourceFile
+from streaming.sources.learning import NOTHING
+from streaming.sources.names import COMPRESSED, bare_name
+from streaming.sources.pieces import Piece, Scan
+from streaming.sources.streams import open_stream
+
+__all__ = ["Cells"]
+
+_PIECE_BYTES = 8 << 20
+_LONGEST_CELL = (1 << 31) - 1
+#: What stands for a missing number.
+_MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null"))
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE)
+
+
+class Cells(Source):
+    """Files of separated values with a line of names: commas, or tabs where the name ends in ``.tsv``."""
+
+    @property
+    def parts(self) -> Sequence[Part]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The files."""
+        return [Part(info.path, i, 0, -1, 0, -1, info.bytes) for i, info in enumerate(self.files.infos)]
+
+    def scan(self, file: SourceFile) -> Scan:
+        """Go through the rows of a file; what is not compressed is cut between them."""
+        is_whole = file.name.lower().endswith(COMPRESSED)
+        pieces: list[Piece] = []
+        rows, end = 0, 0
+        names: list[str] | None = None
+        kinds: list[_Kind] = []
+        begin = 0
+        for end, cells in self._rows(file, 0, -1):
+            if names is None:
+                names, begin = cells, end
+                kinds = [_Kind() for _ in names]
+                continue
+            _check_width(file, names, cells, rows + sum(piece.rows for piece in pieces))
+            for kind, cell in zip(kinds, cells, strict=True):
+                kind.add(cell)
+            rows += 1
+            if end - begin >= _PIECE_BYTES and not is_whole:
+                pieces.append(Piece(begin, end, rows, end - begin))
+                begin, rows = end, 0
+        if rows:
+            pieces.append(Piece(0 if is_whole else begin, -1 if is_whole else end, rows, end - begin))
+        return Scan({name: kind.encoding for name, kind in zip(names or [], kinds, strict=True)}, pieces)
+
+    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
+        """Yield the rows, their cells as the columns' encodings have them."""
+        file = self.files[part.file]
+        header = next(self._rows(file, 0, -1), (0, []))[1]
+        chosen = [
+            (i, name, _reader(self.files.encodings, name))
+            for i, name in enumerate(header)
+            if names is None or name in names
+        ]
+        number = max(part.first_row, 0)
+        skip = part.end < 0
+        for _, cells in self._rows(file, part.begin, part.end):
+            if skip:
+                skip = False
+                continue
+            _check_width(file, header, cells, number)
+            try:
+                yield {name: read(cells[i]) for i, name, read in chosen}
+            except ValueError as error:
+                yield SourceError(f"{file.name}, row {number}: {error}")
+            number += 1
+
+    def _rows(self, file: SourceFile, begin: int, end: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield where each row ends, and its cells; of empty lines, none.
+
+        Raises:
+            SourceError: The file is damaged.
+        """
+        at = begin
+
+        def lines() -> Iterator[str]:
+            nonlocal at
+            while end < 0 or at < end:
+                line = stream.readline()
+                if not line:
+                    return
+                at += len(line)
+                yield line.decode("utf-8-sig" if at == len(line) else "utf-8")
+
+        csv.field_size_limit(_LONGEST_CELL)
+        is_tabs = bare_name(file.name).lower().endswith(".tsv")
+        try:
+            with open_stream(file, begin, end if end >= 0 else None) as stream:
+                for cells in csv.reader(lines(), delimiter="\t" if is_tabs else ",", strict=True):
+                    if cells:
+                        yield at, cells
+        except (csv.Error, ValueError, EOFError) as error:
+            raise SourceError(f"{file.name}, after byte {at:,}: {error}") from error
+        except OSError as error:
+            if type(error).__module__.startswith("streaming"):
+                raise
+            raise SourceError(f"{file.name}, after byte {at:,}: {error}") from error
+
+
+class _Kind:
+    """What the cells of a column are."""
+
+    def __init__(self) -> None:
+        self._is_whole = self._is_float = True
+        self._has_value = self._misses = False
+
+    def add(self, cell: str) -> None:
+        if not self._is_float:
+            return
+        if cell in _MISSING:
+            self._misses = True
+            return
+        self._has_value = True
+        if self._is_whole and not _WHOLE.fullmatch(cell):
+            self._is_whole = False
+        if not self._is_whole and not _FLOAT.fullmatch(cell):
+            self._is_float = False
+
+    @property
+    def encoding(self) -> str:
+        if not self._is_float:
+            return "str"
+        if not self._has_value:
+            return NOTHING
+        return ("int" if self._is_whole else "float64") + ("?" if self._misses else "")
+
+
+def _reader(encodings: Mapping[str, str], name: str) -> Callable[[str], Any]:
+    encoding = encodings.get(name, "str").rstrip("?")
+    number: Any = {"int": int, "float64": float}.get(encoding)
+    return str if number is None else lambda cell: None if cell in _MISSING else number(cell)
+
+
+def _check_width(file: SourceFile, names: Sequence[str], cells: Sequence[str], row: int) -> None:
+    if len(names) != len(cells):
+        raise SourceError(
+            f"{file.name}, row {row}: {len(cells)} values for the {len(names)} columns {', '.join(names):.80}."
+        )

@@ -1,0 +1,437 @@
+"""Archives, lines and the like, trained from where they lie: every value, any world, and what is wrong is named."""
+
+from __future__ import annotations
+
+import csv as stdlib_csv
+import gzip
+import io
+import json
+import shutil
+import struct
+import tarfile
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+import pytest
+import webdataset as wds
+import zstandard
+from PIL import Image
+
+from streaming import Stream, StreamingDataLoader, StreamingDataset
+from streaming.core.errors import ConfigError, ShardUnavailableError, SourceError
+from streaming.sources.kinds import cells, lines, survey, tars
+from streaming.storage.registry import open_store
+
+from servers import S3Server
+
+Rows = list[dict[str, Any]]
+
+
+def json_rows(begin: int, end: int) -> Rows:
+    return [
+        {
+            "id": i,
+            "text": f"number {i} é\n" * (i % 4),
+            "ratio": i / 2 if i % 2 else i // 2,
+            "yes": i % 2 == 0,
+            "maybe": None if i % 3 else i,
+            "nested": {"a": [i, None, "x"]},
+            "huge": 1 << (i % 70),
+            "mixed": i if i % 2 else str(i),
+        }
+        for i in range(begin, end)
+    ]
+
+
+def write_lines(path: Path, rows: Rows) -> None:
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    opened = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}.get(path.suffix, bytes)
+    path.write_bytes(opened(data))
+
+
+def pictures(place: Path, count: int, maxcount: int = 20, **more: Callable[[int], Any]) -> Path:
+    """Archives as WebDataset's own writer has them."""
+    place.mkdir()
+    with wds.ShardWriter(str(place / "s-%04d.tar"), maxcount=maxcount, verbose=0) as out:  # pyright: ignore
+        for i in range(count):
+            image = Image.new("RGB", (4 + i % 3, 5), (i % 256, 7, 9))
+            jpeg = io.BytesIO()
+            image.save(jpeg, "jpeg")
+            row: dict[str, Any] = {
+                "__key__": f"{i:06}",
+                "jpg": jpeg.getvalue(),
+                "cls": i % 10,
+                "json": {"i": i},
+                "txt": f"é{i}",
+            }
+            row["seg.npy"] = np.full((2, i % 3 + 1), i, np.int32)
+            out.write({**row, **{name: make(i) for name, make in more.items()}})
+    return place
+
+
+def tar_of(path: Path, members: Sequence[tuple[str, bytes]], format: int = tarfile.GNU_FORMAT, mode: str = "w") -> None:
+    with tarfile.open(path, mode, format=format) as archive:  # pyright: ignore
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def opened(place: Path | str, tmp_path: Path, **more: Any) -> StreamingDataset:
+    arguments: Any = {"remote": str(place), "local": tmp_path / "cache", "batch_size": 1, **more}
+    return StreamingDataset(**arguments)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are cut into pieces of a few rows."""
+    monkeypatch.setattr(lines, "_PIECE_BYTES", 700)
+    monkeypatch.setattr(survey, "_PIECE_BYTES", 9000)
+    monkeypatch.setattr("streaming.inplace.cutting.SHARD_BYTES", 16_000)
+
+
+# -- JSON lines ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_every_object(tmp_path: Path, suffix: str) -> None:
+    for n in range(2):
+        write_lines(tmp_path / f"x-{n}.jsonl{suffix}", json_rows(n * 100, n * 100 + 100))
+    dataset = opened(f"{tmp_path}/*.jsonl{suffix}", tmp_path)
+    assert dataset[:] == json_rows(0, 200)
+    assert len(dataset.samples_per_shard) > 2 or suffix
+    assert opened(f"{tmp_path}/*.jsonl{suffix}", tmp_path, columns=["text", "id"])[7] == {
+        name: json_rows(7, 8)[0][name] for name in ("text", "id")
+    }
+
+
+def test_as_datasets_writes_them(tmp_path: Path) -> None:
+    rows = [{"id": i, "text": f"t{i}", "parts": [i, i]} for i in range(30)]
+    datasets.Dataset.from_list(rows).to_json(tmp_path / "x.jsonl", num_proc=1)
+    assert opened(tmp_path / "x.jsonl", tmp_path)[:] == rows
+    (tmp_path / "y.json").write_text(json.dumps(rows, indent=1))
+    assert opened(f"{tmp_path}/*.json", tmp_path)[:] == rows
+
+
+def test_no_last_newline_and_empty_lines(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b'\r\n{"a": 1}\r\n\n  \n{"a": 2.5}')
+    assert opened(tmp_path / "x.jsonl", tmp_path)[:] == [{"a": 1}, {"a": 2.5}]
+
+
+def test_lines_of_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n\nthree é\nfour")
+    assert opened(f"{tmp_path}/*.txt", tmp_path)[:] == [{"text": line} for line in ("one", "", "three é", "four")]
+
+
+def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
+    write_lines(tmp_path / "x.jsonl", json_rows(0, 20))
+    with (tmp_path / "x.jsonl").open("ab") as file:
+        file.write(b'{"id": 3\n')
+    with pytest.raises(SourceError, match=r"x\.jsonl, line 21: not JSON"):
+        opened(tmp_path / "x.jsonl", tmp_path)
+    (tmp_path / "y.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-20])
+    with pytest.raises(SourceError, match=r"y\.jsonl\.gz, after line \d+"):
+        opened(tmp_path / "y.jsonl.gz", tmp_path)
+
+
+def test_files_whose_columns_differ(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": null}\n{"a": 2}\n')
+    (tmp_path / "b.jsonl").write_text('{"a": 1.5, "b": "x"}\n')
+    assert opened(f"{tmp_path}/*.jsonl", tmp_path)[:] == [
+        {"a": 1, "b": None},
+        {"a": 2, "b": None},
+        {"a": 1.5, "b": "x"},
+    ]
+    (tmp_path / "c.jsonl").write_text('{"a": "text", "c": true}\n')
+    with pytest.raises(
+        SourceError, match=r"a\.jsonl has 'b', which c\.jsonl has not; c\.jsonl has 'c', .*schema='union'"
+    ):
+        opened(f"{tmp_path}/*.jsonl", tmp_path)
+    assert opened(f"{tmp_path}/*.jsonl", tmp_path, schema="union")[2:] == [
+        {"a": 1.5, "b": "x", "c": None},
+        {"a": "text", "b": None, "c": True},
+    ]
+    (tmp_path / "c.jsonl").write_text('{"a": "text", "b": "y"}\n')
+    with pytest.raises(SourceError, match=r"column 'a' is int in a\.jsonl, and str in c\.jsonl"):
+        opened(f"{tmp_path}/*.jsonl", tmp_path)
+
+
+# -- archives --------------------------------------------------------------------------------------
+
+
+def peer_rows(place: Path) -> Rows:
+    """What WebDataset's own reader has in archives."""
+    decoder: Any = wds.autodecode.Decoder([wds.autodecode.imagehandler("pil")])  # pyright: ignore
+    found: Rows = []
+    for path in sorted(place.glob("*.tar")):
+        with path.open("rb") as stream:
+            members = wds.tariterators.tar_file_expander(iter([{"url": str(path), "stream": stream}]))  # pyright: ignore
+            found += map(decoder, wds.tariterators.group_by_keys(members))  # pyright: ignore
+    return found
+
+
+@pytest.mark.usefixtures("small")
+def test_every_member_is_that_of_its_own_reader(tmp_path: Path) -> None:
+    place = pictures(tmp_path / "tars", 50)
+    theirs = peer_rows(place)
+    dataset = opened(f"{place}/s-{{0000..0002}}.tar", tmp_path)
+    assert len(dataset.samples_per_shard) > 3
+    for ours, row in zip(dataset[:], theirs, strict=True):
+        assert (ours["__key__"], ours["cls"], ours["json"], ours["txt"]) == (
+            row["__key__"], row["cls"], row["json"], row["txt"],
+        )  # fmt: skip
+        assert np.array_equal(ours["seg.npy"], row["seg.npy"])
+        assert ours["seg.npy"].dtype == np.int32
+        assert np.array_equal(np.asarray(ours["jpg"]), np.asarray(row["jpg"]))
+    assert opened(place, tmp_path, format="webdataset", columns=["cls"])[:3] == [{"cls": i} for i in range(3)]
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+def test_long_names_of_every_kind(tmp_path: Path, format: int) -> None:
+    names = ["a/" + "n" * 90, "b/" + "é" * 40, "c/" * 60 + "m" * (20 if format == tarfile.USTAR_FORMAT else 200)]
+    tar_of(tmp_path / "x.tar", [(f"{name}.{end}", name.encode()) for name in names for end in ("txt", "bin")], format)
+    assert opened(tmp_path / "x.tar", tmp_path)[:] == [
+        {"__key__": name, "txt": name, "bin": name.encode()} for name in names
+    ]
+
+
+def test_members_that_are_missing_and_archives_that_are_compressed(tmp_path: Path) -> None:
+    members = [("a.txt", b"A"), ("a.cls", b"1"), ("b.txt", b"B"), ("c.txt", b""), ("c.cls", b"3"), ("README", b"-")]
+    expected = [("a", "A", 1), ("b", "B", None), ("c", "", 3)]
+    for name, mode in (("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.tgz", "w:gz"), ("x.tar.xz", "w:xz")):
+        tar_of(tmp_path / name, members, mode=mode)
+        found = opened(tmp_path / name, tmp_path)[:]
+        assert [(row["__key__"], row["txt"], row["cls"]) for row in found] == expected
+
+
+def test_indexes_beside_them_are_used(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = pictures(tmp_path / "tars", 60, maxcount=30)
+    expected = [row["txt"] for row in peer_rows(place)]
+    groups: list[dict[str, Any]] = []
+    for path in sorted(place.glob("*.tar")):
+        with tarfile.open(path) as archive:
+            members = list(archive)
+        text, places = "v1.2 30\n", list[int]()
+        for i in range(0, len(members), 5):
+            some = members[i : i + 5]
+            words = [f"{m.name.split('.', 1)[1]} {m.offset_data} {m.size} {m.name}" for m in some]
+            text += " ".join(words) + "\n"
+            places.append(some[0].offset)
+        end = members[-1].offset_data + -(-members[-1].size // 512) * 512
+        groups.append({"path": path, "text": text, "places": np.array([*places, end], "<u8").tobytes()})
+    looked: dict[str, int] = {}
+    walk = tars.members
+
+    def members_of(*arguments: Any) -> Any:
+        for member in walk(*arguments):
+            looked[kind] = looked.get(kind, 0) + 1
+            yield member
+
+    monkeypatch.setattr(tars, "members", members_of)
+    for kind in ("none", "text", "places"):
+        root = s3.create_bucket()
+        for group in groups:
+            open_store(root).put(group["path"].name, str(group["path"]))
+            if kind == "text":
+                open_store(root).put(group["path"].with_suffix(".idx").name, group["text"].encode())
+            if kind == "places":
+                open_store(root).put(f"{group['path'].name}.idx", group["places"])
+        dataset = opened(f"{root}/*.tar", tmp_path, local=tmp_path / kind)
+        seen = looked.get(kind, 0)
+        assert [row["txt"] for row in dataset[:]] == expected
+        assert seen == {"none": 300, "text": 0, "places": 160}[kind]
+    open_store(root).put("s-0000.tar.idx", groups[0]["places"][:80])
+    with pytest.raises(SourceError, match=r"s-0000\.tar\.idx is not the index of s-0000\.tar"):
+        opened(f"{root}/*.tar", tmp_path, local=tmp_path / "other")
+
+
+def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    tar_of(path, [("a.txt", b"1"), ("a.txt", b"2")])
+    with pytest.raises(SourceError, match=r"x\.tar, a\.txt: 'a' has two members 'txt'"):
+        opened(path, tmp_path)
+    tar_of(path, [("a.txt", b"1"), ("b.txt", b"1"), ("a.cls", b"2")])
+    with pytest.raises(SourceError, match=r"x\.tar: the members of 'a' lie apart: txt here, cls there"):
+        opened(path, tmp_path)
+    tar_of(path, [("a.txt", b"1"), ("b.bin", bytes(5000))])
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(SourceError, match=r"x\.tar .*after a\.txt: b\.bin is cut off"):
+        opened(path, tmp_path)
+    path.write_bytes(b"no archive at all, but bytes of text" * 50)
+    with pytest.raises(SourceError, match=r"x\.tar cannot be read as a tar"):
+        opened(path, tmp_path)
+    tar_of(path, [("a.cls", b"1"), ("b.cls", b"two")])
+    with pytest.raises(SourceError, match=r"x\.tar, b\.cls, column 'cls': .*'?two"):
+        opened(path, tmp_path)[:]
+
+
+def test_an_archive_that_changes_in_mid_run_is_not_served(tmp_path: Path) -> None:
+    place = pictures(tmp_path / "tars", 40)
+    dataset = opened(f"{place}/*.tar", tmp_path, download_retry=0)
+    shutil.copy(place / "s-0000.tar", place / "s-0001.tar")
+    with pytest.raises(ShardUnavailableError, match=r"s-0001\.tar"):
+        dataset[39]
+    assert [row["__key__"] for row in opened(f"{place}/*.tar", tmp_path)[:]] == [f"{i:06}" for i in range(20)] * 2
+
+
+# -- any world, any store --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["tar", "jsonl"])
+def test_the_same_batches_in_any_world_and_resumed(s3: S3Server, tmp_path: Path, kind: str) -> None:
+    root = s3.create_bucket()
+    place = pictures(tmp_path / "files", 60)
+    for n in range(3):
+        write_lines(
+            place / f"s-{n}.jsonl",
+            [{"cls": row["id"] % 10, "txt": f"é{row['id']}"} for row in json_rows(n * 20, n * 20 + 20)],
+        )
+    for path in place.iterdir():
+        open_store(root).put(path.name, str(path))
+    arguments: Any = {
+        "remote": f"{root}/*.{kind}",
+        "columns": ["txt", "cls"],
+        "shuffle": True,
+        "num_canonical_nodes": 1,
+    }
+
+    def batches(size: int, workers: int, state: Any = None) -> list[list[str]]:
+        found: list[list[str]] = []
+        for rank in range(size):
+            more: Any = {"data_parallel_rank": rank, "data_parallel_size": size, "local": tmp_path / f"c{workers}"}
+            dataset = StreamingDataset(**arguments, **more, batch_size=4 // size)
+            loader = StreamingDataLoader(dataset, batch_size=4 // size, num_workers=workers)
+            if state is not None:
+                loader.load_state_dict(state)
+            for step, batch in enumerate(loader):
+                found += [[]] * (step + 1 - len(found))
+                found[step] = sorted(found[step] + batch["txt"])
+        return found
+
+    alone = batches(1, 0)
+    assert sorted(text for batch in alone for text in batch) == sorted(f"é{i}" for i in range(60))
+    for size, workers in ((1, 2), (2, 1), (4, 0)):
+        assert batches(size, workers) == alone
+    dataset = StreamingDataset(**arguments, local=tmp_path / "c0", batch_size=4)
+    loader = StreamingDataLoader(dataset, batch_size=4)
+    steps = iter(loader)
+    seen = [sorted(next(steps)["txt"]) for _ in range(5)]
+    assert seen + batches(2, 0, loader.state_dict()) == alone
+
+
+@pytest.mark.usefixtures("small")
+def test_evicted_and_made_again_and_mixed(tmp_path: Path, make_dataset: Callable[..., str]) -> None:
+    place = pictures(tmp_path / "files", 80, bin=lambda i: bytes(20_000))
+    dataset = opened(f"{place}/*.tar", tmp_path, cache_limit="300kb", shuffle=True)
+    for _ in range(2):
+        assert sorted(row["txt"] for row in dataset) == sorted(f"é{i}" for i in range(80))
+    assert dataset.stats()["evictions"] > 0
+    tars = Stream(remote=f"{place}/*.tar", local=tmp_path / "t", columns=["txt"], proportion=2)
+    shards = Stream(remote=make_dataset(60), local=tmp_path / "m", proportion=1)
+    mixed = list(StreamingDataset(streams=[tars, shards], epoch_size=90, batch_size=3, shuffle=True))
+    assert sum("txt" in row for row in mixed) == 60
+
+
+def test_a_format_nobody_knows(tmp_path: Path) -> None:
+    write_lines(tmp_path / "x.dat", json_rows(0, 5))
+    assert opened(tmp_path / "x.dat", tmp_path, format="jsonl")[:] == json_rows(0, 5)
+    with pytest.raises(ConfigError, match="Unknown source format 'tars'"):
+        opened(tmp_path / "x.dat", tmp_path, format="tars")
+
+
+# -- separated values, arrays, folders ---------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_separated_values_as_arrow_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "_PIECE_BYTES", 600)
+    monkeypatch.setattr("streaming.inplace.cutting.SHARD_BYTES", 3000)
+    rows: Rows = [
+        {
+            "id": i,
+            "text": f'a "b", {i}\né\r\n' * (i % 3),
+            "ratio": i / 3,
+            "maybe": None if i % 5 == 0 else i,
+            "code": f"{i}x" if i == 199 else f"{i}",
+        }
+        for i in range(200)
+    ]
+    table = pa.Table.from_pylist(rows)
+    csv.write_csv(table, tmp_path / "a.csv")
+    with gzip.open(tmp_path / "b.csv.gz", "wb") as file:
+        csv.write_csv(table, file)
+    with (tmp_path / "c.tsv").open("w", newline="") as out:
+        writer = stdlib_csv.writer(out, delimiter="\t")
+        writer.writerows([list(rows[0]), *([row[name] for name in row] for row in rows)])
+    for name in ("a.csv", "b.csv.gz", "c.tsv"):
+        dataset = opened(tmp_path / name, tmp_path)
+        assert dataset[:] == rows, name
+        assert len(dataset.samples_per_shard) > 1 or name == "b.csv.gz"
+    (tmp_path / "d.csv").write_text("id,text,ratio,maybe,code\n1,a,2,3,4\n1,a,2,3\n")
+    with pytest.raises(SourceError, match=r"d\.csv, row 1: 4 values for the 5 columns"):
+        opened(tmp_path / "d.csv", tmp_path)
+    (tmp_path / "d.csv").write_text("id,text,ratio,maybe,code\n1,a,2,,4\n")
+    with pytest.raises(SourceError, match=r"column 'code' is str in a\.csv, and int in d\.csv"):
+        opened(f"{tmp_path}/*.csv", tmp_path)
+    assert opened(f"{tmp_path}/*.csv", tmp_path, schema="union")[-1] == {
+        "id": 1, "text": "a", "ratio": 2.0, "maybe": None, "code": "4",
+    }  # fmt: skip
+
+
+def test_arrays_of_numpy(tmp_path: Path) -> None:
+    every = np.arange(60 * 6, dtype=np.float32).reshape(60, 2, 3)
+    np.save(tmp_path / "a.npy", every[:40])
+    np.save(tmp_path / "b.npy", every[40:])
+    found = [row["x"] for row in opened(f"{tmp_path}/*.npy", tmp_path)[:]]
+    assert np.array_equal(found, every)
+    np.save(tmp_path / "c.npy", np.arange(5))
+    with pytest.raises(SourceError, match=r"c\.npy has int64 of the shape \(5,\)"):
+        opened(tmp_path / "c.npy", tmp_path)
+    (tmp_path / "c.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
+    with pytest.raises(SourceError, match=r"c\.npy is cut off"):
+        opened(tmp_path / "c.npy", tmp_path)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_tokens_of_megatron(tmp_path: Path, empty: bool) -> None:
+    """Laid out as Megatron-LM's indexed dataset has it; some documents are of several sequences."""
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(0, 60000, int(n), np.uint16) for n in rng.integers(1, 50, 90)]
+    bounds = np.array([0, 1, 3, *range(4, 91)] + [90] * empty, "<i8")
+    lengths = np.array([len(tokens) for tokens in sequences], "<i4")
+    places = np.cumsum([0, *lengths[:-1] * 2]).astype("<i8")
+    header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, len(sequences), len(bounds))
+    (tmp_path / "c_text_document.idx").write_bytes(header + lengths.tobytes() + places.tobytes() + bounds.tobytes())
+    (tmp_path / "c_text_document.bin").write_bytes(b"".join(tokens.tobytes() for tokens in sequences))
+    expected = [np.concatenate([np.empty(0, np.uint16), *sequences[a:b]]) for a, b in pairwise(bounds.tolist())]
+    for place in (tmp_path / "c_text_document", tmp_path, tmp_path / "*.bin"):
+        found = opened(place, tmp_path / "caches", format="megatron")[:]
+        assert all(np.array_equal(row["tokens"], tokens) for row, tokens in zip(found, expected, strict=True))
+    (tmp_path / "c_text_document.bin").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"c_text_document\.bin is cut off"):
+        opened(tmp_path, tmp_path / "caches", format="megatron")
+
+
+def test_folders_of_images(tmp_path: Path, s3: S3Server) -> None:
+    place = tmp_path / "images"
+    root = s3.create_bucket()
+    for i in range(30):
+        path = place / ("cat", "dog")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (3, 3), i).save(path)
+        open_store(root).put(f"images/{path.parent.name}/{path.name}", str(path))
+    for remote in (str(place), f"{root}/images", f"{root}/images/*/*.png"):
+        dataset = opened(remote, tmp_path, format="folder", local=tmp_path / remote[-3:])
+        found = sorted(
+            (row["path"].rpartition("/")[2], row["label"], row["image"].getpixel((0, 0))) for row in dataset[:]
+        )
+        assert found == [(f"{i:02}.png", i % 2, i) for i in range(30)]
+        assert list(dataset.samples_per_shard) == [30]
