@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from streaming.core.errors import UnknownNameError, WorkerError
 from streaming.core.imports import optional_import
 
-__all__ = ["ENGINES", "get_engine"]
+__all__ = ["ENGINES", "get_engine", "lost"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def _ray(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) ->
             except ray.exceptions.RayTaskError as error:
                 raise _failed("Ray", error) from error
             except ray.exceptions.RayError as error:
-                raise _lost("Ray", error) from error
+                raise lost("Ray", error) from error
             running += [remote.remote(sent, task) for task in islice(coming, 1)]
             yield result
     finally:
@@ -97,7 +97,7 @@ def _by_client(
             if isinstance(error, (distributed.KilledWorker, CancelledError)):
                 losses += 1
                 if losses > _LOSSES:
-                    raise _lost("Dask", error) from error
+                    raise lost("Dask", error) from error
                 following = iter((task,))
             elif error is not None:
                 raise _failed("Dask", error) from error
@@ -129,7 +129,8 @@ def _failed(engine: str, error: BaseException) -> WorkerError:
     return WorkerError(f"{engine} could not run a task: {what}. The same call again continues.")
 
 
-def _lost(engine: str, error: BaseException) -> WorkerError:
+def lost(engine: str, error: BaseException) -> WorkerError:
+    """Return the error of a task that was tried often enough."""
     return WorkerError(
         f"{engine} has lost the process of a task again and again ({type(error).__name__}). It may have been short of "
         "memory: lower size_limit, or give tasks more. The same call again continues."

@@ -142,7 +142,8 @@ def convert(
     cluster = None if engine == "local" else get_engine(engine)
     if cluster is not None and (append or keep_local):
         raise ConfigError(
-            f"append and keep_local are not for engine={engine!r}. Convert to a directory beside, and join both by merge_index."
+            f"append and keep_local are not for engine={engine!r}. Convert to a directory beside, and join both by "
+            "merge_index."
         )
     place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
     place = place if cluster is None else place.absolute(os.getcwd())

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from streaming.core.errors import ConfigError
@@ -70,7 +71,7 @@ def _intact(store: Store, paths: list[str]) -> dict[int, Receipt]:
         return {}
     sizes = {info.path: info.bytes for info in store.list()}
     with ThreadPoolExecutor(min(_THREADS, len(paths)), thread_name_prefix="streaming-receipts") as pool:
-        receipts = [receipt for receipt in pool.map(lambda path: _read(store, path), paths) if receipt]
+        receipts = [receipt for receipt in pool.map(partial(_read, store), paths) if receipt]
     return {receipt.number: receipt for receipt in receipts if all(_is_there(e, sizes) for e in receipt.entries)}
 
 

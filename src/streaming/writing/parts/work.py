@@ -69,8 +69,9 @@ class Receipt:
         Raises:
             ValueError: It is something else.
         """
-        fields = json.loads(data)
-        return cls(**{**fields, "skipped": [tuple(skip) for skip in fields["skipped"]]})
+        fields: dict[str, Any] = json.loads(data)
+        fields["skipped"] = [tuple(skip) for skip in fields["skipped"]]
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _done(job: Job, task: Task) -> Receipt:
 
     def pieces() -> Iterator[tuple[bytes, list[int]]]:
         for part in job.made(task):
-            skipped.extend(tuple(skip[1:]) for skip in part.skipped)
+            skipped.extend((number, item, reason) for _, number, item, reason in part.skipped)
             if part.unknown is not None and not unknown:
                 unknown.extend(part.unknown[1])
             piece = part.joined()
