@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from streaming.core.errors import UnknownNameError, WorkerError
 from streaming.core.imports import optional_import
 
-__all__ = ["ENGINES", "get_engine", "lost"]
+__all__ = ["ENGINES", "failed", "get_engine", "lost"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,7 +54,7 @@ def _ray(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) ->
             try:
                 result = ray.get(ready)
             except ray.exceptions.RayTaskError as error:
-                raise _failed("Ray", error) from error
+                raise failed("Ray", error) from error
             except ray.exceptions.RayError as error:
                 raise lost("Ray", error) from error
             running += [remote.remote(sent, task) for task in islice(coming, 1)]
@@ -100,7 +100,7 @@ def _by_client(
                     raise lost("Dask", error) from error
                 following = iter((task,))
             elif error is not None:
-                raise _failed("Dask", error) from error
+                raise failed("Dask", error) from error
             for task in following:
                 ready.add(submit(task))
             if error is None:
@@ -117,14 +117,15 @@ def _spark(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) 
     try:
         yield from context.parallelize(tasks, len(tasks)).map(function).collect()
     except Exception as error:
-        raise _failed("Spark", error) from error
+        raise failed("Spark", error) from error
 
 
 def _call(function: Callable[[T], R], task: T) -> R:
     return function(task)
 
 
-def _failed(engine: str, error: BaseException) -> WorkerError:
+def failed(engine: str, error: BaseException) -> WorkerError:
+    """Return the error of a task that could not be run, in one sentence."""
     what = str(error).strip().rpartition("\n")[2]
     return WorkerError(f"{engine} could not run a task: {what}. The same call again continues.")
 

@@ -33,7 +33,22 @@ def rows_of(table: Any) -> Iterator[dict[str, Any]]:
 def _values(array: Any) -> list[Any]:
     if _tensor_encoding(array.type):
         return list(array.to_numpy(zero_copy_only=False))
-    return column_values(plain(array))
+    array = plain(array)
+    values = column_values(array)
+    return [_with_dicts(value, array.type) for value in values] if "map<" in str(array.type) else values
+
+
+def _with_dicts(value: Any, kind: Any) -> Any:
+    """Return a value with dicts for maps, which come as lists of pairs."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if pa.types.is_map(kind):
+        return {key: _with_dicts(item, kind.item_type) for key, item in value}
+    if pa.types.is_struct(kind):
+        return {field.name: _with_dicts(value[field.name], field.type) for field in kind}
+    return [_with_dicts(item, kind.value_type) for item in value] if hasattr(kind, "value_type") else value
 
 
 def _tensor_encoding(kind: Any) -> str | None:
