@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from streaming.cli.arguments.asking import add_bench, add_completion, add_doctor
+from streaming.cli.arguments.asking import add_bench, add_completion, add_doctor, add_serve
 from streaming.cli.arguments.looking import add_cat, add_head, add_info, add_ls, add_stats, add_verify
 from streaming.cli.arguments.making import add_convert, add_copy, add_index, add_merge, add_view
 from streaming.cli.arguments.parser import Parser, Version
@@ -25,6 +25,7 @@ _ADDERS = (
     add_index,
     add_view,
     add_ls,
+    add_serve,
     add_bench,
     add_doctor,
     add_completion,
