@@ -52,10 +52,11 @@ def dataframe_to_mds(dataframe: Any, out: Out, columns: Mapping[str, str] | None
         FileExistsError: There is a dataset, and ``exist_ok`` is not set.
         WorkerError: A partition has lost its worker again and again.
 
-    Example:
-        >>> import dask.dataframe
-        >>> frame = dask.dataframe.read_parquet("s3://lake/web/*.parquet")
-        >>> dataframe_to_mds(frame, "s3://bucket/web", compression="zstd")
+    So it is called::
+
+        import dask.dataframe
+        frame = dask.dataframe.read_parquet("s3://lake/web/*.parquet")
+        dataframe_to_mds(frame, "s3://bucket/web", compression="zstd")
     """
     columns = taken(dataframe, columns)[1]
     numbers = [[number] for number in range(dataframe.npartitions)]

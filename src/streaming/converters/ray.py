@@ -65,10 +65,11 @@ class MDSSink(Datasink[Part]):
         FileExistsError: There is something, and ``exist_ok`` is not set.
         SampleError: A row does not fit the columns.
 
-    Example:
-        >>> import ray
-        >>> ds = ray.data.from_items([{"id": i, "text": f"text {i}"} for i in range(100)])
-        >>> ds.write_datasink(MDSSink("s3://bucket/corpus", columns={"id": "int64", "text": "str"}))
+    So it is called::
+
+        import ray
+        ds = ray.data.from_items([{"id": i, "text": f"text {i}"} for i in range(100)])
+        ds.write_datasink(MDSSink("s3://bucket/corpus", columns={"id": "int64", "text": "str"}))
     """
 
     def __init__(
