@@ -17,8 +17,8 @@ from typing import Any
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StorageError
 from streaming.sources.contract import Files, Part, Row, Source
-from streaming.sources.finding import media_of
 from streaming.sources.images import fault_of_image
+from streaming.sources.names import media_of
 from streaming.sources.streams import fetch
 from streaming.storage.providers.local import LocalStore
 
@@ -99,6 +99,11 @@ class Folder(Source):
         return Part(self.files.infos[first].path, first, begin, end, begin, end - begin, size)
 
     @property
+    def is_known(self) -> bool:
+        """Whether no file need be looked at."""
+        return True
+
+    @property
     def columns(self) -> dict[str, str]:
         """Encoding of each column."""
         found = {self._kind: self._encoding, "path": "str", **self._table_columns}
@@ -129,6 +134,8 @@ class Folder(Source):
             if not self.files.skips:
                 raise
             return SourceError(f"{name}: {error}")
+        if self.files.as_is:
+            return self._row(number, data)
         fault = fault_of_image(data) if self._kind == "image" else None if data else "it is empty"
         if fault:
             return SourceError(f"{name}, column {self._kind!r}: {fault}")
