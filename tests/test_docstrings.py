@@ -41,7 +41,8 @@ FACES = [
         "streaming.collate",
         "streaming.multimodal",
     ),
-    *("streaming.converters.spark", "streaming.trainers.huggingface"),
+    *("streaming.converters.spark", "streaming.converters.ray", "streaming.converters.dask"),
+    "streaming.trainers.huggingface",
     *("streaming.storage.store", "streaming.storage.ranged"),
     *("streaming.format.encodings", "streaming.core.registry", "streaming.core.names", "streaming.dataset.convenience"),
     *(module.name for module in pkgutil.walk_packages(streaming.base.__path__, "streaming.base.")),
@@ -52,6 +53,8 @@ REGISTRIES = [encodings, shuffle_algos, partition_algos, batching_methods, store
 # What has no example, and why.
 WITHOUT = {
     "streaming.converters.spark.*": "Spark needs Java; tests/converters runs it",
+    "streaming.converters.ray.*": "a cluster takes seconds to begin; tests/converters runs it",
+    "streaming.converters.dask.*": "the same",
     "streaming.trainers.huggingface.*": "a Trainer takes seconds to import; tests/trainers runs it",
     "streaming.text.c4.*": "so does a tokenizer; tests/base/test_convenience.py runs it",
     "streaming.text.pile.*": "the same",

@@ -5,14 +5,19 @@ Needs the ``spark`` extra and Java. Executors need this package too.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
-from streaming.core.errors import ConfigError, MissingDependencyError, WorkerError
+from streaming.converters.engines import failed
+from streaming.converters.tables import rows_of
+from streaming.core.errors import ConfigError, MissingDependencyError, SampleError, WorkerError
 from streaming.storage.location import Location
+from streaming.storage.registry import open_store
 from streaming.storage.url import join
 from streaming.writing.merge import merge_index as merge_indexes
 from streaming.writing.publish.places import Place
@@ -20,6 +25,7 @@ from streaming.writing.writers import MDSWriter
 
 try:
     from pyspark import TaskContext
+    from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame
     from pyspark.sql import types as spark
 except ImportError as error:
@@ -56,11 +62,17 @@ SPARK_TO_MDS: dict[Any, str | None] = {
 
 # Binary columns may hold what these encodings store, already encoded.
 _FROM_BINARY = ("pil", "png", "jpeg", "pkl")
+# What else a type may be stored as, if that is asked for.
+_ALSO: dict[type, str] = {
+    spark.BooleanType: "bool",
+    spark.DateType: "date",
+    spark.TimestampType: "datetime",
+    spark.TimestampNTZType: "datetime",
+    spark.DayTimeIntervalType: "timedelta",
+    spark.ArrayType: "list",
+}
 _RESULT = spark.StructType(
-    [
-        spark.StructField("mds_path_local", spark.StringType(), False),
-        spark.StructField("mds_path_remote", spark.StringType(), False),
-    ]
+    [spark.StructField("part", spark.StringType()), spark.StructField("told", spark.StringType())]
 )
 
 
@@ -109,8 +121,10 @@ def infer_dataframe_schema(
         if name not in fields:
             raise ConfigError(f"The DataFrame has no column {name!r}. It has: {', '.join(fields)}.")
         data_type = fields[name]
-        base = ":".join(encoding.split(":")[:2])
-        if base == "json":
+        base = ":".join(encoding.removesuffix("?").split(":")[:2])
+        if base.split(":")[0] == _ALSO.get(type(data_type)):
+            fits = True
+        elif base == "json":
             fits = is_json_compatible(data_type)
         elif base in _FROM_BINARY:
             fits = isinstance(data_type, spark.BinaryType)
@@ -130,51 +144,57 @@ def dataframe_to_mds(
     mds_kwargs: Mapping[str, Any] | None = None,
     udf_iterable: Callable[..., Iterable[Mapping[str, Any]]] | None = None,
     udf_kwargs: Mapping[str, Any] | None = None,
+    *,
+    encodings: Mapping[str, str] | None = None,
 ) -> tuple[str, str]:
     """Write a ``DataFrame`` as an MDS dataset: one part a partition, in parallel, under one index.
+
+    Of a task that Spark tries again, or whose executor was lost, only the attempt that succeeded is in the index.
 
     Args:
         dataframe: The data.
         merge_index: Write the index of all parts at the root.
         mds_kwargs: Arguments of :class:`streaming.MDSWriter`, ``out`` at least. ``columns`` are chosen by the schema if they
-            are not given; ``compression`` is ``'zstd'`` if it is not given. On a cluster, a local ``out`` must be one that
-            all nodes share.
+            are not given: with a question mark (``'int64?'``) where values turn out to be missing, for which all is begun
+            anew; ``compression`` is ``'zstd'`` if it is not given. On a cluster, a local ``out`` must be one that all nodes
+            share.
         udf_iterable: Makes samples of each pandas ``DataFrame`` of a partition; ``columns`` are then needed.
         udf_kwargs: Its further arguments.
+        encodings: Encodings of some columns, by name; those of the others are chosen by the schema.
 
     Returns:
         The local directory that holds the dataset, or ``''``, and the remote, or ``''``.
 
     Raises:
         ConfigError: The frame is missing or empty, an argument is missing, or the columns do not fit the schema.
+        SampleError: A row does not fit the columns.
+        WorkerError: A task failed again and again.
     """
     if dataframe is None or dataframe.isEmpty():
         raise ConfigError("The DataFrame is missing or empty: there is nothing to write.")
     arguments: dict[str, Any] = {"compression": "zstd", **(mds_kwargs or {})}
+    chosen: set[str] = set()
     if not arguments.get("out"):
         raise ConfigError("mds_kwargs needs `out`: where the dataset is written.")
     if not arguments.get("columns"):
         if udf_iterable is not None:
             raise ConfigError("mds_kwargs needs `columns` when udf_iterable makes the samples.")
-        arguments["columns"] = infer_dataframe_schema(dataframe)
+        infer_dataframe_schema(dataframe, encodings or {})
+        rest = dataframe.drop(*(encodings or {}))
+        arguments["columns"] = {**(infer_dataframe_schema(rest) or {}), **(encodings or {})}
         logger.info("columns chosen by the schema: %s", arguments["columns"])
+        chosen = set(rest.columns)
+    elif encodings:
+        raise ConfigError("encodings are for columns that are chosen by the schema; mds_kwargs has `columns`.")
     elif udf_iterable is None:
         infer_dataframe_schema(dataframe, arguments["columns"])
 
     local, remote = _places(arguments.pop("out"))
     keep = bool(arguments.pop("keep_local", False)) or not remote
-    further = dict(udf_kwargs or {})
-
-    def convert(frames: Iterable[Any]) -> Iterator[Any]:
-        import pandas as pd
-
-        yield pd.DataFrame([_write_part(frames, (local, remote), keep, arguments, udf_iterable, further)])
-
-    parts = [
-        (row["mds_path_local"], row["mds_path_remote"]) for row in dataframe.mapInPandas(convert, _RESULT).collect()
-    ]
+    part = _Part((local, remote), keep, arguments, udf_iterable, dict(udf_kwargs or {}), frozenset(chosen))
+    parts = _run(dataframe if udf_iterable else dataframe.select(*arguments["columns"]), part)
     if merge_index:
-        indexes = [remote_index or local_index for local_index, remote_index in parts]
+        indexes = [join(join(remote or local, name), "index.json") for name in parts]
         merge_indexes(indexes, (local, remote) if local and remote else local or remote, keep_local=keep)
     if local and not keep:
         with suppress(OSError):  # the writers removed their files; it holds something else, or is not here
@@ -191,31 +211,107 @@ def _places(out: Any) -> tuple[str, str]:
     return (place.url, "") if place.is_local else ("", place.url)
 
 
-def _write_part(
-    frames: Iterable[Any],
-    places: tuple[str, str],
-    keep: bool,
-    arguments: dict[str, Any],
-    make_samples: Callable[..., Iterable[Mapping[str, Any]]] | None,
-    further: dict[str, Any],
-) -> dict[str, str]:
-    """Write one partition on the node that has it; return where its index is."""
-    context = TaskContext.get()
-    if context is None:
-        raise WorkerError("There is no Spark task: this runs only in an executor.")
-    # An attempt has a number of its own, so that a repeated or speculative one does not write into another's part.
-    name = str(context.taskAttemptId())
-    local, remote = (join(place, name) if place else "" for place in places)
-    out = (local, remote) if local and remote else local or remote
-    with MDSWriter(out=out, keep_local=keep, **arguments) as writer:
-        for frame in frames:
-            samples = make_samples(frame, **further) if make_samples is not None else frame.to_dict("records")
-            for sample in samples:
-                writer.write({column: _plain(value) for column, value in sample.items()})
-    return {
-        "mds_path_local": join(local, "index.json") if local and keep else "",
-        "mds_path_remote": join(remote, "index.json") if remote else "",
-    }
+@dataclass(frozen=True)
+class _Part:
+    """What a task does. It can be pickled, if the user's function can."""
+
+    places: tuple[str, str]
+    keep: bool
+    arguments: dict[str, Any]
+    make_samples: Callable[..., Iterable[Mapping[str, Any]]] | None
+    further: dict[str, Any]
+    chosen: frozenset[str]
+
+    @property
+    def task(self) -> Callable[[Iterator[Any]], Iterator[Any]]:
+        """What is called with a partition."""
+        return self.of_batches if self.make_samples is None else self.of_frames
+
+    def of_frames(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """Write a partition of pandas' frames, by the user's function."""
+        import pandas as pd
+
+        assert self.make_samples is not None
+        name, told = self._written(row for frame in frames for row in self.make_samples(frame, **self.further))
+        yield pd.DataFrame([{"part": name, "told": told}])
+
+    def of_batches(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Write a partition of record batches."""
+        import pyarrow as pa
+
+        missing: set[str] = set()
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for batch in batches:
+                missing.update(name for name in self.chosen if batch.column(name).null_count)
+                if missing:
+                    raise _MissingError
+                yield from rows_of(batch)
+
+        name, told = self._written(rows())
+        for batch in batches if missing else ():
+            missing.update(name for name in self.chosen if batch.column(name).null_count)
+        told = json.dumps({"missing": sorted(missing)}) if missing else told
+        yield pa.RecordBatch.from_pydict({"part": [name], "told": [told]})
+
+    def _written(self, samples: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+        """Write a partition on the node that has it; return the name of its directory, and what is to be told."""
+        context = TaskContext.get()
+        if context is None:
+            raise WorkerError("There is no Spark task: this runs only in an executor.")
+        # An attempt has a number of its own, so that a repeated or speculative one does not write into another's part.
+        name = str(context.taskAttemptId())
+        local, remote = (join(place, name) if place else "" for place in self.places)
+        out = (local, remote) if local and remote else local or remote
+        with suppress(_MissingError), MDSWriter(out=out, keep_local=self.keep, **self.arguments) as writer:
+            for number, sample in enumerate(samples):
+                try:
+                    writer.write({column: _plain(value) for column, value in sample.items()})
+                except SampleError as error:  # which another attempt would meet again
+                    return name, json.dumps({"error": f"Partition {context.partitionId()}, row {number}: {error}"})
+        return name, "{}"
+
+
+class _MissingError(Exception):
+    """A column that was chosen to take no ``None`` has one."""
+
+
+def _run(dataframe: DataFrame, part: _Part) -> list[str]:
+    """Write all partitions; return the name of each one's directory.
+
+    Raises:
+        SampleError: A row does not fit the columns.
+        WorkerError: A task failed again and again.
+    """
+    how = dataframe.mapInArrow if part.make_samples is None else dataframe.mapInPandas
+    try:
+        told = {row["part"]: json.loads(row["told"]) for row in how(part.task, _RESULT).collect()}
+    except PySparkException as error:
+        raise failed("Spark", error) from error
+    missing = {name for one in told.values() for name in one.get("missing", ())}
+    error = next((one["error"] for one in told.values() if "error" in one), None)
+    if missing or error:
+        _remove(part.places, list(told))
+    if error:
+        raise SampleError(error)
+    if not missing:
+        return list(told)
+    logger.warning("values are missing in %s: written anew, with encodings that take None", ", ".join(sorted(missing)))
+    columns = {name: f"{of}?" if name in missing else of for name, of in part.arguments["columns"].items()}
+    return _run(
+        dataframe, replace(part, arguments={**part.arguments, "columns": columns}, chosen=part.chosen - missing)
+    )
+
+
+def _remove(places: tuple[str, str], parts: Iterable[str]) -> None:
+    for place in filter(None, places):
+        store = open_store(Location.parse(place))
+        for name in parts:
+            for info in list(store.list(name)):
+                store.delete(info.path)
+            if Location.parse(place).is_local:
+                with suppress(OSError):
+                    os.rmdir(join(place, name))
 
 
 def _plain(value: Any) -> Any:
@@ -240,7 +336,10 @@ def _lookup(data_type: Any) -> str | None:
 def _encoding_of(name: str, data_type: Any) -> str:
     encoding = _lookup(data_type)
     if encoding is None:
-        hint = "Give it the encoding 'json' in `columns`" if is_json_compatible(data_type) else "Cast the column"
+        also = _ALSO.get(type(data_type))
+        hint = "Cast the column" + (f", give it the encoding {also!r} in `encodings`" if also else "")
+        if is_json_compatible(data_type):
+            hint = "Give it the encoding 'json' in `encodings`"
         raise ConfigError(
             f"Column {name!r} has Spark type {data_type.simpleString()}, for which there is no encoding. {hint}, or leave "
             "the column out."

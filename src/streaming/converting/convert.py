@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from streaming.converters.engines import get_engine
 from streaming.converting.estimate import estimate
+from streaming.converting.grouping import grouped
 from streaming.converting.reading import Made, Reader, Step, choose_columns, peek
 from streaming.converting.tokens import TOKENS, Tokens
 from streaming.core.errors import ConfigError
@@ -19,6 +21,7 @@ from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
 from streaming.writing.bulk.write import write
+from streaming.writing.parts.write import write_parts
 
 __all__ = ["Preview", "convert", "preview"]
 
@@ -67,6 +70,7 @@ def convert(
     labels: str | None = None,
     sort: str | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    engine: Literal["local", "ray", "dask", "spark"] = "local",
     metadata: Mapping[str, Any] | None = None,
     compatible: bool = False,
     workers: int | None = None,
@@ -107,6 +111,10 @@ def convert(
         labels: For folders: the table that holds what is known of each file.
         sort: For MDS: the column by whose values the samples are sorted; those that are equal stay in their order.
         on_error: ``'skip'`` leaves out files and rows that cannot be read; the report lists them.
+        engine: What converts: ``'local'``, processes of this machine; ``'ray'``, ``'dask'`` or ``'spark'``, the cluster that
+            this process is connected to, or one that is begun here. A cluster writes parts of the source into directories of
+            their own, under one index, in the source's order. It needs a source and an ``out`` that all its machines reach:
+            URLs, or directories that they share; and has no ``append``, ``keep_local`` or pair of places.
         metadata: As for :func:`streaming.write`, like all arguments below; what the source says (names of classes, sampling
             rates) is added, and the tokenizer's name and print.
         compatible: Refuse columns that ``mosaicml-streaming`` cannot read.
@@ -142,30 +150,34 @@ def convert(
         {'id': 7, 'text': 'text 7'}
     """
     options = {"schema": schema, "split": split, "config": config, "labels": labels, "sort": sort}
-    reader, encodings, known = _prepared(
-        source, columns, fn, tokenizer, text, format, on_error, options, storage_options
-    )
+    cluster = None if engine == "local" else get_engine(engine)
+    if cluster is not None and (append or keep_local):
+        raise ConfigError(
+            f"append and keep_local are not for engine={engine!r}. Convert to a directory beside, and join both by "
+            "merge_index."
+        )
+    place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
+    place = place if cluster is None else place.absolute(os.getcwd())
+    reader, encodings, known = _prepared(place, columns, fn, tokenizer, text, format, on_error, options)
     read: Any = reader  # which also gives rows that are encoded, and errors in place of rows
-    return write(
-        reader.source.parts,
-        out,
-        encodings,
-        fn=read,
-        on_error=on_error,
-        metadata=joined_metadata(metadata or {}, known),
-        compatible=compatible,
-        workers=workers,
-        compression=compression,
-        hashes=hashes,
-        size_limit=size_limit,
-        keep_local=keep_local,
-        exist_ok=exist_ok,
-        append=append,
-        resume=resume,
-        retry=retry,
-        progress_bar=progress_bar,
-        storage_options=storage_options,
-    )
+    given: dict[str, Any] = {
+        "fn": read,
+        "on_error": on_error,
+        "metadata": joined_metadata(metadata or {}, known),
+        "compatible": compatible,
+        "workers": workers,
+        "compression": compression,
+        "hashes": hashes,
+        "size_limit": size_limit,
+        "exist_ok": exist_ok,
+        "resume": resume,
+        "retry": retry,
+        "progress_bar": progress_bar,
+        "storage_options": storage_options,
+    }
+    if cluster is not None:
+        return write_parts(cluster, grouped(reader.source, size_limit), out, encodings, **given)
+    return write(reader.source.parts, out, encodings, keep_local=keep_local, append=append, **given)
 
 
 def preview(
@@ -202,7 +214,8 @@ def preview(
         >>> preview('texts.jsonl').columns
         {'id': 'int', 'text': 'str'}
     """
-    reader, encodings, _ = _prepared(source, columns, fn, tokenizer, text, format, "raise", options, storage_options)
+    place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
+    reader, encodings, _ = _prepared(place, columns, fn, tokenizer, text, format, "raise", options)
     files, parts = reader.source.files, reader.source.parts
     first: list[Row] = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
     found = estimate(reader)
@@ -214,7 +227,7 @@ def preview(
 
 
 def _prepared(
-    source: Where | Location,
+    place: Location,
     columns: Mapping[str, str | None] | Sequence[str] | None,
     fn: Callable[[Row], Any] | None,
     tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None,
@@ -222,14 +235,12 @@ def _prepared(
     format: str | None,
     on_error: str,
     options: Mapping[str, str | None],
-    storage_options: StorageOptions | None,
 ) -> tuple[Reader, dict[str, str], dict[str, Any]]:
     """Return what reads, the encodings, and what is known of the source."""
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     if isinstance(columns, str):
         raise ConfigError(f"columns must be a list of names, or their encodings by name; got {columns!r}.")
-    place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
     opened = open_source(place, format, skips=on_error == "skip", **options)
     steps: list[Callable[[Iterable[Made]], Iterable[Made]]] = []
     known = opened.metadata

@@ -45,6 +45,12 @@ def add_convert(commands: Any) -> None:
     convert.add_argument(
         "--skip", action="store_true", help="leave out files and rows that cannot be read, and list them"
     )
+    convert.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="ray, dask or spark: the cluster that RAY_ADDRESS or DASK_SCHEDULER_ADDRESS names, or one of this machine",
+    )
     convert.add_argument("--force", action="store_true", help="replace the dataset that is at TO")
     convert.add_argument(
         "--dry-run", action="store_true", help="show columns, first samples, size and time, and write nothing"

@@ -38,6 +38,7 @@ def run(args: Namespace) -> int:
         args.target.url,
         **given,
         on_error="skip" if args.skip else "raise",
+        engine=args.engine,
         workers=args.jobs,
         compression=args.compression,
         hashes=args.hashes.split(",") if args.hashes else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streaming.converters.programs import convert_split, make_parser, run
+from streaming.converting.programs import convert_split, make_parser, run
 
 __all__ = ["main"]
 

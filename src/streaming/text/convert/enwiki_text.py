@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from streaming.converters.programs import convert_split, make_parser, run
+from streaming.converting.programs import convert_split, make_parser, run
 from streaming.core.errors import ConfigError
 
 __all__ = ["main"]

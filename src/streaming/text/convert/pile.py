@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streaming.converters.programs import convert_split, make_parser, run
+from streaming.converting.programs import convert_split, make_parser, run
 
 __all__ = ["main"]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from streaming.converters.programs import list_files, make_parser, read_image, run, shuffled, split_names, write_split
+from streaming.converting.programs import list_files, make_parser, read_image, run, shuffled, split_names, write_split
 from streaming.core.errors import ConfigError
 
 __all__ = ["main"]

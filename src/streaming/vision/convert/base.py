@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.converters.programs import shuffled
+from streaming.converting.programs import shuffled
 from streaming.writing.bulk.write import write
 
 __all__ = ["convert_image_class_dataset"]

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from streaming.converters.programs import make_parser, run, shuffled, split_names, write_split
+from streaming.converting.programs import make_parser, run, shuffled, split_names, write_split
 from streaming.core.errors import ChecksumError, ConfigError
 from streaming.core.imports import optional_import
 from streaming.storage.registry import open_store

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.converters.programs import make_parser, read_image, run, shuffled, split_names, write_split
+from streaming.converting.programs import make_parser, read_image, run, shuffled, split_names, write_split
 from streaming.core.errors import ConfigError
 
 __all__ = ["main"]

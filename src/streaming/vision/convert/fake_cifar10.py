@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.converters.programs import make_parser, run, write_split
+from streaming.converting.programs import make_parser, run, write_split
 from streaming.core.imports import optional_import
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from streaming.converters.programs import make_parser, read_image, run, shuffled, split_names, write_split
+from streaming.converting.programs import make_parser, read_image, run, shuffled, split_names, write_split
 from streaming.core.errors import ConfigError
 
 __all__ = ["main"]

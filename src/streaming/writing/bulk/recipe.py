@@ -15,11 +15,13 @@ import numpy as np
 
 from streaming.core.errors import SampleError, ShardTooLargeError
 from streaming.format.encodings import mds_encode
+from streaming.format.encodings.compatible import check_compatible
 from streaming.format.encodings.image import jpeg_file_of
 from streaming.format.formats import ShardEncoder, make_shard_encoder
 from streaming.writing.build import build_shard
+from streaming.writing.options import WriterOptions, checked_columns
 
-__all__ = ["Piece", "Recipe", "encode_row", "encode_rows", "freeze_row", "join_samples", "make_files"]
+__all__ = ["Piece", "Recipe", "encode_row", "encode_rows", "freeze_row", "join_samples", "make_files", "make_recipe"]
 
 _JPEG = {"jpeg", "list[jpeg]", "jpeg?", "list[jpeg]?"}
 _NUMBERS = {np.dtype(f"{kind}{size}").type for kind in "iu" for size in (1, 2, 4, 8)} | {
@@ -70,6 +72,29 @@ def _encoder(recipe: Recipe) -> ShardEncoder:
         hashes=recipe.hashes,
         size_limit=recipe.size_limit,
     )
+
+
+def make_recipe(columns: Mapping[str, str], options: WriterOptions, compatible: bool) -> Recipe:
+    """Return how shards are made, all of it checked.
+
+    Args:
+        columns: Encoding of each column.
+        options: Of the writer.
+        compatible: Whether ``mosaicml-streaming`` must be able to read them.
+
+    Raises:
+        ConfigError: There is no such encoding, or it cannot.
+    """
+    recipe = Recipe(
+        tuple(sorted(checked_columns(columns).items())),
+        options.compression,
+        tuple(options.hashes or ()),
+        options.most_bytes,
+    )
+    _ = recipe.encoder
+    if compatible:
+        check_compatible(dict(recipe.columns))
+    return recipe
 
 
 def freeze_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> dict[str, Any] | bytes:

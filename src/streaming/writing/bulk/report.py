@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Skipped", "WriteReport", "show_bytes"]
+__all__ = ["Skipped", "WriteReport", "bytes_of", "show_bytes"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,16 @@ class WriteReport:
         if self.resumed_samples:
             text += f"; {self.resumed_samples:,} samples were there already"
         return f"{text}; {len(self.skipped):,} skipped" if self.skipped else text
+
+
+def bytes_of(entries: Sequence[Mapping[str, Any]], key: str) -> int:
+    """Return the bytes of the files of shards.
+
+    Args:
+        entries: Of the index.
+        key: ``'raw_data'``, or ``'zip_data'`` for compressed ones.
+    """
+    return sum(entry[key]["bytes"] for entry in entries if entry[key])
 
 
 def show_bytes(count: float) -> str:

@@ -19,7 +19,7 @@ from streaming.core.errors import ConfigError, WorkerError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["WorkerPool", "default_workers"]
+__all__ = ["WorkerPool", "default_workers", "portable"]
 
 T = TypeVar("T")
 
@@ -230,10 +230,10 @@ def _answers(function: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[tu
             result = None
         yield True, result
     except Exception as error:
-        yield False, _portable(error)
+        yield False, portable(error)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """Return an error that can be sent."""
     try:
         return pickle.loads(pickle.dumps(error))

@@ -10,19 +10,18 @@ from typing import Any, Literal
 
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out
-from streaming.format.encodings.compatible import check_compatible
 from streaming.format.metadata import dump_metadata, joined_metadata
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.cutting import Cutter
 from streaming.writing.bulk.journal import Journal
 from streaming.writing.bulk.mapping import Function
-from streaming.writing.bulk.recipe import Recipe
-from streaming.writing.bulk.report import WriteReport
+from streaming.writing.bulk.recipe import make_recipe
+from streaming.writing.bulk.report import WriteReport, bytes_of
 from streaming.writing.bulk.resume import begin
 from streaming.writing.bulk.sources import InputSource, RowSource, Source
 from streaming.writing.bulk.workers import WorkerPool, default_workers
-from streaming.writing.options import WriterOptions, checked_columns, checked_workers
+from streaming.writing.options import WriterOptions, checked_workers
 from streaming.writing.publish.places import Place, staging_directory
 from streaming.writing.publish.target import Target
 from streaming.writing.rows.inputs import Inputs
@@ -135,15 +134,7 @@ def write(
     staging = place.local is None
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with _source(inputs, columns, fn, num_workers, on_error) as source:
-        recipe = Recipe(
-            tuple(sorted(checked_columns(source.columns).items())),
-            options.compression,
-            tuple(options.hashes or ()),
-            options.most_bytes,
-        )
-        _ = recipe.encoder  # checks the columns before anything is touched
-        if compatible:
-            check_compatible(dict(recipe.columns))
+        recipe = make_recipe(source.columns, options, compatible)
         known = joined_metadata(metadata or {}, source.metadata)
         contents = dump_metadata(known) if known else None
         with WorkerPool(num_workers) as pool:
@@ -167,7 +158,7 @@ def write(
                 if staging:
                     with suppress(OSError):  # not empty
                         os.rmdir(target.local)
-    raw, zipped = (_bytes(entries, kind) for kind in ("raw_data", "zip_data"))
+    raw, zipped = (bytes_of(entries, kind) for kind in ("raw_data", "zip_data"))
     return WriteReport(
         repr(target),
         journal.num_samples,
@@ -199,10 +190,6 @@ def _staged(place: Place) -> Place:
         return place
     path = staging_directory("write", place.remote.url, f"shards for {place.remote}")
     return Place(Location.parse(path), place.remote)
-
-
-def _bytes(entries: Sequence[Mapping[str, Any]], key: str) -> int:
-    return sum(entry[key]["bytes"] for entry in entries if entry[key])
 
 
 def _progress(wanted: bool, what: str, source: Source, journal: Journal) -> Any:

@@ -12,7 +12,7 @@ from streaming.core.errors import ObjectNotFoundError, UploadError
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
 
-__all__ = ["check_files", "check_stored"]
+__all__ = ["check_files", "check_stored", "files_of"]
 
 #: So many files are asked for one by one; of more, the store is asked for its listing.
 _FEW = 32
@@ -33,7 +33,7 @@ def check_stored(store: Store, entries: Sequence[Mapping[str, Any]]) -> None:
         UploadError: It has not; the text names the files.
         StorageError: It cannot tell.
     """
-    check_files(store, [choices for entry in entries for choices in _files(entry)])
+    check_files(store, [choices for entry in entries for choices in files_of(entry)])
 
 
 def check_files(store: Store, wanted: Sequence[Sequence[tuple[str, int]]]) -> None:
@@ -57,7 +57,7 @@ def check_files(store: Store, wanted: Sequence[Sequence[tuple[str, int]]]) -> No
         )
 
 
-def _files(entry: Mapping[str, Any]) -> list[list[tuple[str, int]]]:
+def files_of(entry: Mapping[str, Any]) -> list[list[tuple[str, int]]]:
     """Return name and size of each file of a shard, the compressed and the raw one together."""
     return [
         [(info["basename"], info["bytes"]) for info in (entry.get(f"zip_{role}"), entry.get(f"raw_{role}")) if info]

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-from streaming.converters.programs import run
+from streaming.converting.programs import run
 from streaming.core.errors import ConfigError, StorageError
 from streaming.storage.registry import open_store
 from streaming.storage.url import redact

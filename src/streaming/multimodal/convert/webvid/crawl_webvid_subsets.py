@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from streaming.converters.programs import run
+from streaming.converting.programs import run
 from streaming.multimodal.convert.webvid.crawl_webvid import crawl, read_links
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from streaming.converters.programs import run
+from streaming.converting.programs import run
 from streaming.dataset.local import LocalDataset
 from streaming.multimodal.convert.webvid.crawl_webvid import COLUMNS
 from streaming.writing.bulk.write import write

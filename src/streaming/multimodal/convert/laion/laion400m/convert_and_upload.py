@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from streaming.converters.programs import run
+from streaming.converting.programs import run
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
 from streaming.writing.merge import merge_index

@@ -1,0 +1,57 @@
+"""Rows of Arrow's tables and record batches as engines hand them over, and the encodings of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from streaming.sources.kinds.types import column_values, encoding_for, plain
+
+__all__ = ["encodings_of", "rows_of"]
+
+
+def encodings_of(schema: Any) -> dict[str, str]:
+    """Return the encoding of each column of a ``pyarrow.Schema``. Those that may lack values take ``None``.
+
+    Raises:
+        ConfigError: A column has none.
+    """
+    return {field.name: _tensor_encoding(field.type) or encoding_for(field) for field in schema}
+
+
+def rows_of(table: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a ``pyarrow.Table`` or ``RecordBatch``: lists of numbers as arrays, all else as Python's values."""
+    names = list(table.schema.names)
+    for batch in table.to_batches() if hasattr(table, "to_batches") else [table]:
+        columns = [_values(column) for column in batch.columns]
+        for row in zip(*columns, strict=True):
+            yield dict(zip(names, row, strict=True))
+
+
+def _values(array: Any) -> list[Any]:
+    if _tensor_encoding(array.type):
+        return list(array.to_numpy(zero_copy_only=False))
+    array = plain(array)
+    values = column_values(array)
+    return [_with_dicts(value, array.type) for value in values] if "map<" in str(array.type) else values
+
+
+def _with_dicts(value: Any, kind: Any) -> Any:
+    """Return a value with dicts for maps, which come as lists of pairs."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if pa.types.is_map(kind):
+        return {key: _with_dicts(item, kind.item_type) for key, item in value}
+    if pa.types.is_struct(kind):
+        return {field.name: _with_dicts(value[field.name], field.type) for field in kind}
+    return [_with_dicts(item, kind.value_type) for item in value] if hasattr(kind, "value_type") else value
+
+
+def _tensor_encoding(kind: Any) -> str | None:
+    """Return the encoding of Ray's tensors; ``None`` for another type."""
+    scalar = getattr(kind, "scalar_type", None)
+    return None if scalar is None else f"ndarray:{np.dtype(scalar.to_pandas_dtype()).name}"
