@@ -68,7 +68,9 @@ def _open(store: Store, place: Location) -> Any:
 
     found = {info.path: int(match[1]) for info in store.list("metadata") if (match := _METADATA.fullmatch(info.path))}
     if not found:
-        raise EmptyDatasetError(f"There is no table of Iceberg at {place}: it has no metadata/*.metadata.json. Check the path.")
+        raise EmptyDatasetError(
+            f"There is no table of Iceberg at {place}: it has no metadata/*.metadata.json. Check the path."
+        )
     newest = max(found, key=lambda path: (found[path], path))
     metadata = FromInputFile.table_metadata(_InputFile(newest, store, newest))
     return StaticTable(("table",), metadata, newest, _io(store, metadata.location), NoopCatalog("none"))
