@@ -16,6 +16,7 @@ from pyiceberg.types import DoubleType
 from streaming import StreamingDataset
 from streaming.cli.main import main
 from streaming.core.errors import ConfigError, EmptyDatasetError
+from streaming.inplace import cutting
 from streaming.sources.kinds.parquet import Parquet
 from streaming.storage.registry import open_store
 
@@ -148,3 +149,26 @@ def test_directories_say_what_rows_have(tmp_path: Path, write: str) -> None:
     assert {"lang", "year"} <= set(found[0])
     only = StreamingDataset(remote=place, format="parquet", columns=["year"], local=tmp_path / "c", batch_size=1)
     assert sorted(row["year"] for row in only[:]) == sorted(row["year"] for row in found)
+
+
+def test_large_row_groups_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "SHARD_BYTES", 2000)
+    monkeypatch.setattr(cutting, "_WHOLE_BYTES", 4000)
+    table = pa.table({"id": range(1000), "numbers": [[i] * (i % 4) for i in range(1000)]})
+    table = table.append_column("none", pa.nulls(1000)).append_column("s", pa.array([None, {"a": 1}] * 500))
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=700, use_dictionary=False)
+    dataset = StreamingDataset(remote=tmp_path / "t.parquet", local=tmp_path / "c", batch_size=1)
+    assert max(dataset.samples_per_shard) < 300
+    rows = dataset[:]
+    assert [(row["id"], row["numbers"].tolist(), row["none"], row["s"]) for row in rows] == [
+        (i, [i] * (i % 4), None, {"a": 1} if i % 2 else None) for i in range(1000)
+    ]
+    assert dataset[777]["id"] == 777
+    place = tmp_path / "other"
+    deltalake.write_deltalake(place, table.select(["id"]))
+    (file,) = deltalake.DeltaTable(place).file_uris()
+    masks = pa.table({"filepath": [file], "selection_vector": [[i % 7 == 0 for i in range(1000)]]})
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", lambda self: masks)
+    left = StreamingDataset(remote=place, format="delta", local=tmp_path / "d", batch_size=1)
+    assert len(left.samples_per_shard) > 1
+    assert [row["id"] for row in left[:]] == list(range(0, 1000, 7))

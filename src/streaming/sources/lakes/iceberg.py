@@ -72,7 +72,7 @@ def _open(store: Store, place: Location) -> Any:
             f"There is no table of Iceberg at {place}: it has no metadata/*.metadata.json. Check the path."
         )
     newest = max(found, key=lambda path: (found[path], path))
-    metadata = FromInputFile.table_metadata(_InputFile(newest, store, newest))
+    metadata = FromInputFile.table_metadata(_input(newest, store, newest))
     return StaticTable(("table",), metadata, newest, _io(store, metadata.location), NoopCatalog("none"))
 
 
@@ -82,7 +82,7 @@ def _io(store: Store, root: str) -> Any:
 
     class StoreIO(FileIO):
         def new_input(self, location: str) -> Any:
-            return _InputFile(location, store, _below(root, location))
+            return _input(location, store, _below(root, location))
 
         def new_output(self, location: str) -> Any:
             raise NotImplementedError(location)
@@ -91,6 +91,10 @@ def _io(store: Store, root: str) -> Any:
             raise NotImplementedError(location)
 
     return StoreIO({})
+
+
+def _input(location: str, store: Store, path: str) -> Any:
+    return _InputFile(location, store, path)
 
 
 class _InputFile:
@@ -147,15 +151,14 @@ def _check_names(table: Any, place: Location) -> None:
 
 def _deleted(store: Store, file: Any, of: str, table: Any, place: Location) -> NDArray[np.int64]:
     """Return the numbers of the rows of a file that another one says are deleted."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
     if str(file.content) != "DataFileContent.POSITION_DELETES" or str(file.file_format.value).lower() != "parquet":
         raise ConfigError(
             f"The table {place} has rows that are deleted by their values, or by a vector, which is not supported. Have its "
             "engine rewrite the data files."
         )
+    pa: Any = optional_import("pyarrow", "iceberg", "Reading Iceberg tables")
+    pq: Any = optional_import("pyarrow.parquet", "iceberg", "Reading Iceberg tables")
     data = store.get(_below(table.metadata.location, file.file_path))
-    found: Any = pa.parquet.read_table(pa.BufferReader(data))
+    found = pq.read_table(pa.BufferReader(data))
     rows = [row["pos"] for row in found.to_pylist() if row["file_path"] == of]
     return np.array(rows, np.int64)
