@@ -28,7 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"core", "format", "storage", "columns", "cache", "inplace"},
     "converting": {"core", "format", "storage", "inplace", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},
-    "dataset": {"core", "format", "storage", "order", "units", "packing", "columns", "cache", "inplace"},
+    "planning": {"core", "order", "cache"},
+    "dataset": {"core", "format", "storage", "order", "units", "packing", "columns", "cache", "inplace", "planning"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
     "cli": {
         "converting",
@@ -42,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "writing",
         "dataset",
         "loader",
+        "planning",
     },
     "converters": {"core", "storage", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},

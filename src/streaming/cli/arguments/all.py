@@ -10,6 +10,7 @@ from streaming.cli.arguments.asking import add_bench, add_completion, add_doctor
 from streaming.cli.arguments.looking import add_cat, add_head, add_info, add_ls, add_stats, add_verify
 from streaming.cli.arguments.making import add_convert, add_copy, add_index, add_merge, add_view
 from streaming.cli.arguments.parser import Parser, Version
+from streaming.cli.arguments.planning import add_check, add_plan
 
 __all__ = ["make_parser", "parse_arguments"]
 
@@ -25,6 +26,8 @@ _ADDERS = (
     add_index,
     add_view,
     add_ls,
+    add_plan,
+    add_check,
     add_bench,
     add_doctor,
     add_completion,

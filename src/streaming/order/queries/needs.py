@@ -19,7 +19,9 @@ _CHUNK = 1 << 13
 _CHUNKS = 1 << 9
 
 
-def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips) -> tuple[Ints, Ints, Ints]:
+def node_spans(
+    order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips, ranks: range | None = None
+) -> tuple[Ints, Ints, Ints]:
     """Return the spans in which a node reads from shards. Legend: V spans.
 
     Costs time in proportion to the node's shards for lanes, to its samples for other orders and where parts are skipped.
@@ -29,6 +31,7 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
         node: The node.
         sample_in_epoch: Samples of the epoch that are already consumed.
         skips: Parts of the epoch that are left out.
+        ranks: Those of the node's ranks that are meant, looked for sample by sample; by default all.
 
     Returns:
         ``int64[V]`` each: shards; and the times at which their spans begin and end, in samples of the epoch that all ranks
@@ -36,8 +39,8 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
     """
     spec, nodes = order.spec, order.layout.num_nodes
     lanes = order.lanes
-    if lanes is None or (skips and order.scheduled is None):
-        return _from_ids(order, node, sample_in_epoch, skips)
+    if lanes is None or (skips and order.scheduled is None) or ranks is not None:
+        return _from_ids(order, node, sample_in_epoch, skips, ranks or range(order.layout.ranks_per_node))
     canonical = None
     if spec.batching_method == "random" and spec.num_canonical_nodes % nodes == 0:
         first = (sample_in_epoch + node) % nodes
@@ -48,14 +51,16 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
     return shards[coming], np.maximum(begin[coming], sample_in_epoch), end[coming]
 
 
-def _from_ids(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips) -> tuple[Ints, Ints, Ints]:
+def _from_ids(
+    order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips, ranks: range
+) -> tuple[Ints, Ints, Ints]:
     spec, layout = order.spec, order.layout
     ends = spec.sample_offset_per_shard[1:]
     parts: list[tuple[Ints, Ints, Ints]] = []
     per_slot = layout.num_ranks
     size = 1
     single = order.for_layout(Layout(layout.num_nodes, layout.ranks_per_node, 1))
-    for rank in range(layout.ranks_per_node):
+    for rank in ranks:
         ids = single.worker_ids(node, rank, 0, sample_in_epoch, skips)
         size = max(1, min(_CHUNK, len(ids) // _CHUNKS))
         for low in range(0, len(ids), size):
