@@ -625,8 +625,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         Example:
             >>> dataset = StreamingDataset(remote='data', local='cache', batch_size=4, shuffle=True)
             >>> plan = dataset.plan(num_nodes=2, ranks_per_node=2, epochs=2, price=0.09)
-            >>> plan.counts.steps, plan.nodes[0].num_bytes, round(plan.cost, 4)
-            (8, 1196, 0.0)
+            >>> plan.counts.steps, plan.counts.samples, plan.nodes[0].shards
+            (8, 128, 1)
         """
         asked = Asked(num_nodes, ranks_per_node, num_workers, replication, prefetch_factor)
         return self._planning().plan(asked, epochs, steps, speed, price)

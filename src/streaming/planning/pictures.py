@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from streaming.planning.plan import NodePlan, Plan
+from streaming.planning.facts import Facts, NodePlan
 
 __all__ = ["Chart", "Line", "draw"]
 
@@ -121,7 +119,7 @@ def _corners(line: Line) -> Iterable[tuple[float, float]]:
         before = y
 
 
-def draw(plan: Plan, directory: Path) -> list[Path]:
+def draw(plan: Facts, directory: Path) -> list[Path]:
     """Write the pictures of a plan, and return their files."""
     directory.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -131,7 +129,7 @@ def draw(plan: Plan, directory: Path) -> list[Path]:
     return written
 
 
-def charts(plan: Plan) -> dict[str, Chart]:
+def charts(plan: Facts) -> dict[str, Chart]:
     """Return the charts of a plan by the names of their files."""
     timing, quality = plan.timing, plan.quality
     begin, end = np.zeros(1), np.array([timing.total_s])
@@ -151,7 +149,7 @@ def charts(plan: Plan) -> dict[str, Chart]:
     }
 
 
-def _node_lines(node: NodePlan, plan: Plan) -> tuple[Line, Line]:
+def _node_lines(node: NodePlan, plan: Facts) -> tuple[Line, Line]:
     demand, first, last = node.demand, node.nodes[0], node.nodes[-1]
     name = f"node {first}" if first == last else f"nodes {first} to {last}"
     ends = np.array([plan.counts.steps], np.float64)

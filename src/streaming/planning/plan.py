@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,85 +10,26 @@ import numpy as np
 
 from streaming.core.errors import ConfigError
 from streaming.planning.costs import ShardCosts
-from streaming.planning.counts import Counts, StreamCounts, count
+from streaming.planning.counts import count
 from streaming.planning.demand import Demand, Run, Stretch
+from streaming.planning.facts import Facts, Job, NodePlan
+from streaming.planning.pictures import draw
 from streaming.planning.prices import Price
-from streaming.planning.quality import Quality, quality_of
-from streaming.planning.replay import Replayed, most_at_once, replay
+from streaming.planning.quality import quality_of
+from streaming.planning.replay import most_at_once, replay
 from streaming.planning.shares import Share, shares_of
+from streaming.planning.show import as_json, as_rows
 from streaming.planning.speed import Speed
-from streaming.planning.timing import Fetched, Ranks, Timing, time_of
+from streaming.planning.timing import Fetched, time_of
 
-__all__ = ["Job", "NodePlan", "Plan", "make_plan"]
+__all__ = ["Plan", "make_plan"]
 
 #: Up to so many samples, the shards of some ranks of a node are found by looking at each.
 _FEW_SAMPLES = 1 << 24
 
 
-@dataclass(frozen=True)
-class Job:
-    """The machines of a run.
-
-    Attributes:
-        num_nodes: Nodes.
-        ranks: What each has, ranks that get the same samples counted each.
-        replication: Consecutive ranks that get the same samples.
-        cache_limit: Bytes that a node's cache may hold, ``None`` for no limit.
-    """
-
-    num_nodes: int
-    ranks: Ranks
-    replication: int = 1
-    cache_limit: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class NodePlan:
-    """What one node does, or each of several that read the same.
-
-    Attributes:
-        nodes: The nodes.
-        shards: Different shards that it needs.
-        fetches: Times that it fetches one.
-        num_bytes: Bytes that it fetches, the indexes not counted.
-        requests: Requests in which they come.
-        evictions: Shards that its cache removes.
-        in_use_bytes: Most bytes of shards that it reads from at a time.
-        ahead_bytes: The same, with what is fetched ahead of need.
-        demand: Which shards it needs when.
-        replayed: What its cache does.
-    """
-
-    nodes: tuple[int, ...]
-    shards: int
-    fetches: int
-    num_bytes: int
-    requests: int
-    evictions: int
-    in_use_bytes: int
-    ahead_bytes: int
-    demand: Demand
-    replayed: Replayed
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What a run is going to take; see :meth:`streaming.StreamingDataset.plan`.
-
-    Attributes:
-        name: What is read.
-        job: The machines.
-        counts: Samples and steps.
-        streams: What each stream gives.
-        nodes: What the nodes do, those that read the same together.
-        index_bytes: Bytes of the indexes, which each node fetches once.
-        smallest_cache: The smallest ``cache_limit`` with which no shard is fetched twice while it is in use.
-        roomy_cache: One with which what is fetched ahead of need has room besides.
-        speed: How fast things go.
-        timing: When things happen.
-        price: What data costs, ``None`` where nobody said it.
-        quality: How well the order mixes.
-        is_exact: Whether the needs of every node are its own, rather than those of all ranks that share its data.
+class Plan(Facts):
+    """What a run is going to take; see :meth:`streaming.StreamingDataset.plan`, and for its values :class:`Facts`.
 
     Example:
         >>> plan = StreamingDataset(local='cache', remote='data', batch_size=4).plan(num_nodes=2, ranks_per_node=2)
@@ -97,52 +37,12 @@ class Plan:
         (4, 64, 2)
     """
 
-    name: str
-    job: Job
-    counts: Counts
-    streams: tuple[StreamCounts, ...]
-    nodes: tuple[NodePlan, ...]
-    index_bytes: int
-    smallest_cache: int
-    roomy_cache: int
-    speed: Speed
-    timing: Timing
-    price: Price | None
-    quality: Quality
-    is_exact: bool
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes that all nodes fetch, the indexes not counted."""
-        return sum(len(node.nodes) * node.num_bytes for node in self.nodes)
-
-    @property
-    def requests(self) -> int:
-        """Requests of all nodes, those for indexes included."""
-        return sum(len(node.nodes) * (node.requests + len(self.streams)) for node in self.nodes)
-
-    @property
-    def is_cache_enough(self) -> bool:
-        """Whether the cache holds what is in use at a time. If not, more is fetched than the plan says."""
-        limit = self.job.cache_limit
-        return limit is None or limit >= self.smallest_cache
-
-    @property
-    def cost(self) -> float | None:
-        """What the data costs, ``None`` without a price."""
-        total = self.num_bytes + self.job.num_nodes * self.index_bytes
-        return None if self.price is None else self.price.of(total, self.requests)
-
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values by name, for programs."""
-        from streaming.planning.show import as_json
-
         return as_json(self)
 
     def rows(self) -> list[list[str]]:
         """Return the plan as rows of a name and a text, for people."""
-        from streaming.planning.show import as_rows
-
         return as_rows(self)
 
     def __str__(self) -> str:
@@ -164,8 +64,6 @@ class Plan:
             >>> sorted(path.name for path in plan.draw('pictures'))
             ['cache.svg', 'download.svg', 'in_use.svg', 'quality.svg']
         """
-        from streaming.planning.pictures import draw
-
         return draw(self, Path(directory))
 
 

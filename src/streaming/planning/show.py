@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from streaming.planning.plan import Plan
+from streaming.planning.facts import Facts
 
 __all__ = ["as_json", "as_rows", "show_bytes", "show_seconds"]
 
@@ -29,7 +28,7 @@ def show_seconds(seconds: float) -> str:
     return f"{minutes // 60:,} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"
 
 
-def as_rows(plan: Plan) -> list[list[str]]:
+def as_rows(plan: Facts) -> list[list[str]]:
     """Return rows of a name and a text."""
     counts = plan.counts
     rows = [
@@ -59,14 +58,14 @@ def _money(amount: float) -> str:
     return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:.2g}"
 
 
-def _more(plan: Plan) -> str:
+def _more(plan: Facts) -> str:
     counts = plan.counts
     repeats = sum(stream.repeats for stream in plan.streams)
     dropped = f", {counts.dropped:,} left out" if counts.dropped else ""
     return f"{counts.padding:,} padding, {repeats:,} repeats{dropped}"
 
 
-def _nodes(plan: Plan) -> list[list[str]]:
+def _nodes(plan: Facts) -> list[list[str]]:
     rows: list[list[str]] = []
     for node in plan.nodes[:_MOST_NODES]:
         first, last = node.nodes[0], node.nodes[-1]
@@ -80,7 +79,7 @@ def _nodes(plan: Plan) -> list[list[str]]:
     return rows
 
 
-def _mixing(plan: Plan) -> str:
+def _mixing(plan: Facts) -> str:
     quality = plan.quality
     if not len(quality.shards):
         return "no batch to look at"
@@ -90,7 +89,7 @@ def _mixing(plan: Plan) -> str:
     )
 
 
-def _cache(plan: Plan) -> str:
+def _cache(plan: Facts) -> str:
     limit = plan.job.cache_limit
     text = f"at least {show_bytes(plan.smallest_cache)}, better {show_bytes(plan.roomy_cache)}"
     if limit is None:
@@ -105,7 +104,7 @@ def _cache(plan: Plan) -> str:
     return f"{text}; the limit of {show_bytes(limit)} {fits}"
 
 
-def _times(plan: Plan) -> list[list[str]]:
+def _times(plan: Facts) -> list[list[str]]:
     timing, speed = plan.timing, plan.speed
     if speed.bandwidth is None and speed.connection is None and not (speed.latency_s or speed.step_s or speed.decode_s):
         return [["time", "not known: say how fast things go (bandwidth, latency, a step)"]]
@@ -118,7 +117,7 @@ def _times(plan: Plan) -> list[list[str]]:
     ]
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def as_json(plan: Facts) -> dict[str, Any]:
     """Return plain values by name."""
     counts, timing, quality = plan.counts, plan.timing, plan.quality
     job, ranks, price = plan.job, plan.job.ranks, plan.price

@@ -16,8 +16,8 @@ def add_plan(commands: Any) -> None:
         commands,
         "plan",
         "say what a run will fetch, wait for and cost",
-        "From the index and the order alone:\nno sample is read. Several URLs are mixed. A YAML file is read as the simulator of\n"
-        "mosaicml-streaming reads it.",
+        "From the index and the order alone:\nno sample is read. Several URLs are mixed. A YAML file is read\n"
+        "as the simulator of mosaicml-streaming reads it.",
         "  streaming plan s3://bucket/corpus --nodes 8 --ranks 8 --workers 4 --batch-size 32 \\\n"
         "      --bandwidth 500mb --latency 0.03 --step 0.28 --price aws-internet\n"
         "  streaming plan --estimate 2000x4000x60mb --ranks 8 --workers 8 --steps 1000\n"

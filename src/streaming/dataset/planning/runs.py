@@ -19,7 +19,7 @@ from streaming.order.skips import Skips
 from streaming.order.spec import OrderSpec
 from streaming.planning.costs import ShardCosts
 from streaming.planning.demand import Run
-from streaming.planning.plan import Job
+from streaming.planning.facts import Job
 from streaming.planning.shares import layout_of
 from streaming.planning.timing import Ranks
 
