@@ -24,12 +24,24 @@ ALLOWED: dict[str, set[str]] = {
     "packing": {"core", "order", "units"},
     "columns": {"core", "format", "storage"},
     "cache": {"core", "units", "format", "storage"},
-    "inplace": {"core", "format", "storage", "columns", "cache"},
-    "sources": {"core", "format", "storage", "columns", "cache", "inplace"},
-    "converting": {"core", "format", "storage", "inplace", "sources", "writing"},
+    "inplace": {"core", "format", "storage", "cache", "sources"},
+    "sources": {"core", "format", "storage", "columns", "cache"},
+    "converting": {"core", "format", "storage", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},
     "planning": {"core", "order", "cache"},
-    "dataset": {"core", "format", "storage", "order", "units", "packing", "columns", "cache", "inplace", "planning"},
+    "dataset": {
+        "core",
+        "format",
+        "storage",
+        "order",
+        "units",
+        "packing",
+        "columns",
+        "cache",
+        "sources",
+        "inplace",
+        "planning",
+    },
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
     "cli": {
         "converting",
@@ -49,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
-        name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
+        name: {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"}
         for name in ("text", "vision", "multimodal")
     },
     "base": {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"},

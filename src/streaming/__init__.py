@@ -9,6 +9,7 @@ Names are loaded on first use: ``import streaming`` imports neither torch nor an
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,15 @@ if not TYPE_CHECKING and sys.platform == "win32":
         "streaming does not support Windows, as it maps and locks files the POSIX way: use Linux, macOS or WSL 2."
     )
 
+from streaming.core.namesakes import find_namesakes
 from streaming.core.process.collector import collector_paused
+
+for _name, _version in find_namesakes():
+    warnings.warn(
+        f"{_name} {_version} is installed too, and writes into the same folder `streaming`: files of both are mixed. Run: "
+        f"pip uninstall -y {_name} streaming-dataset && pip install streaming-dataset",
+        stacklevel=2,
+    )
 
 if TYPE_CHECKING:
     from streaming import base as base

@@ -11,8 +11,8 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, SampleError, S
 from streaming.format.encodings import get_mds_encoded_size
 from streaming.format.kinds.mds_columns import lay_columns
 from streaming.format.samples.schema import Schema
-from streaming.inplace.encode import encode_column
 from streaming.sources.contract import Part, Row, Source
+from streaming.sources.encode import encode_column
 from streaming.writing.rows.encoded import EncodedRows
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.inputs import made_rows

@@ -22,7 +22,7 @@ from streaming.dataset.stream_details import StreamDetails
 from streaming.dataset.views.choosing import by_condition
 from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
-from streaming.inplace.listing import is_source
+from streaming.sources.listing import is_source
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.providers.local import LocalStore

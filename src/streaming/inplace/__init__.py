@@ -1,6 +1,5 @@
-"""Datasets of other formats, read where they lie.
+"""Datasets of other formats, trained from where they lie.
 
-``listing`` finds the files, ``scan`` looks once into each (how many rows there are, and where), ``cutting`` makes shards of
-them, and ``recipe`` makes such a shard, as MDS rows, when it is fetched. ``kinds`` holds a module a format, which gives
-Arrow's record batches; ``columns`` and ``encode`` turn these into rows.
+``scan`` looks once into each file of a source (how many rows there are, and where), ``cutting`` makes shards of them, and
+``recipe`` makes such a shard, as MDS rows, when it is fetched. How files are found and read, ``streaming.sources`` knows.
 """

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from streaming.inplace.kinds import Piece
-from streaming.inplace.scan import Scanned
+from streaming.sources.pieces import Piece, Scanned
 
 __all__ = ["Run", "cut_shards"]
 

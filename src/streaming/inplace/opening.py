@@ -18,12 +18,12 @@ from streaming.core.imports import optional_import
 from streaming.format.index import FileInfo, FileTable, Index
 from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
-from streaming.inplace.columns import row_schema, unite
 from streaming.inplace.cutting import Run, cut_shards
-from streaming.inplace.kinds import kinds
-from streaming.inplace.listing import list_files
 from streaming.inplace.recipe import SourceRecipe
-from streaming.inplace.scan import Scanned, scan_files
+from streaming.inplace.scan import scan_files
+from streaming.sources.columns import row_schema, unite
+from streaming.sources.listing import list_files
+from streaming.sources.pieces import Scanned, kinds
 from streaming.storage.location import Location
 
 __all__ = ["open_source_files"]

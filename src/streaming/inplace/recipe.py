@@ -9,9 +9,9 @@ from typing import IO, Any
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
 from streaming.format.kinds.mds_columns import RowsFile
 from streaming.format.samples.schema import Schema
-from streaming.inplace.encode import encode_column
-from streaming.inplace.file import SourceFile
-from streaming.inplace.kinds import Piece, kinds
+from streaming.sources.encode import encode_column
+from streaming.sources.file import SourceFile
+from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["SourceRecipe"]

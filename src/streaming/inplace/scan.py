@@ -11,39 +11,21 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from typing import Any
 
 from streaming.core.errors import StreamingError
 from streaming.core.process.lock import locked_part
-from streaming.inplace.file import SourceFile
-from streaming.inplace.kinds import Kind, Piece, Scan
+from streaming.sources.file import SourceFile
+from streaming.sources.pieces import Kind, Piece, Scan, Scanned
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["Scanned", "scan_files"]
+__all__ = ["scan_files"]
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 16
 _LOCK_S = 600.0
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """The files of a source, looked into. Legend: F files.
-
-    Attributes:
-        files: Those F.
-        schemas: The distinct ``pyarrow.Schema`` among theirs.
-        schema_ids: Which of these each file has.
-        pieces: The pieces of each file.
-    """
-
-    files: list[ObjectInfo]
-    schemas: list[Any]
-    schema_ids: list[int]
-    pieces: list[list[Piece]]
 
 
 def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Kind, kept: str, retries: int) -> Scanned:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
-from streaming.inplace.file import SourceFile
+from streaming.sources.file import SourceFile
 from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["Files", "Part", "Row", "Source"]

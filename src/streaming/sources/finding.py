@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
-from streaming.inplace.listing import list_files, root_of
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
+from streaming.sources.listing import list_files, root_of
 from streaming.sources.streams import COMPRESSED, bare_name
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store

@@ -6,7 +6,7 @@ import io
 import time
 from typing import IO, Any
 
-from streaming.inplace.file import SourceFile
+from streaming.sources.file import SourceFile
 from streaming.storage.retry import RetryPolicy, call_with_retries
 
 __all__ = ["COMPRESSED", "bare_name", "fetch", "open_stream"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from streaming.core.errors import SourceError, StreamingError
 from streaming.core.imports import optional_import
-from streaming.inplace.file import SourceFile
-from streaming.inplace.kinds import Piece, Scan
+from streaming.sources.file import SourceFile
+from streaming.sources.pieces import Piece, Scan
 
 __all__ = ["ArrowFiles"]
 

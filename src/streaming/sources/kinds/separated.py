@@ -7,8 +7,8 @@ from typing import Any
 
 from streaming.core.errors import SourceError
 from streaming.core.imports import optional_import
-from streaming.inplace.file import SourceFile
-from streaming.inplace.kinds import Piece, Scan
+from streaming.sources.file import SourceFile
+from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import bare_name, open_stream
 
 __all__ = ["Separated"]

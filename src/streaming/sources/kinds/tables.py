@@ -14,14 +14,13 @@ from typing import Any, cast
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StorageError, StreamingError
 from streaming.core.imports import optional_import
-from streaming.inplace.columns import unite
-from streaming.inplace.kinds import Kind, Piece, Scan
-from streaming.inplace.kinds.parquet import Parquet
-from streaming.inplace.scan import Scanned
+from streaming.sources.columns import unite
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.kinds.arrow import ArrowFiles
+from streaming.sources.kinds.parquet import Parquet
 from streaming.sources.kinds.separated import Separated
 from streaming.sources.kinds.types import array_encoding, column_values, encoding_for, is_list_of_numbers, plain
+from streaming.sources.pieces import Kind, Piece, Scan, Scanned
 
 __all__ = ["Tables", "arrow", "parquet", "separated"]
 

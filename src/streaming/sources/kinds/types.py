@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streaming.core.errors import ConfigError
-from streaming.inplace.columns import encoding_of
+from streaming.sources.columns import encoding_of
 
 __all__ = ["array_encoding", "column_values", "encoding_for", "is_list_of_numbers", "plain"]
 

@@ -11,7 +11,7 @@ from streaming.columns.words import unknown_column
 from streaming.core.errors import SourceError
 from streaming.format.encodings import get_mds_encoded_size
 from streaming.format.samples.schema import Schema
-from streaming.inplace.scan import Scanned
+from streaming.sources.pieces import Scanned
 
 __all__ = ["encoding_of", "row_schema", "unite"]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import product
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
-from streaming.inplace.kinds import kind_of_suffix
+from streaming.sources.pieces import kind_of_suffix
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store

@@ -1,14 +1,16 @@
-"""The formats that are read in place, a module each, by the name and the suffixes of their files."""
+"""Files in pieces: what is known of a file once it was looked at, and the formats that can be read so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from streaming.core.registry import Registry
-from streaming.inplace.file import SourceFile
+from streaming.sources.file import SourceFile
+from streaming.storage.store import ObjectInfo
 
-__all__ = ["Kind", "Piece", "Scan", "kind_of_suffix", "kinds"]
+__all__ = ["Kind", "Piece", "Scan", "Scanned", "kind_of_suffix", "kinds"]
 
 
 class Piece(NamedTuple):
@@ -39,6 +41,23 @@ class Scan(NamedTuple):
     pieces: list[Piece]
 
 
+@dataclass(frozen=True)
+class Scanned:
+    """The files of a source, looked into. Legend: F files.
+
+    Attributes:
+        files: Those F.
+        schemas: The distinct ``pyarrow.Schema`` among theirs.
+        schema_ids: Which of these each file has.
+        pieces: The pieces of each file.
+    """
+
+    files: list[ObjectInfo]
+    schemas: list[Any]
+    schema_ids: list[int]
+    pieces: list[list[Piece]]
+
+
 class Kind(Protocol):
     """A format."""
 
@@ -59,7 +78,7 @@ class Kind(Protocol):
         ...
 
 
-_KINDS = "streaming.inplace.kinds"
+_KINDS = "streaming.sources.kinds"
 
 #: Formats by name.
 kinds: Registry[type[Kind]] = Registry("source format", {"parquet": f"{_KINDS}.parquet:Parquet"}, "streaming.sources")
