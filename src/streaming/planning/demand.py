@@ -97,14 +97,18 @@ class Run:
             step, epoch, begin = step + steps, epoch + 1, 0
         return found
 
-    def demand(self, stretches: list[Stretch], node: int, ranks: range | None = None) -> Demand:
+    def demand(self, stretches: list[Stretch], node: int, ranks: range | None, few: bool) -> Demand:
         """Return what a node needs.
 
         Args:
             stretches: The run's, all of them.
             node: The node, among those of the order's layout.
-            ranks: Those of its ranks that are meant; by default all.
+            ranks: Those of its ranks that are meant; ``None`` for all.
+            few: Whether there are so few samples that each may be looked at, where that says more.
         """
+        if ranks is None and few and stretches[0].order.scheduled is not None:
+            ranks = range(stretches[0].order.layout.ranks_per_node)
+        ranks = ranks if few else None
         parts = [
             part for number, stretch in enumerate(stretches) for part in self._spans(stretch, not number, node, ranks)
         ]
@@ -117,9 +121,14 @@ class Run:
         batch = order.global_batch
         skips = self.skips if is_first else Skips(())
         stop = begin + stretch.steps * batch
+        if ranks is not None:
+            slots = stretch.steps * order.spec.batch_size
+            shards, first, last = self.spans(node_spans(order, node, begin, skips, ranks, slots))
+            yield shards, stretch.first_step + (first - begin) // batch, stretch.first_step + (last - begin) // batch
+            return
         at = begin
         while at < stop:
-            shards, first, last = self.spans(node_spans(order, node, at, skips, ranks))
+            shards, first, last = self.spans(node_spans(order, node, at, skips))
             planned = stop
             if order.scheduled is not None:
                 planned_to = order.scheduled.planned_to(skips.position_after(at))

@@ -127,7 +127,7 @@ def _node(
     job: Job,
     few: bool,
 ) -> NodePlan:
-    parts = [run.demand(stretches, node, ranks if few else None) for node, ranks in shares]
+    parts = [run.demand(stretches, node, ranks, few) for node, ranks in shares]
     shards, first, last = (np.concatenate([getattr(p, name) for p in parts]) for name in ("shards", "first", "last"))
     kept = np.flatnonzero(costs.wire[shards] > 0)
     kept = kept[np.argsort(first[kept], kind="stable")]

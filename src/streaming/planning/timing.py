@@ -43,13 +43,15 @@ class Ranks:
 
     @property
     def slots(self) -> int:
-        """Downloads of the node at a time."""
-        return node_downloads(self.ranks * max(1, self.workers))
+        """Different downloads of the node at a time: two processes that want the same shard next have one between them."""
+        processes = self.ranks * max(1, self.workers)
+        return max(1, round(node_downloads(processes) * (1 - (1 - 1 / processes) ** processes)))
 
     @property
     def ahead(self) -> int:
         """Steps that a worker looks ahead of the batch that it makes."""
-        return -(-self.predownload * max(1, self.workers) // self.batch_size)
+        own = max(0, self.predownload - self.batch_size // 2) // self.batch_size
+        return own * max(1, self.workers)
 
     @property
     def queue(self) -> int:
@@ -182,6 +184,8 @@ class _Clock:
             self.settle()
         if step <= self._ahead + self._queue:
             return self.begins[0] if self.begins else self._opened
+        if not self._queue:
+            return self.begin_of(step - self._ahead - 1) + self._step_s
         return self.begin_of(step - self._ahead - self._queue)
 
     def needs(self, step: int, ready: float) -> None:
