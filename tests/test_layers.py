@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"core", "units", "format", "storage"},
     "inplace": {"core", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
-    "converting": {"core", "format", "storage", "sources", "writing"},
+    "converting": {"core", "format", "storage", "columns", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},
     "planning": {"core", "order", "cache"},
     "dataset": {

@@ -34,5 +34,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     if args.time_per_sample is not None:
         words += ["--sample", str(args.time_per_sample)]
-    print_note("there is no page yet to look at this; here is the plan")
+    print_note("here is the plan; `streaming serve` shows the dataset in a browser")
     return streaming(["plan", args.file, *words])
