@@ -29,8 +29,8 @@ class StreamingDataLoader(DataLoader[Any]):
     """A ``torch.utils.data.DataLoader`` that knows how many samples it has yielded.
 
     Takes the arguments of ``DataLoader``, and yields what a ``DataLoader`` yields. Where samples are collated as by default,
-    and no class of the user's own says what a sample is, batches are made from the shards at once, and come from workers in
-    one block of shared memory: the tensors of a batch then share it.
+    batches of columns come from workers in one block of shared memory: the tensors of a batch then share it. If no class of
+    the user's own says what a sample is either, batches are made from the shards at once.
 
     With a :class:`StreamingDataset`, :meth:`state_dict` says where training is, and after :meth:`load_state_dict` the next
     iteration continues there.
@@ -228,16 +228,16 @@ class StreamingDataLoader(DataLoader[Any]):
         return self._begin_batches(dataset)
 
     def _begin_samples(self, dataset: OrderedDataset | None) -> Any:
-        counting = copy(self)
-        counting.__dict__.update(collate_fn=CountingCollate(self.collate_fn, dataset, self._auto_collation))
-        return super(StreamingDataLoader, counting)._get_iterator()
+        counting, handover = copy(self), Handover.for_workers(self.num_workers)
+        collate = CountingCollate(self.collate_fn, dataset, self._auto_collation, handover)
+        counting.__dict__.update(collate_fn=collate)
+        return self._started(counting, handover)
 
     def _begin_batches(self, dataset: OrderedDataset) -> Any:
         if self.num_workers:
             # PyTorch seeds it in each worker: imported here, it takes its time and memory once.
             import numpy.random  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        handover = Handover.for_workers(self.num_workers)
-        batches = copy(self)
+        batches, handover = copy(self), Handover.for_workers(self.num_workers)
         batches.__dict__.update(
             dataset=as_batches(dataset, DefaultCollator(self.drop_last, handover)),
             batch_size=None,
@@ -245,9 +245,11 @@ class StreamingDataLoader(DataLoader[Any]):
             drop_last=False,
             collate_fn=as_it_is,
         )
-        if self.num_workers == 0:
-            return BatchIterator(batches)
-        iterator = super(StreamingDataLoader, batches)._get_iterator()
+        return self._started(batches, handover) if self.num_workers else BatchIterator(batches)
+
+    def _started(self, loader: StreamingDataLoader, handover: Handover | None) -> Any:
+        """Begin PyTorch's own iteration, and let go of what its workers have inherited."""
+        iterator = super(StreamingDataLoader, loader)._get_iterator()
         if handover is not None:
             handover.close_workers()
         return iterator
