@@ -330,7 +330,7 @@ def test_batches_of_a_users_class_come_in_one_block(tmp_path: Path, start: str) 
         assert type(batch) is dict
         assert list(batch) == list(other)
         assert all(torch.equal(batch[k], other[k]) for k in ("array", "tensor", "ints", "number"))
-        assert all(batch[k] == other[k] for k in ("long", "name", "nested"))
+        assert all(str(batch[k]) == str(other[k]) for k in ("long", "name", "nested"))
         assert batch["array"].untyped_storage().data_ptr() == batch["ints"].untyped_storage().data_ptr()
     assert loader.state_dict() == data.state_dict(N, False)
 

@@ -14,7 +14,7 @@ from streaming.core.process.interrupts import deferred_interrupts, redeliver_int
 from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.dataset.epoch.progress import Reach
 from streaming.dataset.wrappers import is_read_ahead, no_batch
-from streaming.loader.arguments import as_ordered, check_arguments
+from streaming.loader.arguments import OF_DATASET, as_ordered, check_arguments
 from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
@@ -37,7 +37,8 @@ class StreamingDataLoader(DataLoader[Any]):
 
     Args:
         dataset: Best a :class:`StreamingDataset`; for any other, this is a plain ``DataLoader``.
-        batch_size: Samples of a batch; the same as the dataset's.
+        batch_size: Samples of a batch; by default as many as the :class:`StreamingDataset` says, and never others. Of any
+            other dataset by default 1.
         shuffle: Not for a :class:`StreamingDataset`, which shuffles by itself (``StreamingDataset(shuffle=True)``).
         sampler: Not for a :class:`StreamingDataset` either.
         batch_sampler: The same.
@@ -79,7 +80,7 @@ class StreamingDataLoader(DataLoader[Any]):
     def __init__(
         self,
         dataset: Dataset[Any],
-        batch_size: int | None = 1,
+        batch_size: int | None = OF_DATASET,
         shuffle: bool | None = None,
         sampler: Sampler[Any] | Iterable[Any] | None = None,
         batch_sampler: Sampler[list[Any]] | Iterable[list[Any]] | None = None,
