@@ -240,7 +240,9 @@ def test_the_batch_size_is_the_datasets(make_dataset: Make, tmp_path: Path, work
     assert [len(batch["id"]) for batch in loader] == [4] * 5
     with pytest.raises(ValueError, match="batch_size=4, its DataLoader batch_size=1"):
         StreamingDataLoader(data, 1, num_workers=workers)
-    assert StreamingDataLoader(StreamingDataset(remote=data.streams[0].remote, local=str(tmp_path / "a"))).batch_size == 1
+    assert (
+        StreamingDataLoader(StreamingDataset(remote=data.streams[0].remote, local=str(tmp_path / "a"))).batch_size == 1
+    )
     assert [batch.tolist() for batch in StreamingDataLoader([1, 2])] == [[1], [2]]  # pyright: ignore[reportArgumentType]
 
 
