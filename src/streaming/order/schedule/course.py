@@ -52,7 +52,7 @@ class Course:
         self.num_nodes = num_nodes
         # Nodes that do not share batches equally begin all at the beginning of a merge.
         self._shift: int = batch // num_nodes if num_nodes > 1 and batch % num_nodes == 0 else 0
-        self._block: int = gcd(self._shift, BLOCK)
+        self._batch: int = self._shift or BLOCK
         self._begin: _Ints = steps.begin // unit
         self._length: _Ints = steps.end // unit - self._begin
         self._used: _Ints = steps.until // unit - self._begin
@@ -177,9 +177,8 @@ class Course:
         if found is None:
             if len(self._merges) >= _KEPT:
                 del self._merges[next(iter(self._merges))]
-            mixer = Mixer(self._counts[step], self.num_nodes, self._keys(step), self._block)
-            total = int(self._length[step])
-            found = Rows(mixer, self._num_streams, self.num_nodes, total, self._block, self._shift)
+            mixer = Mixer(self._counts[step], self.num_nodes, self._keys(step), gcd(self._batch, BLOCK))
+            found = Rows(mixer, self._counts[step], self.num_nodes, self._batch, self._shift)
             self._merges[step] = found
         return found
 
@@ -214,8 +213,8 @@ class Course:
             return full
         merge, labels, streams = self._merge(step), self._label(step, self._nodes), range(self._num_streams)
         index = self._indexes(int(self._used[step]))
-        blocks = int(index.min()) // self._block, -(-int(index.max()) // self._block)
-        ends = np.array(blocks, np.int64) * self._block
+        batches = int(index.min()) // self._batch, -(-int(index.max()) // self._batch)
+        ends = np.array(batches, np.int64) * self._batch
         whole, end = np.moveaxis(np.stack([merge.upto(k, ends)[labels] for k in streams], 1), 2, 0)
         node, place = ragged_arange(index - ends[0])
         place += ends[0]

@@ -22,25 +22,27 @@ _Ints = NDArray[np.int64]
 
 
 class Rows:
-    """A merge of streams in each canonical node. Legend: I elements, C canonical nodes, K streams, B blocks.
+    """A merge of streams in each canonical node. Legend: I elements, C canonical nodes, K streams, B batches.
 
     Args:
         mixer: The merge.
-        num_streams: Streams.
+        count: ``int64[K]``, elements of each stream.
         num_nodes: Canonical nodes.
-        total: Elements of all.
-        block: Rows among which neighbours change places, and in which a stream's elements are counted node by node.
-        shift: Rows that each node begins later in the merge than the one before, whole blocks; only if all have as many, and
-            whole blocks.
+        batch: Rows in which a stream's elements are counted node by node; neighbours change places within them.
+        shift: Rows that each node begins later in the merge than the one before: 0, or a batch if all have as many, in whole
+            batches.
     """
 
-    def __init__(self, mixer: Mixer, num_streams: int, num_nodes: int, total: int, block: int, shift: int) -> None:
+    def __init__(self, mixer: Mixer, count: _Ints, num_nodes: int, batch: int, shift: int) -> None:
         self._mixer = mixer
-        self._num_streams = num_streams
+        self._num_streams = len(count)
         self._nodes = np.arange(num_nodes, dtype=np.int64)
-        self._length: _Ints = striped_total(np.full(1, total, np.int64), num_nodes, self._nodes) + 0 * self._nodes
-        self._block = block
+        self._length: _Ints = striped_total(np.full(1, count.sum(), np.int64), num_nodes, self._nodes) + 0 * self._nodes
+        self._batch = batch
         self._shift = shift
+        # Nodes whose parts of all streams are equally long have the same merge. They are neighbours.
+        self._first: _Ints = distinct(np.append((mixer.origin + count) % num_nodes, 0))[0]
+        self._group: _Ints = np.searchsorted(self._first, self._nodes, side="right") - 1
         self._begin: _Ints = self._nodes * shift % np.maximum(self._length, 1)
 
     @cached_property
@@ -72,42 +74,54 @@ class Rows:
         return np.where(row < 0, row + self._length[node], row)
 
     def before(self, stream: int, row: _Ints) -> _Ints:
-        """Return ``int64[C]``: elements of a stream before a row of each node, at whole blocks if nodes begin apart."""
+        """Return ``int64[C]``: elements of a stream before a row of each node, at whole batches if nodes begin apart."""
         return self.upto(stream, row[:, None])[:, 0] if self._shift else self._mixer.before(self._nodes, stream, row)
 
     def upto(self, stream: int, row: _Ints) -> _Ints:
-        """Return ``int64[C, B]``: elements of a stream before rows, ``int64[B]`` or of each node, at whole blocks."""
-        node, length = self._nodes[:, None], self._length[:, None]
+        """Return ``int64[C, B]``: elements of a stream before rows, ``int64[B]`` or of each node, at whole batches."""
+        length = self._length[:, None]
         row = np.minimum(row, length)
         if not self._shift:
-            return self._mixer.in_order(node, stream, row)
+            return self._mixer.in_order(self._first[:, None], stream, row[self._first])[self._group]
         at = row + self._begin[:, None]
         again = at >= length
-        count = self._mixer.in_order(node, stream, np.where(again, at - length, at))
+        count = self._in_order(stream, np.where(again, at - length, at))
         return count + again * self.totals[:, stream, None] - self._before[:, stream, None]
+
+    def _in_order(self, stream: int, row: _Ints) -> _Ints:
+        """Return ``int64[C, B]``: units of a stream before rows of the merge, at whole batches."""
+        low, high = int(row.min()) // self._batch, int(row.max()) // self._batch
+        if (high - low + 1) * len(self._first) > row.size:
+            return self._mixer.in_order(self._nodes[:, None], stream, row)
+        # Where a node is, the one before it is a batch later: most rows come several times.
+        every = np.arange(low, high + 1) * self._batch
+        found = self._mixer.in_order(self._first[:, None], stream, every)
+        return found[self._group[:, None], row // self._batch - low]
 
     def order(self, stream: int, node: _Ints, row: _Ints, number: _Ints) -> _Ints:
         """Return the places among all of a stream's elements of those in rows of nodes, which have numbers there."""
-        block = row // self._block
-        blocks = distinct(block)[0]
-        at = np.searchsorted(blocks, block)
-        before, first = self._table(stream, blocks)
+        batch = row // self._batch
+        batches = distinct(batch)[0]
+        at = np.searchsorted(batches, batch)
+        before, first = self._table(stream, batches)
         return first[node, at] + number - before[node, at]
 
     def find(self, stream: int, place: _Ints) -> tuple[_Ints, _Ints]:
         """Return nodes and numbers of elements by their places (the inverse of :meth:`order`)."""
-        block = np.zeros_like(place)
-        for bit in reversed(range(int(self._length.max() // self._block + 1).bit_length())):
-            later = block + (1 << bit)
-            block = np.where(self.upto(stream, later * self._block).sum(0) <= place, later, block)
-        before, first = self._table(stream, block)
+        batch = np.zeros_like(place)
+        for bit in reversed(range(int(self._length.max() // self._batch + 1).bit_length())):
+            later = batch + (1 << bit)
+            batch = np.where(self.upto(stream, later * self._batch).sum(0) <= place, later, batch)
+        before, first = self._table(stream, batch)
         # Of nodes without an element here, the next one begins at the same place.
         node = (first <= place).sum(0) - 1
         every = np.arange(len(place))
         return node, before[node, every] + place - first[node, every]
 
-    def _table(self, stream: int, block: _Ints) -> tuple[_Ints, _Ints]:
-        """Return ``int64[C, B]`` each: elements of each node before blocks, and the place of its first one there."""
-        before = self.upto(stream, block * self._block)
-        count = self.upto(stream, (block + 1) * self._block) - before
+    def _table(self, stream: int, batch: _Ints) -> tuple[_Ints, _Ints]:
+        """Return ``int64[C, B]`` each: elements of each node before batches, and the place of its first one there."""
+        edges = distinct(np.concatenate([batch, batch + 1]))[0]
+        upto = self.upto(stream, edges * self._batch)
+        at = np.searchsorted(edges, batch)
+        before, count = upto[:, at], upto[:, at + 1] - upto[:, at]
         return before, before.sum(0) + np.cumsum(count, 0) - count
