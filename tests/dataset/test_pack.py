@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from streaming import (
     Bucket,
@@ -120,6 +120,32 @@ def test_batches_of_any_loader(texts: str, start: str | None) -> None:
         assert int(borders.diff().max()) == batch["max_seqlen"]
         assert batch.keys() == other.keys()
         assert all(torch.equal(batch[k], other[k]) for k in batch if k != "max_seqlen")
+        for each in (batch, other) if start else ():
+            assert type(each) is dict
+            assert len({each[k].untyped_storage().data_ptr() for k in each if k != "max_seqlen"}) == 1
+
+
+@pytest.mark.parametrize("change", [lambda batch: batch, lambda batch: {**batch}, lambda batch: list(batch.items())])
+def test_batches_that_a_collate_fn_changes(texts: str, change: Callable[[Any], Any]) -> None:
+    def collate(bins: list[Any]) -> Any:
+        bins[0]["number"] = "first"
+        batch = default_collate([bin_ | {"number": i} for i, bin_ in enumerate(bins)])
+        both = default_collate(bins[:1] * 2)
+        assert both.pop("number") == ["first", "first"]
+        del both["doc_ids"]
+        both["labels"] = both["labels"][:, 1:]
+        both["number"] = batch["number"]
+        return change(both)
+
+    data = StreamingDataset(local=texts, batch_size=3, pack=Pack("tokens", to=TO, emit=ALL))
+    expected = [dict(batch) for batch in DataLoader(data, batch_size=3, collate_fn=collate)]
+    data.set_epoch(0)
+    found = [dict(batch) for batch in DataLoader(data, batch_size=3, collate_fn=collate, num_workers=1)]
+    for one, other in zip(expected, found, strict=True):
+        assert list(one) == list(other)
+        assert one["labels"].shape == (2, TO - 1)
+        assert "doc_ids" not in one
+        assert all(torch.equal(one[k], other[k]) for k in one if k != "max_seqlen")
 
 
 # -- lengths -------------------------------------------------------------------------------------

@@ -368,6 +368,34 @@ def test_a_balance_amid_an_epoch_is_that_of_its_beginning(texts: str) -> None:
     assert len({i for batch in DataLoader(data, batch_size=GLOBAL) for i in ids_of(batch)}) == 600
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_balance_that_is_set_amid_a_running_epoch(texts: str, workers: int) -> None:
+    data = make(texts)
+    loader = StreamingDataLoader(data, batch_size=GLOBAL, num_workers=workers)
+    (plain,) = loaders_of(texts, 1, None)
+    expected = [ids_of(batch) for batch in plain]
+    found: list[Any] = []
+    for batch in loader:
+        found.append(ids_of(batch))
+        if len(found) == 3:
+            state = loader.state_dict()
+            data.set_balance(Balance("cost"))
+            with pytest.raises(CheckpointError, match="Epoch 0 has begun with balance None, and 'cost"):
+                loader.state_dict()
+        if len(found) == 4:
+            data.set_balance(None)  # as if nothing had been
+            assert loader.state_dict() == {**(state or {}), "sample_in_epoch": 4 * GLOBAL}
+            data.set_balance(Balance("cost"))
+    assert found == expected
+    assert loader.state_dict()["balance"].startswith("cost")  # at the end there is nothing left to be dealt
+    next(iter(loader))
+    assert len({i for batch in loader for i in ids_of(batch)}) == 600
+    data.set_epoch(0)
+    for _ in loader:
+        assert loader.state_dict()["balance"].startswith("cost")
+        break
+
+
 def test_costs_that_are_others_now_are_told(tmp_path: Path) -> None:
     def write(factor: int) -> None:
         with MDSWriter(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from torch.utils.data import default_collate, get_worker_info
+from torch.utils.data import DataLoader, default_collate, get_worker_info
 
 from streaming import MDSWriter, Side, Stream, StreamingDataLoader, StreamingDataset
 
@@ -302,6 +302,37 @@ def test_classes_of_users_are_asked(tmp_path: Path, kind: type[StreamingDataset]
     expected = [factor * (i - 20) for i in range(N)]
     assert (found if kind is Reordered else sorted(found)) == expected
     assert dataset[3]["x"] == factor * -17
+
+
+class Rich(StreamingDataset):
+    def __getitem__(self, at: Any) -> Any:
+        i = super().__getitem__(at)["x"]
+        return {
+            "array": np.full((2, 3), i, np.float32),
+            "tensor": torch.full((4,), i, dtype=torch.bfloat16),
+            "ints": torch.arange(i, i + 3),
+            "number": i,
+            "long": "x" * 20_000,
+            "name": str(i),
+            "nested": {"pair": (torch.tensor(i), i / 2)},
+        }
+
+
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
+def test_batches_of_a_users_class_come_in_one_block(tmp_path: Path, start: str) -> None:
+    path = write(tmp_path, {"x": "int"})
+    data = Rich(local=path, batch_size=5)
+    expected = list(DataLoader(data, batch_size=5))
+    data.set_epoch(0)
+    loader = StreamingDataLoader(data, batch_size=5, num_workers=1, multiprocessing_context=start)
+    found = list(loader)
+    for batch, other in zip(found, expected, strict=True):
+        assert type(batch) is dict
+        assert list(batch) == list(other)
+        assert all(torch.equal(batch[k], other[k]) for k in ("array", "tensor", "ints", "number"))
+        assert all(str(batch[k]) == str(other[k]) for k in ("long", "name", "nested"))
+        assert batch["array"].untyped_storage().data_ptr() == batch["ints"].untyped_storage().data_ptr()
+    assert loader.state_dict() == data.state_dict(N, False)
 
 
 def tell_class(_worker: int) -> None:

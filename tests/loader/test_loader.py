@@ -232,6 +232,20 @@ def test_batch_sizes_must_agree(make_dataset: Make, tmp_path: Path, workers: int
         StreamingDataLoader(dataset(make_dataset(20), tmp_path / "a"), batch_size=5, num_workers=workers)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_batch_size_is_the_datasets(make_dataset: Make, tmp_path: Path, workers: int) -> None:
+    data = dataset(make_dataset(20), tmp_path / "a")
+    loader = StreamingDataLoader(data, num_workers=workers)
+    assert loader.batch_size == data.batch_size == 4
+    assert [len(batch["id"]) for batch in loader] == [4] * 5
+    with pytest.raises(ValueError, match="batch_size=4, its DataLoader batch_size=1"):
+        StreamingDataLoader(data, 1, num_workers=workers)
+    assert (
+        StreamingDataLoader(StreamingDataset(remote=data.streams[0].remote, local=str(tmp_path / "a"))).batch_size == 1
+    )
+    assert [batch.tolist() for batch in StreamingDataLoader([1, 2])] == [[1], [2]]  # pyright: ignore[reportArgumentType]
+
+
 def test_no_batch_size_in_workers(make_dataset: Make) -> None:
     data = StreamingDataset(local=make_dataset(20))
     with pytest.raises(ValueError, match="batch_size"):

@@ -522,7 +522,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
     def set_balance(self, balance: Balance | None) -> None:
         """Deal samples over the ranks so that each has as much to do; what a ``StreamingDataLoader`` does by ``balance``.
 
-        Call it on every rank, with the same value, before an epoch begins and before a checkpoint is loaded.
+        Call it on every rank, with the same value, before an epoch begins and before a checkpoint is loaded. An epoch that
+        has begun goes on as it was, and has no checkpoints then.
 
         Args:
             balance: The rule; ``None``: samples are dealt as they come.
@@ -542,7 +543,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
                 f"{new.name if new else None!r}, what is left of it would be other samples. Set the balance of the "
                 "checkpoint before it is loaded."
             )
-        self._ordering.balance = new
+        self._resumption.set_balance(new)
 
     def reach(self, ahead: int) -> Reach | None:
         """Return where a loader that has begun an iteration is to note how far it is; ``None`` without a schedule.

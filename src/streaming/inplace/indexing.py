@@ -117,5 +117,5 @@ def _scan(found: Found, origin: str, kept: str) -> Scanned:
     if found.kind in kinds:
         optional_import("pyarrow", "arrow", "Reading files of other formats")
         return scan_files(found.store, found.files, kinds[found.kind](), kept, _RETRIES)
-    source = sources[found.kind](Files(origin, found.store, found.files, as_is=True))
+    source = sources[found.kind](Files(origin, found.store, found.files, in_place=True))
     return known_rows(source) if source.is_known else scan_files(found.store, found.files, source, kept, _RETRIES)

@@ -12,13 +12,20 @@ from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.epoch.interface import OrderedDataset
 
-__all__ = ["as_ordered", "check_arguments"]
+__all__ = ["OF_DATASET", "as_ordered", "check_arguments"]
 
 _INSTEAD = {
     "shuffle": "pass shuffle=True to the StreamingDataset",
     "sampler": "it has an order of its own; pass shuffle=True to the StreamingDataset, or sample a LocalDataset",
     "batch_sampler": "its batches come in an order of their own; pass batch_size, or sample a LocalDataset",
 }
+
+
+class _OfDataset(int):
+    """A ``batch_size`` that was not given: the dataset's own, or PyTorch's 1."""
+
+
+OF_DATASET = _OfDataset(1)
 
 
 def as_ordered(dataset: Any) -> OrderedDataset | None:
@@ -37,9 +44,11 @@ def check_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
     for name, least in {"num_workers": 0, "prefetch_factor": 1}.items():
         if given.get(name) is not None:
             given[name] = as_integer(name, given[name], least)
-    if "batch_size" in given:
-        given["batch_size"] = optional_integer("batch_size", given["batch_size"], 1)
     dataset = as_ordered(given["dataset"])
+    size = given.get("batch_size", OF_DATASET)
+    if size is OF_DATASET and dataset is not None:
+        size = dataset.batch_size or 1
+    given["batch_size"] = optional_integer("batch_size", size, 1)
     if dataset is not None:
         _check_ordered(dataset, given)
     return given

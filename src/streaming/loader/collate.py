@@ -127,17 +127,16 @@ class DefaultCollator:
     def _packed(self, parts: Sequence[_Fixed | dict[str, Any]]) -> Any:
         """Return the batch of columns; in a worker, laid out to be sent."""
         batch: dict[str, Any] = {}
-        if len(parts) == 1 and not isinstance(
-            parts[0], (_Fixed, dict)
-        ):  # samples without columns, as an object's may be
-            return parts[0]
+        one: Any = parts[0] if len(parts) == 1 else None
+        if one is not None and not isinstance(one, (_Fixed, dict)):  # samples without columns, as an object's may be
+            return one
         if not in_worker():
             for part in parts:
                 batch.update(part.tensors() if isinstance(part, _Fixed) else part)
             return batch
         packer = Packer(self._handover)
         for part in parts:
-            batch.update(part.lay_out(packer) if isinstance(part, _Fixed) else _lay_out(part, packer))
+            batch.update(part.lay_out(packer) if isinstance(part, _Fixed) else packer.add_columns(part))
         packed = packer.finish(batch)
         for part in parts:
             if isinstance(part, _Fixed):
@@ -155,19 +154,6 @@ class DefaultCollator:
         if known is None or known[0] is not decoder:
             known = self._known[number] = decoder, _ask(decoder)
         return known[1]
-
-
-def _lay_out(columns: dict[str, Any], packer: Packer) -> dict[str, Any]:
-    """Make room for tensors, and for lists that are worth it."""
-    batch: dict[str, Any] = {}
-    for name, value in columns.items():
-        if type(value) is Tensor:
-            batch[name] = packer.add_tensor(value)
-        elif type(value) is list and value and type(value[0]) in (bytes, str) and packer.takes(value):
-            batch[name] = packer.add_list(value)
-        else:
-            batch[name] = value
-    return batch
 
 
 def _ask(decoder: SampleDecoder) -> list[_Target] | None:

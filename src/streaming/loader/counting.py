@@ -12,10 +12,12 @@ from typing import Any
 from torch.utils.data import default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from streaming.core.world import worker_of_process
+from streaming.core.world import in_worker, worker_of_process
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.loader.explain import collate
+from streaming.loader.handover import Handover
+from streaming.loader.packing import packed
 
 __all__ = ["Consumed", "Counted", "CountingCollate"]
 
@@ -58,14 +60,24 @@ class CountingCollate:
         collate: Makes a batch of samples, or of one sample where there are no batches.
         dataset: What gives the samples, if that has an order of its own.
         is_batched: Whether ``collate`` gets a list of samples.
+        handover: How batches that are collated as by default get from workers to the main process; ``None``: PyTorch's way.
     """
 
     #: What an ``__iter__`` has drawn that never came to ``StreamingDataset``'s.
     UNKNOWN: Drawn = (-1, -1)
 
-    def __init__(self, collate: Callable[[Any], Any], dataset: OrderedDataset | None, is_batched: bool) -> None:
+    def __init__(
+        self,
+        collate: Callable[[Any], Any],
+        dataset: OrderedDataset | None,
+        is_batched: bool,
+        handover: Handover | None = None,
+    ) -> None:
         self._collate = collate
         self._is_batched = is_batched
+        self._is_default = collate is default_collate and is_batched
+        self._is_packed = self._is_default and dataset is not None
+        self._handover = handover
         self._dataset = dataset if dataset is not None and dataset.has_own_iter() else None
         self._before: Start | None = None if self._dataset is None else self._dataset.drawn_here()[0]
 
@@ -73,7 +85,9 @@ class CountingCollate:
         """Return the batch of samples, or of one."""
         drawn = self._drawn()
         worker, _ = worker_of_process()
-        batch = collate(data) if self._collate is default_collate and self._is_batched else self._collate(data)
+        batch = collate(data) if self._is_default else self._collate(data)
+        if self._is_packed and type(batch) is dict and in_worker():
+            batch = packed(batch, self._handover)
         return Counted(batch, len(data) if self._is_batched else 1, worker, drawn)
 
     def _drawn(self) -> Drawn | None:

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from streaming.core.errors import CollateError
+from streaming.dataset.packs.bins import Bin
 
 __all__ = ["collate", "explain", "have_equal_keys"]
 
 _SHOWN = 4
+_DICTS = (dict, Bin)
 
 
 def collate(samples: Any) -> Any:
@@ -23,7 +25,7 @@ def collate(samples: Any) -> Any:
     Raises:
         CollateError: It makes nothing of them, or would leave out what the first sample has not.
     """
-    is_dict = type(samples[0]) is dict
+    is_dict = type(samples[0]) in _DICTS
     if is_dict and not have_equal_keys(samples):
         raise explain(samples)
     try:
@@ -74,7 +76,7 @@ def explain(samples: Any) -> CollateError:
 
 def _helpers(samples: list[Any]) -> str | None:
     """Return what takes together the columns that ``default_collate`` does not; ``None`` if that is not known."""
-    if not all(type(sample) is dict for sample in samples) or not have_equal_keys(samples):
+    if not all(type(sample) in _DICTS for sample in samples) or not have_equal_keys(samples):
         return None
     helpers: dict[str, str | None] = {}
     for name in samples[0]:

@@ -14,7 +14,7 @@ from streaming.core.process.interrupts import deferred_interrupts, redeliver_int
 from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.dataset.epoch.progress import Reach
 from streaming.dataset.wrappers import is_read_ahead, no_batch
-from streaming.loader.arguments import as_ordered, check_arguments
+from streaming.loader.arguments import OF_DATASET, as_ordered, check_arguments
 from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
@@ -29,15 +29,16 @@ class StreamingDataLoader(DataLoader[Any]):
     """A ``torch.utils.data.DataLoader`` that knows how many samples it has yielded.
 
     Takes the arguments of ``DataLoader``, and yields what a ``DataLoader`` yields. Where samples are collated as by default,
-    and no class of the user's own says what a sample is, batches are made from the shards at once, and come from workers in
-    one block of shared memory: the tensors of a batch then share it.
+    batches of columns come from workers in one block of shared memory: the tensors of a batch then share it. If no class of
+    the user's own says what a sample is either, batches are made from the shards at once.
 
     With a :class:`StreamingDataset`, :meth:`state_dict` says where training is, and after :meth:`load_state_dict` the next
     iteration continues there.
 
     Args:
         dataset: Best a :class:`StreamingDataset`; for any other, this is a plain ``DataLoader``.
-        batch_size: Samples of a batch; the same as the dataset's.
+        batch_size: Samples of a batch; by default as many as the :class:`StreamingDataset` says, and never others. Of any
+            other dataset by default 1.
         shuffle: Not for a :class:`StreamingDataset`, which shuffles by itself (``StreamingDataset(shuffle=True)``).
         sampler: Not for a :class:`StreamingDataset` either.
         batch_sampler: The same.
@@ -79,7 +80,7 @@ class StreamingDataLoader(DataLoader[Any]):
     def __init__(
         self,
         dataset: Dataset[Any],
-        batch_size: int | None = 1,
+        batch_size: int | None = OF_DATASET,
         shuffle: bool | None = None,
         sampler: Sampler[Any] | Iterable[Any] | None = None,
         batch_sampler: Sampler[list[Any]] | Iterable[list[Any]] | None = None,
@@ -228,16 +229,16 @@ class StreamingDataLoader(DataLoader[Any]):
         return self._begin_batches(dataset)
 
     def _begin_samples(self, dataset: OrderedDataset | None) -> Any:
-        counting = copy(self)
-        counting.__dict__.update(collate_fn=CountingCollate(self.collate_fn, dataset, self._auto_collation))
-        return super(StreamingDataLoader, counting)._get_iterator()
+        counting, handover = copy(self), Handover.for_workers(self.num_workers)
+        collate = CountingCollate(self.collate_fn, dataset, self._auto_collation, handover)
+        counting.__dict__.update(collate_fn=collate)
+        return self._started(counting, handover)
 
     def _begin_batches(self, dataset: OrderedDataset) -> Any:
         if self.num_workers:
             # PyTorch seeds it in each worker: imported here, it takes its time and memory once.
             import numpy.random  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        handover = Handover.for_workers(self.num_workers)
-        batches = copy(self)
+        batches, handover = copy(self), Handover.for_workers(self.num_workers)
         batches.__dict__.update(
             dataset=as_batches(dataset, DefaultCollator(self.drop_last, handover)),
             batch_size=None,
@@ -245,9 +246,11 @@ class StreamingDataLoader(DataLoader[Any]):
             drop_last=False,
             collate_fn=as_it_is,
         )
-        if self.num_workers == 0:
-            return BatchIterator(batches)
-        iterator = super(StreamingDataLoader, batches)._get_iterator()
+        return self._started(batches, handover) if self.num_workers else BatchIterator(batches)
+
+    def _started(self, loader: StreamingDataLoader, handover: Handover | None) -> Any:
+        """Begin PyTorch's own iteration, and let go of what its workers have inherited."""
+        iterator = super(StreamingDataLoader, loader)._get_iterator()
         if handover is not None:
             handover.close_workers()
         return iterator

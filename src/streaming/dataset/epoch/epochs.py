@@ -44,7 +44,9 @@ class Epochs:
     """The epoch counter of one dataset object, shared with its workers."""
 
     def __init__(self) -> None:
-        self._board = Board({"next": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []})
+        self._board = Board(
+            {"next": 0, "begun": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []}
+        )
         self._rounds = 0
         self._round_pid = os.getpid()
         self._iteration = 0
@@ -117,6 +119,11 @@ class Epochs:
         return _make_start(doc, epoch, sample)
 
     @property
+    def begun(self) -> int:
+        """How many iterations have begun; that of several workers is one."""
+        return int(self._board.read()["begun"])
+
+    @property
     def changes(self) -> int:
         """A number that is another whenever anything here has changed; costs next to nothing."""
         return self._board.changes
@@ -163,6 +170,7 @@ class Epochs:
 def _next(doc: dict[str, Any]) -> int:
     epoch = int(doc["next"])
     doc["next"] = epoch + 1
+    doc["begun"] += 1
     return epoch
 
 

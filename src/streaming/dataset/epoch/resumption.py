@@ -15,6 +15,7 @@ from streaming.dataset.epoch.state import drawn_by_workers, restored_samples
 from streaming.dataset.epoch.values import check_values
 from streaming.dataset.ranks import DataRanks
 from streaming.order.skips import Skips
+from streaming.order.spec import Balancing
 
 __all__ = ["Resumption"]
 
@@ -34,6 +35,7 @@ class Resumption:
         self._ordering = ordering
         self._progress = progress
         self._ranks = ranks
+        self._begun_with: tuple[int, str | None] = 0, None  # an iteration, and its balance if that was set anew since
 
     def state(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Return a checkpoint; see :meth:`StreamingDataset.state_dict`."""
@@ -76,7 +78,21 @@ class Resumption:
             return self.state_of_workers([progress.yielded])
         return self.state(progress.yielded * self._ranks.world().num_ranks)
 
+    def set_balance(self, balance: Balancing | None) -> None:
+        """Set how samples are dealt from the next iteration on; the present one has begun with what was set before."""
+        begun, old = self._epochs.begun, self._ordering.balance
+        if self._begun_with[0] != begun:
+            self._begun_with = begun, old and old.name
+        self._ordering.balance = balance
+
     def _state_at(self, start: Start, sample_in_epoch: int) -> dict[str, Any]:
+        begun, balance = self._begun_with
+        now = self._ordering.balance and self._ordering.balance.name
+        if 0 < sample_in_epoch < self._ordering.epoch_size and begun and begun == self._epochs.begun and balance != now:
+            raise CheckpointError(
+                f"Epoch {start.epoch} has begun with balance {balance!r}, and {now!r} was set since: a checkpoint amid it "
+                "would be continued with other samples. Set a balance between epochs."
+            )
         return {
             "epoch": start.epoch,
             "sample_in_epoch": sample_in_epoch,

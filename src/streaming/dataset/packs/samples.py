@@ -11,25 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import _utils
 
 from streaming.core.errors import ConfigError
+from streaming.dataset.packs.bins import Bin, Borders, Longest
 from streaming.packing.options import Pack
 
-__all__ = ["Borders", "Longest", "pack_documents"]
+__all__ = ["pack_documents"]
 
 Ints = NDArray[np.int64]
 
 
-class Borders(np.ndarray[Any, np.dtype[np.int32]]):
-    """``int32[k + 1]``, where pieces begin and end; those of a batch are laid end to end when it is collated."""
-
-
-class Longest(int):
-    """A number of tokens; of those of a batch, the largest counts."""
-
-
-def pack_documents(rule: Pack, documents: Sequence[Any], starts: Ints, lengths: Ints, expected: Ints) -> dict[str, Any]:
+def pack_documents(rule: Pack, documents: Sequence[Any], starts: Ints, lengths: Ints, expected: Ints) -> Bin:
     """Make a sample.
 
     Args:
@@ -46,7 +38,7 @@ def pack_documents(rule: Pack, documents: Sequence[Any], starts: Ints, lengths: 
         ConfigError: A document is not as long as was planned, or has no such column.
     """
     used = int(lengths.sum())
-    sample: dict[str, Any] = {}
+    sample = Bin()
     for name in rule.columns:
         pieces: list[NDArray[Any]] = []
         for document, start, length, whole in zip(
@@ -134,22 +126,3 @@ _EMIT: dict[str, Callable[[Ints, Ints, int], Any]] = {
     "cu_seqlens": _cu_seqlens,
     "max_seqlen": _max_seqlen,
 }
-
-
-def _end_to_end(batch: Sequence[Borders], *, collate_fn_map: Any = None) -> torch.Tensor:
-    del collate_fn_map
-    offset, parts = 0, [np.zeros(1, np.int32)]
-    for borders in batch:
-        parts.append(np.asarray(borders)[1:] + offset)
-        offset += int(borders[-1])
-    return torch.from_numpy(np.concatenate(parts).astype(np.int32))
-
-
-def _largest(batch: Sequence[Longest], *, collate_fn_map: Any = None) -> int:
-    del collate_fn_map
-    return int(max(batch))
-
-
-# What torch's default_collate looks types up in.
-_utils.collate.default_collate_fn_map[Borders] = _end_to_end
-_utils.collate.default_collate_fn_map[Longest] = _largest
