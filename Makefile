@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CA_FILE := import ssl; print(ssl.get_default_verify_paths().cafile or '')
 
-.PHONY: demo test test-long test-versions check bench release clean
+.PHONY: demo test test-long test-versions check bench docs release clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/train_language_model.py $(DEMO_ARGS)
@@ -34,6 +34,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+# The site, in docs/_site: every page, the reference made of docstrings, and the notebooks with what they print.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_site
+
 # What is published, in dist/, and its own tests.
 release: $(VENV)/.test
 	$(BIN)/python tests/release.py
@@ -56,4 +60,4 @@ $(VENV)/.azurite:
 	else echo "azurite could not be installed: the tests that need it are skipped"; fi
 
 clean:
-	rm -rf $(VENV) $(VENV)-versions demo-out dist .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) $(VENV)-versions demo-out dist docs/_site .pytest_cache .hypothesis .ruff_cache

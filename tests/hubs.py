@@ -241,7 +241,9 @@ class _HubHandler(_Handler):
         if not cursor:
             items.append({"type": "directory", "path": directory or "x", "size": 0, "oid": "0"})
         for key in found[cursor : cursor + _PAGE]:
-            items.append({"type": "file", "path": key, "size": len(held[key]), "oid": "1"})
+            sha = hashlib.sha1(held[key]).hexdigest()
+            large = {"lfs": {"oid": sha, "size": len(held[key]), "pointerSize": 1}} if len(held[key]) > _LARGE else {}
+            items.append({"type": "file", "path": key, "size": len(held[key]), "oid": "1" if large else sha, **large})
         headers = {}
         if cursor + _PAGE < len(found):
             target = f"{self.path.partition('?')[0]}?recursive=true&cursor={cursor + _PAGE}"

@@ -70,6 +70,10 @@ for batch in loader:
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
     "recipes_packing.md": ("", lambda block: True),
+    "quickstart.md": ("", lambda block: True),
+    "formats.md": ("", lambda block: True),
+    "vision.md": ("", lambda block: True),
+    "multimodal.md": ("", lambda block: True),
 }
 
 
@@ -88,7 +92,7 @@ def test_blocks_run_one_after_the_other(tmp_path: Path, name: str) -> None:
     before, runs = RUN[name]
     (page,) = [page for page in PAGES if page.name == name]
     chosen = [block for block in blocks(page) if runs(block)]
-    assert len(chosen) > 1
+    assert chosen
     program = "\n".join([before, *chosen])
     program = re.sub(r"\b(s3|gs)://bucket", f"{tmp_path}/bucket", program).replace("/tmp/cache", f"{tmp_path}/cache")
     # Numbers that a page has of a large dataset, in one that is small.

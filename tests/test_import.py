@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,19 @@ def test_windows_is_told_in_one_sentence() -> None:
         "ImportError: streaming does not support Windows, as it maps and locks files the POSIX way: "
         "use Linux, macOS or WSL 2."
     )
+
+
+@pytest.mark.parametrize("name", ["mosaicml_streaming", "streaming_community", "neprr_streaming"])
+def test_a_package_of_the_same_import_name_is_warned_of(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "site-packages"
+    (folder / f"{name}-0.13.0.dist-info").mkdir(parents=True)
+    record = folder / f"{name}-0.13.0.dist-info" / "RECORD"
+    code = f"import sys; sys.path.append({str(folder)!r}); import streaming"
+    for holds, said in (
+        ("README.md", ""),
+        ("streaming/__init__.py", f"{name.replace('_', '-')} 0.13.0 is installed too"),
+    ):
+        record.write_text(f"{holds},sha256=0,0\n")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+        assert said in done.stderr
+        assert bool(said) == bool(done.stderr), done.stderr

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"core", "units", "format", "storage"},
     "inplace": {"core", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
-    "converting": {"core", "format", "storage", "sources", "writing"},
+    "converting": {"core", "format", "storage", "columns", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},
     "dataset": {"core", "format", "storage", "order", "units", "packing", "columns", "cache", "sources", "inplace"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
@@ -43,11 +43,11 @@ ALLOWED: dict[str, set[str]] = {
         "dataset",
         "loader",
     },
-    "converters": {"core", "storage", "writing"},
+    "converters": {"core", "storage", "converting", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
-        name: {"core", "format", "storage", "order", "cache", "dataset", "loader"}
+        name: {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"}
         for name in ("text", "vision", "multimodal")
     },
     "base": {"core", "format", "storage", "order", "cache", "writing", "dataset", "loader", "converters"},

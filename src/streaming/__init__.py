@@ -9,6 +9,7 @@ Names are loaded on first use: ``import streaming`` imports neither torch nor an
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,15 @@ if not TYPE_CHECKING and sys.platform == "win32":
         "streaming does not support Windows, as it maps and locks files the POSIX way: use Linux, macOS or WSL 2."
     )
 
+from streaming.core.namesakes import find_namesakes
 from streaming.core.process.collector import collector_paused
+
+for _name, _version in find_namesakes():
+    warnings.warn(
+        f"{_name} {_version} is installed too, and writes into the same folder `streaming`: files of both are mixed. Run: "
+        f"pip uninstall -y {_name} streaming-dataset && pip install streaming-dataset",
+        stacklevel=2,
+    )
 
 if TYPE_CHECKING:
     from streaming import base as base
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
     from streaming import text as text
     from streaming import vision as vision
     from streaming.converting.convert import convert as convert
+    from streaming.converting.exporting.export import ExportReport as ExportReport
+    from streaming.converting.exporting.export import export as export
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
     from streaming.dataset.local import LocalDataset as LocalDataset
@@ -56,6 +67,7 @@ __all__ = [
     "Bucket",
     "CSVWriter",
     "ColumnsReport",
+    "ExportReport",
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
@@ -72,6 +84,7 @@ __all__ = [
     "WriteReport",
     "XSVWriter",
     "convert",
+    "export",
     "index_columns",
     "merge_index",
     "multimodal",
@@ -85,6 +98,7 @@ _HOMES = {
     "Bucket": "streaming.packing.options",
     "CSVWriter": "streaming.writing.writers",
     "ColumnsReport": "streaming.writing.side.index",
+    "ExportReport": "streaming.converting.exporting.export",
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
@@ -102,6 +116,7 @@ _HOMES = {
     "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
     "convert": "streaming.converting.convert",
+    "export": "streaming.converting.exporting.export",
     "index_columns": "streaming.writing.side.index",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",

@@ -67,20 +67,29 @@ def test_doctor_finds_credentials_and_tells_no_secret(home: Path, monkeypatch: p
     assert (found["HTTPS_PROXY"]["value"], found["http_proxy"]["value"]) == ("http://proxy:3128", "proxy:3128")
 
 
-@pytest.mark.parametrize(("name", "shown"), [("mosaicml-streaming", "mosaicml-streaming"), ("Other_Thing", None)])
+@pytest.mark.parametrize(
+    ("name", "holds", "shown"),
+    [
+        ("mosaicml-streaming", "streaming/__init__.py", "mosaicml-streaming"),
+        ("mosaicml-streaming", "README.md", None),  # a companion of that name, without a module
+        ("Other_Thing", "streaming/__init__.py", "other-thing"),
+        ("Other_Thing", "other.py", None),
+    ],
+)
 def test_doctor_knows_packages_of_its_import_name(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str, shown: str | None
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str, holds: str, shown: str | None
 ) -> None:
-    folder = home / "site"
+    folder = home / "site-packages"
     metadata = folder / f"{name.replace('-', '_')}-0.13.0.dist-info/METADATA"
     metadata.parent.mkdir(parents=True)
     metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.13.0\n")
+    metadata.with_name("RECORD").write_text(f"{holds},,\n")
     monkeypatch.syspath_prepend(str(folder))
     code, found = findings(capsys)
     assert code == (1 if shown else 0)
     if shown:
         assert "also installs the import name" in found[shown]["value"]
-        assert "pip uninstall mosaicml-streaming" in found[shown]["advice"]
+        assert f"pip uninstall {shown}" in found[shown]["advice"]
 
 
 def test_doctor_asks_a_server_for_its_clock(

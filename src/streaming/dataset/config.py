@@ -164,7 +164,7 @@ class ParallelConfig(Checked):
 
 
 #: What registered classes of streams need not take.
-_OF_STREAMS = ("storage_options", "columns", "format", "schema")
+_OF_STREAMS = ("storage_options", "columns", "format", "schema", "config", "version", "index")
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,9 @@ class StreamDefaults:
         columns: Names of the columns that samples have, or ``None``.
         format: Format of files that are read in place.
         schema: Whether such files must have the same columns.
+        config: Which configuration of a dataset of the hub.
+        version: Which version of a table.
+        index: Where what was found in such files is kept.
     """
 
     split: Where | None
@@ -192,6 +195,9 @@ class StreamDefaults:
     columns: tuple[str, ...] | None = None
     format: str | None = None
     schema: str | None = None
+    config: str | None = None
+    version: int | str | None = None
+    index: Where | None = None
 
     def of_any_class(self) -> dict[str, Any]:
         """Return, by name, those that every registered class of streams takes."""

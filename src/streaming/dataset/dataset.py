@@ -116,6 +116,9 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         columns: Names of the columns that samples have, for every stream that does not name its own; see :class:`Stream`.
         format: Format of files that are read in place, for every stream that does not say its own; see :class:`Stream`.
         schema: Whether such files must have the same columns, for every stream that does not say it; see :class:`Stream`.
+        config: Which configuration of a dataset of the Hugging Face Hub; see :class:`Stream`.
+        version: Which version of a table; see :class:`Stream`.
+        index: Where what was found in such files is kept; see :class:`Stream`.
         mix: How the streams' weights change during the run, instead of ``proportion``, ``repeat`` and ``choose``. Streams
             are named by the mapping's names, or by their places. Without ``epoch_size``, there is one epoch without end,
             whose length is a ``TypeError``; with it, each epoch is the next so many samples: whole global batches.
@@ -175,6 +178,9 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         columns: Sequence[str] | None = None,
         format: str | None = None,
         schema: Literal["same", "union"] | None = None,
+        config: str | None = None,
+        version: int | str | None = None,
+        index: Where | None = None,
         mix: Schedule | None = None,
         pack: Pack | None = None,
         bucket: Bucket | None = None,
@@ -205,6 +211,9 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             as_columns(columns),
             format,
             schema,
+            config,
+            None if version is None else str(version),
+            index,
         )
         self.sampling_method: str = order.sampling_method
         self.sampling_granularity: int = order.sampling_granularity

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.directory import ShardDirectory
+from streaming.cache.fetching.made import MadeDirectory
 from streaming.columns.opening import open_columns
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.side import SideColumns
@@ -103,6 +104,8 @@ class Source:
             StorageError: It cannot be read.
         """
         directory = self.directory
+        if isinstance(directory, MadeDirectory):
+            return dict(directory.metadata)
         store = directory.store or open_store(Location.parse(directory.directory))
         policy = RetryPolicy(attempts=directory.config.download_retry + 1)
         try:

@@ -22,6 +22,7 @@ from streaming.dataset.stream_details import StreamDetails
 from streaming.dataset.views.choosing import by_condition
 from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
+from streaming.inplace.settings import InPlace, is_data_without_index, split_off_table
 from streaming.sources.listing import is_source
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions, seal
@@ -34,6 +35,10 @@ from streaming.units.parts import choose
 __all__ = ["Stream", "open_streams"]
 
 _OPEN_AT_ONCE = 16
+_DEFAULTS = (
+    *("download_retry", "download_timeout", "validate_hash", "keep_zip"),
+    *("columns", "format", "schema", "config", "version", "index"),
+)
 _INDEX_NAME = "index.json"
 
 
@@ -80,9 +85,13 @@ class Stream(StreamDetails):
             those for which both hold.
         join: Other datasets whose columns samples get too, as :class:`streaming.Side`.
         format: Format of the files at ``remote``, where they are no shards with an index but are read in place: such as
-            ``'parquet'``. Default: by what ``remote`` says, a pattern of names or one with a suffix.
+            ``'parquet'``, or ``'delta'``. Default: by what ``remote`` says, a pattern of names, one with a suffix, a dataset
+            of the Hugging Face Hub (``hf://datasets/owner/name``), or a table (``delta+s3://bucket/table``).
         schema: For such files: ``'same'`` (default), they must have the same columns; ``'union'``, a column that a file
             lacks is missing (``None``) in its rows.
+        config: Which configuration, of a dataset of the Hub that has several; ``split`` says which split.
+        version: Which version of a table: a number, or, of Iceberg, the number of a snapshot. Default: the newest.
+        index: Where ``streaming index --out`` keeps what it found in such files, so that nobody looks into them again.
 
     Raises:
         ConfigError: An argument is out of range, more than one of ``proportion``, ``repeat`` and ``choose`` is given, or
@@ -118,6 +127,9 @@ class Stream(StreamDetails):
         join: Sequence[Joining] | None = None,
         format: str | None = None,
         schema: str | None = None,
+        config: str | None = None,
+        version: int | str | None = None,
+        index: Where | None = None,
     ) -> None:
         weights = {"proportion": proportion, "repeat": repeat, "choose": choose}
         given = {name: value for name, value in weights.items() if value is not None}
@@ -130,6 +142,7 @@ class Stream(StreamDetails):
                 f"validate_hash={validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
             )
         self._storage_options = None if storage_options is None else seal(storage_options)
+        self.format: str | None = None if format is None else as_text("format", format)
         self.remote = remote
         self._local = None if local is None or local == "" else as_directory("local", local)
         self.local = self._local
@@ -150,8 +163,10 @@ class Stream(StreamDetails):
         if join is not None and not (isinstance(join, (list, tuple)) and all(hasattr(s, "joined_to") for s in join)):
             raise ConfigError(f"join must be a list of Side objects, got {join!r}.")
         self.join: tuple[Joining, ...] = tuple(join or ())
-        self.format: str | None = None if format is None else as_text("format", format)
         self.schema: str | None = None if schema is None else as_text("schema", schema)
+        self.config: str | None = None if config is None else as_text("config", config)
+        self.version: str | None = None if version is None else str(version)
+        self.index: str | None = _path_text("index", index)
         self._check()
         if self.local is None and self._remote is not None:
             self.local = self._default_local(self._remote)
@@ -164,6 +179,9 @@ class Stream(StreamDetails):
     @remote.setter
     def remote(self, remote: Where | None) -> None:
         text = _path_text("remote", remote)
+        if text is not None:
+            text, table = split_off_table(text)
+            self.format = table or self.format
         self._remote = None if text is None else Location.parse(text, self._storage_options).above(_INDEX_NAME)
 
     def __repr__(self) -> str:
@@ -185,7 +203,8 @@ class Stream(StreamDetails):
 
         Args:
             default: Values for ``remote``, ``local``, ``split``, ``download_retry``, ``download_timeout``,
-                ``validate_hash``, ``keep_zip``, ``storage_options``, ``columns``, ``format`` and ``schema``.
+                ``validate_hash``, ``keep_zip``, ``storage_options``, ``columns``, ``format``, ``schema``, ``config``,
+                ``version`` and ``index``.
 
         Raises:
             ConfigError: The stream has neither a remote nor a local directory.
@@ -194,7 +213,7 @@ class Stream(StreamDetails):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
             self.split: str = default.get("split") or ""
-        for name in ("download_retry", "download_timeout", "validate_hash", "keep_zip", "columns", "format", "schema"):
+        for name in _DEFAULTS:
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
         if self._storage_options is None and default.get("storage_options") is not None:
@@ -303,20 +322,27 @@ class Stream(StreamDetails):
             if self.local == private:
                 make_private(os.path.dirname(private))
         where = str(self._remote or directory)
-        if self._remote is not None and (self.format is not None or is_source(self._remote.absolute(self._base))):
-            from streaming.inplace.opening import open_source_files
-
-            place = self._remote.absolute(self._base).join(self.split)
-            files = open_source_files(
-                place, directory, config, format=self.format, columns=self.columns, schema=self.schema or "same"
-            )
-            return files, 0
-        loaded = load_index(directory, store, config.download_retry, _origin(store))
+        place = None if self._remote is None else self._remote.absolute(self._base)
+        if place is not None and (self.format is not None or is_source(place)):
+            return self._open_in_place(place), 0
+        try:
+            loaded = load_index(directory, store, config.download_retry, _origin(store))
+        except EmptyDatasetError:
+            if place is None or not is_data_without_index(place):
+                raise
+            return self._open_in_place(place), 0
         index = loaded.index
         if not index.num_samples:
             raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")
         check_columns(index, self.columns, where, allow_unsafe_types)
         return ShardDirectory(directory, index, store, config, where, loaded.identity, self.columns), loaded.bytes
+
+    def _open_in_place(self, place: Location) -> ShardDirectory:
+        given = {"split": self.split, "config": self.config, "version": self.version}
+        options = {name: value for name, value in given.items() if value}
+        index = None if self.index is None else self._beside(self.index)
+        files = InPlace(self.format, self.columns, self.schema, options, index)
+        return files.open(place, self.directory, self.fetch_config)
 
 
 def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[Source]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -13,17 +14,24 @@ import numpy as np
 from streaming.cache.bookkeeping.identity import Identity, digest
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
+from streaming.cache.files.keeper import Recipe
 from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.imports import optional_import
 from streaming.format.index import FileInfo, FileTable, Index
 from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
-from streaming.inplace.cutting import Run, cut_shards
-from streaming.inplace.recipe import SourceRecipe
-from streaming.inplace.scan import scan_files
-from streaming.sources.columns import row_schema, unite
-from streaming.sources.listing import list_files
-from streaming.sources.pieces import Scanned, kinds
+from streaming.inplace.cutting import Run, cut_pieces, cut_shards
+from streaming.inplace.deleted import surviving
+from streaming.inplace.recipe import SourceRecipe, Taken
+from streaming.inplace.rows import RowsRecipe, known_rows
+from streaming.inplace.scan import Scanner, scan_files
+from streaming.sources.columns import choose_columns, encoded_schema, row_schema, unite, unite_encodings
+from streaming.sources.contract import Files, Source
+from streaming.sources.features import TableColumns
+from streaming.sources.lakes.found import Found
+from streaming.sources.lakes.places import locate
+from streaming.sources.pieces import Piece, Scanned, kinds
+from streaming.sources.registry import sources
 from streaming.storage.location import Location
 
 __all__ = ["open_source_files"]
@@ -33,18 +41,38 @@ _SCHEMAS = ("same", "union")
 
 @dataclass(frozen=True)
 class _Recipes:
-    """What makes each shard. It can be pickled."""
+    """What makes each shard. It can be pickled.
 
-    kind: str
+    Attributes:
+        found: The files.
+        schema: Of the rows.
+        source: What reads rows, or the columns of tables.
+        pieces: The pieces of each file, with all their rows.
+        shards: Which of them make each shard.
+    """
+
+    found: Found
     schema: Schema
-    types: Any
-    scanned: Scanned
+    source: Source | TableColumns
+    pieces: list[list[Piece]]
     shards: list[list[Run]]
 
-    def __call__(self, shard: int) -> SourceRecipe:
-        runs = tuple((self.scanned.files[run.file], run.pieces) for run in self.shards[shard])
-        count = sum(piece.rows for _, pieces in runs for piece in pieces)
-        return SourceRecipe(self.kind, self.schema, self.types, runs, count)
+    def __call__(self, shard: int) -> Recipe:
+        runs = self.shards[shard]
+        count = sum(piece.rows for run in runs for piece in run.pieces)
+        if isinstance(self.source, TableColumns):
+            return SourceRecipe(self.found.kind, self.schema, self.source, tuple(map(self._taken, runs)), count)
+        some = tuple((run.file, run.pieces, self._first(run)) for run in runs)
+        return RowsRecipe(self.source, self.schema, some, count)
+
+    def _taken(self, run: Run) -> Taken:
+        gone = self.found.gone.get(run.file)
+        first = 0 if gone is None else self._first(run)
+        return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), first, gone)
+
+    def _first(self, run: Run) -> int:
+        """Return the number in its file of the first row of a run."""
+        return sum(piece.rows for piece in self.pieces[run.file] if piece.begin < run.pieces[0].begin)
 
 
 def open_source_files(
@@ -55,16 +83,20 @@ def open_source_files(
     format: str | None = None,
     columns: tuple[str, ...] | None = None,
     schema: str = "same",
+    options: Mapping[str, str] | None = None,
+    index: Location | None = None,
 ) -> MadeDirectory:
     """Open files of another format as a dataset.
 
     Args:
-        location: Which files: a pattern, or a directory.
+        location: Which files: a pattern, a directory, a table, or a dataset of the Hugging Face Hub.
         directory: Where shards are to be made: a directory of the cache's own.
         config: How to fetch.
         format: Name of their format; ``None``: by their suffixes.
         columns: Names of the columns that samples are to have, in that order; ``None``: all.
         schema: Whether files must have the ``'same'`` columns, or the ``'union'`` of theirs is taken.
+        options: What else is to be told: ``split`` and ``config`` of a dataset of the hub, ``version`` of a table.
+        index: Where what was found in the files was kept.
 
     Raises:
         ConfigError: There is no such format or column, or an argument is wrong.
@@ -75,22 +107,49 @@ def open_source_files(
     """
     if schema not in _SCHEMAS:
         raise ConfigError(f"schema must be 'same' or 'union', got {schema!r}.")
-    optional_import("pyarrow", "arrow", "Reading files of other formats")
     opened = time.time()
-    store, kind, files = list_files(location, format)
+    found = locate(location, format, options or {})
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
-    kept = os.path.join(directory, f".streaming-source-{_short(f'{origin}|{kind}')}.jsonl")
-    scanned = scan_files(store, files, kinds[kind](), kept, config.download_retry)
-    types = unite(scanned, schema, origin)
-    rows = row_schema(types, columns, origin)
-    shards = list(cut_shards(scanned))
+    kept = os.path.join(directory, f".streaming-scan-{_short(f'{origin}|{found.kind}')}.jsonl")
+
+    def scan(scanner: Scanner) -> Scanned:
+        return scan_files(found.store, found.files, scanner, kept, config.download_retry)
+
+    if found.kind in kinds:
+        optional_import("pyarrow", "arrow", "Reading files of other formats")
+        kind = kinds[found.kind]()
+        scanned = scan(kind)
+        how = schema if found.names is None else "union"
+        source = TableColumns(_with(unite(scanned, how, origin), found))
+        rows = row_schema(source, columns, origin)
+        pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
+    else:
+        source = sources[found.kind](Files(origin, found.store, found.files, options or {}, as_is=True))
+        scanned = known_rows(source) if source.is_known else scan(source)
+        encodings = unite_encodings(scanned, schema, origin)
+        rows = encoded_schema(choose_columns(encodings, columns, origin))
+        pieces = scanned.pieces
+    shards = list(cut_shards(surviving(pieces, found.gone)))
     if not shards:
-        raise EmptyDatasetError(f"There are no rows in the {len(files)} files at {origin}.")
-    recipes = _Recipes(kind, rows, types, scanned, shards)
-    index = _index(recipes)
-    identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), index.digest, opened=opened)
-    return MadeDirectory(directory, index, store, config, origin, identity, recipes)
+        raise EmptyDatasetError(f"There are no rows in the {len(found.files)} files at {origin}.")
+    recipes = _Recipes(found, rows, source, pieces, shards)
+    made = _index(recipes)
+    store = found.store
+    identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)
+    return MadeDirectory(directory, made, store, config, origin, identity, recipes, source.metadata)
+
+
+def _with(schema: Any, found: Found) -> Any:
+    """Return a schema with the columns that are told of files besides, and of a table's only those that it has."""
+    for field in found.columns or ():
+        if field.name not in schema.names:
+            schema = schema.append(field)
+    if found.names is None:
+        return schema
+    import pyarrow as pa
+
+    return pa.schema([schema.field(name) for name in found.names if name in schema.names], schema.metadata)
 
 
 def _index(recipes: _Recipes) -> Index:
@@ -111,11 +170,12 @@ def _index(recipes: _Recipes) -> Index:
 def _fingerprint(recipes: _Recipes) -> bytes:
     """Return 16 bytes for the files at their versions, how they are cut, and what rows look like."""
     hasher = blake2b(digest_size=16)
-    for info in recipes.scanned.files:
+    for info in recipes.found.files:
         hasher.update(f"{info.path}\0{info.bytes}\0{info.etag}\0{info.modified}\n".encode("utf-8", "surrogateescape"))
-    hasher.update(
-        f"{recipes.kind}|{recipes.schema}|{[[(r.file, r.pieces) for r in s] for s in recipes.shards]}".encode()
-    )
+    for number, gone in recipes.found.gone.items():
+        hasher.update(f"{number}:".encode() + gone.tobytes())
+    runs = [[(run.file, run.pieces) for run in shard] for shard in recipes.shards]
+    hasher.update(f"{recipes.found.kind}|{recipes.found.values}|{recipes.schema}|{runs}".encode())
     return hasher.digest()
 
 

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
-from streaming.format.kinds.mds_columns import RowsFile
+from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
 from streaming.format.samples.schema import Schema
 from streaming.sources.encode import encode_column
+from streaming.sources.features import TableColumns
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceRecipe"]
+__all__ = ["SourceRecipe", "Taken"]
+
+
+class Taken(NamedTuple):
+    """What a shard takes of a file.
+
+    Attributes:
+        info: The file.
+        pieces: Neighbouring pieces of it.
+        values: Values that all its rows have, by column.
+        first: Number of the first row in the file, where some were deleted.
+        gone: ``int64[n]``, numbers of those in the file, in ascending order.
+    """
+
+    info: ObjectInfo
+    pieces: tuple[Piece, ...]
+    values: Mapping[str, Any]
+    first: int
+    gone: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -24,15 +46,15 @@ class SourceRecipe:
     Attributes:
         kind: Name of their format.
         schema: Of the rows.
-        types: The ``pyarrow.Schema`` of their columns.
-        runs: Files, and which pieces of each.
+        table: The columns of the files.
+        runs: What is taken of each file.
         count: How many rows there are in them.
     """
 
     kind: str
     schema: Schema
-    types: Any
-    runs: tuple[tuple[ObjectInfo, tuple[Piece, ...]], ...]
+    table: TableColumns
+    runs: tuple[Taken, ...]
     count: int
 
     def __call__(self, store: Store, came: Callable[[int], Any], file: IO[bytes]) -> None:
@@ -44,35 +66,52 @@ class SourceRecipe:
             StorageError: A file cannot be read.
         """
         rows = RowsFile(self.schema, self.count, file)
-        for info, pieces in self.runs:
+        for taken in self.runs:
             done = 0
             try:
-                for batch in self._batches(SourceFile(store, info, came), pieces):
-                    rows.add([encode_column(*column) for column in self._columns(batch)], batch.num_rows)
+                for batch in self._batches(SourceFile(store, taken.info, came), taken):
+                    where = f"{taken.info.path}, rows from {done}"
+                    rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
                     done += batch.num_rows
             except SampleError as error:
+                begin, end = taken.pieces[0].begin, taken.pieces[-1].end
                 raise SourceError(
-                    f"{info.path}, rows from {done} of the pieces {pieces[0].begin} to {pieces[-1].end}: {error}"
+                    f"{taken.info.path}, rows from {done} of the pieces {begin} to {end}: {error}"
                 ) from error
         try:
             rows.finish()
         except ShardFormatError as error:
-            names = ", ".join(info.path for info, _ in self.runs)
+            names = ", ".join(info.path for info, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
 
-    def _batches(self, file: SourceFile, pieces: tuple[Piece, ...]) -> Iterator[Any]:
-        return kinds[self.kind]().batches(file, pieces, self.schema.column_names)
+    def _batches(self, file: SourceFile, taken: Taken) -> Iterator[Any]:
+        at = taken.first
+        for batch in kinds[self.kind]().batches(file, taken.pieces, self.schema.column_names):
+            if taken.gone is not None:
+                yield _without(batch, taken.gone, at)
+                at += batch.num_rows
+            else:
+                yield batch
 
-    def _columns(self, batch: Any) -> Iterator[tuple[str, Any, str]]:
+    def _columns(self, batch: Any, values: Mapping[str, Any], where: str) -> Iterator[Fixed | Varying]:
         import pyarrow as pa
 
-        present = set(batch.schema.names)
         for name, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True):
-            kind = self.types.field(name).type
-            if name not in present:
-                yield name, pa.nulls(batch.num_rows, kind), encoding
-                continue
-            array = batch.column(name)
-            if pa.types.is_dictionary(kind):
-                kind = kind.value_type
-            yield name, array if array.type == kind else array.cast(kind), encoding
+            if name in values and name not in batch.schema.names:
+                kind = self.table.schema.field(name).type
+                array = pa.repeat(pa.scalar(values[name], kind), batch.num_rows)
+            else:
+                array = self.table.array(batch, name, where)
+            yield encode_column(name, array, encoding)
+
+
+def _without(batch: Any, gone: NDArray[np.int64], at: int) -> Any:
+    """Return a batch, whose first row has the number ``at``, without some rows."""
+    import pyarrow as pa
+
+    begin, end = np.searchsorted(gone, [at, at + batch.num_rows])
+    if begin == end:
+        return batch
+    stays = np.ones(batch.num_rows, np.bool_)
+    stays[gone[begin:end] - at] = False
+    return batch.filter(pa.array(stays))

@@ -11,16 +11,16 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Any, Protocol, cast
 
 from streaming.core.errors import StreamingError
 from streaming.core.process.lock import locked_part
 from streaming.sources.file import SourceFile
-from streaming.sources.pieces import Kind, Piece, Scan, Scanned
+from streaming.sources.pieces import Piece, Scan, Scanned
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["scan_files"]
+__all__ = ["Scanner", "scan_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,15 @@ _AT_ONCE = 16
 _LOCK_S = 600.0
 
 
-def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Kind, kept: str, retries: int) -> Scanned:
+class Scanner(Protocol):
+    """What looks at files."""
+
+    def scan(self, file: SourceFile) -> Scan:
+        """Look at a file."""
+        ...
+
+
+def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Scanner, kept: str, retries: int) -> Scanned:
     """Look into files, those that were not looked into before.
 
     Args:
@@ -56,7 +64,7 @@ def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Kind, kept: str,
 
 
 def _look(
-    store: Store, files: Sequence[ObjectInfo], kind: Kind, part: str, retries: int, found: dict[str, list[Any]]
+    store: Store, files: Sequence[ObjectInfo], kind: Scanner, part: str, retries: int, found: dict[str, list[Any]]
 ) -> None:
     policy = RetryPolicy(attempts=retries + 1)
     if len(files) >= 100:
@@ -85,7 +93,9 @@ def _key(info: ObjectInfo) -> str:
     return f"{info.path}\n{info.bytes}\n{info.etag if info.etag is not None else info.modified}"
 
 
-def _dumped(schema: Any) -> str:
+def _dumped(schema: Any) -> str | dict[str, str]:
+    if isinstance(schema, dict):
+        return cast("dict[str, str]", schema)
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
@@ -106,14 +116,24 @@ def _lines(path: str) -> Iterator[list[Any]]:
 
 
 def _scanned(files: list[ObjectInfo], found: dict[str, list[Any]]) -> Scanned:
-    import pyarrow as pa
-
     ids: dict[str, int] = {}
+    schemas: list[Any] = []
     schema_ids: list[int] = []
     pieces: list[list[Piece]] = []
     for info in files:
         schema, some = found[_key(info)]
-        schema_ids.append(ids.setdefault(schema, len(ids)))
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        if text not in ids:
+            ids[text] = len(ids)
+            schemas.append(_loaded(schema))
+        schema_ids.append(ids[text])
         pieces.append([Piece(*piece) for piece in some])
-    schemas = [pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text))) for text in ids]
     return Scanned(files, schemas, schema_ids, pieces)
+
+
+def _loaded(schema: str | dict[str, str]) -> Any:
+    if isinstance(schema, dict):
+        return schema
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(schema)))

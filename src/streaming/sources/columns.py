@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from streaming.columns.words import unknown_column
 from streaming.core.errors import SourceError
 from streaming.format.encodings import get_mds_encoded_size
 from streaming.format.samples.schema import Schema
+from streaming.sources.features import TableColumns, is_full, mark_full
+from streaming.sources.learning import NOTHING, common_encoding
 from streaming.sources.pieces import Scanned
 
-__all__ = ["encoding_of", "row_schema", "unite"]
+__all__ = ["choose_columns", "encoded_schema", "row_schema", "unite", "unite_encodings"]
 
 
 def unite(scanned: Scanned, how: str, origin: str) -> Any:
@@ -40,85 +40,122 @@ def unite(scanned: Scanned, how: str, origin: str) -> Any:
             raise SourceError(
                 f"The files of {origin} have columns of types that do not go together: {error}"
             ) from error
-        fields = [field.with_nullable(True) if field.name in missing else field for field in united]
+        fields = [_joined(field, scanned.schemas, field.name in missing) for field in united]
         return pa.schema(fields, united.metadata)
     for number, schema in enumerate(scanned.schemas[1:], 1):
-        difference = _difference(first, schema)
-        if difference:
-            names = [scanned.files[scanned.schema_ids.index(i)].path for i in (0, number)]
-            raise SourceError(
-                f"The files of {origin} differ: {difference.format(*names)} Give schema='union' to take both (what a file "
-                "lacks is then missing in its rows), or name those that are alike."
-            )
-    nullable = [any(schema.field(field.name).nullable for schema in scanned.schemas) for field in first]
-    return pa.schema([f.with_nullable(n) for f, n in zip(first, nullable, strict=True)], first.metadata)
+        _check_same(scanned, number, _types(first), _types(schema), origin)
+    return pa.schema([_joined(field, scanned.schemas, False) for field in first], first.metadata)
 
 
-def _difference(one: Any, other: Any) -> str | None:
+def _joined(field: Any, schemas: Sequence[Any], is_missing: bool) -> Any:
+    """Return a field of all schemas: without gaps only if it is in every file."""
+    found = [schema.field(field.name) for schema in schemas if field.name in schema.names]
+    nullable = is_missing or any(each.nullable for each in found)
+    return mark_full(field.with_nullable(nullable), not is_missing and all(map(is_full, found)))
+
+
+def unite_encodings(scanned: Scanned, how: str, origin: str) -> dict[str, str]:
+    """Return the encoding of each column of files of rows, whose schemas are the encodings of their columns.
+
+    Args:
+        scanned: The files.
+        how: As for :func:`unite`.
+        origin: Where the source is, for error texts.
+
+    Raises:
+        SourceError: They do not go together.
+    """
+    bare = [{name: each.rstrip("?") for name, each in schema.items()} for schema in scanned.schemas]
+    names = dict.fromkeys(name for schema in bare for name in schema)
+    found = {name: _united({schema[name] for schema in bare if name in schema} - {NOTHING}, how) for name in names}
+    if how == "same":
+        for number in range(1, len(bare)):
+            # Numbers, images and arrays of several kinds go together.
+            one, other = ({name: found[name] or kind for name, kind in bare[i].items()} for i in (0, number))
+            _check_same(scanned, number, one, other, origin)
+    columns: dict[str, str] = {}
+    for name, kind in found.items():
+        each = [schema.get(name, NOTHING) for schema in scanned.schemas]
+        if kind is None:
+            raise SourceError(f"The files of {origin} have {' and '.join(sorted(set(each)))} in column {name!r}.")
+        lacks = any(one == NOTHING or one.endswith("?") for one in each)
+        columns[name] = f"{kind}?" if lacks and kind != "json" else kind
+    return columns
+
+
+def _united(kinds: set[str], how: str) -> str | None:
+    """Return the encoding that holds the values of several; ``None`` if there is none, or they are not the same at all."""
+    kind = common_encoding(kinds) if kinds else "json"
+    return None if how == "same" and kind == "json" and len(kinds) > 1 else kind
+
+
+def _types(schema: Any) -> dict[str, Any]:
+    return {field.name: field.type for field in schema}
+
+
+def _check_same(scanned: Scanned, number: int, one: dict[str, Any], other: dict[str, Any], origin: str) -> None:
+    difference = _difference(one, other)
+    if difference:
+        names = [scanned.files[scanned.schema_ids.index(i)].path for i in (0, number)]
+        raise SourceError(
+            f"The files of {origin} differ: {difference.format(*names)} Give schema='union' to take both (what a file "
+            "lacks is then missing in its rows), or name those that are alike."
+        )
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
     """Say how two schemas differ, with places for the names of their files; ``None`` if they do not."""
-    only = [name for name in one.names if name not in other.names]
-    more = [name for name in other.names if name not in one.names]
+    only = [name for name in one if name not in other]
+    more = [name for name in other if name not in one]
     if only or more:
         parts = [f"{{0}} has {', '.join(map(repr, only))}, which {{1}} has not" if only else ""]
         parts += [f"{{1}} has {', '.join(map(repr, more))}, which {{0}} has not" if more else ""]
         return "; ".join(part for part in parts if part) + "."
-    for field in one:
-        kind = other.field(field.name).type
-        if field.type != kind:
-            return f"column {field.name!r} is {field.type} in {{0}}, and {kind} in {{1}}."
+    for name, kind in one.items():
+        if kind != other[name]:
+            return f"column {name!r} is {kind} in {{0}}, and {other[name]} in {{1}}."
     return None
 
 
-def row_schema(schema: Any, columns: Sequence[str] | None, origin: str) -> Schema:
+def row_schema(table: TableColumns, columns: Sequence[str] | None, origin: str) -> Schema:
     """Return what rows of a source look like.
 
     Args:
-        schema: The ``pyarrow.Schema`` of all files.
+        table: The columns of all files.
         columns: Names of the columns that rows are to have, in that order; ``None``: all.
+        origin: Where the source is, for error texts.
+
+    Raises:
+        ConfigError: There is no such column, or no encoding for one.
+    """
+    names = choose_columns(dict.fromkeys(table.schema.names, ""), columns, origin)
+    return encoded_schema({name: table.encoding(name) for name in names})
+
+
+def choose_columns(known: Mapping[str, str], columns: Sequence[str] | None, origin: str) -> dict[str, str]:
+    """Return those columns that are wanted, in that order.
+
+    Args:
+        known: Encoding of each column by its name.
+        columns: Names of the columns that rows are to have; ``None``: all.
         origin: Where the source is, for error texts.
 
     Raises:
         ConfigError: There is no such column.
     """
-    names = tuple(schema.names if columns is None else columns)
+    names = list(known) if columns is None else columns
     for name in names:
-        if name not in schema.names:
-            raise unknown_column(name, schema.names, origin)
-    encodings = tuple(encoding_of(schema.field(name)) for name in names)
-    sizes = tuple(get_mds_encoded_size(encoding) or None for encoding in encodings)
-    return Schema("mds", names, encodings, sizes, None, (), None, None, None)
+        if name not in known:
+            raise unknown_column(name, list(known), origin)
+    return {name: known[name] for name in names}
 
 
-def encoding_of(field: Any) -> str:
-    """Return the encoding of a column of Arrow's.
+def encoded_schema(columns: Mapping[str, str]) -> Schema:
+    """Return what rows look like.
 
     Args:
-        field: A ``pyarrow.Field``; if it is nullable, values may be missing.
+        columns: Encoding of each column by its name, in the order that rows are to have.
     """
-    encoding = _encoding(field.type)
-    return encoding if encoding == "json" or not field.nullable else f"{encoding}?"
-
-
-def _encoding(kind: Any) -> str:
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_dictionary(kind):
-        return _encoding(kind.value_type)
-    if types.is_boolean(kind):
-        return "bool"
-    if types.is_integer(kind) or types.is_floating(kind):
-        name = np.dtype(kind.to_pandas_dtype()).name
-        return "int" if name == "int64" else name
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return "str"
-    if (
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    ):
-        return "bytes"
-    if types.is_decimal(kind):
-        return "str_decimal"
-    return "json"
+    names, encodings = tuple(columns), tuple(columns.values())
+    sizes = tuple(get_mds_encoded_size(encoding) or None for encoding in encodings)
+    return Schema("mds", names, encodings, sizes, None, (), None, None, None)

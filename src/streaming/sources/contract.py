@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
-from streaming.sources.file import SourceFile
+from streaming.sources.file import STEP_BYTES, SourceFile
+from streaming.sources.learning import Learner, size_of
+from streaming.sources.pieces import Piece, Scan
 from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["Files", "Part", "Row", "Source"]
@@ -38,6 +41,10 @@ class Part(NamedTuple):
     bytes: int = -1
 
 
+def _nothing(count: int) -> None:
+    del count
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of a source. They can be pickled.
@@ -48,6 +55,10 @@ class Files:
         infos: They, in order.
         options: What else a format was told, such as ``split`` or ``labels``.
         skips: Whether files that cannot be read are to be left out rather than refused.
+        as_is: Whether images and the like are taken as they are, rather than refused if they are damaged.
+        came: Told of bytes that came from the store.
+        format: Name of their format.
+        step_bytes: As for a file.
     """
 
     origin: str
@@ -55,14 +66,30 @@ class Files:
     infos: list[ObjectInfo]
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     skips: bool = False
+    as_is: bool = False
+    came: Callable[[int], Any] = _nothing
+    format: str = ""
+    step_bytes: int = STEP_BYTES
 
     def __getitem__(self, number: int) -> SourceFile:
         """Return a file."""
-        return SourceFile(self.store, self.infos[number])
+        return SourceFile(self.store, self.infos[number], self.came, self.step_bytes)
+
+    def number_of(self, file: SourceFile) -> int:
+        """Return the number of a file."""
+        return self._numbers[file.name]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {info.path: number for number, info in enumerate(self.infos)}
 
     def __len__(self) -> int:
         """Return their number."""
         return len(self.infos)
+
+
+#: A part is about the 256th of a source, so that all processes have work to the end, within these bounds.
+_PARTS, _LEAST_BYTES, _MOST_BYTES = 256, 1 << 18, 1 << 25
 
 
 class Source(ABC):
@@ -95,10 +122,48 @@ class Source(ABC):
         """What is known besides: ``{'columns': {'label': {'names': [...]}}}``."""
         return {}
 
+    def part_bytes(self) -> int:
+        """Return about how many bytes of files a part is to take."""
+        total = sum(info.bytes for info in self.files.infos)
+        return min(max(total // _PARTS, _LEAST_BYTES), _MOST_BYTES)
+
     def hint(self, name: str) -> str | None:
         """Return the encoding of a column, where values alone do not tell it: of files that are bytes."""
         del name
         return None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the parts say how many rows they have, and ``columns`` which, so that no file need be looked at."""
+        return False
+
+    def scan(self, file: SourceFile) -> Scan:
+        """Look at a file, by default at all of it: what its columns are, and how many rows there are where.
+
+        Args:
+            file: One of the files.
+
+        Returns:
+            The encodings of its columns, and its pieces: each is a part for :meth:`read`, by its begin and end.
+
+        Raises:
+            SourceError: A row cannot be read, or the values of a column do not go together.
+            StorageError: The file cannot be read.
+        """
+        number = self.files.number_of(file)
+        learner = Learner(file.name, self.columns, self.hint)
+        pieces: list[Piece] = []
+        for part in self.parts:
+            if part.file != number:
+                continue
+            before, size = learner.rows, 0
+            for row in self.read(part):
+                if isinstance(row, SourceError):
+                    raise row
+                learner.add(row)
+                size += size_of(row)
+            pieces.append(Piece(part.begin, part.end, learner.rows - before, size))
+        return Scan(learner.encodings(), [piece for piece in pieces if piece.rows])
 
     @abstractmethod
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
@@ -113,6 +178,11 @@ class Source(ABC):
             StorageError: The same.
         """
         ...
+
+    def stored(self, part: Part) -> Iterator[bytes] | None:
+        """Return the samples of a part as MDS keeps them, in the order of ``columns``; ``None`` if they are not so."""
+        del part
+        return None
 
     def batches(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Any] | None:
         """Return the rows of a part as Arrow's record batches, whose columns fit ``columns``; ``None`` if it has none."""

@@ -6,6 +6,7 @@ Legend: N rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from streaming.format.encodings.text import Bytes, Str
 from streaming.format.encodings.times import Date, DateTime, Time, TimeDelta
 from streaming.format.kinds.mds_columns import Fixed, Varying
 
-__all__ = ["encode_column"]
+__all__ = ["encode_column", "encode_values"]
 
 Ints = NDArray[np.int64]
 
@@ -50,6 +51,25 @@ def encode_column(name: str, array: Any, encoding: str) -> Fixed | Varying:
         return _slowly(name, array, coder)
     column = how(array)
     return _marked(column, _valid(array)) if nullable else column
+
+
+def encode_values(name: str, values: list[Any], encoding: str) -> Fixed | Varying:
+    """Encode a column of Python's values.
+
+    Args:
+        name: Of the column, for error texts.
+        values: N values.
+        encoding: Its encoding.
+
+    Raises:
+        SampleError: A value does not fit; the text has its row in ``values``.
+    """
+    coder = get_encoding(encoding)
+    if isinstance(coder, (Int, Scalar)):
+        dtype: np.dtype[Any] = coder.element[0]  # pyright: ignore[reportAttributeAccessIssue]
+        if set(map(type, values)) <= ({int} if dtype == np.int64 else {float} if dtype == np.float64 else set[type]()):
+            return Fixed(np.array(values, dtype).view(np.uint8).reshape(len(values), dtype.itemsize))
+    return _joined(name, values, coder)
 
 
 def _takes_none(coder: Encoding) -> bool:
@@ -125,7 +145,7 @@ def _is_row_of(array: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool
     import pyarrow as pa
 
     kind = array.type
-    if not pa.types.is_fixed_size_list(kind) or shape != (kind.list_size,):
+    if not pa.types.is_fixed_size_list(kind) or prod(shape) != kind.list_size:
         return False
     value = kind.value_type
     is_number = pa.types.is_integer(value) or pa.types.is_floating(value)

@@ -13,43 +13,14 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFound
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.listing import list_files, root_of
-from streaming.sources.streams import COMPRESSED, bare_name
+from streaming.sources.names import COMPRESSED, SUFFIXES, bare_name, format_of
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["MEDIA", "find", "format_of", "media_of"]
+__all__ = ["find", "of_split"]
 
-#: Formats by what names of files end in, once it is left out how they are compressed.
-SUFFIXES = {
-    ".parquet": "parquet", ".parq": "parquet", ".pq": "parquet",
-    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
-    ".csv": "csv", ".tsv": "csv",
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
-    ".txt": "text", ".text": "text",
-    ".tar": "webdataset", ".tgz": "webdataset",
-    ".mds": "mds",
-}  # fmt: skip
-#: Files of images, sounds and videos.
-MEDIA = {
-    "image": ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm"),
-    "audio": ("wav", "flac", "mp3", "ogg", "opus", "m4a"),
-    "video": ("mp4", "mkv", "webm", "avi", "mov"),
-}
-_MEDIA_OF = {suffix: kind for kind, suffixes in MEDIA.items() for suffix in suffixes}
 _NOTES = {"json", "md", "yaml", "yml", "txt", "license"}
-
-
-def media_of(name: str) -> str | None:
-    """Return ``'image'``, ``'audio'`` or ``'video'`` for the name of such a file."""
-    return _MEDIA_OF.get(name.rpartition(".")[2].lower())
-
-
-def format_of(name: str) -> str | None:
-    """Return the format of a file by its name, ``None`` if that tells none."""
-    base = bare_name(name.rpartition("/")[2]).lower()
-    found = next((kind for suffix, kind in SUFFIXES.items() if base.endswith(suffix)), None)
-    return found or ("folder" if media_of(base) else None)
 
 
 def find(place: Location, format: str | None, options: Mapping[str, str], skips: bool) -> tuple[str, Files]:
@@ -68,7 +39,7 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
     """
     if is_hub_dataset(place):
         store, infos, format = choose_files(place, format, options, format_of)
-        return format, Files(str(place), store, infos, options, skips)
+        return format, Files(str(place), store, _comparable(place, infos), options, skips, format=format)
     root, pattern = root_of(place)
     is_file = not pattern and _names_a_file(place)
     if is_file:
@@ -82,10 +53,15 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
         format = _by_contents(store, infos, pattern) or _by_names(infos, name, is_file)
     infos = _of_format(store, infos, format, pattern)
     if is_split_folder(infos):
-        infos = _of_split(infos, options.get("split"), name)
+        infos = of_split(infos, options.get("split"), name)
     if not infos:
         raise EmptyDatasetError(f"There are no files of the format {format!r} at {name}. Check the path.")
-    return format, Files(name, store, infos, options, skips)
+    return format, Files(name, store, _comparable(place, infos), options, skips, format=format)
+
+
+def _comparable(place: Location, infos: list[ObjectInfo]) -> list[ObjectInfo]:
+    """Return files without versions where a listing has others than a read; the hub's store reads from one commit anyway."""
+    return [info._replace(etag=None) for info in infos] if place.scheme == "hf" else infos
 
 
 def _names_a_file(place: Location) -> bool:
@@ -113,7 +89,7 @@ def _by_contents(store: Store, infos: Sequence[ObjectInfo], pattern: str) -> str
         except ValueError:
             return None
         if isinstance(index, dict):
-            return "mds" if "shards" in index else None
+            return "mds" if "shards" in index else "litdata" if "chunks" in index else None
     notes = ("state.json", "dataset_info.json")
     if any(path.rpartition("/")[2] in notes for path in paths) and any(path.endswith(".arrow") for path in paths):
         return "arrow"
@@ -148,13 +124,13 @@ def _by_names(infos: Sequence[ObjectInfo], place: str, is_file: bool) -> str:
     looked = ", ".join(sorted({*SUFFIXES, *COMPRESSED}))
     what = "its name tells nothing" if is_file else f"there are {len(infos):,} files, such as {seen}"
     raise ConfigError(
-        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS, dataset_info.json of "
+        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS or litdata, dataset_info.json of "
         f"Hugging Face, images, sounds and videos, and names that end in {looked}. Say which it is by `format`."
     )
 
 
 def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str) -> list[ObjectInfo]:
-    if format == "mds":
+    if format in ("mds", "litdata"):
         return [info for info in infos if info.path.rpartition("/")[2] == "index.json"]
     if format == "folder":
         return infos
@@ -168,7 +144,7 @@ def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str)
     return told if told or not pattern else infos
 
 
-def _of_split(infos: list[ObjectInfo], split: str | None, place: str) -> list[ObjectInfo]:
+def of_split(infos: list[ObjectInfo], split: str | None, place: str) -> list[ObjectInfo]:
     """Return the files of one of the splits of a saved ``DatasetDict``.
 
     Raises:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from itertools import product
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
-from streaming.sources.pieces import kind_of_suffix
+from streaming.sources.names import format_of, is_named_as_data
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["is_source", "list_files", "root_of"]
+__all__ = ["is_pattern", "is_source", "list_files", "root_of"]
 
 _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -28,8 +28,13 @@ def is_source(location: Location) -> bool:
     A local directory is what it is, whatever its name looks like.
     """
     if location.is_local and os.path.isdir(path := location.expanded().path):
-        return kind_of_suffix(path) is not None and not os.path.exists(os.path.join(path, "index.json"))
-    return bool(_SPECIAL.search(location.base)) or kind_of_suffix(location.base) is not None
+        return is_named_as_data(path) and not os.path.exists(os.path.join(path, "index.json"))
+    return bool(_SPECIAL.search(location.base)) or is_named_as_data(location.base)
+
+
+def is_pattern(location: Location) -> bool:
+    """Say whether a place is a pattern of names."""
+    return bool(_SPECIAL.search(location.base))
 
 
 def root_of(location: Location) -> tuple[Location, str]:
@@ -40,7 +45,7 @@ def root_of(location: Location) -> tuple[Location, str]:
     """
     base = location.base
     found = _SPECIAL.search(base)
-    if found is None and kind_of_suffix(base) is None:
+    if found is None and not is_named_as_data(base):
         return location, ""
     head = base[: found.start()] if found else base
     at = head.rfind("/") + 1
@@ -75,7 +80,7 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     if kind is None:
         kind = _kind_of(files, location)
     elif not pattern:
-        told = [info for info in files if kind_of_suffix(info.path) == kind]
+        told = [info for info in files if format_of(info.path) == kind]
         files = told or files
     files = [info for info in files if info.bytes]
     if not files:
@@ -177,7 +182,7 @@ def _choices(text: str) -> list[str]:
 def _kind_of(files: list[ObjectInfo], location: Location) -> str:
     if not files:
         raise EmptyDatasetError(f"There are no files at {location}. Check the pattern.")
-    found = {kind_of_suffix(info.path): info.path for info in files}
+    found = {format_of(info.path): info.path for info in files}
     if len(found) > 1:
         examples = ", ".join(f"{name} ({kind or 'not known'})" for kind, name in list(found.items())[:4])
         raise ConfigError(

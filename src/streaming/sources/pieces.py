@@ -10,7 +10,7 @@ from streaming.core.registry import Registry
 from streaming.sources.file import SourceFile
 from streaming.storage.store import ObjectInfo
 
-__all__ = ["Kind", "Piece", "Scan", "Scanned", "kind_of_suffix", "kinds"]
+__all__ = ["Kind", "Piece", "Scan", "Scanned", "kinds"]
 
 
 class Piece(NamedTuple):
@@ -33,7 +33,8 @@ class Scan(NamedTuple):
     """What is known of a file once it was looked at.
 
     Attributes:
-        schema: Its ``pyarrow.Schema``. A field is nullable only where a value may be missing.
+        schema: Its ``pyarrow.Schema``, in which a field is nullable only where a value may be missing; of a format that
+            gives rows, the encoding of each column by its name, with a question mark where a value may be missing.
         pieces: All of it, in order.
     """
 
@@ -47,7 +48,7 @@ class Scanned:
 
     Attributes:
         files: Those F.
-        schemas: The distinct ``pyarrow.Schema`` among theirs.
+        schemas: The distinct ones among theirs.
         schema_ids: Which of these each file has.
         pieces: The pieces of each file.
     """
@@ -59,7 +60,13 @@ class Scanned:
 
 
 class Kind(Protocol):
-    """A format."""
+    """A format.
+
+    Attributes:
+        counts_rows: Whether its pieces begin and end where rows do, by their numbers in the file, so that they can be cut.
+    """
+
+    counts_rows: bool
 
     def scan(self, file: SourceFile) -> Scan:
         """Look at a file.
@@ -81,12 +88,8 @@ class Kind(Protocol):
 _KINDS = "streaming.sources.kinds"
 
 #: Formats by name.
-kinds: Registry[type[Kind]] = Registry("source format", {"parquet": f"{_KINDS}.parquet:Parquet"}, "streaming.sources")
-
-#: The format of files by what their names end in.
-SUFFIXES = {".parquet": "parquet", ".parq": "parquet", ".pq": "parquet"}
-
-
-def kind_of_suffix(name: str) -> str | None:
-    """Return the format of a file by its name, ``None`` if that tells none."""
-    return next((kind for suffix, kind in SUFFIXES.items() if name.lower().endswith(suffix)), None)
+kinds: Registry[type[Kind]] = Registry(
+    "source format",
+    {"parquet": f"{_KINDS}.parquet:Parquet", "arrow": f"{_KINDS}.arrow:ArrowFiles"},
+    "streaming.sources",
+)

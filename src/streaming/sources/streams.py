@@ -9,16 +9,9 @@ from typing import IO, Any
 from streaming.sources.file import SourceFile
 from streaming.storage.retry import RetryPolicy, call_with_retries
 
-__all__ = ["COMPRESSED", "bare_name", "fetch", "open_stream"]
+__all__ = ["fetch", "open_stream"]
 
-#: What names of compressed files end in.
-COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
-_CHUNK = 8 << 20
-
-
-def bare_name(name: str) -> str:
-    """Return the name of a file without what says how it is compressed."""
-    return next((name[: -len(suffix)] for suffix in COMPRESSED if name.lower().endswith(suffix)), name)
+_BEYOND = 1 << 16
 
 
 def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
@@ -29,14 +22,15 @@ def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
     return call_with_retries(lambda: file.read(begin, last), RetryPolicy(), time.sleep)
 
 
-def open_stream(file: SourceFile, begin: int = 0) -> IO[bytes]:
+def open_stream(file: SourceFile, begin: int = 0, end: int | None = None) -> IO[bytes]:
     """Open a file to be read once, from a byte of it on, decompressed by what its name ends in.
 
     Args:
         file: It.
         begin: The first byte; 0 of one that is compressed.
+        end: Where no more is expected to be read, though it can be; ``None``: at the end of the file.
     """
-    raw: Any = io.BufferedReader(_Chunks(file, begin), 1 << 16)
+    raw: Any = io.BufferedReader(_Chunks(file, begin, file.size if end is None else end), 1 << 16)
     suffix = file.name.lower().rpartition(".")[2]
     if suffix in ("gz", "tgz"):
         import gzip
@@ -61,10 +55,11 @@ def open_stream(file: SourceFile, begin: int = 0) -> IO[bytes]:
 class _Chunks(io.RawIOBase):
     """A file by ranges."""
 
-    def __init__(self, file: SourceFile, begin: int) -> None:
+    def __init__(self, file: SourceFile, begin: int, end: int) -> None:
         super().__init__()
         self._file = file
         self._at = begin
+        self._end = end
         self._chunk = memoryview(b"")
 
     def readable(self) -> bool:
@@ -72,7 +67,8 @@ class _Chunks(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         if not self._chunk:
-            self._chunk = memoryview(fetch(self._file, self._at, self._at + _CHUNK))
+            last = min(self._at + self._file.step_bytes, self._end) if self._at < self._end else self._at + _BEYOND
+            self._chunk = memoryview(fetch(self._file, self._at, last))
             self._at += len(self._chunk)
         count = min(len(buffer), len(self._chunk))
         buffer[:count] = self._chunk[:count]

@@ -86,8 +86,8 @@ class JSONWriter(Writer):
         columns: ``'str'``, ``'int'`` or ``'float'`` of each column, by name.
         newline: What ends a line.
         out: Where to write, as for :class:`MDSWriter`, like all that follow.
-        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok, append, side_columns,
-            storage_options: The same as there.
+        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok: The same as there.
+        append, side_columns, storage_options: Likewise.
 
     Raises:
         ConfigError: (a ``ValueError``) An argument is wrong; an encoding that is not known is a ``TypeError`` too.
@@ -129,8 +129,8 @@ class XSVWriter(Writer):
         separator: What stands between the fields of a line.
         newline: What ends a line.
         out: Where to write, as for :class:`MDSWriter`, like all that follow.
-        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok, append, side_columns,
-            storage_options: The same as there.
+        keep_local, compression, hashes, size_limit, progress_bar, max_workers, retry, exist_ok: The same as there.
+        append, side_columns, storage_options: Likewise.
 
     Raises:
         ConfigError: (a ``ValueError``) As :class:`JSONWriter`, which raises the same.

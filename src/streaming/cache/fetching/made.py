@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from streaming.cache.bookkeeping.identity import Identity
 from streaming.cache.fetching.config import FetchConfig
@@ -27,6 +28,7 @@ class MadeDirectory(ShardDirectory):
         origin: Where the source is, for error texts.
         identity: The source, as it was opened.
         recipe: From a shard's number to what makes it.
+        metadata: What the source says of itself and its columns.
         columns: Names of the columns that samples are to have, in that order; ``None`` for all.
     """
 
@@ -39,9 +41,11 @@ class MadeDirectory(ShardDirectory):
         origin: str,
         identity: Identity,
         recipe: Callable[[int], Recipe],
+        metadata: Mapping[str, Any],
         columns: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(directory, index, store, config, origin, identity, columns)
+        self.metadata = metadata
         self._recipe = recipe
 
     def is_stored(self, shard: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from streaming.cli.arguments.parser import URL, add_command, add_jobs, add_unsafe, count, positive
 
-__all__ = ["add_bench", "add_completion", "add_doctor"]
+__all__ = ["add_bench", "add_completion", "add_doctor", "add_serve"]
 
 
 def add_bench(commands: Any) -> None:
@@ -54,3 +54,24 @@ def add_completion(commands: Any) -> None:
     )
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
     completion.set_defaults(module="completion", storage_options={})
+
+
+def add_serve(commands: Any) -> None:
+    """Add ``serve``."""
+    serve = add_command(
+        commands,
+        "serve",
+        "look at datasets in a browser",
+        "Datasets below a place, their shards, samples\n(images, sounds, videos, text, tokens, arrays), side columns\n"
+        "and SQL over them, and the order of an epoch. Nothing can be changed, and\n"
+        "only who has the printed address gets an answer.",
+        "  streaming serve s3://bucket/corpora\n  streaming serve photos --port 8123\n"
+        "  streaming serve tokens --tokenizer gpt2",
+    )
+    serve.add_argument("url", metavar="URL", help="a dataset, or a place with datasets below it")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
+    serve.add_argument("--port", type=count, default=8080, metavar="N", help="port (default 8080; 0: any that is free)")
+    serve.add_argument("--no-token", action="store_true", help="answer any program of this machine")
+    serve.add_argument(
+        "--tokenizer", metavar="NAME", help="show arrays of token ids as text: a tokenizer.json, or a name at the Hub"
+    )

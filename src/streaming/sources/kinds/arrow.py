@@ -9,8 +9,10 @@ from typing import Any
 
 from streaming.core.errors import SourceError, StreamingError
 from streaming.core.imports import optional_import
+from streaming.sources.features import mark_full
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan
+from streaming.sources.types import is_list, storage_of
 
 __all__ = ["ArrowFiles"]
 
@@ -22,14 +24,19 @@ _MAGIC = b"ARROW1"
 class ArrowFiles:
     """Files of Arrow."""
 
+    counts_rows = False
+
     def scan(self, file: SourceFile) -> Scan:
         """Go through the record batches of a file."""
         missing: set[str] = set()
+        lacking: set[str] = set()
         pieces: list[Piece] = []
         with _opened(file) as (schema, batches):
             begin = rows = size = number = 0
             for number, batch in enumerate(batches, 1):
-                missing |= {name for name, column in zip(schema.names, batch.columns, strict=True) if column.null_count}
+                columns = list(zip(schema.names, batch.columns, strict=True))
+                missing |= {name for name, column in columns if column.null_count}
+                lacking |= {name for name, column in columns if name not in lacking and _lacks(column)}
                 rows += batch.num_rows
                 size += batch.nbytes
                 if size >= _PIECE_BYTES:
@@ -38,8 +45,9 @@ class ArrowFiles:
             if rows:
                 pieces.append(Piece(begin, number, rows, size))
         for i, field in enumerate(schema):
-            schema = schema.set(i, field.with_nullable(field.name in missing))
-        return Scan(schema, pieces)
+            marked = mark_full(field.with_nullable(field.name in missing), field.name not in lacking)
+            schema = schema.set(i, marked)
+        return Scan(storage_of(schema), pieces)
 
     def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
         """Yield the record batches, not more than some thousand rows at a time."""
@@ -55,23 +63,34 @@ class ArrowFiles:
                     for at in range(0, chosen.num_rows, _ROWS):
                         yield chosen.slice(at, _ROWS)
 
-    def misses(self, file: SourceFile, name: str) -> bool:
-        """Say whether a value of a column, or one within, is missing, or a list is empty."""
-        with _opened(file) as (_, batches):
-            return any(_lacks(batch.column(name)) for batch in batches)
-
 
 def _lacks(array: Any) -> bool:
+    """Say whether a value is missing, or one within, or a list is empty; of files only their bytes count."""
     import pyarrow as pa
 
+    array = array.storage if hasattr(array.type, "storage_type") else array
     if array.null_count:
         return True
+    if hasattr(array.type, "storage_type"):
+        array = array.storage
     if pa.types.is_struct(array.type):
-        return array.field(0).null_count > 0
-    if not hasattr(array, "flatten"):
+        inner = array.type.get_field_index("bytes")
+        return array.field(max(inner, 0)).null_count > 0 if array.type.num_fields else False
+    if not is_list(array.type):
         return False
     is_fixed = pa.types.is_fixed_size_list(array.type)
-    return array.flatten().null_count > 0 or not (is_fixed or all(array.value_lengths().to_pylist()))
+    if not is_fixed and not _has_no_empty(array):
+        return True
+    return _lacks(array.flatten())
+
+
+def _has_no_empty(array: Any) -> bool:
+    """Say whether no list is empty."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    shortest = pc.min(pc.list_value_length(array)).as_py()
+    return shortest is None or shortest > 0
 
 
 @contextmanager

@@ -17,14 +17,14 @@ from typing import Any
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StorageError
 from streaming.sources.contract import Files, Part, Row, Source
-from streaming.sources.finding import media_of
 from streaming.sources.images import fault_of_image
+from streaming.sources.names import media_of
 from streaming.sources.streams import fetch
 from streaming.storage.providers.local import LocalStore
 
 __all__ = ["Folder"]
 
-_PART_BYTES, _MOST_FILES = 16 << 20, 256
+_MOST_FILES = 256
 _AT_ONCE = 16
 _TABLES = ("metadata.csv", "metadata.jsonl")
 
@@ -86,9 +86,10 @@ class Folder(Source):
 
     def _cut(self) -> Iterator[Part]:
         begin = size = 0
+        most = self.part_bytes()
         infos = self.files.infos
         for at, number in enumerate(self._chosen):
-            if at > begin and (size + infos[number].bytes > _PART_BYTES or at - begin >= _MOST_FILES):
+            if at > begin and (size + infos[number].bytes > most or at - begin >= _MOST_FILES):
                 yield self._part(begin, at, size)
                 begin, size = at, 0
             size += infos[number].bytes
@@ -97,6 +98,11 @@ class Folder(Source):
     def _part(self, begin: int, end: int, size: int) -> Part:
         first = self._chosen[begin]
         return Part(self.files.infos[first].path, first, begin, end, begin, end - begin, size)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no file need be looked at."""
+        return True
 
     @property
     def columns(self) -> dict[str, str]:
@@ -129,6 +135,8 @@ class Folder(Source):
             if not self.files.skips:
                 raise
             return SourceError(f"{name}: {error}")
+        if self.files.as_is:
+            return self._row(number, data)
         fault = fault_of_image(data) if self._kind == "image" else None if data else "it is empty"
         if fault:
             return SourceError(f"{name}, column {self._kind!r}: {fault}")

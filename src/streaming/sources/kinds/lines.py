@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from streaming.core.errors import SourceError
 from streaming.sources.contract import Files, Part, Row, Source
-from streaming.sources.streams import COMPRESSED, bare_name, fetch, open_stream
+from streaming.sources.file import SourceFile
+from streaming.sources.learning import Learner
+from streaming.sources.names import COMPRESSED, bare_name
+from streaming.sources.pieces import Piece, Scan
+from streaming.sources.streams import fetch, open_stream
 
 __all__ = ["JSONLines", "TextLines"]
 
-_PART_BYTES = 32 << 20
+_PIECE_BYTES = 8 << 20
 _BLOCK_BYTES = 1 << 20
 
 
@@ -28,21 +33,53 @@ class _Lines(Source):
         if info.path.lower().endswith(COMPRESSED):
             yield Part(info.path, number, 0, -1, 0, -1, info.bytes)
             return
-        for begin in range(0, info.bytes, _PART_BYTES):
-            end = min(begin + _PART_BYTES, info.bytes)
+        step = self.part_bytes()
+        for begin in range(0, info.bytes, step):
+            end = min(begin + step, info.bytes)
             yield Part(info.path, number, begin, end, -1 if begin else 0, -1, end - begin)
 
-    def _lines(self, part: Part) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines of a part without what ends them, and their numbers in it.
+    def scan(self, file: SourceFile) -> Scan:
+        """Go through the lines of a file; what is not compressed is cut at lines."""
+        number = self.files.number_of(file)
+        is_whole = file.name.lower().endswith(COMPRESSED)
+        learner = Learner(file.name, self.columns)
+        pieces: list[Piece] = []
+        begin = end = 0
+        whole = Part(file.name, number, 0, -1 if is_whole else file.size, 0)
+        for end, row in self._rows(whole):
+            if isinstance(row, SourceError):
+                raise row
+            learner.add(row)
+            if end - begin >= _PIECE_BYTES and not is_whole:
+                pieces.append(_piece(begin, end, learner, pieces))
+                begin = end
+        last = _piece(begin, end, learner, pieces)
+        if last.rows:
+            pieces.append(last._replace(begin=0, end=-1) if is_whole else last)
+        return Scan(learner.encodings(), pieces)
+
+    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
+        """Yield the rows."""
+        for _, row in self._rows(part):
+            yield row
+
+    @abstractmethod
+    def _rows(self, part: Part) -> Iterator[tuple[int, Row | SourceError]]:
+        """Yield the rows of a part, and where each ends."""
+        ...
+
+    def _lines(self, part: Part) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the lines of a part without what ends them, their numbers in it, and where they end.
 
         Raises:
             SourceError: A compressed file is damaged.
         """
         file = self.files[part.file]
         # A line that begins at the first byte is told by the byte before it.
-        at, number = max(0, part.begin - 1), 0
+        at = max(0, part.begin - 1)
+        number = 0
         try:
-            with open_stream(file, at) as stream:
+            with open_stream(file, at, part.end if part.end > 0 else None) as stream:
                 if part.begin:
                     at += len(stream.readline())
                 while part.end < 0 or at < part.end:
@@ -50,7 +87,7 @@ class _Lines(Source):
                     if not line:
                         return
                     at += len(line)
-                    yield number, line.removesuffix(b"\n").removesuffix(b"\r")
+                    yield number, at, line.removesuffix(b"\n").removesuffix(b"\r")
                     number += 1
         except Exception as error:
             if isinstance(error, OSError) and type(error).__module__.startswith("streaming"):
@@ -79,13 +116,16 @@ class TextLines(_Lines):
         """Encoding of each column."""
         return {"text": "str"}
 
-    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
-        """Yield the lines."""
-        for number, line in self._lines(part):
+    def _rows(self, part: Part) -> Iterator[tuple[int, Row | SourceError]]:
+        for number, end, line in self._lines(part):
             try:
-                yield {"text": line.decode()}
+                yield end, {"text": line.decode()}
             except UnicodeDecodeError as error:
-                yield SourceError(f"{part.name}, line {self._number(part, number)}: not UTF-8: {error}")
+                yield end, SourceError(f"{part.name}, line {self._number(part, number)}: not UTF-8: {error}")
+
+
+def _piece(begin: int, end: int, learner: Learner, before: Sequence[Piece]) -> Piece:
+    return Piece(begin, end, learner.rows - sum(piece.rows for piece in before), end - begin)
 
 
 class JSONLines(_Lines):
@@ -107,21 +147,25 @@ class JSONLines(_Lines):
 
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
         """Yield the objects."""
-        if part.file in self._arrays:
-            yield from self._array(part)
-            return
-        for number, line in self._lines(part):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                yield SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}")
-                continue
-            if isinstance(row, dict):
-                yield cast("Row", row)
-            else:
-                yield self._no_object(f"{part.name}, line {self._number(part, number)}", row)
+        return self._array(part) if part.file in self._arrays else super().read(part, names)
+
+    def scan(self, file: SourceFile) -> Scan:
+        """Go through the objects of a file."""
+        return Source.scan(self, file) if self.files.number_of(file) in self._arrays else super().scan(file)
+
+    def _rows(self, part: Part) -> Iterator[tuple[int, Row | SourceError]]:
+        for number, end, line in self._lines(part):
+            if line and not line.isspace():
+                yield end, self._row(line, part, number)
+
+    def _row(self, line: bytes, part: Part, number: int) -> Row | SourceError:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            return SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}")
+        if isinstance(row, dict):
+            return cast("Row", row)
+        return self._no_object(f"{part.name}, line {self._number(part, number)}", row)
 
     def _array(self, part: Part) -> Iterator[Row | SourceError]:
         with open_stream(self.files[part.file]) as stream:

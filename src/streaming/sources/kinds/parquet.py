@@ -1,4 +1,4 @@
-"""Parquet: a piece is a row group, of which the chunks of the columns that are wanted are fetched."""
+"""Parquet: a piece is rows, of a row group, of which the chunks of the columns that are wanted are fetched."""
 
 from __future__ import annotations
 
@@ -9,82 +9,109 @@ from typing import Any
 
 from streaming.core.errors import SourceError
 from streaming.core.imports import optional_import
+from streaming.sources.features import mark_full
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan
+from streaming.sources.types import storage_of
 
 __all__ = ["Parquet"]
 
 _TAIL_BYTES = 1 << 16
 _END_BYTES = 8
 _ROWS = 1 << 13
+_BATCH_BYTES = 1 << 23
 
 
 class Parquet:
     """Files of Parquet."""
 
+    counts_rows = True
+
     def scan(self, file: SourceFile) -> Scan:
         """Read the footer."""
         found = _footer(file)
         pieces: list[Piece] = []
+        begin = 0
         for i in range(found.num_row_groups):
             group = found.row_group(i)
             if group.num_rows:
-                pieces.append(Piece(i, i + 1, group.num_rows, group.total_byte_size))
+                pieces.append(Piece(begin, begin + group.num_rows, group.num_rows, group.total_byte_size))
+                begin += group.num_rows
         with _named(file):
             return Scan(_without_nulls(found), pieces)
 
     def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
-        """Fetch the chunks, and decode them some rows at a time."""
+        """Fetch the chunks, and decode them some rows at a time; the pieces are neighbours."""
         pq = _pyarrow(".parquet")
         found = _footer(file)
-        groups = [group for piece in pieces for group in range(piece.begin, piece.end)]
-        if groups and groups[-1] >= found.num_row_groups:
-            raise SourceError(f"{file.name} has {found.num_row_groups} row groups now. It was changed; index it again.")
+        begin, end = (pieces[0].begin, pieces[-1].end) if pieces else (0, 0)
+        if end > found.num_rows:
+            raise SourceError(f"{file.name} has {found.num_rows:,} rows now. It was changed; index it again.")
+        at, groups = _groups(found, begin, end)
         ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
         with file.open(ranges) as local, _named(file):
             opened = pq.ParquetFile(local, metadata=found, pre_buffer=False)
             present = set(opened.schema_arrow.names)
             wanted = [name for name in names if name in present]
-            yield from opened.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False)
-
-    def misses(self, file: SourceFile, name: str) -> bool:
-        """Say whether a value of a column, or one within, may be missing, or a list be empty.
-
-        Of a struct, its first field tells.
-        """
-        found = _footer(file)
-        for g in range(found.num_row_groups):
-            group = found.row_group(g)
-            chunk = next(c for i in range(group.num_columns) if _is_of(c := group.column(i), name))
-            statistics = chunk.statistics if chunk.is_stats_set else None
-            if statistics is None or not statistics.has_null_count or statistics.null_count:
-                return True
-        return False
+            rows = _rows_at_once(found, groups, set(wanted))
+            for batch in opened.iter_batches(rows, row_groups=groups, columns=wanted, use_threads=False):
+                first, last = max(begin - at, 0), min(end - at, batch.num_rows)
+                if last > first:
+                    yield batch.slice(first, last - first)
+                at += batch.num_rows
+                if at >= end:
+                    return
 
 
-def _is_of(chunk: Any, name: str) -> bool:
-    return chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.")
+def _rows_at_once(footer: Any, groups: Sequence[int], names: set[str]) -> int:
+    """Return how many rows are to be decoded at a time, so that they take some megabytes."""
+    size, count = 0, 1
+    for i in groups:
+        group = footer.row_group(i)
+        count += group.num_rows
+        chunks = map(group.column, range(group.num_columns))
+        size += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.partition(".")[0] in names)
+    return min(max(_BATCH_BYTES * count // (size + 1), 1), _ROWS)
+
+
+def _groups(footer: Any, begin: int, end: int) -> tuple[int, list[int]]:
+    """Return the row groups that hold rows ``[begin, end)``, and the number of the first row in them."""
+    first, at, groups = 0, 0, list[int]()
+    for i in range(footer.num_row_groups):
+        rows = footer.row_group(i).num_rows
+        if at < end and at + rows > begin:
+            first = first if groups else at
+            groups.append(i)
+        at += rows
+    return first, groups
 
 
 def _without_nulls(footer: Any) -> Any:
-    """Return the schema, its fields nullable only where a value is missing, or nobody counted."""
-    schema = footer.schema.to_arrow_schema()
-    may_miss: set[str] = set()
-    leaves: dict[str, int] = {}
+    """Return the schema, its fields nullable only where a value is missing, or nobody counted; and full as counted."""
+    schema = storage_of(footer.schema.to_arrow_schema())
+    leaves: dict[str, list[str]] = {}
     for i in range(footer.num_columns):
-        name = footer.schema.column(i).path.partition(".")[0]
-        leaves[name] = leaves.get(name, 0) + 1
+        path = footer.schema.column(i).path
+        leaves.setdefault(path.partition(".")[0], []).append(path)
+    gaps = set(_paths_with_nulls(footer))
+    for i, field in enumerate(schema):
+        own = leaves.get(field.name, [])
+        # A value in which something is there is there; of files, the bytes count.
+        is_there = any(path not in gaps for path in own)
+        told = [path for path in own if path.endswith(".bytes")] or own
+        full = all(path not in gaps for path in told)
+        schema = schema.set(i, mark_full(field.with_nullable(field.nullable and not is_there), full and is_there))
+    return schema
+
+
+def _paths_with_nulls(footer: Any) -> Iterator[str]:
     for g in range(footer.num_row_groups):
         group = footer.row_group(g)
         for i in range(footer.num_columns):
             chunk = group.column(i)
             statistics = chunk.statistics if chunk.is_stats_set else None
             if statistics is None or not statistics.has_null_count or statistics.null_count:
-                may_miss.add(chunk.path_in_schema.partition(".")[0])
-    for i, field in enumerate(schema):
-        if field.name not in may_miss and leaves[field.name] == 1 and footer.schema.column(i).max_repetition_level == 0:
-            schema = schema.set(i, field.with_nullable(False))
-    return schema
+                yield chunk.path_in_schema
 
 
 def _pyarrow(module: str = "") -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 from streaming.core.errors import SourceError
 from streaming.core.imports import optional_import
 from streaming.sources.file import SourceFile
+from streaming.sources.names import bare_name
 from streaming.sources.pieces import Piece, Scan
-from streaming.sources.streams import bare_name, open_stream
+from streaming.sources.streams import open_stream
 
 __all__ = ["Separated"]
 
@@ -22,6 +23,8 @@ class Separated:
     Args:
         types: Names of Arrow's types, of columns whose first lines do not tell.
     """
+
+    counts_rows = False
 
     def __init__(self, types: Mapping[str, str]) -> None:
         self._types = dict(types)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from streaming.core.errors import SourceError, StreamingError
 from streaming.sources.contract import Files, Part, Row, Source
-from streaming.sources.finding import media_of
+from streaming.sources.file import SourceFile
 from streaming.sources.images import fault_of_image
-from streaming.sources.streams import open_stream
+from streaming.sources.kinds.archive import Member, ReadAt, is_compressed, members, open_archive
+from streaming.sources.kinds.survey import KEY, Survey, read_index
+from streaming.sources.names import media_of
+from streaming.sources.pieces import Scan
 
 __all__ = ["KEY", "Tars"]
 
-#: The column of what the members of a row have in common.
-KEY = "__key__"
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")
 
 
@@ -29,7 +33,7 @@ class Tars(Source):
 
     def __init__(self, files: Files) -> None:
         super().__init__(files)
-        self.parts = [Part(info.path, i, 0, 1, 0, -1, info.bytes) for i, info in enumerate(files.infos)]
+        self.parts = [Part(info.path, i, 0, -1, 0, -1, info.bytes) for i, info in enumerate(files.infos)]
 
     def hint(self, name: str) -> str | None:
         """Return the encoding that the end of a name tells."""
@@ -38,11 +42,30 @@ class Tars(Source):
             return "jpeg"
         return "png" if suffix == "png" else media_of(name) or ("ndarray" if suffix == "npy" else None)
 
+    def scan(self, file: SourceFile) -> Scan:
+        """Go through the headers of an archive, or read the index beside it, if there is one."""
+        found = None if is_compressed(file.name) else read_index(file, self._indexes)
+        survey = Survey(file, lambda name: _ENCODINGS.get(name.rpartition(".")[2].lower()) or self.hint(name))
+        if found is not None:
+            return survey.by_index(found, partial(self._members, file))
+        return survey.by_members(self._members(file, 0, file.size))
+
+    @cached_property
+    def _indexes(self) -> set[str]:
+        """Names of the files that may be indexes, where archives are."""
+        places = {info.path.rpartition("/")[0] for info in self.files.infos}
+        place = os.path.commonpath(places) if len(places) > 1 else places.pop()
+        return {info.path for info in self.files.store.list(place) if info.path.endswith(".idx")}
+
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
         """Yield the groups of members."""
         row: dict[str, Any] = {}
         fault: SourceError | None = None
-        for key, column, where, data in self._members(part):
+        file = self.files[part.file]
+        end = part.end if part.end >= 0 else file.size
+        source = open_archive(file, end, True)
+        for key, column, member in self._members(file, part.begin, end, source):
+            where = f"{file.name}, {member.name}"
             if row and key != row[KEY]:
                 yield fault or row
                 row, fault = {}, None
@@ -50,36 +73,38 @@ class Tars(Source):
             if column in row:
                 fault = fault or SourceError(f"{where}: {key!r} has two members {column!r}.")
             elif names is None or column in names:
+                data = source(member.data, member.size)
+                if len(data) != member.size:
+                    raise SourceError(f"{file.name} cannot be read as a tar: {member.name} is cut off")
                 try:
-                    row[column] = _decoded(column, data)
+                    row[column] = _decoded(column, data, self.files.as_is)
                 except ValueError as error:
                     fault = fault or SourceError(f"{where}, column {column!r}: {error}")
         if row:
             yield fault or row
 
-    def _members(self, part: Part) -> Iterator[tuple[str, str, str, bytes]]:
-        """Yield key, column, where it is, and contents of each member.
+    def _members(
+        self, file: SourceFile, begin: int, end: int, source: ReadAt | None = None
+    ) -> Iterator[tuple[str, str, Member]]:
+        """Yield key, column and place of each member.
 
         Raises:
             SourceError: The archive is damaged.
         """
-        file = self.files[part.file]
         last = ""
+        whole = None if is_compressed(file.name) else file.size
+        source = source or open_archive(file, end, False)
         try:
-            with open_stream(file) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
-                    found = _NAME.fullmatch(member.name)
-                    if not member.isfile() or found is None or member.name.startswith("__"):
-                        continue
-                    opened = archive.extractfile(member)
-                    data = opened.read() if opened else b""
-                    if len(data) != member.size:
-                        raise tarfile.ReadError(f"{member.name} is cut off")
-                    last = member.name
-                    yield found[1], found[2], f"{file.name}, {member.name}", data
+            for member in members(source, begin, None if whole is None else end):
+                if whole is not None and member.data + member.size > whole:
+                    raise tarfile.ReadError(f"{member.name} is cut off")
+                last = member.name
+                found = _NAME.fullmatch(member.name)
+                if found is not None and not member.name.startswith("__"):
+                    yield found[1], found[2], member
         except StreamingError:
             raise
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             after = f", after {last}" if last else ""
             raise SourceError(f"{file.name} cannot be read as a tar{after}: {error}") from error
 
@@ -111,8 +136,15 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-def _decoded(column: str, data: bytes) -> Any:
+_ENCODINGS = {
+    **dict.fromkeys(("txt", "text", "transcript", "caption"), "str"),
+    **dict.fromkeys(("cls", "cls2", "index", "inx", "id", "count"), "int"),
+    **dict.fromkeys(("json", "jsn"), "json"),
+}
+
+
+def _decoded(column: str, data: bytes, as_is: bool) -> Any:
     suffix = column.rpartition(".")[2].lower()
     if suffix in _DECODERS:
         return _DECODERS[suffix](data)
-    return _image(data) if media_of(column) == "image" else data
+    return _image(data) if media_of(column) == "image" and not as_is else data

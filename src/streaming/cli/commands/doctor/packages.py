@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from streaming.cli.commands.doctor.findings import Finding
+from streaming.core.namesakes import find_namesakes
 
 __all__ = ["find_packages"]
 
 _NAME = "streaming-dataset"
-#: Distributions that install a package of the same import name.
-_NAMESAKES = ("mosaicml-streaming", "streaming-community", "neprr-streaming")
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,-]+\])?\s*(?:>=\s*([\d.]+))?")
 #: Extras for those who work on the package itself.
 _INNER_EXTRAS = {"all", "bench", "demo", "dev", "quick", "test"}
@@ -53,10 +52,9 @@ def _itself() -> Finding:
 
 
 def _namesakes() -> Iterator[Finding]:
-    known = {_normal(name) for name in (*_NAMESAKES, *metadata.packages_distributions().get("streaming", []))}
-    for name in sorted(known - {_NAME}):
-        version = _version(name)
-        if version is not None:
+    known = {_normal(name): _version(name) for name in metadata.packages_distributions().get("streaming", [])}
+    for name, version in sorted({**known, **dict(find_namesakes())}.items()):
+        if name != _NAME and version is not None:
             yield Finding(
                 "packages", name, f"{version}, which also installs the import name `streaming`", "problem",
                 f"Two packages write into one folder. pip uninstall {name} {_NAME}; pip install {_NAME}",

@@ -1,0 +1,101 @@
+"""How a shard is made of rows of files of which only rows are known: lines, members of archives, files of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import IO, Any
+
+from streaming.core.errors import SampleError, ShardFormatError, SourceError
+from streaming.format.encodings import get_encoding
+from streaming.format.kinds.mds_columns import RowsFile
+from streaming.format.samples.schema import Schema
+from streaming.sources.contract import Part, Row, Source
+from streaming.sources.encode import encode_values
+from streaming.sources.pieces import Piece, Scanned
+from streaming.storage.store import Store
+
+__all__ = ["RowsRecipe", "known_rows"]
+
+_ROWS = 1 << 10
+
+
+def known_rows(source: Source) -> Scanned:
+    """Return what a source knows of its files without looking at them.
+
+    Args:
+        source: One whose ``is_known`` holds.
+    """
+    pieces: list[list[Piece]] = [[] for _ in range(len(source.files))]
+    for part in source.parts:
+        pieces[part.file].append(Piece(part.begin, part.end, part.rows, part.bytes))
+    return Scanned(source.files.infos, [source.columns], [0] * len(pieces), pieces)
+
+
+@dataclass(frozen=True)
+class RowsRecipe:
+    """Makes a shard of rows. It can be pickled.
+
+    Attributes:
+        source: What reads them.
+        schema: Of the rows.
+        runs: Numbers of files, which pieces of each, and the number of the first row of those in the file.
+        count: How many rows there are in them.
+    """
+
+    source: Source
+    schema: Schema
+    runs: tuple[tuple[int, tuple[Piece, ...], int], ...]
+    count: int
+
+    def __call__(self, store: Store, came: Callable[[int], Any], file: IO[bytes]) -> None:
+        """Write the shard.
+
+        Raises:
+            SourceError: A row cannot be read, or does not fit the columns.
+            ObjectChangedError: A file is not the version that was looked into.
+            StorageError: A file cannot be read.
+        """
+        source = copy(self.source)
+        source.files = replace(source.files, store=store, came=came)
+        made = RowsFile(self.schema, self.count, file)
+        for number, pieces, first in self.runs:
+            for piece in pieces:
+                name = source.files.infos[number].path
+                rows = source.read(Part(name, number, *piece[:2], first, *piece[2:]), self.schema.column_names)
+                self._add(rows, made, name, first)
+                first += piece.rows
+        try:
+            made.finish()
+        except ShardFormatError as error:
+            names = ", ".join(source.files.infos[number].path for number, *_ in self.runs)
+            raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
+
+    def _add(self, rows: Iterator[Row | SourceError], made: RowsFile, name: str, at: int) -> None:
+        names, encodings = self.schema.column_names, self.schema.column_encodings
+        while some := list(islice(rows, _ROWS)):
+            good = [row for row in some if not isinstance(row, SourceError)]
+            if len(good) < len(some):
+                raise next(row for row in some if isinstance(row, SourceError))
+            try:
+                columns = [
+                    encode_values(column, [row.get(column) for row in good], encoding)
+                    for column, encoding in zip(names, encodings, strict=True)
+                ]
+            except SampleError as error:
+                raise SourceError(f"{name}, {self._fault(good, at) or error}") from error
+            made.add(columns, len(good))
+            at += len(good)
+
+    def _fault(self, rows: Sequence[Row], first: int) -> str | None:
+        """Say which value does not fit its column."""
+        for number, row in enumerate(rows, first):
+            for name, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True):
+                try:
+                    if not isinstance(row.get(name), bytes):
+                        get_encoding(encoding).encode(row.get(name))
+                except SampleError as error:
+                    return f"row {number}, column {name!r} ({encoding}): {error}"
+        return None

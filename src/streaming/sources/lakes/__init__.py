@@ -1,0 +1,1 @@
+"""What lies at a place: files, tables of Delta and Iceberg, datasets of the Hugging Face Hub."""

@@ -1,0 +1,212 @@
+"""Arrow's types: which encoding a column has, and its values as Python's and NumPy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streaming.core.errors import ConfigError
+
+__all__ = ["array_encoding", "column_values", "encoding_of", "is_list", "is_list_of_numbers", "plain", "storage_of"]
+
+
+def encoding_of(field: Any) -> str:
+    """Return the encoding of a column that holds all values of its type.
+
+    Args:
+        field: A ``pyarrow.Field``; if it is nullable, values may be missing.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    encoding = _encoding(field.type)
+    if encoding is None:
+        raise ConfigError(
+            f"Column {field.name!r} is {field.type}, and no encoding holds {_not_json(field.type)} within others. Leave it "
+            "out by `columns`, or have `fn` of streaming.convert make columns of what is in it."
+        )
+    return f"{encoding}?" if field.nullable and encoding != "json" else encoding
+
+
+def _encoding(kind: Any) -> str | None:
+    import pyarrow as pa
+
+    types = pa.types
+    if hasattr(kind, "storage_type"):
+        return _encoding(kind.storage_type)
+    if types.is_dictionary(kind):
+        return _encoding(kind.value_type)
+    if is_list_of_numbers(kind):
+        return f"list:{np.dtype(kind.value_type.to_pandas_dtype()).name}"
+    if _not_json(kind) is None and (types.is_nested(kind) or types.is_null(kind)):
+        return "json"
+    if is_list(kind) and not types.is_nested(kind.value_type):
+        return f"list:{_encoding(kind.value_type)}"
+    return _simple(kind)
+
+
+def _simple(kind: Any) -> str | None:
+    """Return the encoding of values that have none within."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_boolean(kind):
+        return "bool"
+    if types.is_integer(kind) or types.is_floating(kind):
+        name = np.dtype(kind.to_pandas_dtype()).name
+        return "int" if name == "int64" else name
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "str"
+    if _is_binary(kind):
+        return "bytes"
+    if types.is_decimal(kind):
+        return "str_decimal"
+    if types.is_date(kind):
+        return "date"
+    if types.is_timestamp(kind):
+        return f"datetime:{kind.tz}" if kind.tz else "datetime"
+    if types.is_time(kind):
+        return "time"
+    return "timedelta" if types.is_duration(kind) else None
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    is_long = types.is_large_binary(kind) or types.is_binary_view(kind)
+    return is_long or types.is_binary(kind) or types.is_fixed_size_binary(kind)
+
+
+def is_list(kind: Any) -> bool:
+    """Say whether a type is that of lists."""
+    import pyarrow as pa
+
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def is_list_of_numbers(kind: Any) -> bool:
+    """Say whether a type is that of lists of whole numbers or floats."""
+    import pyarrow as pa
+
+    return is_list(kind) and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
+
+
+def array_encoding(kind: Any) -> str:
+    """Return the encoding of lists of numbers of which none is empty, and none lacks a number."""
+    import pyarrow as pa
+
+    shape = f":{kind.list_size}" if pa.types.is_fixed_size_list(kind) else ""
+    return f"ndarray:{np.dtype(kind.value_type.to_pandas_dtype()).name}{shape}"
+
+
+def _not_json(kind: Any) -> str | None:
+    """Return what of a type JSON cannot hold."""
+    import pyarrow as pa
+
+    types = pa.types
+    inner: list[Any] = []
+    if types.is_struct(kind):
+        inner = [kind.field(i).type for i in range(kind.num_fields)]
+    elif types.is_map(kind):
+        inner = [kind.key_type, kind.item_type]
+    elif hasattr(kind, "value_type"):
+        inner = [kind.value_type]
+    if inner:
+        return next((odd for each in inner if (odd := _not_json(each))), None)
+    fits = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)
+    if fits or types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return None
+    return str(kind)
+
+
+def storage_of(schema: Any) -> Any:
+    """Return a schema whose types say what values are, not how a writer kept them.
+
+    Without dictionaries and types that packages register (Hugging Face's arrays); with one type of text, and one of bytes.
+    """
+    for i, field in enumerate(schema):
+        kind = _storage_type(field.type)
+        if kind != field.type:
+            schema = schema.set(i, field.with_type(kind))
+    return schema
+
+
+def _storage_type(kind: Any) -> Any:
+    import pyarrow as pa
+
+    types = pa.types
+    if hasattr(kind, "storage_type"):
+        return _storage_type(kind.storage_type)
+    if types.is_dictionary(kind):
+        return _storage_type(kind.value_type)
+    if types.is_string(kind) or types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if types.is_binary(kind) or types.is_binary_view(kind) else kind
+
+
+def plain(array: Any) -> Any:
+    """Return an array of a type that encodings know: no dictionaries, no extensions, times in microseconds.
+
+    Raises:
+        pyarrow.ArrowInvalid: A time has parts of a microsecond.
+    """
+    import pyarrow as pa
+
+    if hasattr(array, "combine_chunks"):
+        array = array.combine_chunks()
+    if hasattr(array.type, "storage_type"):
+        array = array.storage
+    kind, types = array.type, pa.types
+    if types.is_dictionary(kind):
+        return plain(array.cast(kind.value_type))
+    if is_list(kind) and types.is_temporal(kind.value_type) and kind.value_type != _plain_type(kind.value_type):
+        return array.cast(pa.large_list(_plain_type(kind.value_type)))
+    target = _plain_type(kind)
+    return array if target == kind else array.cast(target)
+
+
+def _plain_type(kind: Any) -> Any:
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    if types.is_date(kind):
+        return pa.date32()
+    if types.is_duration(kind):
+        return pa.duration("us")
+    if types.is_time(kind):
+        return pa.time64("us")
+    if types.is_string_view(kind):
+        return pa.large_string()
+    if types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
+        return pa.large_binary()
+    return kind
+
+
+def column_values(array: Any) -> list[Any]:
+    """Return the values of a plain array: lists of numbers as arrays, all else as Python's."""
+    kind = array.type
+    if not is_list_of_numbers(kind):
+        return array.to_pylist()
+    dtype = np.dtype(kind.value_type.to_pandas_dtype())
+    if array.flatten().null_count:
+        return array.to_pylist()
+    return [None if value is None else np.array(value, dtype) for value in _lists(array, dtype)]
+
+
+def _lists(array: Any, dtype: Any) -> list[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        numbers = array.values.to_numpy(zero_copy_only=False)
+        begins = [(array.offset + i) * size for i in range(len(array) + 1)]
+    else:
+        numbers = array.values.to_numpy(zero_copy_only=False)
+        begins = array.offsets.to_pylist()
+    present = array.is_valid().to_pylist()
+    return [numbers[begins[i] : begins[i + 1]] if there else None for i, there in enumerate(present)]

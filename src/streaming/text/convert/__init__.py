@@ -1,0 +1,1 @@
+"""Programs that convert public data sets: ``python -m streaming.text.convert.NAME --help``."""

@@ -1,0 +1,147 @@
+"""Datasets of the Hugging Face Hub, trained from where they lie: configurations, splits, and what features say."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from streaming import StreamingDataset
+from streaming.core.errors import ConfigError
+from streaming.storage.providers.vendors import client as vendor
+
+from clouds import clear_credentials
+from hubs import Hub, hub_server
+
+REPO = "datasets/team/photos"
+CARD = """---
+configs:
+- config_name: small
+  data_files:
+  - split: train
+    path: small/train-*.parquet
+  - split: test
+    path: small/test-*.parquet
+- config_name: words
+  data_files: words/*.parquet
+---
+# Photos
+"""
+FEATURES = datasets.Features(
+    {
+        "id": datasets.Value("int64"),
+        "image": datasets.Image(),
+        "pages": datasets.Sequence(datasets.Image()),
+        "sound": datasets.Audio(sampling_rate=8000, decode=False),
+        "label": datasets.ClassLabel(names=["cat", "dog"]),
+        "tags": datasets.Sequence(datasets.Value("string")),
+        "vector": datasets.Sequence(datasets.Value("float32")),
+        "point": datasets.Sequence(datasets.Value("float32"), length=3),
+        "grid": datasets.Array2D((2, 3), "int16"),
+        "boxes": datasets.List({"x": datasets.Value("int32")}),
+    }
+)
+
+
+def image_of(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (5, 4), (number, 0, 0)).save(file, "JPEG" if number % 2 else "PNG")
+    return file.getvalue()
+
+
+def sound_of(number: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.full(80, number / 100), 8000, format="WAV")
+    return file.getvalue()
+
+
+def row_of(i: int) -> dict[str, Any]:
+    return {
+        "id": i,
+        "image": {"bytes": image_of(i), "path": f"{i}.jpg"},
+        "pages": [{"bytes": image_of(k), "path": None} for k in range(i % 3)],
+        "sound": {"bytes": sound_of(i), "path": None},
+        "label": i % 2,
+        "tags": [f"t{k}" for k in range(i % 3)],
+        "vector": [i, i + 0.5],
+        "point": [i, 0, 1],
+        "grid": [[i, 1, 2], [3, 4, 5]],
+        "boxes": [{"x": i}] * (i % 3),
+    }
+
+
+def photos_of(first: int, count: int) -> Any:
+    stored = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    features = datasets.Features({**FEATURES, "sound": stored})
+    rows = datasets.Dataset.from_list([row_of(i) for i in range(first, first + count)], features=features)
+    return rows.cast_column("sound", FEATURES["sound"])
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    clear_credentials(monkeypatch, tmp_path)
+    vendor._clients.made.clear()
+    with hub_server() as server:
+        server.repos.add(REPO)
+        server.files[f"{REPO}@main/README.md"] = CARD.encode()
+        for number, (name, first, count) in enumerate([("train", 0, 20), ("train", 20, 15), ("test", 40, 9)]):
+            path = tmp_path / "part.parquet"
+            photos_of(first, count).to_parquet(path)
+            server.files[f"{REPO}@main/small/{name}-{number:05}.parquet"] = path.read_bytes()
+        datasets.Dataset.from_dict({"word": [f"w{i}" for i in range(30)]}).to_parquet(tmp_path / "w.parquet")
+        server.files[f"{REPO}@main/words/all.parquet"] = (tmp_path / "w.parquet").read_bytes()
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+def bytes_of(value: Any) -> bytes:
+    return value.fp.getvalue() if value.fp else b""
+
+
+def test_what_features_say(hub: Hub, tmp_path: Path) -> None:
+    dataset = StreamingDataset(remote=f"hf://{REPO}", config="small", split="train", local=tmp_path / "c", batch_size=1)
+    rows = dataset[:]
+    assert len(rows) == 35
+    assert dataset.metadata["columns"]["label"] == {"names": ["cat", "dog"]}
+    assert dataset.metadata["columns"]["sound"] == {"type": "audio", "sampling_rate": 8000}
+    for i, row in enumerate(rows):
+        given = row_of(i)
+        assert bytes_of(row["image"]) == image_of(i)
+        assert [bytes_of(page) for page in row["pages"]] == [image_of(k) for k in range(i % 3)]
+        assert np.allclose(row["sound"].samples()[0], i / 100, atol=1e-3)
+        assert (row["label"], row["tags"], row["boxes"]) == (given["label"], given["tags"], given["boxes"])
+        assert [row[name].tolist() for name in ("vector", "point", "grid")] == [
+            given[name] for name in ("vector", "point", "grid")
+        ]
+        assert (row["grid"].dtype, row["vector"].dtype) == (np.int16, np.float32)
+
+
+def test_configurations_and_splits(hub: Hub, tmp_path: Path) -> None:
+    arguments: Any = {"remote": f"hf://{REPO}", "local": tmp_path / "c", "batch_size": 1}
+    assert len(StreamingDataset(**arguments, config="small", split="test", columns=["id"])[:]) == 9
+    assert StreamingDataset(**arguments, config="words")[3] == {"word": "w3"}
+    with pytest.raises(ConfigError, match=r"has the configurations small, words\. Say which by config="):
+        StreamingDataset(**arguments)
+    with pytest.raises(ConfigError, match=r"no configuration 'large'; it has small, words"):
+        StreamingDataset(**arguments, config="large")
+    with pytest.raises(ConfigError, match=r"has the splits train, test\. Say which by split="):
+        StreamingDataset(**arguments, config="small")
+
+
+def test_saved_to_disk(tmp_path: Path) -> None:
+    both = datasets.DatasetDict({"train": photos_of(0, 25), "test": photos_of(50, 5)})
+    both.save_to_disk(tmp_path / "saved", num_shards={"train": 3, "test": 1})
+    dataset = StreamingDataset(remote=tmp_path / "saved", split="train", local=tmp_path / "c", batch_size=1)
+    assert [row["id"] for row in dataset[:]] == list(range(25))
+    assert bytes_of(dataset[3]["image"]) == image_of(3)
+    assert dataset[4]["grid"].tolist() == [[4, 1, 2], [3, 4, 5]]
+    assert dataset.metadata["columns"]["label"] == {"names": ["cat", "dog"]}
+    files = f"{tmp_path}/saved/test/*.arrow"
+    assert len(StreamingDataset(remote=files, local=tmp_path / "c", batch_size=1)[:]) == 5
