@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"core", "units", "format", "storage"},
     "inplace": {"core", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
-    "converting": {"core", "format", "storage", "sources", "writing"},
+    "converting": {"core", "format", "storage", "columns", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},
     "dataset": {"core", "format", "storage", "order", "units", "packing", "columns", "cache", "sources", "inplace"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},
@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "dataset",
         "loader",
     },
-    "converters": {"core", "storage", "writing"},
+    "converters": {"core", "storage", "converting", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
