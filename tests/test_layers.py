@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "converting",
         "core",
+        "inplace",
         "units",
         "format",
         "storage",
@@ -57,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "loader",
         "planning",
     },
-    "converters": {"core", "storage", "writing"},
+    "converters": {"core", "storage", "converting", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
