@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "dataset",
         "loader",
     },
-    "converters": {"core", "storage", "writing"},
+    "converters": {"core", "storage", "converting", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{
