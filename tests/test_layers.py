@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "converting",
         "core",
+        "inplace",
         "units",
         "format",
         "storage",
