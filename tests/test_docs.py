@@ -53,6 +53,7 @@ with wave.open("a.wav", "wb") as sound:
         lambda block: True,
     ),
     "side_columns.md": ("", lambda block: True),
+    "in_place.md": ("", lambda block: True),
     "reading.md": (IMPORTS + WRITE + "mask = np.zeros(640, bool)\n", lambda block: "..." not in block.split("\n")[0]),
     "order.md": (
         IMPORTS
@@ -69,6 +70,7 @@ for batch in loader:
     "mixing.md": (IMPORTS + WRITE, lambda block: True),
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
+    "planning.md": ("", lambda block: True),
     "recipes_packing.md": ("", lambda block: True),
     "quickstart.md": ("", lambda block: True),
     "formats.md": ("", lambda block: True),
