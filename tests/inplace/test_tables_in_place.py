@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ def delta(tmp_path: Path) -> Path:
     return place
 
 
+def _giving(value: Any) -> Callable[[Any], Any]:
+    def give(self: Any) -> Any:
+        del self
+        return value
+
+    return give
+
+
 def by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["id"])
 
@@ -77,7 +86,7 @@ def test_rows_that_a_vector_deletes(delta: Path, tmp_path: Path, monkeypatch: py
     (first, *_) = deltalake.DeltaTable(delta, version=0).file_uris()
     mask = [i % 3 != 0 for i in range(10)]
     masks = pa.table({"filepath": [first], "selection_vector": [mask]})
-    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", lambda self: masks)
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", _giving(masks))
     rows = StreamingDataset(remote=delta, format="delta", version=0, local=tmp_path / "c", batch_size=1)[:]
     assert len(rows) == 16
     kept = [row for row in by_id(rows) if row["lang"] == ("de" if "lang=de" in first else "en")]
@@ -168,7 +177,7 @@ def test_large_row_groups_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     deltalake.write_deltalake(place, table.select(["id"]))
     (file,) = deltalake.DeltaTable(place).file_uris()
     masks = pa.table({"filepath": [file], "selection_vector": [[i % 7 == 0 for i in range(1000)]]})
-    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", lambda self: masks)
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", _giving(masks))
     left = StreamingDataset(remote=place, format="delta", local=tmp_path / "d", batch_size=1)
     assert len(left.samples_per_shard) > 1
     assert [row["id"] for row in left[:]] == list(range(0, 1000, 7))

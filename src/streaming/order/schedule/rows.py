@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streaming.core.arrays import distinct
 from streaming.order.lanes.mixing import Mixer
 from streaming.order.lanes.striping import striped_total
+from streaming.order.table import HORIZON
 
 __all__ = ["Rows"]
 
@@ -90,11 +91,11 @@ class Rows:
 
     def _in_order(self, stream: int, row: _Ints) -> _Ints:
         """Return ``int64[C, B]``: units of a stream before rows of the merge, at whole batches."""
-        low, high = int(row.min()) // self._batch, int(row.max()) // self._batch
-        if (high - low + 1) * len(self._first) > row.size:
+        low, high = int(row.min(initial=HORIZON)) // self._batch, int(row.max(initial=0)) // self._batch
+        if not row.size or (high - low + 1) * len(self._first) > row.size:
             return self._mixer.in_order(self._nodes[:, None], stream, row)
         # Where a node is, the one before it is a batch later: most rows come several times.
-        every = np.arange(low, high + 1) * self._batch
+        every = np.tile(np.arange(low, high + 1) * self._batch, (len(self._first), 1))
         found = self._mixer.in_order(self._first[:, None], stream, every)
         return found[self._group[:, None], row // self._batch - low]
 
