@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"core", "units", "format", "storage"},
     "inplace": {"core", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
-    "converting": {"core", "format", "storage", "sources", "writing", "converters"},
+    "converting": {"core", "format", "storage", "columns", "sources", "writing", "converters"},
     "writing": {"core", "format", "storage", "columns"},
     "dataset": {"core", "format", "storage", "order", "units", "packing", "columns", "cache", "sources", "inplace"},
     "loader": {"core", "format", "storage", "order", "cache", "dataset"},

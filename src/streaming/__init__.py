@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from streaming import text as text
     from streaming import vision as vision
     from streaming.converting.convert import convert as convert
+    from streaming.converting.exporting.export import ExportReport as ExportReport
+    from streaming.converting.exporting.export import export as export
     from streaming.core.errors import StreamingError as StreamingError
     from streaming.dataset.dataset import StreamingDataset as StreamingDataset
     from streaming.dataset.local import LocalDataset as LocalDataset
@@ -65,6 +67,7 @@ __all__ = [
     "Bucket",
     "CSVWriter",
     "ColumnsReport",
+    "ExportReport",
     "JSONWriter",
     "LocalDataset",
     "MDSWriter",
@@ -81,6 +84,7 @@ __all__ = [
     "WriteReport",
     "XSVWriter",
     "convert",
+    "export",
     "index_columns",
     "merge_index",
     "multimodal",
@@ -94,6 +98,7 @@ _HOMES = {
     "Bucket": "streaming.packing.options",
     "CSVWriter": "streaming.writing.writers",
     "ColumnsReport": "streaming.writing.side.index",
+    "ExportReport": "streaming.converting.exporting.export",
     "JSONWriter": "streaming.writing.writers",
     "LocalDataset": "streaming.dataset.local",
     "MDSWriter": "streaming.writing.writers",
@@ -111,6 +116,7 @@ _HOMES = {
     "XSVWriter": "streaming.writing.writers",
     "base": "streaming.base",
     "convert": "streaming.converting.convert",
+    "export": "streaming.converting.exporting.export",
     "index_columns": "streaming.writing.side.index",
     "merge_index": "streaming.writing.merge",
     "multimodal": "streaming.multimodal",

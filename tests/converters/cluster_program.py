@@ -1,4 +1,4 @@
-"""A conversion by an engine, ``python cluster_program.py ENGINE SOURCE OUT [MARK]``; a machine is lost where MARK is missing."""
+"""A conversion by Ray, ``python cluster_program.py SOURCE OUT MARK SHORT``; a process is lost where MARK is missing."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def convert(engine: Any, source: str, out: str, mark: str | None = None) -> Any:
 def sink(source: str, out: str) -> None:
     """The same rows from Ray Data, some without a value; and rows that do not fit."""
     import ray
+
     from streaming.converters.ray import MDSSink
 
     context = ray.data.DataContext.get_current()

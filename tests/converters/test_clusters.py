@@ -47,6 +47,7 @@ def test_dask(tmp_path: Path, source: str) -> None:
     import dask.dataframe as dd
     import distributed
     import pandas as pd
+
     from streaming.converters.dask import dataframe_to_mds
 
     frame = dd.from_pandas(pd.DataFrame(ROWS).drop(columns="maybe"), npartitions=4)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.sources.kinds.types import column_values, encoding_for, plain
+from streaming.sources.types import column_values, encoding_of, plain
 
 __all__ = ["encodings_of", "rows_of"]
 
@@ -18,7 +18,7 @@ def encodings_of(schema: Any) -> dict[str, str]:
     Raises:
         ConfigError: A column has none.
     """
-    return {field.name: _tensor_encoding(field.type) or encoding_for(field) for field in schema}
+    return {field.name: _tensor_encoding(field.type) or encoding_of(field) for field in schema}
 
 
 def rows_of(table: Any) -> Iterator[dict[str, Any]]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streaming.converters.engines import get_engine
+from streaming.converting.estimate import estimate
 from streaming.converting.grouping import grouped
 from streaming.converting.reading import Made, Reader, Step, choose_columns, peek
 from streaming.converting.tokens import TOKENS, Tokens
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out, Where
+from streaming.format.metadata import joined_metadata
 from streaming.sources.contract import Row
 from streaming.sources.registry import open_source
 from streaming.storage.location import Location
@@ -34,7 +36,10 @@ class Preview:
         format: Format of the source.
         files: Number of its files.
         bytes: Bytes of them.
-        samples: Number of samples, ``None`` if that is not known before all is read.
+        samples: Number of samples, ``None`` if nothing tells.
+        raw_bytes: Size of the shards without compression, ``None`` if nothing tells.
+        seconds: How long one process takes to read and encode them, ``None`` if nothing tells.
+        is_exact: Whether ``samples`` is known, not estimated.
         columns: Encoding of each column.
         first: The first samples.
     """
@@ -43,6 +48,9 @@ class Preview:
     files: int
     bytes: int
     samples: int | None
+    raw_bytes: int | None
+    seconds: float | None
+    is_exact: bool
     columns: dict[str, str]
     first: list[Row]
 
@@ -51,7 +59,7 @@ def convert(
     source: Where | Location,
     out: Out,
     *,
-    columns: Mapping[str, str] | Sequence[str] | None = None,
+    columns: Mapping[str, str | None] | Sequence[str] | None = None,
     fn: Callable[[Row], Row | Iterable[Row] | None] | None = None,
     tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None = None,
     text: str = "text",
@@ -60,6 +68,7 @@ def convert(
     split: str | None = None,
     config: str | None = None,
     labels: str | None = None,
+    sort: str | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     engine: Literal["local", "ray", "dask", "spark"] = "local",
     metadata: Mapping[str, Any] | None = None,
@@ -79,16 +88,17 @@ def convert(
     """Write what another program has written to an MDS dataset, in worker processes.
 
     Takes Parquet, Arrow (a dataset that Hugging Face's ``save_to_disk`` wrote), JSON lines and arrays (plain, ``.gz``,
-    ``.zst``), CSV, text, WebDataset's tars, folders of images, sounds or videos, datasets of the Hugging Face Hub, and MDS
-    itself, to cut, compress or hash it anew. Samples keep the order of the source, and the files are the same whatever the
-    number of workers. A call that was killed continues when it is made again, as :func:`streaming.write` does.
+    ``.zst``), CSV, text, WebDataset's tars, folders of images, sounds or videos, datasets of the Hugging Face Hub, litdata's
+    chunks, TFRecords, NumPy's files, and MDS itself, to cut, compress, hash or sort it anew. Samples keep the order of the
+    source, and the files are the same whatever the number of workers. A call that was killed continues when it is made
+    again, as :func:`streaming.write` does.
 
     Args:
         source: A file, a directory, a pattern of names (``*``, ``**``, ``{a,b}``, ``{000..099}``), on disk or in a store; or
             ``hf://datasets/owner/name``.
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
-        columns: Names of the columns to keep, or their encodings by name. Default: all, as they are; where the source does
-            not say what they are, by its first rows.
+        columns: Names of the columns to keep, or their encodings by name (``None``: as it is). Default: all, as they are;
+            where the source does not say what they are, by its first rows.
         fn: Called with each row, in the worker processes: returns a row, ``None`` to leave it out, or many.
         tokenizer: Makes token ids of the column ``text``, which ``input_ids`` takes the place of: a ``tokenizer.json``, a
             directory with one, a name at the Hugging Face Hub, or a function from a text to its ids.
@@ -99,6 +109,7 @@ def convert(
         split: Which split, of a source that has several.
         config: Which configuration, of a dataset of the Hub that has several.
         labels: For folders: the table that holds what is known of each file.
+        sort: For MDS: the column by whose values the samples are sorted; those that are equal stay in their order.
         on_error: ``'skip'`` leaves out files and rows that cannot be read; the report lists them.
         engine: What converts: ``'local'``, processes of this machine; ``'ray'``, ``'dask'`` or ``'spark'``, the cluster that
             this process is connected to, or one that is begun here. A cluster writes parts of the source into directories of
@@ -138,7 +149,7 @@ def convert(
         >>> StreamingDataset(local='converted')[7]
         {'id': 7, 'text': 'text 7'}
     """
-    options = {"schema": schema, "split": split, "config": config, "labels": labels}
+    options = {"schema": schema, "split": split, "config": config, "labels": labels, "sort": sort}
     cluster = None if engine == "local" else get_engine(engine)
     if cluster is not None and (append or keep_local):
         raise ConfigError(
@@ -152,7 +163,7 @@ def convert(
     given: dict[str, Any] = {
         "fn": read,
         "on_error": on_error,
-        "metadata": _joined(known, metadata or {}),
+        "metadata": joined_metadata(metadata or {}, known),
         "compatible": compatible,
         "workers": workers,
         "compression": compression,
@@ -172,7 +183,7 @@ def convert(
 def preview(
     source: Where | Location,
     *,
-    columns: Mapping[str, str] | Sequence[str] | None = None,
+    columns: Mapping[str, str | None] | Sequence[str] | None = None,
     fn: Callable[[Row], Row | Iterable[Row] | None] | None = None,
     tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None = None,
     text: str = "text",
@@ -180,7 +191,7 @@ def preview(
     storage_options: StorageOptions | None = None,
     **options: str | None,
 ) -> Preview:
-    """Tell what :func:`convert` would write, without writing anything.
+    """Tell what :func:`convert` would write, without writing anything: number, size and time by reading for two seconds.
 
     Args:
         source: As for :func:`convert`, like the arguments below.
@@ -190,7 +201,7 @@ def preview(
         text: The column of text.
         format: Format of the source.
         storage_options: Settings of its store.
-        options: ``schema``, ``split``, ``config``, ``labels``.
+        options: ``schema``, ``split``, ``config``, ``labels``, ``sort``.
 
     Raises:
         StreamingError: What :func:`convert` would raise by then.
@@ -206,16 +217,18 @@ def preview(
     place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
     reader, encodings, _ = _prepared(place, columns, fn, tokenizer, text, format, "raise", options)
     files, parts = reader.source.files, reader.source.parts
-    is_known = all(part.rows >= 0 for part in parts) and not reader.steps
-    samples = sum(part.rows for part in parts) if is_known else None
-    kind = type(reader.source).__name__ if format is None else format
     first: list[Row] = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
-    return Preview(kind, len(files), sum(info.bytes for info in files.infos), samples, encodings, first)
+    found = estimate(reader)
+    is_known = all(part.rows >= 0 for part in parts) and not reader.steps
+    samples = sum(part.rows for part in parts) if is_known else found.samples
+    size = sum(info.bytes for info in files.infos)
+    is_exact = is_known or found.is_all
+    return Preview(files.format, len(files), size, samples, found.raw_bytes, found.seconds, is_exact, encodings, first)
 
 
 def _prepared(
     place: Location,
-    columns: Mapping[str, str] | Sequence[str] | None,
+    columns: Mapping[str, str | None] | Sequence[str] | None,
     fn: Callable[[Row], Any] | None,
     tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None,
     text: str,
@@ -240,11 +253,11 @@ def _prepared(
     names = None if columns is None or steps else tuple(columns)
     reader = Reader(opened, names, {}, tuple(steps))
     encodings = choose_columns(reader, columns)
+    facts = {name: fact for name, fact in known.get("columns", {}).items() if name in encodings}
+    known = {
+        **{name: fact for name, fact in known.items() if name != "columns"},
+        **({"columns": facts} if facts else {}),
+    }
     if tokenizer is not None and TOKENS in encodings and not isinstance(columns, Mapping):
         encodings[TOKENS] = f"ndarray:{Tokens(tokenizer, text).dtype}"
     return replace(reader, encodings=encodings), encodings, known
-
-
-def _joined(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    columns = {**known.get("columns", {}), **given.get("columns", {})}
-    return {**known, **given, **({"columns": columns} if columns else {})}

@@ -8,11 +8,12 @@ from itertools import islice
 from typing import Any
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, SampleError, SourceError, StreamingError
-from streaming.format.encodings import get_mds_encoded_size
+from streaming.format.encodings import get_mds_encoded_size, mds_encode
 from streaming.format.kinds.mds_columns import lay_columns
 from streaming.format.samples.schema import Schema
 from streaming.sources.contract import Part, Row, Source
 from streaming.sources.encode import encode_column
+from streaming.sources.types import column_values
 from streaming.writing.rows.encoded import EncodedRows
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.inputs import made_rows
@@ -22,6 +23,7 @@ __all__ = ["Made", "Reader", "choose_columns"]
 Made = Row | EncodedRows | StreamingError
 
 _PEEKED = 256
+_BLOCK_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,10 @@ class Reader:
 
     def __call__(self, part: Part) -> Iterator[Made]:
         """Yield the samples of a part; errors in place of those that cannot be made."""
-        if not self.steps and self._is_known():
-            batches = self.source.batches(part, list(self.encodings))
-            if batches is not None:
-                yield from self._encoded(part, batches)
-                return
+        encoded = None if self.steps else self._stored(part) or self._batches(part)
+        if encoded is not None:
+            yield from encoded
+            return
         for row in self.rows(part):
             yield row if isinstance(row, (StreamingError, EncodedRows)) else self._whole(row)
 
@@ -57,10 +58,6 @@ class Reader:
             rows = step(rows)
         yield from rows
 
-    def _is_known(self) -> bool:
-        known = self.source.columns
-        return known is not None and all(known.get(name) == encoding for name, encoding in self.encodings.items())
-
     def _whole(self, row: Row) -> Row:
         """Return a row with ``None`` for each column that it lacks, without those that nobody asked for."""
         missing = self.encodings.keys() - row.keys()
@@ -68,25 +65,53 @@ class Reader:
             return {name: row.get(name) for name in self.encodings}
         return {**row, **dict.fromkeys(missing)} if missing else row
 
-    def _encoded(self, part: Part, batches: Iterator[Any]) -> Iterator[Made]:
+    def _stored(self, part: Part) -> Iterator[Made] | None:
+        """Return the samples of a part of MDS as they are, if they are to be written so."""
+        samples = self.source.stored(part) if self.source.columns == self.encodings else None
+        return None if samples is None else _joined(samples)
+
+    def _batches(self, part: Part) -> Iterator[Made] | None:
+        """Return the samples of a part of a table, encoded by columns."""
+        known = self.source.columns
+        if known is None or any(known.get(name) != encoding for name, encoding in self.encodings.items()):
+            return None
+        batches = self.source.batches(part, sorted(self.encodings))
+        return None if batches is None else self._encoded(batches)
+
+    def _encoded(self, batches: Iterator[Any]) -> Iterator[Made]:
         names = tuple(sorted(self.encodings))
         encodings = tuple(self.encodings[name] for name in names)
         sizes = tuple(get_mds_encoded_size(encoding) or None for encoding in encodings)
         schema = Schema("mds", names, encodings, sizes, None, (), None, None, None)
-        at = max(part.first_row, 0)
         for batch in batches:
-            try:
-                columns = [
-                    encode_column(name, batch.column(name), encoding)
-                    for name, encoding in zip(names, encodings, strict=True)
-                ]
-            except SampleError as error:
-                yield SourceError(f"{part.name}, rows from {at}: {error}")
-                continue
-            finally:
-                at += batch.num_rows
-            data, row_sizes = lay_columns(schema, columns, batch.num_rows)
-            yield EncodedRows(data.tobytes(), row_sizes.tolist())
+            step = max(1, _BLOCK_BYTES * batch.num_rows // max(batch.nbytes, 1))
+            for at in range(0, batch.num_rows, step):
+                some = batch.slice(at, step)
+                try:
+                    columns = [
+                        encode_column(name, some.column(name), encoding)
+                        for name, encoding in zip(names, encodings, strict=True)
+                    ]
+                except SampleError:  # one by one: only that which does not fit is told of, or left out
+                    values = zip(*(column_values(some.column(name)) for name in names), strict=True)
+                    yield from (dict(zip(names, row, strict=True)) for row in values)
+                    continue
+                data, row_sizes = lay_columns(schema, columns, some.num_rows)
+                yield EncodedRows(data.tobytes(), row_sizes.tolist())
+
+
+def _joined(samples: Iterable[bytes]) -> Iterator[EncodedRows]:
+    """Yield samples in blocks."""
+    block: list[bytes] = []
+    size = 0
+    for sample in samples:
+        block.append(sample)
+        size += len(sample)
+        if size >= _BLOCK_BYTES:
+            yield EncodedRows(b"".join(block), list(map(len, block)))
+            block, size = [], 0
+    if block:
+        yield EncodedRows(b"".join(block), list(map(len, block)))
 
 
 @dataclass(frozen=True)
@@ -112,41 +137,56 @@ class Step:
                 yield SourceError(f"fn failed for the row {str(brief)[:200]}: {type(error).__name__}: {error}")
 
 
-def choose_columns(reader: Reader, given: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
+def choose_columns(reader: Reader, given: Mapping[str, str | None] | Sequence[str] | None) -> dict[str, str]:
     """Return the encoding of each column that is to be written.
 
     Args:
         reader: Reads the source.
-        given: Encodings by name, or names alone, or nothing.
+        given: Encodings by name (``None``: as the source tells), or names alone, or nothing.
 
     Raises:
         ConfigError: There is no such column, or no encoding fits one.
         EmptyDatasetError: There are no rows.
     """
-    if isinstance(given, Mapping):
-        return dict(given)
-    known = reader.source.columns
-    if known is None or reader.steps:
-        known = _inferred(reader, known or {})
-    if given is None:
+    wanted = given if given is None or isinstance(given, Mapping) else dict.fromkeys(given)
+    known = None if reader.steps else reader.source.columns
+    if known is None:
+        if wanted is not None and all(wanted.values()):
+            return {name: str(encoding) for name, encoding in wanted.items()}
+        known = _inferred(reader, wanted or {})
+    if wanted is None:
         return known
-    for name in given:
+    for name in wanted:
         if name not in known:
             raise ConfigError(f"{reader.source.files.origin} has no column {name!r}; it has {', '.join(known)}.")
-    return {name: known[name] for name in given}
+    return {name: encoding or known[name] for name, encoding in wanted.items()}
 
 
-def _inferred(reader: Reader, known: Mapping[str, str]) -> dict[str, str]:
+def _inferred(reader: Reader, given: Mapping[str, str | None]) -> dict[str, str]:
     rows = peek(reader, _PEEKED)
     if not rows:
         raise EmptyDatasetError(f"There are no rows at {reader.source.files.origin}.")
     names = list(dict.fromkeys(name for row in rows for name in row))
+    known = reader.source.columns or {}
     found: dict[str, str] = {}
     for name in names:
-        encoding = known.get(name) or infer_column(name, [row.get(name) for row in rows])
+        values = [row.get(name) for row in rows]
+        encoding = given.get(name) or known.get(name)
+        if not (encoding and _takes(encoding, values)):
+            encoding = given.get(name) or infer_column(name, values)
         hint = reader.source.hint(name) if encoding.rstrip("?") == "bytes" else None
         found[name] = encoding.replace("bytes", hint) if hint else encoding
     return found
+
+
+def _takes(encoding: str, values: Sequence[Any]) -> bool:
+    """Say whether an encoding of the source's also is that of what a function made of its values."""
+    try:
+        for value in values:
+            mds_encode(encoding, value)
+    except SampleError:
+        return False
+    return True
 
 
 def _readable(reader: Reader, part: Part) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
-from streaming.sources.file import SourceFile
+from streaming.sources.file import STEP_BYTES, SourceFile
 from streaming.sources.learning import Learner, size_of
 from streaming.sources.pieces import Piece, Scan
 from streaming.storage.store import ObjectInfo, Store
@@ -57,6 +57,8 @@ class Files:
         skips: Whether files that cannot be read are to be left out rather than refused.
         as_is: Whether images and the like are taken as they are, rather than refused if they are damaged.
         came: Told of bytes that came from the store.
+        format: Name of their format.
+        step_bytes: As for a file.
     """
 
     origin: str
@@ -66,10 +68,12 @@ class Files:
     skips: bool = False
     as_is: bool = False
     came: Callable[[int], Any] = _nothing
+    format: str = ""
+    step_bytes: int = STEP_BYTES
 
     def __getitem__(self, number: int) -> SourceFile:
         """Return a file."""
-        return SourceFile(self.store, self.infos[number], self.came)
+        return SourceFile(self.store, self.infos[number], self.came, self.step_bytes)
 
     def number_of(self, file: SourceFile) -> int:
         """Return the number of a file."""
@@ -82,6 +86,10 @@ class Files:
     def __len__(self) -> int:
         """Return their number."""
         return len(self.infos)
+
+
+#: A part is about the 256th of a source, so that all processes have work to the end, within these bounds.
+_PARTS, _LEAST_BYTES, _MOST_BYTES = 256, 1 << 18, 1 << 25
 
 
 class Source(ABC):
@@ -113,6 +121,11 @@ class Source(ABC):
     def metadata(self) -> dict[str, Any]:
         """What is known besides: ``{'columns': {'label': {'names': [...]}}}``."""
         return {}
+
+    def part_bytes(self) -> int:
+        """Return about how many bytes of files a part is to take."""
+        total = sum(info.bytes for info in self.files.infos)
+        return min(max(total // _PARTS, _LEAST_BYTES), _MOST_BYTES)
 
     def hint(self, name: str) -> str | None:
         """Return the encoding of a column, where values alone do not tell it: of files that are bytes."""
@@ -165,6 +178,11 @@ class Source(ABC):
             StorageError: The same.
         """
         ...
+
+    def stored(self, part: Part) -> Iterator[bytes] | None:
+        """Return the samples of a part as MDS keeps them, in the order of ``columns``; ``None`` if they are not so."""
+        del part
+        return None
 
     def batches(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Any] | None:
         """Return the rows of a part as Arrow's record batches, whose columns fit ``columns``; ``None`` if it has none."""

@@ -19,7 +19,9 @@ from streaming.storage import versions
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceFile"]
+__all__ = ["STEP_BYTES", "SourceFile"]
+
+STEP_BYTES = 8 << 20
 
 _REQUESTS = 8
 
@@ -36,11 +38,13 @@ class SourceFile:
         store: Where it is.
         info: Its name there, size and version.
         came: Told of bytes that came from the store.
+        step_bytes: How much is fetched at once where it is read from its begin to its end.
     """
 
     store: Store
     info: ObjectInfo
     came: Callable[[int], Any] = field(default=_nothing, compare=False)
+    step_bytes: int = field(default=STEP_BYTES, compare=False)
 
     @property
     def name(self) -> str:

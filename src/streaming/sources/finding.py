@@ -39,7 +39,7 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
     """
     if is_hub_dataset(place):
         store, infos, format = choose_files(place, format, options, format_of)
-        return format, Files(str(place), store, infos, options, skips)
+        return format, Files(str(place), store, _comparable(place, infos), options, skips, format=format)
     root, pattern = root_of(place)
     is_file = not pattern and _names_a_file(place)
     if is_file:
@@ -56,7 +56,12 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
         infos = of_split(infos, options.get("split"), name)
     if not infos:
         raise EmptyDatasetError(f"There are no files of the format {format!r} at {name}. Check the path.")
-    return format, Files(name, store, infos, options, skips)
+    return format, Files(name, store, _comparable(place, infos), options, skips, format=format)
+
+
+def _comparable(place: Location, infos: list[ObjectInfo]) -> list[ObjectInfo]:
+    """Return files without versions where a listing has others than a read; the hub's store reads from one commit anyway."""
+    return [info._replace(etag=None) for info in infos] if place.scheme == "hf" else infos
 
 
 def _names_a_file(place: Location) -> bool:
@@ -84,7 +89,7 @@ def _by_contents(store: Store, infos: Sequence[ObjectInfo], pattern: str) -> str
         except ValueError:
             return None
         if isinstance(index, dict):
-            return "mds" if "shards" in index else None
+            return "mds" if "shards" in index else "litdata" if "chunks" in index else None
     notes = ("state.json", "dataset_info.json")
     if any(path.rpartition("/")[2] in notes for path in paths) and any(path.endswith(".arrow") for path in paths):
         return "arrow"
@@ -119,13 +124,13 @@ def _by_names(infos: Sequence[ObjectInfo], place: str, is_file: bool) -> str:
     looked = ", ".join(sorted({*SUFFIXES, *COMPRESSED}))
     what = "its name tells nothing" if is_file else f"there are {len(infos):,} files, such as {seen}"
     raise ConfigError(
-        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS, dataset_info.json of "
+        f"Nothing tells the format of {place}: {what}. Looked for: index.json of MDS or litdata, dataset_info.json of "
         f"Hugging Face, images, sounds and videos, and names that end in {looked}. Say which it is by `format`."
     )
 
 
 def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str) -> list[ObjectInfo]:
-    if format == "mds":
+    if format in ("mds", "litdata"):
         return [info for info in infos if info.path.rpartition("/")[2] == "index.json"]
     if format == "folder":
         return infos

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["COMPRESSED", "MEDIA", "SUFFIXES", "bare_name", "format_of", "is_named_as_data", "media_of"]
 
 #: What names of compressed files end in.
@@ -14,6 +16,8 @@ SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".txt": "text", ".text": "text",
     ".tar": "webdataset", ".tgz": "webdataset",
+    ".tfrecord": "tfrecord", ".tfrecords": "tfrecord",
+    ".npy": "numpy", ".npz": "numpy",
     ".mds": "mds",
 }  # fmt: skip
 #: Files of images, sounds and videos.
@@ -24,7 +28,8 @@ MEDIA = {
 }
 _MEDIA_OF = {suffix: kind for kind, suffixes in MEDIA.items() for suffix in suffixes}
 #: Suffixes that directories of shards may well have.
-_LOOSE = (".json", ".txt", ".text", ".mds")
+_LOOSE = (".json", ".txt", ".text", ".mds", ".tfrecord", ".tfrecords", ".npy", ".npz")
+_SHARD_OF = re.compile(r"-\d+-of-\d+$")  # which TensorFlow puts at the end
 
 
 def bare_name(name: str) -> str:
@@ -39,7 +44,7 @@ def media_of(name: str) -> str | None:
 
 def format_of(name: str) -> str | None:
     """Return the format of a file by its name, ``None`` if that tells none."""
-    base = bare_name(name.rpartition("/")[2]).lower()
+    base = _SHARD_OF.sub("", bare_name(name.rpartition("/")[2]).lower())
     found = next((kind for suffix, kind in SUFFIXES.items() if base.endswith(suffix)), None)
     return found or ("folder" if media_of(base) else None)
 

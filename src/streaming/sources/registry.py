@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from streaming.core.errors import ConfigError
 from streaming.core.registry import Registry
 from streaming.sources.contract import Files, Source
 from streaming.sources.finding import find
@@ -24,7 +25,10 @@ sources: Registry[Callable[[Files], Source]] = Registry(
         "text": f"{_KINDS}.lines:TextLines",
         "webdataset": f"{_KINDS}.tars:Tars",
         "folder": f"{_KINDS}.folder:Folder",
-        "mds": f"{_KINDS}.mds:Shards",
+        "mds": f"{_KINDS}.mds:open_shards",
+        "litdata": f"{_KINDS}.lit:Chunks",
+        "tfrecord": f"{_KINDS}.tfrecord:Records",
+        "numpy": f"{_KINDS}.arrays:Arrays",
     },
     "streaming.readers",
 )
@@ -38,7 +42,7 @@ def open_source(place: Location, format: str | None = None, *, skips: bool = Fal
             ``hf://datasets/owner/name`` is a dataset of the Hugging Face Hub.
         format: Name of the format; ``None``: as names and contents tell.
         skips: Leave out files that cannot be read, rather than refuse all.
-        options: What else is to be told: ``split``, ``config``, ``labels``, ``schema``.
+        options: What else is to be told: ``split``, ``config``, ``labels``, ``schema``, ``sort``.
 
     Raises:
         ConfigError: There is no such format, or nothing tells which it is, or an option is wrong.
@@ -51,4 +55,6 @@ def open_source(place: Location, format: str | None = None, *, skips: bool = Fal
         _ = sources[format]
     given = {name: value for name, value in options.items() if value is not None}
     kind, files = find(place, format, given, skips)
+    if "sort" in given and kind != "mds":
+        raise ConfigError(f"A source of the format {kind!r} cannot be sorted. Convert it, and then sort the dataset.")
     return sources[kind](files)

@@ -11,7 +11,6 @@ from streaming.storage.retry import RetryPolicy, call_with_retries
 
 __all__ = ["fetch", "open_stream"]
 
-_CHUNK = 8 << 20
 _BEYOND = 1 << 16
 
 
@@ -68,7 +67,7 @@ class _Chunks(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         if not self._chunk:
-            last = min(self._at + _CHUNK, self._end) if self._at < self._end else self._at + _BEYOND
+            last = min(self._at + self._file.step_bytes, self._end) if self._at < self._end else self._at + _BEYOND
             self._chunk = memoryview(fetch(self._file, self._at, last))
             self._at += len(self._chunk)
         count = min(len(buffer), len(self._chunk))

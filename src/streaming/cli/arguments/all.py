@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from streaming.cli.arguments.asking import add_bench, add_completion, add_doctor, add_serve
 from streaming.cli.arguments.looking import add_cat, add_head, add_info, add_ls, add_stats, add_verify
-from streaming.cli.arguments.making import add_convert, add_copy, add_index, add_merge, add_view
+from streaming.cli.arguments.making import add_convert, add_copy, add_export, add_index, add_merge, add_view
 from streaming.cli.arguments.parser import Parser, Version
 
 __all__ = ["make_parser", "parse_arguments"]
@@ -20,6 +20,7 @@ _ADDERS = (
     add_stats,
     add_verify,
     add_convert,
+    add_export,
     add_merge,
     add_copy,
     add_index,

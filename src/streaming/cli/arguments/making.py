@@ -6,7 +6,7 @@ from typing import Any
 
 from streaming.cli.arguments.parser import URL, add_command, add_jobs, add_options, positive
 
-__all__ = ["add_convert", "add_copy", "add_index", "add_merge", "add_view"]
+__all__ = ["add_convert", "add_copy", "add_export", "add_index", "add_merge", "add_view"]
 
 
 def add_convert(commands: Any) -> None:
@@ -16,8 +16,9 @@ def add_convert(commands: Any) -> None:
         "convert",
         "write what another program has written to a dataset",
         "Parquet, Arrow, JSON lines,\nCSV, text, WebDataset tars, folders of images, sounds or videos, datasets of the\n"
-        "Hugging Face Hub, and datasets of this library, to cut or compress them anew. FROM is a\n"
-        "file, a directory, or a pattern of names in quotes. Repeat a command that was stopped,\nand it continues.",
+        "Hugging Face Hub, litdata's chunks, TFRecords, NumPy's files, and datasets of this library, to\n"
+        "cut, compress or sort them anew. FROM is a file, a directory, or a pattern of names in quotes.\n"
+        "Repeat a command that was stopped, and it continues.",
         "  streaming convert 's3://lake/web/*.parquet' s3://bucket/web --columns text,url\n"
         "  streaming convert texts.jsonl.gz tokens --tokenizer tokenizer.json --compression zstd\n"
         "  streaming convert photos s3://bucket/photos --dry-run",
@@ -36,6 +37,7 @@ def add_convert(commands: Any) -> None:
     convert.add_argument("--split", metavar="NAME", help="which split of FROM")
     convert.add_argument("--config", metavar="NAME", help="which configuration of a dataset of the Hub")
     convert.add_argument("--labels", metavar="FILE", help="table of what is known of the files of a folder")
+    convert.add_argument("--sort", metavar="COLUMN", help="sort the samples of a dataset of this library")
     convert.add_argument("--compression", metavar="NAME", help="such as zstd or zstd:7")
     convert.add_argument("--hashes", metavar="LIST", help="hash algorithms to record, joined by commas, such as xxh64")
     convert.add_argument("--size-limit", metavar="SIZE", default="64mb", help="largest size of a shard (default: 64mb)")
@@ -50,10 +52,40 @@ def add_convert(commands: Any) -> None:
         help="ray, dask or spark: the cluster that RAY_ADDRESS or DASK_SCHEDULER_ADDRESS names, or one of this machine",
     )
     convert.add_argument("--force", action="store_true", help="replace the dataset that is at TO")
-    convert.add_argument("--dry-run", action="store_true", help="show columns and first samples, and write nothing")
+    convert.add_argument(
+        "--dry-run", action="store_true", help="show columns, first samples, size and time, and write nothing"
+    )
     add_options(convert, "--from-option", None, "from_options", "setting of the store of FROM alone")
     add_options(convert, "--to-option", None, "to_options", "setting of the store of TO alone")
-    add_jobs(convert)
+    convert.add_argument("-j", "--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
+
+
+def add_export(commands: Any) -> None:
+    """Add ``export``."""
+    export = add_command(
+        commands,
+        "export",
+        "write a dataset to files that other programs read",
+        "A file a shard, of\nParquet, JSON lines or WebDataset's tars; or a folder of the files of one column. Repeat a\n"
+        "command that was stopped, and it continues.",
+        "  streaming export /data/corpus /data/corpus-parquet\n"
+        "  streaming export s3://bucket/photos tars --format webdataset --columns image,label",
+    )
+    export.add_argument("source", metavar="FROM", help=URL)
+    export.add_argument("target", metavar="TO", help="a directory or URL")
+    export.add_argument(
+        "--format",
+        default="parquet",
+        choices=("parquet", "jsonl", "jsonl.gz", "jsonl.zst", "webdataset", "folder"),
+        help="what to write (default parquet)",
+    )
+    export.add_argument("--columns", metavar="LIST", help="columns to export, joined by commas (default: all)")
+    export.add_argument(
+        "--force", action="store_true", help="write to a place that has files; those of the same names are replaced"
+    )
+    add_options(export, "--from-option", None, "from_options", "setting of the store of FROM alone")
+    add_options(export, "--to-option", None, "to_options", "setting of the store of TO alone")
+    export.add_argument("-j", "--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
 
 
 def add_merge(commands: Any) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 from streaming.cli.reading.samples import check_safe, find_sample, opened
 from streaming.cli.reading.source import Source, read_source
-from streaming.cli.reading.values import as_file, as_json
 from streaming.cli.shell.output import print_line, print_note
 from streaming.columns.opening import split_file
 from streaming.columns.shards import with_retries
 from streaming.columns.words import unknown_column
 from streaming.core.errors import ConfigError
+from streaming.format.values import as_file, as_json
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.writing.bulk.report import show_bytes

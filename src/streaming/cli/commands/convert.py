@@ -6,10 +6,11 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from streaming.cli.reading.values import as_json, summary
 from streaming.cli.shell.output import print_json, print_line, print_note, print_table, print_title
 from streaming.converting.convert import Preview, convert, preview
+from streaming.format.values import as_json, summary
 from streaming.writing.bulk.report import show_bytes
+from streaming.writing.bulk.workers import default_workers
 
 __all__ = ["run"]
 
@@ -27,6 +28,7 @@ def run(args: Namespace) -> int:
         "split": args.split,
         "config": args.config,
         "labels": args.labels,
+        "sort": args.sort,
     }
     if args.dry_run:
         _show(preview(args.source, **given), args)
@@ -58,12 +60,12 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _columns(text: str | None) -> list[str] | Mapping[str, str] | None:
+def _columns(text: str | None) -> list[str] | Mapping[str, str | None] | None:
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]
     if any(equals for _, equals, _ in pairs):
-        return {name: encoding for name, _, encoding in pairs}
+        return {name: encoding or None for name, _, encoding in pairs}
     return [name for name, _, _ in pairs]
 
 
@@ -73,10 +75,29 @@ def _show(found: Preview, args: Namespace) -> None:
         print_json({**vars(found), "first": first})
         return
     print_title(str(args.source))
-    samples = "not known before all is read" if found.samples is None else f"{found.samples:,}"
-    print_table([["files", f"{found.files:,}"], ["size", show_bytes(found.bytes)], ["samples", samples]], indent=2)
+    print_table(_facts(found, args.jobs or default_workers()), indent=2)
     print_line()
     print_table([[name, encoding] for name, encoding in found.columns.items()], indent=4)
     for row in found.first:
         print_line()
         print_table([[name, summary(value)] for name, value in row.items()], indent=4)
+
+
+def _facts(found: Preview, jobs: int) -> list[list[str]]:
+    """Return how much there is, and how much of it, and when, there will be."""
+    about = "" if found.is_exact else "about "
+    samples = "nothing tells" if found.samples is None else f"{about}{found.samples:,}"
+    facts = [["files", f"{found.files:,} of {found.format}, {show_bytes(found.bytes)}"], ["samples", samples]]
+    if found.raw_bytes is not None and found.seconds is not None:
+        facts += [["shards", f"{about}{show_bytes(found.raw_bytes)}, without compression"]]
+        facts += [
+            ["time", f"about {_time(found.seconds / jobs)} with {jobs} processes, without compression and upload"]
+        ]
+    return facts
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

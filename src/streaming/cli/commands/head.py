@@ -7,8 +7,8 @@ from argparse import Namespace
 
 from streaming.cli.reading.samples import check_safe, read_samples
 from streaming.cli.reading.source import read_source
-from streaming.cli.reading.values import as_json, summary
 from streaming.cli.shell.output import print_line, print_note, print_table, print_title
+from streaming.format.values import as_json, summary
 
 __all__ = ["run"]
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from streaming.cli.reading.values import is_image
+from streaming.format.values import is_image
 
 __all__ = ["Range", "Tally"]
 

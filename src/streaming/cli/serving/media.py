@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streaming.cli.reading.values import as_file, is_image
 from streaming.core.imports import optional_import
+from streaming.format.values import as_file, is_image
 
 __all__ = ["MAX_PIXELS", "kind_of", "playable", "thumbnail"]
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from streaming.cli.reading.values import is_image, summary
 from streaming.cli.serving.media import kind_of
+from streaming.format.values import is_image, summary
 
 __all__ = ["Shown", "show"]
 

@@ -71,6 +71,8 @@ def _lacks(array: Any) -> bool:
     array = array.storage if hasattr(array.type, "storage_type") else array
     if array.null_count:
         return True
+    if hasattr(array.type, "storage_type"):
+        array = array.storage
     if pa.types.is_struct(array.type):
         inner = array.type.get_field_index("bytes")
         return array.field(max(inner, 0)).null_count > 0 if array.type.num_fields else False

@@ -24,7 +24,7 @@ from streaming.storage.providers.local import LocalStore
 
 __all__ = ["Folder"]
 
-_PART_BYTES, _MOST_FILES = 16 << 20, 256
+_MOST_FILES = 256
 _AT_ONCE = 16
 _TABLES = ("metadata.csv", "metadata.jsonl")
 
@@ -86,9 +86,10 @@ class Folder(Source):
 
     def _cut(self) -> Iterator[Part]:
         begin = size = 0
+        most = self.part_bytes()
         infos = self.files.infos
         for at, number in enumerate(self._chosen):
-            if at > begin and (size + infos[number].bytes > _PART_BYTES or at - begin >= _MOST_FILES):
+            if at > begin and (size + infos[number].bytes > most or at - begin >= _MOST_FILES):
                 yield self._part(begin, at, size)
                 begin, size = at, 0
             size += infos[number].bytes

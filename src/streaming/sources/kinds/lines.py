@@ -17,7 +17,6 @@ from streaming.sources.streams import fetch, open_stream
 
 __all__ = ["JSONLines", "TextLines"]
 
-_PART_BYTES = 32 << 20
 _PIECE_BYTES = 8 << 20
 _BLOCK_BYTES = 1 << 20
 
@@ -34,8 +33,9 @@ class _Lines(Source):
         if info.path.lower().endswith(COMPRESSED):
             yield Part(info.path, number, 0, -1, 0, -1, info.bytes)
             return
-        for begin in range(0, info.bytes, _PART_BYTES):
-            end = min(begin + _PART_BYTES, info.bytes)
+        step = self.part_bytes()
+        for begin in range(0, info.bytes, step):
+            end = min(begin + step, info.bytes)
             yield Part(info.path, number, begin, end, -1 if begin else 0, -1, end - begin)
 
     def scan(self, file: SourceFile) -> Scan:
@@ -76,7 +76,8 @@ class _Lines(Source):
         """
         file = self.files[part.file]
         # A line that begins at the first byte is told by the byte before it.
-        at, number = max(0, part.begin - 1), 0
+        at = max(0, part.begin - 1)
+        number = 0
         try:
             with open_stream(file, at, part.end if part.end > 0 else None) as stream:
                 if part.begin:
