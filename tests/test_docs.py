@@ -53,6 +53,7 @@ with wave.open("a.wav", "wb") as sound:
         lambda block: True,
     ),
     "side_columns.md": ("", lambda block: True),
+    "in_place.md": ("", lambda block: True),
     "reading.md": (IMPORTS + WRITE + "mask = np.zeros(640, bool)\n", lambda block: "..." not in block.split("\n")[0]),
     "order.md": (
         IMPORTS

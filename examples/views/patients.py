@@ -77,4 +77,7 @@ if __name__ == "__main__":
     parser.add_argument("out", nargs="?", help="where to write (default: a new temporary directory)")
     out = parser.parse_args().out or tempfile.mkdtemp(prefix="streaming-")
     print(f"Files are written below {out}", file=sys.stderr)
-    main(out)
+    try:
+        main(out)
+    except ImportError as error:  # a package is not installed; the text says which
+        sys.exit(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 from base64 import b64decode
@@ -119,6 +120,33 @@ def test_stats(path: str, capsysbinary: Any) -> None:
     assert "    nulls    10 (25.0%)\n" in text
     assert "    classes  2: cat (26), dog (14)\n" in text
     assert "    lengths  1 to 40, mean 20.5, total 820\n" in text
+
+
+def test_tensors_times_and_numbers_of_any_size(tmp_path: Path, capsysbinary: Any) -> None:
+    torch = pytest.importorskip("torch")
+    out = str(tmp_path / "data")
+    sample = {
+        "bf": torch.tensor([[0, 1 / 3]], dtype=torch.bfloat16),
+        "day": dt.date(2020, 2, 29),
+        "huge": 10**400,
+        "large": 10**30,
+        "none": torch.tensor(2, dtype=torch.bfloat16),
+        "span": dt.timedelta(hours=1),
+    }
+    columns = {"bf": "tensor:bfloat16", "day": "date", "huge": "str_int", "large": "str_int"}
+    with MDSWriter(columns={**columns, "none": "tensor:bfloat16", "span": "timedelta"}, out=out) as writer:
+        writer.write(sample)
+    assert json.loads(call(capsysbinary, "head", out, "--json")[1]) == {
+        "bf": [[0.0, 0.33398438]], "day": "2020-02-29", "huge": 10**400, "large": 10**30, "none": 2.0, "span": "1:00:00",
+    }  # fmt: skip
+    shown = call(capsysbinary, "head", out)[1].decode()
+    assert "tensor bfloat16 [1, 2]: 0.0, 0.33398438\n  day    2020-02-29\n" in shown
+    code, stats, _ = call(capsysbinary, "stats", out, "--json")
+    found = json.loads(stats)["columns"]
+    assert code == 0
+    assert (found["bf"]["kinds"], found["bf"]["shapes"]) == ({"tensor bfloat16": 1}, {"1 x 2": 1})
+    assert found["large"]["numbers"]["max"] == 10**30
+    assert "numbers" not in found["huge"]
 
 
 def test_stats_of_a_part(path: str, capsysbinary: Any) -> None:

@@ -13,12 +13,13 @@ import pytest
 import zstandard
 
 from streaming import LocalDataset
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, SourceError
 from streaming.multimodal import StreamingInsideWebVid, StreamingOutsideGIWebVid
 from streaming.multimodal.convert.laion.laion400m import convert_and_upload
 from streaming.multimodal.convert.webvid import crawl_webvid, crawl_webvid_subsets, extract_webvid_videos
 from streaming.text.convert import c4, enwiki_text, pile
 
+from hubs import hub_server
 from servers import web_server
 
 COMMON = ["--workers", "0", "--progress_bar", "0"]
@@ -28,22 +29,25 @@ def shard_of(path: Path) -> dict[str, Any]:
     return json.loads((path / "index.json").read_text())["shards"][0]
 
 
-def test_c4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("datasets")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    (tmp_path / "in").mkdir()
+def test_c4_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held: dict[str, list[dict[str, str]]] = {}
-    for split, name in (("train", "c4-train.00000-of-01024"), ("val", "c4-validation.00000-of-00008")):
-        held[split] = [
-            {"text": f"{split} {i}\nmore", "timestamp": f"2019-04-25T12:57:{i:02}Z", "url": f"http://a/{i}"}
-            for i in range(5)
-        ]
-        with gzip.open(tmp_path / f"in/{name}.json.gz", "wt") as file:
-            file.writelines(json.dumps(document) + "\n" for document in held[split])
-    c4.main(["--out_root", str(tmp_path / "out"), "--dataset", str(tmp_path / "in"), "--subset", "", *COMMON])
+    with hub_server() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.repos.add("datasets/allenai/c4")
+        for split, theirs in (("train", "train"), ("val", "validation")):
+            held[split] = [
+                {"text": f"{split} {i}\nmore", "timestamp": f"2019-04-25T12:57:{i:02}Z", "url": f"http://a/{i}"}
+                for i in range(6)
+            ]
+            for part in range(2):
+                lines = "".join(json.dumps(row) + "\n" for row in held[split][3 * part : 3 * part + 3])
+                name = f"c4-{theirs}.{part:05}-of-00002.json.gz"
+                hub.files[f"datasets/allenai/c4@main/en/{name}"] = gzip.compress(lines.encode())
+                hub.files[f"datasets/allenai/c4@main/en.noblocklist/{name}"] = b"not this"
+        c4.main(["--out_root", str(tmp_path), *COMMON])
     for split, documents in held.items():
-        assert list(LocalDataset(str(tmp_path / "out"), split)) == documents
-    shard = shard_of(tmp_path / "out/train")
+        assert list(LocalDataset(str(tmp_path), split)) == documents
+    shard = shard_of(tmp_path / "train")
     assert (shard["compression"], shard["size_limit"]) == ("zstd:7", 1 << 27)
 
 
@@ -64,7 +68,7 @@ def test_pile(tmp_path: Path) -> None:
         assert list(LocalDataset(str(tmp_path / "out"), split)) == documents
     assert shard_of(tmp_path / "out/test")["compression"] == "zstd:16"
     (tmp_path / "in/train/02.jsonl").write_text('{"text": "a", "meta": {"pile_set_name": "b"}}\n{"text": 1}\n')
-    with pytest.raises(ConfigError, match=r"02\.jsonl, line 2"):
+    with pytest.raises(SourceError, match=r"the row \{'text': 1\}: KeyError: 'meta'"):
         pile.main(["--in_root", str(tmp_path / "in"), "--out_root", str(tmp_path / "more"), *COMMON])
 
 

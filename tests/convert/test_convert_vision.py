@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from streaming import LocalDataset
-from streaming.core.errors import ChecksumError, ConfigError
+from streaming.core.errors import ChecksumError, ConfigError, InputError
 from streaming.vision import StreamingADE20K, StreamingCIFAR10, StreamingCOCO, StreamingImageNet
 from streaming.vision.convert import ade20k, cifar10, coco, fake_cifar10, imagenet
 from streaming.vision.convert.base import convert_image_class_dataset
@@ -122,7 +122,7 @@ def test_imagenet(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="different classes: n02"):
         imagenet.main(arguments)
     (tmp_path / "in/val/n02/other.JPEG").write_bytes(b"no image")
-    with pytest.raises(ConfigError, match=r"other\.JPEG is no image"):
+    with pytest.raises(InputError, match=r"other\.JPEG is no image"):
         imagenet.main([*arguments, "--splits", "val", "--out_root", str(tmp_path / "more"), *COMMON])
 
 

@@ -87,7 +87,7 @@ def photos_of(first: int, count: int) -> Any:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     clear_credentials(monkeypatch, tmp_path)
-    vendor._clients.made.clear()
+    vendor._clients.made.clear()  # pyright: ignore[reportPrivateUsage]
     with hub_server() as server:
         server.repos.add(REPO)
         server.files[f"{REPO}@main/README.md"] = CARD.encode()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import deltalake
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.types import DoubleType
 
 from streaming import StreamingDataset
+from streaming.cli.main import main
 from streaming.core.errors import ConfigError, EmptyDatasetError
+from streaming.inplace import cutting
+from streaming.sources.kinds.parquet import Parquet
 from streaming.storage.registry import open_store
 
 from servers import S3Server
@@ -33,6 +40,14 @@ def delta(tmp_path: Path) -> Path:
     deltalake.write_deltalake(place, more, mode="append", schema_mode="merge")
     deltalake.DeltaTable(place).delete("id < 4")
     return place
+
+
+def _giving(value: Any) -> Callable[[Any], Any]:
+    def give(self: Any) -> Any:
+        del self
+        return value
+
+    return give
 
 
 def by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -71,11 +86,55 @@ def test_rows_that_a_vector_deletes(delta: Path, tmp_path: Path, monkeypatch: py
     (first, *_) = deltalake.DeltaTable(delta, version=0).file_uris()
     mask = [i % 3 != 0 for i in range(10)]
     masks = pa.table({"filepath": [first], "selection_vector": [mask]})
-    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", lambda self: masks)
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", _giving(masks))
     rows = StreamingDataset(remote=delta, format="delta", version=0, local=tmp_path / "c", batch_size=1)[:]
     assert len(rows) == 16
     kept = [row for row in by_id(rows) if row["lang"] == ("de" if "lang=de" in first else "en")]
     assert [row["id"] // 2 for row in kept] == [i for i in range(10) if i % 3]
+
+
+def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
+    warehouse = tmp_path / "house"
+    warehouse.mkdir()
+    catalog = SqlCatalog("c", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{warehouse}")
+    catalog.create_namespace("web")
+    table = catalog.create_table("web.pages", schema=rows_of(0, 1).schema)
+    table.append(rows_of(0, 20))
+    with table.update_schema() as change:
+        change.add_column("score", DoubleType())
+    table.append(rows_of(20, 2).append_column("score", pa.array([0.5, 0.25])))
+    table.delete("id = 5")
+    table.refresh()
+    arguments: Any = {"remote": f"iceberg+{warehouse}/web/pages", "local": tmp_path / "c", "batch_size": 1}
+    assert by_id(StreamingDataset(**arguments)[:]) == by_id(table.scan().to_arrow().to_pylist())
+    first = table.metadata.snapshots[0].snapshot_id
+    assert by_id(StreamingDataset(**arguments, version=first)[:]) == rows_of(0, 20).to_pylist()
+    with pytest.raises(ConfigError, match="has no snapshot 7; it has"):
+        StreamingDataset(**arguments, version=7)
+    with table.update_schema() as change:
+        change.rename_column("text", "body")
+    with pytest.raises(ConfigError, match="renamed"):
+        StreamingDataset(**arguments)
+
+
+def test_looked_into_once_for_every_machine(
+    s3: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = s3.create_bucket()
+    pq.write_table(rows_of(0, 30), tmp_path / "t.parquet")
+    store = open_store(root)
+    for number in range(3):
+        store.put(f"lake/{number}.parquet", str(tmp_path / "t.parquet"))
+    assert main(["index", f"{root}/lake/*.parquet", "--out", f"{root}/found"]) == 0
+    assert "3 files with 90 rows" in capsys.readouterr().out
+    arguments: Any = {"remote": f"{root}/lake/*.parquet", "local": tmp_path / "c", "batch_size": 1}
+    with pytest.raises(ConfigError, match="streaming index URL --out"):
+        StreamingDataset(**arguments, index=f"{root}/nothing")
+    with monkeypatch.context() as patched:
+        patched.delattr(Parquet, "scan")  # nobody looks again
+        dataset = StreamingDataset(**arguments, index=f"{root}/found")
+    assert len(dataset[:]) == 90
+    assert main(["index", str(tmp_path), "--out", str(tmp_path / "x")]) != 0
 
 
 @pytest.mark.parametrize("write", ["polars", "pyarrow"])
@@ -99,3 +158,26 @@ def test_directories_say_what_rows_have(tmp_path: Path, write: str) -> None:
     assert {"lang", "year"} <= set(found[0])
     only = StreamingDataset(remote=place, format="parquet", columns=["year"], local=tmp_path / "c", batch_size=1)
     assert sorted(row["year"] for row in only[:]) == sorted(row["year"] for row in found)
+
+
+def test_large_row_groups_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "SHARD_BYTES", 2000)
+    monkeypatch.setattr(cutting, "_WHOLE_BYTES", 4000)
+    table = pa.table({"id": range(1000), "numbers": [[i] * (i % 4) for i in range(1000)]})
+    table = table.append_column("none", pa.nulls(1000)).append_column("s", pa.array([None, {"a": 1}] * 500))
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=700, use_dictionary=False)
+    dataset = StreamingDataset(remote=tmp_path / "t.parquet", local=tmp_path / "c", batch_size=1)
+    assert max(dataset.samples_per_shard) < 300
+    rows = dataset[:]
+    assert [(row["id"], row["numbers"].tolist(), row["none"], row["s"]) for row in rows] == [
+        (i, [i] * (i % 4), None, {"a": 1} if i % 2 else None) for i in range(1000)
+    ]
+    assert dataset[777]["id"] == 777
+    place = tmp_path / "other"
+    deltalake.write_deltalake(place, table.select(["id"]))
+    (file,) = deltalake.DeltaTable(place).file_uris()
+    masks = pa.table({"filepath": [file], "selection_vector": [[i % 7 == 0 for i in range(1000)]]})
+    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", _giving(masks))
+    left = StreamingDataset(remote=place, format="delta", local=tmp_path / "d", batch_size=1)
+    assert len(left.samples_per_shard) > 1
+    assert [row["id"] for row in left[:]] == list(range(0, 1000, 7))

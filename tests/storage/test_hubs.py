@@ -73,6 +73,7 @@ def test_public_repository_needs_no_token(hub: Hub) -> None:
     store = open_store(f"hf://{REPO}/data")
     assert (store.get("a"), store.get_range("b", 5, 9), store.head("b").bytes) == (b"small", bytes(4), 50_000)
     assert [info.path for info in store.list()] == ["a", "b"]
+    assert [info.etag for info in store.list()] == [store.head("a").etag, store.head("b").etag]
     assert not any("authorization" in headers for _, _, headers in hub.requests)
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from streaming.converting.convert import convert
 from streaming.core.errors import ConfigError, StreamingError
 from streaming.core.imports import optional_import
 from streaming.core.text import printable
 from streaming.writing.bulk.write import write
 
-__all__ = ["list_files", "make_parser", "read_image", "run", "shuffled", "split_names", "write_split"]
-
-T = TypeVar("T")
+__all__ = ["convert_split", "list_files", "make_parser", "read_image", "run", "shuffled", "split_names", "write_split"]
 
 _SEED = 0
 
@@ -87,7 +86,11 @@ def split_names(text: str, known: Sequence[str]) -> list[str]:
 
 
 def write_split(
-    args: argparse.Namespace, split: str | None, columns: Mapping[str, str], samples: Iterable[Mapping[str, Any]]
+    args: argparse.Namespace,
+    split: str | None,
+    columns: Mapping[str, str],
+    inputs: Sequence[Any],
+    fn: Callable[[Any], Mapping[str, Any]],
 ) -> None:
     """Write samples to a split of the output, and print what was written; a call that was killed is continued.
 
@@ -95,28 +98,55 @@ def write_split(
         args: Flags of :func:`make_parser`.
         split: Name of the split; ``None``: the output itself.
         columns: Encoding of each column.
-        samples: The samples, the same at every call.
+        inputs: What samples are made of, the same at every call.
+        fn: Makes a sample of each, in the processes that encode.
     """
-    report = write(
-        samples,
-        f"{args.out_root.rstrip('/')}/{split}" if split else args.out_root,
-        dict(columns),
-        workers=args.workers,
-        compression=args.compression or None,
-        hashes=[name for name in args.hashes.split(",") if name],
-        size_limit=args.size_limit,
-        progress_bar=bool(args.progress_bar),
+    print(write(inputs, _out(args, split), dict(columns), fn=fn, **_options(args)))  # noqa: T201
+
+
+def convert_split(
+    args: argparse.Namespace,
+    split: str,
+    columns: Mapping[str, str],
+    source: str,
+    format: str,
+    fn: Callable[[Any], Mapping[str, Any] | None] | None = None,
+) -> None:
+    """Write the rows of files to a split of the output, as :func:`write_split` does.
+
+    Args:
+        args: Flags of :func:`make_parser`.
+        split: Name of the split.
+        columns: Encoding of each column.
+        source: The files, as for :func:`streaming.convert`.
+        format: Of them.
+        fn: Makes a sample of each row, or ``None`` to leave it out.
+    """
+    print(  # noqa: T201
+        convert(source, _out(args, split), columns=dict(columns), format=format, fn=fn, **_options(args))
     )
-    print(report)  # noqa: T201
 
 
-def shuffled(items: Sequence[T]) -> Iterator[T]:
-    """Yield items in an order that is random, and the same at every call."""
-    for index in np.random.default_rng(_SEED).permutation(len(items)):
-        yield items[int(index)]
+def _out(args: argparse.Namespace, split: str | None) -> str:
+    return f"{args.out_root.rstrip('/')}/{split}" if split else args.out_root
 
 
-def read_image(path: str, validates: bool) -> bytes:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "workers": args.workers,
+        "compression": args.compression or None,
+        "hashes": [name for name in args.hashes.split(",") if name],
+        "size_limit": args.size_limit,
+        "progress_bar": bool(getattr(args, "progress_bar", True)),
+    }
+
+
+def shuffled(count: int) -> list[int]:
+    """Return the numbers below ``count`` in an order that is random, and the same at every call."""
+    return np.random.default_rng(_SEED).permutation(count).tolist()
+
+
+def read_image(path: str, validates: bool = False) -> bytes:
     """Return the file of an image, which a column of images stores as it is.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-__all__ = ["as_file", "as_json", "is_image", "summary"]
+__all__ = ["as_array", "as_file", "as_json", "is_image", "summary"]
 
 _MAX_TEXT = 100
 _MAX_ITEMS = 8
@@ -21,19 +22,37 @@ def is_image(value: Any) -> bool:
     return hasattr(value, "mode") and hasattr(value, "size") and hasattr(value, "tobytes")
 
 
+def as_array(value: Any) -> tuple[np.ndarray[Any, Any], str] | None:
+    """Return an array, or a tensor of a type that NumPy has not, and how to call it; ``None`` for anything else.
+
+    Args:
+        value: What a column holds.
+
+    Returns:
+        The array, of a tensor as ``float32``, which holds these types without loss; and such as ``'tensor bfloat16'``.
+    """
+    if isinstance(value, np.ndarray):
+        return value, f"array {value.dtype}"
+    if hasattr(value, "detach"):
+        return value.detach().float().numpy(), f"tensor {str(value.dtype).removeprefix('torch.')}"
+    return None
+
+
 def summary(value: Any) -> str:
     """Return a value on one line of bounded length."""
     if isinstance(value, str):
         return _cut(repr(value), len(value), "characters")
     if isinstance(value, bytes):
         return _cut(repr(value[:_MAX_TEXT]), len(value), "bytes")
-    if isinstance(value, np.ndarray):
-        array = cast("np.ndarray[Any, Any]", value)
+    if (found := as_array(value)) is not None:
+        array, kind = found
         items = ", ".join(map(str, array.ravel()[:_MAX_ITEMS]))  # NumPy's numbers have no more digits than they need
         more = ", ..." if array.size > _MAX_ITEMS else ""
-        return f"array {array.dtype} {list(array.shape)}: {items}{more}"
+        return f"{kind} {list(array.shape)}: {items}{more}"
     if isinstance(value, np.generic):
         return str(value)
+    if isinstance(value, (dt.date, dt.time, dt.timedelta)):
+        return str(as_json(value))
     if is_image(value):
         kind = getattr(value, "format", None) or "image"
         return f"{kind} {value.mode} {value.size[0]} x {value.size[1]}"
@@ -60,8 +79,9 @@ def as_json(value: Any) -> Any:
         What JSON can hold as it is, arrays as lists, numbers that are not finite as text; bytes as ``{"base64": ...}``;
         images as that with ``"format"``, ``"mode"`` and ``"size"`` (width and height); times as ISO 8601; else its text.
     """
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return as_json(list(cast("Any", value)))
+    found = as_array(value)
+    if found is not None and found[0].dtype.kind in "biuf":
+        return as_json(list(cast("Any", found[0])) if found[0].ndim else found[0][()])
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, np.bool_):

@@ -22,6 +22,7 @@ from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
 from streaming.inplace.cutting import Run, cut_pieces, cut_shards
 from streaming.inplace.deleted import surviving
+from streaming.inplace.indexing import bring_index, kept_name
 from streaming.inplace.recipe import SourceRecipe, Taken
 from streaming.inplace.rows import RowsRecipe, known_rows
 from streaming.inplace.scan import Scanner, scan_files
@@ -111,7 +112,9 @@ def open_source_files(
     found = locate(location, format, options or {})
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
-    kept = os.path.join(directory, f".streaming-scan-{_short(f'{origin}|{found.kind}')}.jsonl")
+    kept = os.path.join(directory, kept_name(origin, found.kind))
+    if index is not None:
+        bring_index(index, kept)
 
     def scan(scanner: Scanner) -> Scanned:
         return scan_files(found.store, found.files, scanner, kept, config.download_retry)
@@ -177,7 +180,3 @@ def _fingerprint(recipes: _Recipes) -> bytes:
     runs = [[(run.file, run.pieces) for run in shard] for shard in recipes.shards]
     hasher.update(f"{recipes.found.kind}|{recipes.found.values}|{recipes.schema}|{runs}".encode())
     return hasher.digest()
-
-
-def _short(text: str) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

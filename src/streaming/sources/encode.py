@@ -18,6 +18,7 @@ from streaming.format.encodings.array import NDArrayEncoding
 from streaming.format.encodings.base import Encoding
 from streaming.format.encodings.lists import List
 from streaming.format.encodings.scalar import Bool, Int, Scalar
+from streaming.format.encodings.serialized import JSON
 from streaming.format.encodings.text import Bytes, Str
 from streaming.format.encodings.times import Date, DateTime, Time, TimeDelta
 from streaming.format.kinds.mds_columns import Fixed, Varying
@@ -41,7 +42,7 @@ def encode_column(name: str, array: Any, encoding: str) -> Fixed | Varying:
     coder = get_encoding(encoding)
     nullable = isinstance(coder, Nullable)
     inner = coder.item if nullable else coder
-    if array.null_count and not nullable and not _takes_none(inner):
+    if array.null_count and not nullable and type(inner) is not JSON:
         row = int(np.flatnonzero(~_valid(array))[0])
         raise SampleError(
             f"Row {row}, column {name!r}: a value is missing, and {encoding!r} takes none. Use '{encoding}?'."
@@ -70,10 +71,6 @@ def encode_values(name: str, values: list[Any], encoding: str) -> Fixed | Varyin
         if set(map(type, values)) <= ({int} if dtype == np.int64 else {float} if dtype == np.float64 else set[type]()):
             return Fixed(np.array(values, dtype).view(np.uint8).reshape(len(values), dtype.itemsize))
     return _joined(name, values, coder)
-
-
-def _takes_none(coder: Encoding) -> bool:
-    return getattr(coder, "takes_none", False)
 
 
 def _valid(array: Any) -> NDArray[np.bool_]:

@@ -133,21 +133,27 @@ def add_index(commands: Any) -> None:
     index = add_command(
         commands,
         "index",
-        "write columns of a dataset to a Parquet file, for SQL",
+        "write columns of a dataset to a Parquet file, for SQL; or look into files of other formats",
         "A row a sample,\nin their order. Every shard is read once. A run that was stopped continues when\n"
-        "the command is repeated.",
+        "the command is repeated. Without --columns: how many rows the files of another\n"
+        "format have, and where, for index= of a dataset that is read in place.",
         "  streaming index /data/corpus --columns 'source,n_tokens=len(tokens)' --beside\n"
-        "  streaming index s3://bucket/corpus --columns age,sex --out s3://bucket/index",
+        "  streaming index s3://bucket/corpus --columns age,sex --out s3://bucket/index\n"
+        "  streaming index 's3://lake/web/*.parquet' --out s3://mine/web",
     )
     index.add_argument("url", metavar="URL", help=URL)
     index.add_argument(
         "--columns",
-        required=True,
         metavar="LIST",
         help="columns or len(column), joined by commas; NAME= before one names it",
     )
     index.add_argument(
-        "--out", metavar="PLACE", help="a directory or URL for columns.parquet, or a name ending in .parquet"
+        "--format", metavar="NAME", help="format of files that are read in place (default: by their names)"
+    )
+    index.add_argument(
+        "--out",
+        metavar="PLACE",
+        help="a directory or URL for columns.parquet, or a name ending in .parquet; or for what is in files",
     )
     index.add_argument("--beside", action="store_true", help="write columns.parquet beside the dataset's index.json")
     index.add_argument("-j", "--jobs", type=positive, metavar="N", help="processes (default: one for each core)")

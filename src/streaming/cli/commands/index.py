@@ -1,19 +1,25 @@
-"""``streaming index``: columns of a dataset to a Parquet file that SQL is asked over."""
+"""``streaming index``: columns of a dataset to a Parquet file for SQL; or what is in files of other formats."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
+from typing import Any
 
 from streaming.cli.shell.output import print_json, print_line
+from streaming.inplace.indexing import index_files
 from streaming.writing.side.index import index_place
 
 __all__ = ["run"]
 
 
 def run(args: Namespace) -> int:
-    """Write side columns and print what they are."""
-    report = index_place(args.url, args.out, args.beside, args.columns, args.jobs)
+    """Write side columns, or what was found in files, and print what that is."""
+    report: Any
+    if args.columns is None:
+        report = index_files(args.url, args.out, args.format)
+    else:
+        report = index_place(args.url, args.out, args.beside, args.columns, args.jobs)
     if args.json:
         print_json(asdict(report))
     else:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sized
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from streaming.format.values import is_image
+from streaming.format.values import as_array, is_image
 
 __all__ = ["Range", "Tally"]
 
 #: From so many different values on, they are no classes.
 _MAX_CLASSES = 100
+_MOST = 1e300
 _MAX_TEXT = 64
 
 
@@ -95,8 +96,8 @@ class Tally:
             self.nulls += 1
         elif isinstance(value, (bool, int, float, np.generic)):
             self._add_number(value)
-        elif isinstance(value, np.ndarray):
-            self._add_array(cast("np.ndarray[Any, Any]", value))
+        elif (found := as_array(value)) is not None:
+            self._add_array(*found)
         elif is_image(value):
             self.kinds[f"{getattr(value, 'format', None) or 'image'} {value.mode}"] += 1
             self.lengths.add(value.size[0] * value.size[1])
@@ -134,14 +135,15 @@ class Tally:
 
     def _add_number(self, value: Any) -> None:
         self.kinds[type(value).__name__] += 1
-        if not np.isfinite(value):
+        if not isinstance(value, int) and not np.isfinite(value):
             self.not_finite += 1
             return
-        self.numbers.add(value.item() if isinstance(value, np.generic) else value)
+        if not isinstance(value, int) or abs(value) < _MOST:  # others are too large for a mean
+            self.numbers.add(value.item() if isinstance(value, np.generic) else value)
         self._add_class(str(value))
 
-    def _add_array(self, array: np.ndarray[Any, Any]) -> None:
-        self.kinds[f"array {array.dtype}"] += 1
+    def _add_array(self, array: np.ndarray[Any, Any], kind: str) -> None:
+        self.kinds[kind] += 1
         self.lengths.add(array.size)
         self._add_shape(" x ".join(map(str, array.shape)))
         if array.dtype.kind in "biuf":

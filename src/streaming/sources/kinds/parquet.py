@@ -20,6 +20,8 @@ _TAIL_BYTES = 1 << 16
 _END_BYTES = 8
 _ROWS = 1 << 13
 _BATCH_BYTES = 1 << 23
+#: Chunks of columns are read so much at a time, not whole.
+_BUFFER_BYTES = 1 << 20
 
 
 class Parquet:
@@ -50,7 +52,7 @@ class Parquet:
         at, groups = _groups(found, begin, end)
         ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
         with file.open(ranges) as local, _named(file):
-            opened = pq.ParquetFile(local, metadata=found, pre_buffer=False)
+            opened = pq.ParquetFile(local, metadata=found, pre_buffer=False, buffer_size=_BUFFER_BYTES)
             present = set(opened.schema_arrow.names)
             wanted = [name for name in names if name in present]
             rows = _rows_at_once(found, groups, set(wanted))

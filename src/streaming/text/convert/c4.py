@@ -1,16 +1,15 @@
-"""C4, as the Hugging Face Hub has it, to MDS."""
+"""C4, from the files of JSON lines that the Hugging Face Hub has, to MDS."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from streaming.converters.programs import make_parser, run, write_split
-from streaming.core.imports import optional_import
+from streaming.converters.programs import convert_split, make_parser, run
 
 __all__ = ["main"]
 
 _SPLITS = {"train": "train", "val": "validation"}
+_COLUMNS = {"text": "str", "timestamp": "str", "url": "str"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,21 +19,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Arguments; ``None``: those of this process.
     """
     parser = make_parser("Convert C4 to MDS.", 1 << 27, "zstd:7")
-    parser.add_argument("--dataset", default="allenai/c4", help="on the hub, or a directory (default allenai/c4)")
-    parser.add_argument("--subset", default="en", help="of the data set; '': its only one (default en)")
+    parser.add_argument(
+        "--in_root",
+        default="hf://datasets/allenai/c4/en",
+        help="directory or URL of c4-train.*.json.gz and c4-validation.*.json.gz (default hf://datasets/allenai/c4/en)",
+    )
     parser.add_argument("--batch_size", type=int, default=512, help="accepted; documents are read one by one")
     args = parser.parse_args(argv)
-    module = optional_import("datasets", "text", "Converting C4")
     for split, theirs in _SPLITS.items():
-        documents = module.load_dataset(args.dataset, args.subset or None, split=theirs, streaming=True)
-        write_split(args, split, {"text": "str", "timestamp": "str", "url": "str"}, _samples(documents))
-
-
-def _samples(documents: Any) -> Iterator[dict[str, Any]]:
-    for document in documents:
-        time = document["timestamp"]
-        text = time if isinstance(time, str) else time.strftime("%Y-%m-%dT%H:%M:%SZ")
-        yield {"text": document["text"], "timestamp": text, "url": document["url"]}
+        convert_split(args, split, _COLUMNS, f"{args.in_root.rstrip('/')}/c4-{theirs}.*.json.gz", "jsonl")
 
 
 if __name__ == "__main__":

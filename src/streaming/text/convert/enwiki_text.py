@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
-from streaming.converters.programs import make_parser, run, write_split
+from streaming.converters.programs import convert_split, make_parser, run
 from streaming.core.errors import ConfigError
 
 __all__ = ["main"]
 
 _PART = re.compile(r"part-(\d+)-of-(\d+)")
+_FILES = {"train": "part-*-of-*", "val": "eval.txt"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,26 +28,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         in_root="part-00000-of-00500 ... and eval.txt",
     )
     args = parser.parse_args(argv)
-    for split, paths in (("train", _parts(args.in_root)), ("val", [os.path.join(args.in_root, "eval.txt")])):
-        write_split(args, split, {"text": "str"}, _samples(paths))
+    _check_parts(args.in_root)
+    for split, files in _FILES.items():
+        convert_split(args, split, {"text": "str"}, os.path.join(args.in_root, files), "text", _line)
 
 
-def _parts(in_root: str) -> list[str]:
+def _check_parts(in_root: str) -> None:
     names = sorted(name for name in os.listdir(in_root) if _PART.fullmatch(name))
     expected = int(names[0].rpartition("-")[2]) if names else 500
     if len(names) != expected:
         raise ConfigError(
             f"{in_root} has {len(names)} files part-NNNNN-of-NNNNN, expected {expected}. Check --in_root."
         )
-    return [os.path.join(in_root, name) for name in names]
 
 
-def _samples(paths: list[str]) -> Iterator[dict[str, str]]:
-    for path in paths:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                if text := line.strip():
-                    yield {"text": text}
+def _line(row: Mapping[str, str]) -> dict[str, str] | None:
+    text = row["text"].strip()
+    return {"text": text} if text else None
 
 
 if __name__ == "__main__":

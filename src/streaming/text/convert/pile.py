@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import zstandard
-
-from streaming.converters.programs import list_files, make_parser, run, write_split
-from streaming.core.errors import ConfigError
+from streaming.converters.programs import convert_split, make_parser, run
 
 __all__ = ["main"]
 
-_ENDINGS = [".jsonl", ".jsonl.zst"]
+_FILES = {"train": "train/*.jsonl*", "val": "val.jsonl*", "test": "test.jsonl*"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,31 +25,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         in_root="train/*.jsonl, val.jsonl and test.jsonl (or .jsonl.zst)",
     )
     args = parser.parse_args(argv)
-    for split, paths in (
-        ("train", list_files(os.path.join(args.in_root, "train"), _ENDINGS, "files")),
-        ("val", _one(args.in_root, "val")),
-        ("test", _one(args.in_root, "test")),
-    ):
-        write_split(args, split, {"text": "str", "pile_set_name": "str"}, _samples(paths))
+    columns = {"text": "str", "pile_set_name": "str"}
+    for split, files in _FILES.items():
+        convert_split(args, split, columns, f"{args.in_root.rstrip('/')}/{files}", "jsonl", _document)
 
 
-def _one(in_root: str, split: str) -> list[str]:
-    found = [path for path in list_files(in_root, _ENDINGS, "files") if os.path.basename(path).startswith(f"{split}.")]
-    if not found:
-        raise ConfigError(f"There is no {split}.jsonl in {in_root}. Check --in_root.")
-    return found[:1]
-
-
-def _samples(paths: list[str]) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        opener: Any = zstandard.open if path.endswith(".zst") else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    document = json.loads(line)
-                    yield {"text": document["text"], "pile_set_name": document["meta"]["pile_set_name"]}
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ConfigError(f"{path}, line {number}: no document of the Pile ({error!r}).") from error
+def _document(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text": row["text"], "pile_set_name": row["meta"]["pile_set_name"]}
 
 
 if __name__ == "__main__":

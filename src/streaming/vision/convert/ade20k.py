@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from streaming.converters.programs import list_files, make_parser, read_image, run, shuffled, split_names, write_split
@@ -36,20 +36,19 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{args.in_root} has {len(images):,} images of {split}, expected {_NUM_SAMPLES[split]:,}. "
                 "Pass --validate 0 to convert a part."
             )
-        ordered = list(shuffled(images)) if split == "train" else images
-        write_split(args, split, {"uid": "bytes", "x": "jpeg", "y": "png"}, _samples(ordered))
+        ordered = [images[i] for i in shuffled(len(images))] if split == "train" else images
+        write_split(args, split, {"uid": "bytes", "x": "jpeg", "y": "png"}, ordered, _sample)
 
 
 def _uid(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0].rpartition("_")[2]
 
 
-def _samples(images: list[str]) -> Iterator[dict[str, Any]]:
-    for path in images:
-        above, folder = os.path.split(os.path.dirname(path))
-        name = os.path.splitext(os.path.basename(path))[0]
-        annotation = os.path.join(os.path.dirname(above), "annotations", folder, f"{name}.png")
-        yield {"uid": _uid(path).encode(), "x": read_image(path, False), "y": read_image(annotation, False)}
+def _sample(path: str) -> dict[str, Any]:
+    above, folder = os.path.split(os.path.dirname(path))
+    name = os.path.splitext(os.path.basename(path))[0]
+    annotation = os.path.join(os.path.dirname(above), "annotations", folder, f"{name}.png")
+    return {"uid": _uid(path).encode(), "x": read_image(path), "y": read_image(annotation)}
 
 
 if __name__ == "__main__":

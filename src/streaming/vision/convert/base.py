@@ -41,7 +41,7 @@ def convert_image_class_dataset(
     del leave
 
     def samples() -> Iterator[dict[str, Any]]:
-        for i in shuffled(range(len(dataset))):
+        for i in shuffled(len(dataset)):
             image, label = dataset[i]
             yield {"i": i, "x": image, "y": int(np.asarray(label))}
 

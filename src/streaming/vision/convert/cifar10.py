@@ -6,7 +6,7 @@ import hashlib
 import os
 import pickle
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     _prepare(args.in_root, args.source)
     for split in split_names(args.splits, list(_FILES)):
-        write_split(args, split, {"i": "int", "x": "pil", "y": "int"}, _samples(args.in_root, split))
+        write_split(args, split, {"i": "int", "x": "pil", "y": "int"}, _images(args.in_root, split), _sample)
 
 
 def _prepare(in_root: str, source: str) -> None:
@@ -82,8 +82,8 @@ def _keep(member: IO[bytes], path: str) -> None:
         file.write(member.read())
 
 
-def _samples(in_root: str, split: str) -> Iterator[dict[str, Any]]:
-    module = optional_import("PIL.Image", "vision", "Converting CIFAR-10")
+def _images(in_root: str, split: str) -> list[tuple[int, Any, int]]:
+    """Return numbers, pixels ``uint8[32, 32, 3]`` and classes, in random order."""
     pixels: list[Any] = []
     labels: list[int] = []
     for name in _FILES[split]:
@@ -91,8 +91,13 @@ def _samples(in_root: str, split: str) -> Iterator[dict[str, Any]]:
             batch = _Unpickler(file, encoding="bytes").load()
         pixels.extend(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         labels.extend(batch[b"labels"])
-    for i in shuffled(range(len(labels))):
-        yield {"i": i, "x": module.fromarray(np.ascontiguousarray(pixels[i])), "y": int(labels[i])}
+    return [(i, pixels[i], int(labels[i])) for i in shuffled(len(labels))]
+
+
+def _sample(image: tuple[int, Any, int]) -> dict[str, Any]:
+    number, pixels, label = image
+    module = optional_import("PIL.Image", "vision", "Converting CIFAR-10")
+    return {"i": number, "x": module.fromarray(np.ascontiguousarray(pixels)), "y": label}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{path} has {len(found):,} images with boxes, expected {_NUM_SAMPLES[split]:,}. Pass --validate 0 to "
                 "convert a part."
             )
-        ordered = list(shuffled(found)) if split == "train" else found
-        write_split(args, split, _COLUMNS, _samples(os.path.join(args.in_root, f"{split}2017"), ordered))
+        ordered = [found[i] for i in shuffled(len(found))] if split == "train" else found
+        read = partial(_sample, directory=os.path.join(args.in_root, f"{split}2017"))
+        write_split(args, split, _COLUMNS, ordered, read)
 
 
 def _images(annotations: dict[str, Any]) -> list[dict[str, Any]]:
@@ -68,16 +70,15 @@ def _images(annotations: dict[str, Any]) -> list[dict[str, Any]]:
     return [image for image in images.values() if image["boxes"]]
 
 
-def _samples(directory: str, images: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for image in images:
-        yield {
-            "img": read_image(os.path.join(directory, image["file_name"]), False),
-            "img_id": image["id"],
-            "htot": image["height"],
-            "wtot": image["width"],
-            "bbox_sizes": np.array(image["boxes"], np.float32),
-            "bbox_labels": np.array(image["labels"], np.int64),
-        }
+def _sample(image: Mapping[str, Any], directory: str) -> dict[str, Any]:
+    return {
+        "img": read_image(os.path.join(directory, image["file_name"])),
+        "img_id": image["id"],
+        "htot": image["height"],
+        "wtot": image["width"],
+        "bbox_sizes": np.array(image["boxes"], np.float32),
+        "bbox_labels": np.array(image["labels"], np.int64),
+    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--num_val", type=int, default=1 << 17, help="images of val (default 131072)")
     args = parser.parse_args(argv)
     for seed, (split, count) in enumerate((("train", args.num_train), ("val", args.num_val))):
-        write_split(args, split, {"i": "int", "x": "pil", "y": "int"}, _samples(count, seed))
+        write_split(args, split, {"i": "int", "x": "pil", "y": "int"}, range(count), partial(_sample, seed=seed))
 
 
-def _samples(count: int, seed: int) -> Iterator[dict[str, Any]]:
+def _sample(number: int, seed: int) -> dict[str, Any]:
     module = optional_import("PIL.Image", "vision", "Making images")
-    random = np.random.default_rng(seed)
-    for i in range(count):
-        pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
-        yield {"i": i, "x": module.fromarray(pixels), "y": int(random.integers(10))}
+    random = np.random.default_rng((seed, number))
+    pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+    return {"i": number, "x": module.fromarray(pixels), "y": int(random.integers(10))}
 
 
 if __name__ == "__main__":

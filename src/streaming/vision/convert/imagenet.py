@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from streaming.converters.programs import make_parser, read_image, run, shuffled, split_names, write_split
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             for image in sorted(os.listdir(os.path.join(args.in_root, split, name)))
             if image.lower().endswith(endings)
         ]
-        write_split(args, split, {"i": "int", "x": "jpeg", "y": "int"}, _samples(found, bool(args.validate)))
+        images = [(i, *found[i]) for i in shuffled(len(found))]
+        read = partial(_sample, validates=bool(args.validate))
+        write_split(args, split, {"i": "int", "x": "jpeg", "y": "int"}, images, read)
 
 
 def _classes(directory: str) -> list[str]:
@@ -45,10 +48,9 @@ def _classes(directory: str) -> list[str]:
     return sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
 
 
-def _samples(found: list[tuple[str, int]], validates: bool) -> Iterator[dict[str, Any]]:
-    for i in shuffled(range(len(found))):
-        path, label = found[i]
-        yield {"i": i, "x": read_image(path, validates), "y": label}
+def _sample(image: tuple[int, str, int], validates: bool) -> dict[str, Any]:
+    number, path, label = image
+    return {"i": number, "x": read_image(path, validates), "y": label}
 
 
 if __name__ == "__main__":

@@ -158,9 +158,9 @@ class HfStore(VendorStore):
         for item in found:
             size = getattr(item, "size", None)
             if size is not None and item.path.startswith(below):
-                # What the hub calls a version when the file itself is asked for.
+                # What the hub calls a version when the file itself is asked for; the hash listed of a bucket's is another.
                 large = getattr(item, "lfs", None)
-                version = large.sha256 if large else getattr(item, "blob_id", None) or getattr(item, "xet_hash", None)
+                version = large.sha256 if large else getattr(item, "blob_id", None)
                 yield ObjectInfo(item.path[len(start) :], int(size), version)
 
     def _put(self, client: Any, path: str, source: IO[bytes]) -> None:

@@ -1,0 +1,164 @@
+"""Tables of Apache Iceberg: which files a snapshot has, by its manifests, and which rows of them were deleted."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
+from streaming.core.imports import optional_import
+from streaming.sources.lakes.found import Found, as_version
+from streaming.storage.location import Location
+from streaming.storage.registry import open_store
+from streaming.storage.store import ObjectInfo, Store
+
+__all__ = ["find_iceberg"]
+
+_METADATA = re.compile(r"metadata/v?(\d+)[^/]*\.metadata\.json")
+
+
+def find_iceberg(place: Location, options: Mapping[str, str]) -> Found:
+    """Return the files of a table.
+
+    Args:
+        place: Its directory, which has a directory ``metadata``.
+        options: ``version``, the number of a snapshot; the current one by default.
+
+    Raises:
+        ConfigError: There is no such snapshot, or it uses what is not supported.
+        EmptyDatasetError: There is no table, or nothing in it.
+        StorageError: Its metadata cannot be read.
+        MissingDependencyError: ``pyiceberg`` is not installed.
+    """
+    optional_import("pyarrow", "iceberg", "Reading Iceberg tables")
+    optional_import("pyiceberg", "iceberg", "Reading Iceberg tables")
+    store = open_store(place)
+    table = _open(store, place)
+    version = as_version(options, place)
+    snapshot = table.metadata.current_snapshot_id if version is None else version
+    if snapshot is None:
+        raise EmptyDatasetError(f"There are no rows in the table {place}.")
+    if table.snapshot_by_id(snapshot) is None:
+        known = ", ".join(str(each.snapshot_id) for each in table.metadata.snapshots)
+        raise ConfigError(f"{place} has no snapshot {snapshot}; it has {known}.")
+    scan = table.scan(snapshot_id=snapshot)
+    _check_names(table, place)
+    tasks = sorted(scan.plan_files(), key=lambda task: task.file.file_path)
+    if not tasks:
+        raise EmptyDatasetError(f"There are no rows in the snapshot {snapshot} of the table {place}.")
+    files = [_info(task.file, table, place) for task in tasks]
+    gone: dict[int, NDArray[np.int64]] = {}
+    for number, task in enumerate(tasks):
+        rows = [_deleted(store, each, task.file.file_path, table, place) for each in task.delete_files]
+        if rows:
+            gone[number] = np.unique(np.concatenate(rows))
+    names = [field.name for field in scan.projection().fields]
+    return Found(store, "parquet", files, gone=gone, names=names)
+
+
+def _open(store: Store, place: Location) -> Any:
+    from pyiceberg.catalog.noop import NoopCatalog
+    from pyiceberg.serializers import FromInputFile
+    from pyiceberg.table import StaticTable
+
+    found = {info.path: int(match[1]) for info in store.list("metadata") if (match := _METADATA.fullmatch(info.path))}
+    if not found:
+        raise EmptyDatasetError(
+            f"There is no table of Iceberg at {place}: it has no metadata/*.metadata.json. Check the path."
+        )
+    newest = max(found, key=lambda path: (found[path], path))
+    metadata = FromInputFile.table_metadata(_input(newest, store, newest))
+    return StaticTable(("table",), metadata, newest, _io(store, metadata.location), NoopCatalog("none"))
+
+
+def _io(store: Store, root: str) -> Any:
+    """Return what Iceberg reads files by: the store, below the table's directory."""
+    from pyiceberg.io import FileIO
+
+    class StoreIO(FileIO):
+        def new_input(self, location: str) -> Any:
+            return _input(location, store, _below(root, location))
+
+        def new_output(self, location: str) -> Any:
+            raise NotImplementedError(location)
+
+        def delete(self, location: Any) -> None:
+            raise NotImplementedError(location)
+
+    return StoreIO({})
+
+
+def _input(location: str, store: Store, path: str) -> Any:
+    return _InputFile(location, store, path)
+
+
+class _InputFile:
+    """A file of a store, as Iceberg opens it."""
+
+    def __init__(self, location: str, store: Store, path: str) -> None:
+        self.location = location
+        self._store, self._path = store, path
+
+    def __len__(self) -> int:
+        return self._store.head(self._path).bytes
+
+    def exists(self) -> bool:
+        return True
+
+    def open(self, seekable: bool = True) -> io.BytesIO:
+        del seekable
+        return io.BytesIO(self._store.get(self._path))
+
+
+def _below(root: str, location: str) -> str:
+    """Return a file's name below the table's directory, wherever that was when it was written.
+
+    Raises:
+        SourceError: It is not below.
+    """
+    bare, base = (text.removeprefix("file://") for text in (location, root))
+    if not bare.startswith(base.rstrip("/") + "/"):
+        raise SourceError(f"The file {location} is not below its table {root}, which is not supported.")
+    return bare[len(base.rstrip("/")) + 1 :]
+
+
+def _info(file: Any, table: Any, place: Location) -> ObjectInfo:
+    if str(file.file_format.value).lower() != "parquet":
+        raise ConfigError(f"The table {place} has files of {file.file_format.value}; only Parquet is supported.")
+    return ObjectInfo(_below(table.metadata.location, file.file_path), int(file.file_size_in_bytes), None)
+
+
+def _check_names(table: Any, place: Location) -> None:
+    """Check that no column was renamed, as files are read by the names that they have.
+
+    Raises:
+        ConfigError: One was.
+    """
+    names: dict[int, str] = {}
+    for schema in table.metadata.schemas:
+        for field in schema.fields:
+            if names.setdefault(field.field_id, field.name) != field.name:
+                raise ConfigError(
+                    f"The table {place} has a column that was called {names[field.field_id]!r} and {field.name!r}; renamed "
+                    "columns are not supported. Write the table anew."
+                )
+
+
+def _deleted(store: Store, file: Any, of: str, table: Any, place: Location) -> NDArray[np.int64]:
+    """Return the numbers of the rows of a file that another one says are deleted."""
+    if str(file.content) != "DataFileContent.POSITION_DELETES" or str(file.file_format.value).lower() != "parquet":
+        raise ConfigError(
+            f"The table {place} has rows that are deleted by their values, or by a vector, which is not supported. Have its "
+            "engine rewrite the data files."
+        )
+    pa: Any = optional_import("pyarrow", "iceberg", "Reading Iceberg tables")
+    pq: Any = optional_import("pyarrow.parquet", "iceberg", "Reading Iceberg tables")
+    data = store.get(_below(table.metadata.location, file.file_path))
+    found = pq.read_table(pa.BufferReader(data))
+    rows = [row["pos"] for row in found.to_pylist() if row["file_path"] == of]
+    return np.array(rows, np.int64)
