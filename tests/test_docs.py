@@ -70,6 +70,7 @@ for batch in loader:
     "mixing.md": (IMPORTS + WRITE, lambda block: True),
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
+    "planning.md": ("", lambda block: True),
     "recipes_packing.md": ("", lambda block: True),
     "quickstart.md": ("", lambda block: True),
     "formats.md": ("", lambda block: True),

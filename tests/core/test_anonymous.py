@@ -20,6 +20,7 @@ from streaming.core.anonymous import AnonymousFile
 from streaming.core.process import allocate as allocating
 from streaming.core.process.allocate import allocate
 
+from anonymous_child import put
 from sample_data import write_dataset
 
 PLACES = [anonymous._PLACE, "/nonexistent/{pid}/{fd}"]
@@ -30,13 +31,6 @@ N = 120
 def _place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Linux, and as where descriptors have no path."""
     monkeypatch.setattr(anonymous, "_PLACE", request.param)
-
-
-def put(file: AnonymousFile, nested: bytes, queue: Any) -> None:
-    late = queue.get(timeout=60)
-    for one in (file, pickle.loads(nested), late):
-        position = AnonymousFile.OFFSET
-        os.pwrite(one.fd, bytes([os.pread(one.fd, 1, position)[0] + 1]), position)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.cache.files.witness import version_number
 
+from budget import pairings
 from sample_data import part_of
 
 N, ROW, BATCH = 420, 50_000, 8
@@ -27,9 +28,7 @@ def write(out: str, fixed: bool, hashes: list[str]) -> None:
             writer.write({"id": i, "x": x})
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("fixed", [False, True])
-@pytest.mark.parametrize("hashes", [[], ["xxh64"]])
+@pytest.mark.parametrize(("fixed", "hashes", "workers"), pairings([False, True], [[], ["xxh64"]], [0, 2]))
 def test_first_batch_and_the_rest(bucket: str, tmp_path: Path, fixed: bool, hashes: list[str], workers: int) -> None:
     source, cache = tmp_path / "source", tmp_path / "cache"
     write(str(source), fixed, hashes)

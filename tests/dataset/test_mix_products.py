@@ -152,7 +152,7 @@ def test_a_live_change_stopped_anywhere_is_never_stopped(
     assert got + rest == [sorted(batch) for batch in want]
 
 
-@pytest.mark.parametrize("context", [pytest.param("fork", marks=pytest.mark.long), "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_bins_survive_a_kill(root: Path, tmp_path: Path, context: str) -> None:
     program = tmp_path / "train.py"
     program.write_text(

@@ -33,7 +33,7 @@ def test_write_and_read(bucket: str, tmp_path: Path, compression: str | None) ->
     [
         *((workers, start, read_first) for workers, start in [(0, None), (2, "fork")] for read_first in (False, True)),
         (1, "spawn", True),  # one that is not forked takes seconds
-        (1, "forkserver", False),
+        pytest.param(1, "forkserver", False, marks=pytest.mark.long),
     ],
 )
 @pytest.mark.usefixtures("_fresh_forkserver")

@@ -41,7 +41,7 @@ def write_people(path: Path, count: int, first: int = 0, append: bool = False) -
     """Write ``count`` samples with side columns."""
     columns = {"id": "int", "age": "int", "sex": "str", "patient": "str"}
     names = ["id", "age", "sex", "patient"]
-    with MDSWriter(out=str(path), columns=columns, side_columns=names, size_limit=260, append=append) as out:
+    with MDSWriter(out=str(path), columns=columns, side_columns=names, size_limit=500, append=append) as out:
         for i in range(first, first + count):
             out.write({"id": i, "age": i * 7 % 90, "sex": "FM"[i % 2], "patient": f"p{i // 4}"})
     return str(path)

@@ -122,7 +122,7 @@ def test_ranks_have_as_much_to_do(texts: str, pack: bool, within: Any) -> None:
 
 
 def test_hundreds_of_ranks() -> None:
-    """512 ranks, bins of 8,192 tokens of documents of log-normal length, 4 a rank, windows of 16 batches."""
+    """512 ranks, bins of 8,192 tokens of documents of log-normal length, 4 a rank; some batches of a window of 16."""
     count = 512 * 4 * 16
     lengths = np.minimum(np.random.default_rng(0).lognormal(np.log(600), 1, 20 * count).astype(int) + 1, 8192)
     bins = np.cumsum(lengths) // 8192
@@ -140,10 +140,11 @@ def test_hundreds_of_ranks() -> None:
         balance=Balancing(costs, 16, False, ""),
     )
     epoch = EpochInspector(spec, 0, 64, 8)
-    loads = np.array([epoch.loads(batch) for batch in range(16)])
+    some = range(0, 16, 4)
+    loads = np.array([epoch.loads(batch) for batch in some])
     assert (loads.max(1) / loads.mean(1)).mean() < 1.05
     plain = EpochInspector(replace(spec, balance=None), 0, 64, 8)
-    loads = np.array([costs[plain.batch(batch)].sum(1) for batch in range(16)])
+    loads = np.array([costs[plain.batch(batch)].sum(1) for batch in some])
     assert (loads.max(1) / loads.mean(1)).mean() > 2
 
 
@@ -220,7 +221,7 @@ def test_stopped_anywhere_is_never_stopped(
     assert found[: len(assume_whole)] == assume_whole
 
 
-@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@pytest.mark.parametrize("context", [pytest.param("spawn", marks=pytest.mark.long), "forkserver"])
 def test_workers_that_begin_anew(texts: str, context: str) -> None:
     balance = Balance("l2", over=4)
     expected = sets(rounds(loaders_of(texts, 1, balance, pack=True), 8))

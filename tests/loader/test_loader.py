@@ -43,7 +43,7 @@ def loader(data: StreamingDataset, workers: int = 0, start: str | None = None, *
             for workers, start in [(0, None), (1, "fork"), (2, "fork")]
             for shuffle in (False, True)
         ),
-        (1, "spawn", True),  # one that is spawned takes seconds
+        pytest.param(1, "spawn", True, marks=pytest.mark.long),  # one that is spawned takes seconds
         (2, "forkserver", False),
     ],
 )

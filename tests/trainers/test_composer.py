@@ -61,8 +61,13 @@ def merged(shares: list[list[list[int]]]) -> list[list[int]]:
     return [sorted(i for part in parts for i in part) for parts in zip(*shares, strict=True)]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "workers"),
+    [
+        *((kind, 0) for kind in KINDS),
+        *(pytest.param(kind, 2, marks=() if kind in ("stored", "all") else pytest.mark.long) for kind in KINDS),
+    ],
+)
 def test_checkpoint_and_resume(tmp_path: Path, kind: str, workers: int) -> None:
     size = 480 if len(ids_of(kind, 3)) < 3 else 320
     remote = write_kinds(str(tmp_path / "remote"), size)

@@ -26,7 +26,11 @@ def ids(batches: Any) -> list[int]:
 
 @pytest.mark.parametrize(
     ("workers", "every", "kind"),
-    [*((workers, every, "stored") for workers in range(3) for every in (1, 3)), (0, 3, "all"), (2, 1, "all")],
+    [
+        *((workers, every, "stored") for workers in (0, 2) for every in (1, 3)),
+        *((0, 3, "all"), (2, 1, "all")),
+        *(pytest.param(1, every, "stored", marks=pytest.mark.long) for every in (1, 3)),
+    ],
 )
 def test_round_trip(tmp_path: Path, workers: int, every: int, kind: str) -> None:
     remote = write_kinds(str(tmp_path / "remote"), 150)

@@ -128,3 +128,27 @@ def test_columns_that_the_original_reads(tmp_path: Path) -> None:
         assert not is_compatible(name)
     for name in ("ndarray:float32:3,4", "ndarray:uint8", "ndarray"):
         assert is_compatible(name)
+
+
+def test_merging_keeps_what_the_parts_agree_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names, other = {"names": ["cat", "dog"]}, {"names": ["dog", "cat"]}
+    known: list[Any] = [
+        {"license": "MIT", "columns": {"label": names, "x": names}},
+        None,
+        {"license": "MIT", "by": "me", "columns": {"label": names, "x": other}},
+    ]
+    for part, metadata in enumerate(known):
+        rows = [{"label": part, "x": 0}]
+        streaming.write(rows, tmp_path / "all" / str(part), workers=0, progress_bar=False, metadata=metadata)
+    streaming.merge_index(str(tmp_path / "all"))
+    assert LocalDataset(tmp_path / "all").metadata == {"license": "MIT", "by": "me", "columns": {"label": names}}
+    assert "columns.x.names" in caplog.text
+
+
+def test_copies_take_it_along(tmp_path: Path) -> None:
+    for name, metadata in (("a", {"license": "MIT"}), ("b", None)):
+        streaming.write([{"x": 1}], tmp_path / name, workers=0, progress_bar=False, metadata=metadata)
+    assert main(["copy", str(tmp_path / "a"), str(tmp_path / "copy")]) == 0
+    assert LocalDataset(tmp_path / "copy").metadata == {"license": "MIT"}
+    assert main(["copy", str(tmp_path / "b"), str(tmp_path / "copy"), "--force"]) == 0
+    assert LocalDataset(tmp_path / "copy").metadata == {}

@@ -42,6 +42,7 @@ from streaming.dataset.epoch.reader import EpochReader
 from streaming.dataset.epoch.resumption import Resumption
 from streaming.dataset.live.reweighting import Reweighting
 from streaming.dataset.mixing.schedule import Schedule
+from streaming.dataset.planning.runs import Asked, Planning
 from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES
@@ -57,6 +58,10 @@ from streaming.storage.options import StorageOptions
 if TYPE_CHECKING:
     from streaming.format.reader import Reader
     from streaming.order.queries.inspect import EpochInspector
+    from streaming.planning.plan import Plan
+    from streaming.planning.prices import Price
+    from streaming.planning.proofs import Report
+    from streaming.planning.speed import Speed
 
 __all__ = ["StreamingDataset"]
 
@@ -591,6 +596,91 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             (2, 4)
         """
         return self._inspection.inspector(epoch, num_nodes, ranks_per_node)
+
+    def plan(
+        self,
+        *,
+        num_nodes: int | None = None,
+        ranks_per_node: int | None = None,
+        num_workers: int = 0,
+        replication: int | None = None,
+        prefetch_factor: int = 2,
+        epochs: int | None = None,
+        steps: int | None = None,
+        speed: Speed | None = None,
+        price: Price | str | float | None = None,
+    ) -> Plan:
+        """Say what a run would serve, fetch, keep on disk, wait for and cost, by its order and the index alone.
+
+        The run begins where the dataset would, after a checkpoint too, with an empty cache.
+
+        Args:
+            num_nodes: Nodes of the job that is asked about, by default this one's.
+            ranks_per_node: Its ranks a node, those that get the same samples counted each, by default this job's.
+            num_workers: ``DataLoader`` workers of each rank.
+            replication: Consecutive ranks that get the same samples, by default as the dataset says.
+            prefetch_factor: Batches that each worker makes ahead.
+            epochs: Epochs of the run. Default: one, unless ``steps`` is given.
+            steps: Global batches of the run.
+            speed: How fast the network, decoding and training are. Default: nothing takes time.
+            price: What data costs: a price, the name of one in the table that comes along (see
+                :func:`streaming.planning.read_prices`), or a number for each 10^9 bytes.
+
+        Raises:
+            ConfigError: ``batch_size`` was not given, the order does not exist for that job, or the epoch has no end and
+                ``steps`` is not given.
+            UnknownNameError: There is no such price.
+
+        Example:
+            >>> dataset = StreamingDataset(remote='data', local='cache', batch_size=4, shuffle=True)
+            >>> plan = dataset.plan(num_nodes=2, ranks_per_node=2, epochs=2, price=0.09)
+            >>> plan.counts.steps, plan.counts.samples, plan.nodes[0].shards
+            (8, 128, 1)
+        """
+        asked = Asked(num_nodes, ranks_per_node, num_workers, replication, prefetch_factor)
+        return self._planning().plan(asked, epochs, steps, speed, price)
+
+    def check(
+        self,
+        *,
+        num_nodes: int | None = None,
+        ranks_per_node: int | None = None,
+        num_workers: int = 0,
+        replication: int | None = None,
+        steps: int | None = None,
+        worlds: Sequence[tuple[int, int, int]] = (),
+        most: int = 1 << 24,
+    ) -> Report:
+        """Prove what the coming epoch would serve, by its order and the index alone.
+
+        Every sample comes as often as it should, ranks have equally many, other worlds have the same global batches, what is
+        left after resuming is what was left, and the cache suffices.
+
+        Args:
+            num_nodes: Nodes of the job that is asked about, by default this one's.
+            ranks_per_node: Its ranks a node, those that get the same samples counted each, by default this job's.
+            num_workers: ``DataLoader`` workers of each rank.
+            replication: Consecutive ranks that get the same samples, by default as the dataset says.
+            steps: Global batches that are looked at, by default all of the epoch.
+            worlds: Other jobs: nodes, ranks of each, and workers of each rank.
+            most: Up to so many samples, every one is counted; of more, some are looked up by the order's inverse, if it has
+                one.
+
+        Raises:
+            ConfigError: ``batch_size`` was not given, or the order does not exist for a world.
+
+        Example:
+            >>> dataset = StreamingDataset(remote='data', local='cache', batch_size=4, shuffle=True)
+            >>> dataset.check(num_nodes=2, ranks_per_node=4, worlds=[(1, 1, 0), (4, 4, 2)]).holds
+            True
+        """
+        asked = Asked(num_nodes, ranks_per_node, num_workers, replication)
+        return self._planning().check(asked, steps, worlds, most)
+
+    def _planning(self) -> Planning:
+        name = ", ".join(source.directory.origin for source in self.sources)
+        parts = (self._epochs, self._ordering, self._ranks, self._table, self._cache)
+        return Planning(name, *parts, self.predownload, self.stream_names)
 
     def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which samples an epoch draws, before they are shuffled.

@@ -7,12 +7,12 @@ Under ``"columns"`` it has an object for each column of which something is known
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["METADATA_NAME", "dump_metadata", "joined_metadata", "parse_metadata"]
+__all__ = ["METADATA_NAME", "agreed_metadata", "dump_metadata", "joined_metadata", "parse_metadata"]
 
 METADATA_NAME = "streaming-metadata.json"
 
@@ -67,3 +67,30 @@ def joined_metadata(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[
         for name, of in metadata.get("columns", {}).items():
             columns[name] = {**columns.get(name, {}), **of}
     return {**other, **first, **({"columns": columns} if columns else {})}
+
+
+def agreed_metadata(several: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Return what some say and none contradicts, and the names of what they contradict each other in.
+
+    Args:
+        several: Metadata of the parts of a dataset.
+    """
+    said: dict[tuple[str, ...], list[Any]] = {}
+    for metadata in several:
+        columns = {
+            ("columns", name, key): value
+            for name, of in metadata.get("columns", {}).items()
+            for key, value in of.items()
+        }
+        for key, value in (columns | {(name,): value for name, value in metadata.items() if name != "columns"}).items():
+            values = said.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+    agreed: dict[str, Any] = {}
+    for (*way, last), values in said.items():
+        if len(values) == 1:
+            place = agreed
+            for step in way:
+                place = place.setdefault(step, {})
+            place[last] = values[0]
+    return agreed, [".".join(key) for key, values in said.items() if len(values) > 1]

@@ -16,6 +16,7 @@ from streaming.columns.parquet import COLUMNS_NAME
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError, StorageError, UploadError
 from streaming.core.names import Where
 from streaming.format.index import dump_index
+from streaming.format.metadata import METADATA_NAME, agreed_metadata, dump_metadata, parse_metadata
 from streaming.storage.options import StorageOptions
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
@@ -80,7 +81,8 @@ def merge_index(*args: Any, **kwargs: Any) -> None:  # noqa: D417 (the names are
 
     The first takes the indexes in the order given; the second finds every ``index.json`` in the directories below
     ``out``, and takes them in the order of their paths, numbers by their value (``2`` before ``10``). Merging again
-    replaces the merged index. A shard that two of the indexes list is listed once.
+    replaces the merged index. A shard that two of the indexes list is listed once. Metadata of the datasets goes along, but
+    for what they contradict each other in.
 
     Args:
         index_file_urls: Paths or URLs of the partitions or of their index files, or pairs ``(local, remote)`` whose local
@@ -185,6 +187,7 @@ def merge_places(
     prefixes = paths_below(partitions, root)
     with ThreadPoolExecutor(min(_THREADS, len(partitions))) as pool:
         entries = list(pool.map(partial(_read, timeout_s=download_timeout), partitions))
+        metadata, contradictions = agreed_metadata(pool.map(_read_metadata, partitions))
     seen: set[str] = set()
     merged: list[dict[str, Any]] = []
     for prefix, part in zip(prefixes, entries, strict=True):
@@ -196,7 +199,9 @@ def merge_places(
                 merged.append(moved)
             seen.update(names)
     check_columns(list(zip(map(str, partitions), entries, strict=True)))
-    _publish(merged, root, keep_local)
+    if contradictions:
+        logger.warning("merge_index: the parts contradict each other, so it is left out: %s", ", ".join(contradictions))
+    _publish(merged, metadata, root, keep_local)
     if partitions and _has_side_columns(partitions[0]):
         logger.warning(
             "merge_index: the parts have side columns (%s), the merged dataset has not. Make them for all of it: "
@@ -214,7 +219,7 @@ def _has_side_columns(partition: Place) -> bool:
     return True
 
 
-def _publish(entries: Sequence[dict[str, Any]], root: Place, keep_local: bool) -> None:
+def _publish(entries: Sequence[dict[str, Any]], metadata: dict[str, Any], root: Place, keep_local: bool) -> None:
     """Write an index where it belongs, if it may replace what is there, and says what is so."""
     stores = [open_store(root.local)] if root.local is not None and (keep_local or root.remote is None) else []
     if root.remote is not None:
@@ -223,11 +228,13 @@ def _publish(entries: Sequence[dict[str, Any]], root: Place, keep_local: bool) -
         _check_replaceable(store, entries)
     check_stored(stores[0], entries)
     data = dump_index(entries)
+    files = {METADATA_NAME: dump_metadata(metadata)} if metadata else {}
     for store in stores:
-        try:
-            call_with_retries(partial(store.put, INDEX_NAME, data), RetryPolicy(_ATTEMPTS), time.sleep)
-        except StorageError as error:
-            raise UploadError(f"Could not upload the merged {INDEX_NAME} to {store!r}: {error}") from error
+        for name, content in {**files, INDEX_NAME: data}.items():
+            try:
+                call_with_retries(partial(store.put, name, content), RetryPolicy(_ATTEMPTS), time.sleep)
+            except StorageError as error:
+                raise UploadError(f"Could not upload the merged {name} to {store!r}: {error}") from error
 
 
 def _check_replaceable(store: Store, entries: Sequence[dict[str, Any]]) -> None:
@@ -249,6 +256,16 @@ def _check_replaceable(store: Store, entries: Sequence[dict[str, Any]]) -> None:
             f"There is a dataset at {store!r} itself, besides those below it: its index lists {own[0]!r} and {len(own) - 1} "
             "more files that the merged index would not. Give it in the list of what is merged, or move it to a directory."
         )
+
+
+def _read_metadata(partition: Place) -> dict[str, Any]:
+    """Return what is known of a part; nothing if that cannot be read."""
+    store = open_store(partition.where)
+    try:
+        data = call_with_retries(lambda: store.get(METADATA_NAME), RetryPolicy(_ATTEMPTS), time.sleep)
+    except StorageError:
+        return {}
+    return parse_metadata(data, f"{METADATA_NAME} of {partition}")
 
 
 def _read(partition: Place, timeout_s: float) -> list[dict[str, Any]]:

@@ -284,6 +284,12 @@ class ShardDirectory:
         """Bytes that a shard takes at most, as far as is known before it is fetched: raw and compressed together."""
         return int(self.index.raw_bytes[shard] + self.index.zip_bytes[shard])
 
+    def wire_cost(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return ``int64[n]`` each: bytes that come from the store for each shard, and in how many files or ranges."""
+        index = self.index
+        size = np.where(index.zip_bytes > 0, index.zip_bytes, index.raw_bytes)
+        return size, np.where(index.raw_meta.bytes > 0, 2, 1)
+
     def is_stored(self, shard: int) -> bool:
         """Say whether the store holds the very files that the index names, raw or compressed."""
         del shard

@@ -11,12 +11,21 @@ from streaming.cache.bookkeeping.counters import Counters
 from streaming.cache.fetching.fetch import FetchStats
 from streaming.cache.fetching.pool import UrgentFirst
 
-__all__ = ["Fetches"]
+__all__ = ["Fetches", "node_downloads"]
 
 #: Downloads at a time: of one process, and about of all of a node.
 _DOWNLOADS, _NODE_DOWNLOADS = 8, 64
 #: How long a fetch may take from when its file has its name to when it is counted, if this process is not kept from running.
 _MOMENT_S, _LOOK_AGAIN_S = 2.0, 0.001
+
+
+def node_downloads(processes: int) -> int:
+    """Return how many downloads all reading processes of a node have at a time."""
+    return processes * _of_process(processes)
+
+
+def _of_process(processes: int) -> int:
+    return max(2, min(_DOWNLOADS, _NODE_DOWNLOADS // processes))
 
 
 class Fetches:
@@ -34,7 +43,7 @@ class Fetches:
 
     def share(self, processes: int) -> None:
         """Note how many processes of this node fetch, and so share the downloads that run at a time."""
-        self._num_threads = max(2, min(_DOWNLOADS, _NODE_DOWNLOADS // processes))
+        self._num_threads = _of_process(processes)
 
     def submit(self, shard_id: int, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
         """Have a shard fetched by a job that comes to :meth:`run`; see :meth:`in_background`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streaming.cache.bookkeeping.identity import Identity
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.made import entry_on_disk
-from streaming.cache.fetching.spans import REQUEST_BYTES, cost
+from streaming.cache.fetching.spans import REQUEST_BYTES, coalesce, cost
 from streaming.cache.files.excerpt import Excerpt
 from streaming.cache.files.keeper import FileJob, Keeper
 from streaming.core.errors import StreamingError
@@ -191,6 +191,16 @@ class SparseDirectory(ShardDirectory):
         """Bytes that a shard's files take now, unfinished ones too."""
         return (super() if self._chosen[shard] else self._whole).bytes_on_disk(shard)
 
+    def wire_cost(self) -> tuple[Ints, Ints]:
+        """Return bytes and ranges of each shard, rows that vary in size being taken to be of one."""
+        size, requests = (values.copy() for values in self._whole.wire_cost())
+        index = self._whole.index
+        for shard in np.flatnonzero(self._chosen).tolist():
+            parts = _ranges(index, shard, self._selection.rows(shard))
+            size[shard] = sum(int((ends - begins).sum()) for begins, ends in parts)
+            requests[shard] = sum(len(begins) for begins, _ in parts)
+        return size, requests
+
     def is_stored(self, shard: int) -> bool:
         """Say whether the store holds the very files that the index names."""
         return not self._chosen[shard]
@@ -203,6 +213,15 @@ class SparseDirectory(ShardDirectory):
         (raw,) = self.index.shard(shard).raw
         job = FileJob(self.directory, raw, None, None, self._tag, excerpt)
         return [Keeper(job, shard, False, self.table, self.witness)]
+
+
+def _ranges(index: Index, shard: int, rows: Ints) -> list[tuple[Ints, Ints]]:
+    """Return what is asked for of a shard for some rows: of its offsets, unless rows are of one size, and the rows."""
+    mean = int(index.raw_bytes[shard]) / int(index.samples[shard])
+    parts = [coalesce((rows * mean).astype(np.int64), ((rows + 1) * mean).astype(np.int64))]
+    if not row_bounds(index.schemas[int(index.schema_ids[shard])])[1]:
+        parts.append(coalesce(4 + 4 * rows, 12 + 4 * rows))
+    return parts
 
 
 def _suffix(selection: Selection) -> str:

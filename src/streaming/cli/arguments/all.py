@@ -10,6 +10,7 @@ from streaming.cli.arguments.asking import add_bench, add_completion, add_doctor
 from streaming.cli.arguments.looking import add_cat, add_head, add_info, add_ls, add_stats, add_verify
 from streaming.cli.arguments.making import add_convert, add_copy, add_export, add_index, add_merge, add_view
 from streaming.cli.arguments.parser import Parser, Version
+from streaming.cli.arguments.planning import add_check, add_plan
 
 __all__ = ["make_parser", "parse_arguments"]
 
@@ -26,6 +27,8 @@ _ADDERS = (
     add_index,
     add_view,
     add_ls,
+    add_plan,
+    add_check,
     add_serve,
     add_bench,
     add_doctor,
@@ -50,8 +53,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="streaming",
         description="Look at, check, merge and copy streaming datasets, on disk or in any store.",
-        epilog="`streaming COMMAND --help` explains a command, with examples. Exit codes: 0 fine, 1 verify found damage "
-        "or doctor a problem, 2 error, 130 interrupted.",
+        epilog="`streaming COMMAND --help` explains a command, with examples. Exit codes: 0 fine, 1 verify found damage, "
+        "doctor a problem or check something that does not hold, 2 error, 130 interrupted.",
     )
     parser.add_argument("--version", action=Version, nargs=0, help="show the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -133,7 +133,7 @@ def add_index(commands: Any) -> None:
     index = add_command(
         commands,
         "index",
-        "write columns of a dataset to a Parquet file, for SQL; or look into files of other formats",
+        "write columns of a dataset for SQL, or look into files of other formats",
         "A row a sample,\nin their order. Every shard is read once. A run that was stopped continues when\n"
         "the command is repeated. Without --columns: how many rows the files of another\n"
         "format have, and where, for index= of a dataset that is read in place.",

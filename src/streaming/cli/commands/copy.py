@@ -15,6 +15,7 @@ from streaming.cli.shell.parallel import in_parallel
 from streaming.columns.shards import check_file, with_retries
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError
 from streaming.format.index import FileInfo, Index
+from streaming.format.metadata import METADATA_NAME
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
@@ -41,6 +42,7 @@ def run(args: Namespace) -> int:
     missing = [file for file in files if there.get(file.basename) != file.bytes]
     _copy_all(source, target, name, files, missing, args.jobs)
     check_files(target, [[(file.basename, file.bytes)] for file in files])
+    _copy_metadata(source.store, target)
     with_retries(lambda: target.put(INDEX_NAME, source.data))
     with_retries(lambda: target.delete(MARK_NAME))
     size = sum(file.bytes for file in missing)
@@ -51,6 +53,15 @@ def run(args: Namespace) -> int:
         left_out = f"; {len(files) - len(missing):,} were there already" if len(missing) < len(files) else ""
         print_line(f"{name}: copied {len(missing):,} files, {show_bytes(size)}{left_out}")
     return 0
+
+
+def _copy_metadata(source: Store, target: Store) -> None:
+    """Copy what is known of the dataset, or remove what is said of another at the target."""
+    known = _get(source, METADATA_NAME)
+    if known is not None:
+        with_retries(lambda: target.put(METADATA_NAME, known))
+    elif _get(target, METADATA_NAME) is not None:
+        with_retries(lambda: target.delete(METADATA_NAME))
 
 
 def _is_same(source: Location, target: Location) -> bool:

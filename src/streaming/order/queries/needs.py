@@ -19,7 +19,14 @@ _CHUNK = 1 << 13
 _CHUNKS = 1 << 9
 
 
-def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips) -> tuple[Ints, Ints, Ints]:
+def node_spans(
+    order: EpochOrder,
+    node: int,
+    sample_in_epoch: int,
+    skips: Skips,
+    ranks: range | None = None,
+    slots: int | None = None,
+) -> tuple[Ints, Ints, Ints]:
     """Return the spans in which a node reads from shards. Legend: V spans.
 
     Costs time in proportion to the node's shards for lanes, to its samples for other orders and where parts are skipped.
@@ -29,6 +36,8 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
         node: The node.
         sample_in_epoch: Samples of the epoch that are already consumed.
         skips: Parts of the epoch that are left out.
+        ranks: Those of the node's ranks that are meant, looked for sample by sample; by default all.
+        slots: So many of each rank's samples are looked at, where that is done sample by sample.
 
     Returns:
         ``int64[V]`` each: shards; and the times at which their spans begin and end, in samples of the epoch that all ranks
@@ -36,8 +45,8 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
     """
     spec, nodes = order.spec, order.layout.num_nodes
     lanes = order.lanes
-    if lanes is None or (skips and order.scheduled is None):
-        return _from_ids(order, node, sample_in_epoch, skips)
+    if lanes is None or (skips and order.scheduled is None) or ranks is not None:
+        return _from_ids(order, node, sample_in_epoch, skips, ranks or range(order.layout.ranks_per_node), slots)
     canonical = None
     if spec.batching_method == "random" and spec.num_canonical_nodes % nodes == 0:
         first = (sample_in_epoch + node) % nodes
@@ -48,18 +57,21 @@ def node_spans(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips)
     return shards[coming], np.maximum(begin[coming], sample_in_epoch), end[coming]
 
 
-def _from_ids(order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips) -> tuple[Ints, Ints, Ints]:
+def _from_ids(
+    order: EpochOrder, node: int, sample_in_epoch: int, skips: Skips, ranks: range, slots: int | None
+) -> tuple[Ints, Ints, Ints]:
     spec, layout = order.spec, order.layout
     ends = spec.sample_offset_per_shard[1:]
     parts: list[tuple[Ints, Ints, Ints]] = []
     per_slot = layout.num_ranks
     size = 1
     single = order.for_layout(Layout(layout.num_nodes, layout.ranks_per_node, 1))
-    for rank in range(layout.ranks_per_node):
+    for rank in ranks:
         ids = single.worker_ids(node, rank, 0, sample_in_epoch, skips)
-        size = max(1, min(_CHUNK, len(ids) // _CHUNKS))
-        for low in range(0, len(ids), size):
-            chunk = ids.ids(low, min(low + size, len(ids)))
+        count = len(ids) if slots is None else min(len(ids), slots)
+        size = max(1, min(_CHUNK, count // _CHUNKS))
+        for low in range(0, count, size):
+            chunk = ids.ids(low, min(low + size, count))
             shards, _ = distinct(np.searchsorted(ends, chunk[chunk >= 0], side="right"))
             begin = np.full(len(shards), sample_in_epoch + low * per_slot, np.int64)
             parts.append((shards, begin, begin + len(chunk) * per_slot - 1))

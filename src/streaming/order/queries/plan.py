@@ -19,7 +19,7 @@ from streaming.order.spec import Layout, OrderSpec
 if TYPE_CHECKING:
     from streaming.order.classic.epoch import ClassicEpoch
 
-__all__ = ["EpochOrder", "WorkerIds", "is_materialised", "order_version", "worker_ids"]
+__all__ = ["EpochOrder", "Listed", "WorkerIds", "is_materialised", "order_version", "worker_ids"]
 
 Ints = NDArray[np.int64]
 
@@ -150,7 +150,7 @@ class EpochOrder:
         from streaming.order.classic.batching import generate_work
 
         work = generate_work(self.spec, layout, self.epoch, sample_in_epoch)
-        return _Listed(work[node, rank, worker].reshape(-1))
+        return Listed(work[node, rank, worker].reshape(-1))
 
 
 def worker_ids(
@@ -171,7 +171,7 @@ def worker_ids(
     return order.worker_ids(node, rank_of_node, worker_of_rank, sample_in_epoch)
 
 
-class _Listed:
+class Listed:
     """Sample ids that lie in an array."""
 
     def __init__(self, ids: Ints) -> None:
@@ -181,6 +181,7 @@ class _Listed:
         return len(self._ids)
 
     def ids(self, start: int, stop: int) -> Ints:
+        """Return the sample ids of slots ``[start, stop)``."""
         return self._ids[start:stop]
 
 
