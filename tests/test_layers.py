@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"core", "units", "format", "storage"},
     "inplace": {"core", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
-    "converting": {"core", "format", "storage", "columns", "sources", "writing", "converters"},
+    "converting": {"core", "format", "storage", "columns", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},
     "planning": {"core", "order", "cache"},
     "dataset": {
@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "loader",
         "planning",
     },
-    "converters": {"core", "format", "storage", "sources", "writing"},
+    "converters": {"core", "format", "storage", "sources", "converting", "writing"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{

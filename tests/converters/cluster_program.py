@@ -1,4 +1,4 @@
-"""A conversion by an engine: ``cluster_program.py ENGINE SOURCE OUT [MARK]``; a machine is lost where MARK is missing."""
+"""A conversion by Ray, ``python cluster_program.py SOURCE OUT MARK SHORT``; a process is lost where MARK is missing."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from streaming.converters.engines import lost
 from streaming.core.errors import MissingDependencyError
 from streaming.core.names import Out
 from streaming.writing.bulk.report import WriteReport
+from streaming.writing.parts.engines import lost
 from streaming.writing.parts.write import write_parts
 from streaming.writing.rows.inputs import taken
 

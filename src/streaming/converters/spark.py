@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streaming.converters.engines import failed
 from streaming.converters.tables import rows_of
 from streaming.core.errors import ConfigError, MissingDependencyError, SampleError, WorkerError
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.url import join
 from streaming.writing.merge import merge_index as merge_indexes
+from streaming.writing.parts.engines import failed
 from streaming.writing.publish.places import Place
 from streaming.writing.writers import MDSWriter
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from streaming.converters.engines import get_engine
 from streaming.converting.estimate import estimate
 from streaming.converting.grouping import grouped
 from streaming.converting.reading import Made, Reader, Step, choose_columns, peek
@@ -21,6 +20,7 @@ from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
 from streaming.writing.bulk.write import write
+from streaming.writing.parts.engines import get_engine
 from streaming.writing.parts.write import write_parts
 
 __all__ = ["Preview", "convert", "preview"]
