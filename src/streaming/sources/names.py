@@ -28,7 +28,7 @@ MEDIA = {
 }
 _MEDIA_OF = {suffix: kind for kind, suffixes in MEDIA.items() for suffix in suffixes}
 #: Suffixes that directories of shards may well have.
-_LOOSE = (".json", ".txt", ".text", ".mds", ".tfrecord", ".tfrecords", ".npy", ".npz")
+_LOOSE = (".json", ".txt", ".text", ".mds")
 _SHARD_OF = re.compile(r"-\d+-of-\d+$")  # which TensorFlow puts at the end
 
 
