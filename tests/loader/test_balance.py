@@ -430,3 +430,20 @@ def test_a_loader_without_balance_changes_nothing(texts: str) -> None:
     plain = [ids_of(batch) for batch in loaders_of(texts, 1, None)[0]]
     data.set_epoch(0)
     assert [ids_of(batch) for batch in StreamingDataLoader(data, batch_size=GLOBAL)] == plain
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_that_live_on_do_not_deal_otherwise(texts: str, persistent: bool) -> None:
+    data = make(texts)
+    loader = StreamingDataLoader(data, batch_size=data.batch_size, num_workers=2, persistent_workers=persistent)
+    assert len(list(loader)) > 3
+    data.set_balance(Balance("cost"))
+    if persistent:
+        with pytest.raises(ConfigError, match="set the balance before the first epoch"):
+            next(iter(loader))
+        return
+    other = make(texts)
+    other.set_balance(Balance("cost"))
+    other.next_epoch = 1
+    expected = [ids_of(batch) for batch in StreamingDataLoader(other, batch_size=data.batch_size)]
+    assert [ids_of(batch) for batch in loader] == expected

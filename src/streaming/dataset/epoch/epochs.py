@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streaming.dataset.epoch.board import Board
@@ -31,6 +31,7 @@ class Start:
         settings: Settings that a loaded checkpoint brought, which hold for later epochs too.
         skips: Ranges of samples of the epoch that are not served.
         workers: Samples after those that each worker of this rank has drawn already, where a checkpoint says so.
+        balance: For a worker: the balance that was set when the iteration began.
     """
 
     epoch: int
@@ -38,6 +39,7 @@ class Start:
     settings: dict[str, Any]
     skips: list[list[int]]
     workers: tuple[int, ...] = ()
+    balance: str | None = None
 
 
 class Epochs:
@@ -45,7 +47,16 @@ class Epochs:
 
     def __init__(self) -> None:
         self._board = Board(
-            {"next": 0, "begun": 0, "resume": None, "settings": {}, "claims": [], "skips": {}, "said": []}
+            {
+                "next": 0,
+                "begun": 0,
+                "resume": None,
+                "settings": {},
+                "claims": [],
+                "skips": {},
+                "said": [],
+                "balance": None,
+            }
         )
         self._rounds = 0
         self._round_pid = os.getpid()
@@ -73,12 +84,22 @@ class Epochs:
             claim: dict[str, Any] | None = _find_claim(doc["claims"], key, info.id)
             if claim is None:
                 start = _start(doc, _next(doc))
-                claim = {"key": key, "pids": {}, "start": [start.epoch, start.sample_in_epoch]}
+                claim = {
+                    "key": key,
+                    "pids": {},
+                    "start": [start.epoch, start.sample_in_epoch],
+                    "balance": doc["balance"],
+                }
                 doc["claims"] = [*doc["claims"][1 - _REMEMBERED :], claim]
             pids: dict[str, int] = claim["pids"]
             pids[str(info.id)] = os.getpid()
             epoch, sample = claim["start"]
-            return _make_start(doc, epoch, sample)
+            return replace(_make_start(doc, epoch, sample), balance=claim["balance"])
+
+    def set_balance(self, name: str | None) -> None:
+        """Note how samples are dealt in the iterations that begin from now on."""
+        with self._board.change() as doc:
+            doc["balance"] = name
 
     def current(self) -> Start:
         """Return where the present or, before any, the coming iteration started."""

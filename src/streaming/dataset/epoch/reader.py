@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from streaming.cache.cache import ShardCache
+from streaming.core.errors import ConfigError
 from streaming.core.process.orphans import end_with_parent
 from streaming.core.world import World, in_worker
 from streaming.dataset.epoch.batches import Collator, iterate_batches
@@ -92,6 +93,12 @@ class EpochReader:
             end_with_parent()
         refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
+        balance = self._ordering.balance and self._ordering.balance.name
+        if in_worker() and balance != start.balance:
+            raise ConfigError(
+                f"This worker began with balance {balance!r}, and does not know of {start.balance!r}, set since. With "
+                "persistent_workers=True, set the balance before the first epoch."
+            )
         self._log(world, start.epoch)
         if self._ordering.mixture is not None and not world.worker and self._epochs.is_first("rounded"):
             self._say_rounded(world)

@@ -84,6 +84,7 @@ class Resumption:
         if self._begun_with[0] != begun:
             self._begun_with = begun, old and old.name
         self._ordering.balance = balance
+        self._epochs.set_balance(balance and balance.name)
 
     def _state_at(self, start: Start, sample_in_epoch: int) -> dict[str, Any]:
         begun, balance = self._begun_with
