@@ -479,3 +479,17 @@ def test_batches_of_like_length(tmp_path: Path, ranks: int) -> None:
     assert sorted(set(seen)) == list(range(N))
     assert ranks > 1 or len(seen) == N
     assert np.median(spread) < 40
+
+
+def test_each_bin_has_chance_of_its_own(tmp_path: Path) -> None:
+    with MDSWriter(columns={"tokens": "ndarray:int32"}, out=str(tmp_path), size_limit=180_000) as writer:
+        for i in range(110):  # documents of several bins each: more bins than rows in every shard
+            writer.write({"tokens": np.arange(600, dtype=np.int32) + i})
+    data = StreamingDataset(local=str(tmp_path), batch_size=2, pack=Pack(tokens="tokens", to=TO, long="split"))
+    assert len(data.samples_per_shard) == 2
+    assert min(data.samples_per_shard) > 25
+    drawn = data.map(lambda sample, rng: int(rng.integers(1 << 60)), rng=True)[:]
+    assert len(set(drawn)) == len(drawn) == data.size
+    half = data.shard(2, 1).map(lambda sample, rng: int(rng.integers(1 << 60)), rng=True)[:]
+    assert abs(len(half) - data.size // 2) < 2
+    assert set(half) < set(drawn)  # whichever bins there are beside it

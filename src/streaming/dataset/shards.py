@@ -147,6 +147,13 @@ class ShardTable:
         first = int(self.shard_offset_per_stream[stream])
         return stream, int(self._row_offsets[shard] - self._row_offsets[first]) + row
 
+    def unit(self, shard: int, row: int) -> tuple[int, ...]:
+        """Return numbers that only this row of a shard has, or this bin, of which a shard may have more than rows."""
+        if self._has_rows:
+            return self.place(shard, row)
+        stream = int(self.stream_per_shard[shard])
+        return stream, shard - int(self.shard_offset_per_stream[stream]), row
+
     def places(self, sample_ids: NDArray[np.int64], shards: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
         """Return ``int64[k]`` each: the streams of ``k`` samples, given their shards, and the rows' places there."""
         streams = self.stream_per_shard[shards]

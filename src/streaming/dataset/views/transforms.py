@@ -67,7 +67,7 @@ class Transformed(Layer[Any]):
         index = resolve_index(at, this.size)
         table = this._table
         shard, row = table.locate_row(index)
-        key = (*this.sample_seed, *table.place(shard, row))
+        key = (*this.sample_seed, *table.unit(shard, row))
         number = self._number_of_parts_stage()
         if number is None:
             return _through(super().__getitem__(index), self._stages, key)  # pyright: ignore[reportAttributeAccessIssue]
