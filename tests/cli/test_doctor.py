@@ -84,7 +84,9 @@ def test_doctor_knows_packages_of_its_import_name(
     metadata.parent.mkdir(parents=True)
     metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.13.0\n")
     metadata.with_name("RECORD").write_text(f"{holds},,\n")
-    monkeypatch.syspath_prepend(str(folder))
+    (folder / holds).parent.mkdir(exist_ok=True)
+    (folder / holds).touch()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
     code, found = findings(capsys)
     assert code == (1 if shown else 0)
     if shown:

@@ -122,7 +122,7 @@ def test_shares_of_every_step_are_exact(spec: OrderSpec) -> None:
 @given(specs(), st.integers(1, 30), st.data())
 @share(0.5)
 def test_repeats_are_exact(spec: OrderSpec, cut: int, data: st.DataObject) -> None:
-    """In each stream, to within what is interleaved: a global batch, or eight elements of nodes that share none equally."""
+    """In each stream, to within what is interleaved in a block: eight elements of each canonical node."""
     # Of all streams there is enough after a change to serve what it has left out, in six blocks.
     raw = [data.draw(st.integers(4, 8)) for _ in range(spec.num_streams)]
     cut = cut * BATCH
@@ -130,9 +130,7 @@ def test_repeats_are_exact(spec: OrderSpec, cut: int, data: st.DataObject) -> No
     spec = replace(spec, table=(*first, Record(cut, HORIZON, tuple(w / sum(raw) for w in raw))))
     small = spec.samples_per_stream <= passes.SMALL
     block = {"stratified": BATCH, "per_stream": 8 * BATCH}.get(spec.batching_method)
-    unit, nodes = 1 if spec.batching_method == "random" else spec.batch_size, spec.num_canonical_nodes
-    is_shared = nodes > 1 and BATCH // unit % nodes == 0
-    block = block or (BATCH if is_shared else 8 * nodes * unit)
+    block = block or 8 * spec.num_canonical_nodes * (1 if spec.batching_method == "random" else spec.batch_size)
     ids = first_ids(spec, cut + 12 * block)
     edges = spec.sample_offset_per_shard[spec.shard_offset_per_stream]
     epoch = ScheduledEpoch(spec, 0, BATCH)

@@ -31,6 +31,7 @@ _Ints = NDArray[np.int64]
 
 #: Neighbours that are put in a keyed order.
 BLOCK = 8
+_DIGITS = 3
 
 
 class Mixer:
@@ -41,16 +42,12 @@ class Mixer:
         num_nodes: Canonical nodes.
         keys: ``uint64[C]``, keys of the order of neighbours, or ``None`` to leave them in place.
 
-        block: Neighbours that are put in that order: a power of two, at most 8.
-
     Attributes:
         origin: ``int64[K]``, units before each stream where they are laid end to end.
     """
 
-    def __init__(self, count: _Ints, num_nodes: int, keys: NDArray[np.uint64] | None, block: int = BLOCK) -> None:
+    def __init__(self, count: _Ints, num_nodes: int, keys: NDArray[np.uint64] | None) -> None:
         self._num_nodes = num_nodes
-        self._block = block
-        self._digits = range(block.bit_length() - 1)
         self._keys = keys
         ranked = np.argsort(-count, kind="stable")
         ends = offsets(count[ranked])
@@ -93,7 +90,7 @@ class Mixer:
         """Return the stream that serves each index of canonical nodes, and its unit among those of the stream there."""
         if self._trivial:
             return np.full(len(index), self._stream[0], np.int64), index
-        index = self._scramble(node, index, reversed(self._digits))
+        index = self._scramble(node, index, reversed(range(_DIGITS)))
         at = np.zeros(len(index), np.int64)
         while not self._is_leaf[at].all():
             weight, left = self._weights(node, at)
@@ -119,16 +116,16 @@ class Mixer:
             plus = np.where(is_left, weight - half - 1, half)
             index = np.where(at > 0, mul_div(index, weight, share, plus)[0], index)
             at = above
-        return self._scramble(node, index, self._digits)
+        return self._scramble(node, index, range(_DIGITS))
 
     def before(self, node: _Ints, stream: int, index: _Ints) -> _Ints:
         """Return how many of the first ``index`` elements of canonical nodes are of one stream."""
         if self._keys is None or self._trivial:
             return self.in_order(node, stream, index)
         # Neighbours change places within whole blocks only.
-        whole = index - index % self._block
+        whole = index - index % BLOCK
         count = self.in_order(node, stream, whole)
-        row, step = np.nonzero(np.arange(self._block - 1) < (index - whole)[:, None])
+        row, step = np.nonzero(np.arange(BLOCK - 1) < (index - whole)[:, None])
         is_it = self.split(node[row], whole[row] + step)[0] == stream
         return count + np.bincount(row[is_it], minlength=len(index))
 
@@ -158,8 +155,7 @@ class Mixer:
         if self._keys is None or self._trivial:
             return low, high
         total = striped_total(self._total, self._num_nodes, node)
-        low -= low % self._block
-        return low, np.minimum(high // self._block * self._block + self._block, total) - 1
+        return low // BLOCK * BLOCK, np.minimum(high // BLOCK * BLOCK + BLOCK, total) - 1
 
     def _weights(self, node: _Ints, at: _Ints) -> tuple[_Ints, _Ints]:
         """Return the units of canonical nodes in subtrees, and those on the left."""
@@ -172,14 +168,14 @@ class Mixer:
         """Flip binary digits of an index, each by a bit keyed by the block and the digits above it."""
         if self._keys is None:
             return index
-        block = index // self._block
+        block = index // BLOCK
         bits = mix64(self._keys[node] ^ block.view(np.uint64)).view(np.int64)
         moved = index.copy()
         for digit in digits:
-            above = (moved & (self._block - 1)) >> (digit + 1)
-            which = above + ((self._block >> (digit + 1)) - 1)
+            above = (moved & (BLOCK - 1)) >> (digit + 1)
+            which = above + ((BLOCK >> (digit + 1)) - 1)
             moved ^= ((bits >> which) & 1) << digit
-        whole = (block + 1) * self._block <= striped_total(self._total, self._num_nodes, node)
+        whole = (block + 1) * BLOCK <= striped_total(self._total, self._num_nodes, node)
         return np.where(whole, moved, index)
 
 

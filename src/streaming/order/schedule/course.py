@@ -7,8 +7,6 @@ which streams get what rounding leaves over depends on what they lack from the s
 
 from __future__ import annotations
 
-from math import gcd
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,20 +37,14 @@ class Course:
         seed: Seed of the order of neighbours, ``None`` to leave them in place.
         unit: Samples of an element.
         whole: ``bool[K]``, streams whose elements are numbered over all canonical nodes; the others in each by itself.
-        batch: Elements of a global batch.
 
     Attributes:
         num_nodes: Canonical nodes.
         totals: ``int64[T + 1, K]``, elements that each stream has given before each step, and at the horizon.
     """
 
-    def __init__(
-        self, steps: Steps, num_nodes: int, seed: int | None, unit: int, whole: NDArray[np.bool_], batch: int
-    ) -> None:
+    def __init__(self, steps: Steps, num_nodes: int, seed: int | None, unit: int, whole: NDArray[np.bool_]) -> None:
         self.num_nodes = num_nodes
-        # Nodes that do not share batches equally begin all at the beginning of a merge.
-        self._shift: int = batch // num_nodes if num_nodes > 1 and batch % num_nodes == 0 else 0
-        self._batch: int = self._shift or BLOCK
         self._begin: _Ints = steps.begin // unit
         self._length: _Ints = steps.end // unit - self._begin
         self._used: _Ints = steps.until // unit - self._begin
@@ -61,7 +53,7 @@ class Course:
         self._nodes: _Ints = np.arange(num_nodes, dtype=np.int64)
         count, self._num_streams = self._weights.shape
         self._whole: list[int] = np.flatnonzero(whole).tolist() if num_nodes > 1 else []
-        self._merges: dict[int, Rows] = {}
+        self._mixers: dict[int, tuple[Mixer, Rows]] = {}
         self._counts: _Ints = np.zeros((count, self._num_streams), np.int64)
         self._turns: _Ints = np.zeros(count, np.int64)
         nothing = np.empty(0, np.int64)
@@ -96,14 +88,14 @@ class Course:
     def _draws_of_step(self, step: int, element: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         index, node = np.divmod(element - self._begin[step], self.num_nodes)
         label = self._label(step, node)
-        merge = self._merge(step)
-        stream, unit = merge.split(label, index)
+        mixer, order = self._mixer(step)
+        stream, unit = mixer.split(label, index)
         in_nodes, in_all = self._numberings
         number = in_nodes[step].numbers(node * self._num_streams + stream, unit)
         for k in self._whole:
             rows = np.flatnonzero(stream == k)
             if len(rows):
-                place = merge.order(k, label[rows], index[rows], unit[rows])
+                place = order.order(k, label[rows], index[rows], unit[rows])
                 number[rows] = in_all[step].numbers(stream[rows], place)
         return node, stream, number
 
@@ -139,25 +131,26 @@ class Course:
 
     def _elements_of_step(self, step: int, node: _Ints, stream: int, unit: _Ints, is_whole: bool) -> _Ints:
         out = np.full(len(unit), -1, np.int64)
-        merge = self._merge(step)
-        count = merge.totals[self._label(step, self._nodes), stream]
+        mixer, order = self._mixer(step)
+        every = self._indexes(int(self._length[step]))
+        count = mixer.in_order(self._label(step, self._nodes), stream, every)
         rows = np.flatnonzero((unit >= 0) & (unit < (count.sum() if is_whole else count[node])))
         if not len(rows):
             return out
         node, unit = node[rows], unit[rows]
         if is_whole:
-            label, unit = merge.find(stream, unit)
+            label, unit = order.find(stream, unit)
             node = (label - self._turns[step]) % self.num_nodes
-        index = merge.join(self._label(step, node), stream, unit)
+        index = mixer.join(self._label(step, node), np.full(len(rows), stream, np.int64), unit)
         out[rows] = self._begin[step] + index * self.num_nodes + node
         return out
 
     def given(self, element: int) -> _Ints:
         """Return ``int64[K]``: elements that each stream gives before one."""
         step = int(self._step_of(np.array([element], np.int64))[0])
-        index = np.empty(self.num_nodes, np.int64)
-        index[self._label(step, self._nodes)] = self._indexes(element - int(self._begin[step]))
-        now = [int(self._merge(step).before(k, index).sum()) for k in range(self._num_streams)]
+        index = self._indexes(element - int(self._begin[step]))
+        labels, mixer = self._label(step, self._nodes), self._mixer(step)[0]
+        now = [int(mixer.before(labels, k, index).sum()) for k in range(self._num_streams)]
         return self.totals[step] + np.array(now, np.int64)
 
     def weights(self, element: int) -> _Floats:
@@ -171,15 +164,14 @@ class Course:
         """Return ``int64[C]``: how many of the first elements of a step each canonical node has."""
         return np.broadcast_to(striped_total(np.full(1, count, np.int64), self.num_nodes, self._nodes), self.num_nodes)
 
-    def _merge(self, step: int) -> Rows:
+    def _mixer(self, step: int) -> tuple[Mixer, Rows]:
         """Return the merge of a step's elements; its nodes are those of ``_label``."""
-        found = self._merges.get(step)
+        found = self._mixers.get(step)
         if found is None:
-            if len(self._merges) >= _KEPT:
-                del self._merges[next(iter(self._merges))]
-            mixer = Mixer(self._counts[step], self.num_nodes, self._keys(step), gcd(self._batch, BLOCK))
-            found = Rows(mixer, self._counts[step], self.num_nodes, self._batch, self._shift)
-            self._merges[step] = found
+            if len(self._mixers) >= _KEPT:
+                del self._mixers[next(iter(self._mixers))]
+            mixer = Mixer(self._counts[step], self.num_nodes, self._keys(step))
+            found = self._mixers[step] = mixer, Rows(mixer, mixer.origin + self._counts[step], self.num_nodes)
         return found
 
     def _label(self, step: int, node: _Ints) -> _Ints:
@@ -190,7 +182,8 @@ class Course:
         """Return ``int64[C, K]``: how many elements of each stream each place in a step's merge has, to its end."""
         if self.num_nodes == 1:
             return self._counts[step][None]
-        return self._merge(step).totals
+        mixer, index = self._mixer(step)[0], self._indexes(int(self._length[step]))
+        return np.stack([mixer.in_order(self._nodes, k, index) for k in range(self._num_streams)], 1)
 
     def _turn(self, step: int, full: _Ints, given: _Ints) -> int:
         """Return how far canonical nodes turn in a step's merge.
@@ -211,14 +204,15 @@ class Course:
                 every = full.sum(0) * np.isin(range(self._num_streams), self._whole)
                 in_all.append(in_all[step].after(every, every, none, none))
             return full
-        merge, labels, streams = self._merge(step), self._label(step, self._nodes), range(self._num_streams)
+        mixer, order = self._mixer(step)
+        labels, streams = self._label(step, self._nodes), range(self._num_streams)
         index = self._indexes(int(self._used[step]))
-        batches = int(index.min()) // self._batch, -(-int(index.max()) // self._batch)
-        ends = np.array(batches, np.int64) * self._batch
-        whole, end = np.moveaxis(np.stack([merge.upto(k, ends)[labels] for k in streams], 1), 2, 0)
+        block = int(index.min()) // BLOCK
+        ends = [np.minimum(count * BLOCK, self._indexes(int(self._length[step]))) for count in (block, block + 1)]
+        whole, end = (np.stack([mixer.in_order(labels, k, upto) for k in streams], 1) for upto in ends)
         node, place = ragged_arange(index - ends[0])
-        place += ends[0]
-        stream, unit = merge.split(labels[node], place)
+        place += block * BLOCK
+        stream, unit = mixer.split(labels[node], place)
         line = node * self._num_streams + stream
         in_nodes.append(in_nodes[step].after(whole.ravel(), end.ravel(), line, unit))
         if self._whole:
@@ -228,7 +222,7 @@ class Course:
             for k in self._whole:
                 some = np.flatnonzero(stream[rows] == k)
                 of = rows[some]
-                places[some] = merge.order(k, labels[node[of]], place[of], unit[of])
+                places[some] = order.order(k, labels[node[of]], place[of], unit[of])
             in_all.append(in_all[step].after(whole.sum(0) * count, end.sum(0) * count, stream[rows], places))
         return whole + np.bincount(line, minlength=whole.size).reshape(whole.shape)
 

@@ -59,14 +59,14 @@ class RandomRoute:
     """Every stretch of a canonical node holds the streams in proportion."""
 
     def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None:
-        self._make(spec, steps, 1, spec.num_canonical_nodes, global_batch)
+        del global_batch
+        self._make(spec, steps, 1, spec.num_canonical_nodes)
 
-    def _make(self, spec: OrderSpec, steps: Steps, size: int, num_nodes: int, global_batch: int) -> None:
+    def _make(self, spec: OrderSpec, steps: Steps, size: int, num_nodes: int) -> None:
         self.unit: int = size
         self.size: int = size
         self._whole = is_small(spec.samples_per_stream)
-        seed = spec.shuffle_seed if spec.shuffle else None
-        self._course = Course(steps, num_nodes, seed, size, self._whole, global_batch // size)
+        self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size, self._whole)
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and draw of positions."""
@@ -101,7 +101,7 @@ class DevicePerStreamRoute(RandomRoute):
 
     def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None:
         self._seats = Seats(spec, global_batch)
-        self._make(spec, steps, spec.batch_size, spec.num_canonical_nodes, global_batch)
+        self._make(spec, steps, spec.batch_size, spec.num_canonical_nodes)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
         batch, device, slot = self._seats.split(position)
@@ -116,7 +116,7 @@ class PerStreamRoute(RandomRoute):
     """Every global batch holds samples of one stream; canonical nodes take its samples in turn."""
 
     def __init__(self, spec: OrderSpec, steps: Steps, global_batch: int) -> None:
-        self._make(spec, steps, global_batch, 1, global_batch)
+        self._make(spec, steps, global_batch, 1)
         self._nodes = spec.num_canonical_nodes
         self.unit: int = 1
 
