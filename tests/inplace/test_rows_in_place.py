@@ -435,3 +435,20 @@ def test_folders_of_images(tmp_path: Path, s3: S3Server) -> None:
         )
         assert found == [(f"{i:02}.png", i % 2, i) for i in range(30)]
         assert list(dataset.samples_per_shard) == [30]
+
+
+@pytest.mark.parametrize("name", ["litdata-plain", "litdata-framed"])
+def test_chunks_of_litdata(tmp_path: Path, name: str) -> None:
+    """Written by litdata; its index lies among the chunks, and is no file of rows."""
+    place = Path(__file__).parents[1] / "goldens" / "sources" / name
+    found = opened(place, tmp_path, format="litdata")[:]
+    assert [(row["i"], float(row["f"]), row["text"], row["raw"]) for row in found] == [
+        (i, i / 2, f"text {i} é", bytes([i]) * 3) for i in range(10)
+    ]
+    assert all(
+        row["grid"].shape == (2, i + 1) and row["vector"].tolist() == [*range(i + 1)] for i, row in enumerate(found)
+    )
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "chunk-0-0.bin").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"no index\.json of litdata"):
+        opened(tmp_path / "none", tmp_path, format="litdata")

@@ -65,6 +65,7 @@ def unite_encodings(scanned: Scanned, how: str, origin: str) -> dict[str, str]:
     Raises:
         SourceError: They do not go together.
     """
+    scanned = _with_rows(scanned)
     bare = [{name: each.rstrip("?") for name, each in schema.items()} for schema in scanned.schemas]
     names = dict.fromkeys(name for schema in bare for name in schema)
     found = {name: _united({schema[name] for schema in bare if name in schema} - {NOTHING}, how) for name in names}
@@ -83,6 +84,20 @@ def unite_encodings(scanned: Scanned, how: str, origin: str) -> dict[str, str]:
         lacks = any(one == NOTHING or one.endswith("?") for one in each)
         columns[name] = f"{kind}?" if lacks and kind != "json" else kind
     return columns
+
+
+def _with_rows(scanned: Scanned) -> Scanned:
+    """Leave out files without a column, such as an index beside data, if others have some."""
+    if {} not in scanned.schemas or len(scanned.schemas) == 1:
+        return scanned
+    empty = scanned.schemas.index({})
+    kept = [number for number, each in enumerate(scanned.schema_ids) if each != empty]
+    return Scanned(
+        [scanned.files[number] for number in kept],
+        [schema for schema in scanned.schemas if schema],
+        [scanned.schema_ids[number] - (scanned.schema_ids[number] > empty) for number in kept],
+        [scanned.pieces[number] for number in kept],
+    )
 
 
 def _united(kinds: set[str], how: str) -> str | None:

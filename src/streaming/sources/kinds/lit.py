@@ -20,6 +20,7 @@ import numpy as np
 from streaming.core.errors import ConfigError, SampleError, SourceError
 from streaming.format.encodings import mds_decode
 from streaming.sources.contract import Files, Part, Row, Source
+from streaming.sources.file import SourceFile
 from streaming.sources.streams import fetch
 
 __all__ = ["Chunks"]
@@ -41,7 +42,13 @@ class Chunks(Source):
 
     def __init__(self, files: Files) -> None:
         super().__init__(files)
-        index = cast("dict[str, Any]", json.loads(fetch(files[0])))
+        self._numbers = {info.path: number for number, info in enumerate(files.infos)}
+        at = next((i for path, i in self._numbers.items() if path.rpartition("/")[2] == "index.json"), None)
+        if at is None:
+            raise SourceError(
+                f"There is no index.json of litdata's at {files.origin}. Give the directory that holds it."
+            )
+        index = cast("dict[str, Any]", json.loads(fetch(files[at])))
         config: dict[str, Any] = index["config"]
         where = f"index.json of {files.origin}"
         if config.get("encryption"):
@@ -56,10 +63,18 @@ class Chunks(Source):
         self._formats = dict(zip(self._names, formats, strict=True))
         for name, kind in self._formats.items():
             _ = _decoder(name, kind, where)
-        store_root = files.infos[0].path.rpartition("/")[0]
+        store_root = files.infos[at].path.rpartition("/")[0]
         self._paths = [f"{store_root}/{chunk['filename']}".lstrip("/") for chunk in index["chunks"]]
         self.parts = [
-            Part(path, i, 0, int(chunk["chunk_size"]), 0, int(chunk["chunk_size"]), int(chunk["chunk_bytes"]))
+            Part(
+                path,
+                self._numbers.get(path, i),
+                0,
+                int(chunk["chunk_size"]),
+                0,
+                int(chunk["chunk_size"]),
+                int(chunk["chunk_bytes"]),
+            )
             for i, (path, chunk) in enumerate(zip(self._paths, index["chunks"], strict=True))
         ]
 
@@ -98,8 +113,9 @@ class Chunks(Source):
         Raises:
             SourceError: It is damaged.
         """
-        store = self.files.store
-        data = fetch(type(self.files[0])(store, store.head(part.name)))
+        number = self._numbers.get(part.name)
+        file = SourceFile(self.files.store, self.files.store.head(part.name), self.files.came)
+        data = fetch(file if number is None else self.files[number])
         if self._compression:
             data = _decompressed(part.name, data)
         table = 4 * (part.rows + 2)
