@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import signal
@@ -221,6 +222,20 @@ def test_strangers_get_no_answer(served: Served) -> None:
         assert "script-src 'self'" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_programs_are_told_as_json(root: Path) -> None:
+    command = [sys.executable, "-m", "streaming", "serve", str(root), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = ""
+        while not said.endswith("\n}\n"):
+            said += process.stdout.readline() or pytest.fail(said)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    told = json.loads(said)
+    assert told["datasets"] == ["below/wide", "hostile"]
+    assert "/?token=" in told["url"]
 
 
 def test_a_token_is_needed_where_others_can_reach(root: Path) -> None:

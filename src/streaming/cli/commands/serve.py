@@ -9,7 +9,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
-from streaming.cli.shell.output import print_line, print_note
+from streaming.cli.shell.output import print_json, print_line, print_note
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
 
@@ -43,8 +43,12 @@ def run(args: Namespace) -> int:
         hosts = [f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names_of_host]
         application = Guard(make_application(catalog, _decoder(args.tokenizer)), hosts, token)
         shown = f"[{args.host}]" if ":" in args.host else args.host
-        print_note(f"{len(names):,} dataset{'s' * (len(names) != 1)} at {catalog.place}. Ctrl-C ends it. Open:")
-        print_line(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))
+        address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+        if args.json:
+            print_json({"url": address, "datasets": names})
+        else:
+            print_note(f"{len(names):,} dataset{'s' * (len(names) != 1)} at {catalog.place}. Ctrl-C ends it. Open:")
+            print_line(address)
         sys.stdout.flush()
         config = uvicorn.Config(application, log_level="error", server_header=False, lifespan="off")
         uvicorn.Server(config).run(sockets=[sock])
