@@ -406,17 +406,22 @@ def test_a_damaged_sample_is_named(tmp_path: Path, damage: str, workers: int) ->
 
 
 GROWTH = """
-import gc, os, sys
+import gc, os, sys, time
 from streaming import StreamingDataLoader, StreamingDataset
 
 def files():
-    count = 0
-    for fd in os.listdir("/proc/self/fd"):
-        try:  # shards are as many as fit under the limit, now some more and now some less
-            count += not os.readlink(f"/proc/self/fd/{fd}").endswith(".mds")
-        except OSError:
-            pass  # closed meanwhile
-    return count
+    # What is fetched for the epoch to come is open for a moment, and shards are as many as fit under the limit.
+    fewest = 1000
+    for _ in range(50):
+        fewest = min(fewest, sum(map(is_ours, os.listdir("/proc/self/fd"))))
+        time.sleep(0.02)
+    return fewest
+
+def is_ours(fd):
+    try:
+        return not os.readlink(f"/proc/self/fd/{fd}").endswith(".mds")
+    except OSError:
+        return False  # closed meanwhile
 
 def held():
     kb = 0

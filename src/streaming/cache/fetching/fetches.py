@@ -49,7 +49,10 @@ class Fetches:
         """Have a shard fetched by a job that comes to :meth:`run`; see :meth:`in_background`."""
         if shard_id not in self._under_way:
             self._under_way[shard_id] = FetchStats()
-        return self.in_background(shard_id, deadline, job)
+        future = self.in_background(shard_id, deadline, job)
+        if future.done():  # one that had failed at this very moment: nothing is under way
+            self._under_way.pop(shard_id, None)
+        return future
 
     def in_background(self, key: Hashable, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
         """Have a job done by the threads that fetch, the lowest deadline first; each key is done once at a time."""

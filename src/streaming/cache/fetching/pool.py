@@ -103,12 +103,12 @@ class UrgentFirst:
                 result = job(deadline)
             except BaseException as raised:
                 error = raised
+            if error is not None:  # first, so that who asks amid this hears of it too, rather than beginning again
+                future.set_exception(error)
             with self._changed:
                 self._jobs.pop(key, None)
             if error is None:
                 future.set_result(result)
-            else:
-                future.set_exception(error)
             del job, future, error, taken
 
     def _take(self) -> tuple[Hashable, float, Callable[[float], bool], Future[bool]] | None:

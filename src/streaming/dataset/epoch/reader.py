@@ -74,6 +74,8 @@ class EpochReader:
             substitutes = Substitutes(read or source.get_item, self._cache, self._table, seed, start.epoch)
             read, planned = substitutes.read, replace(planned, tolerate=substitutes.tolerate)
         begun = partial(self._look_around, source, start, planned)
+        if in_worker() and start.balance != self._balance:
+            return self._otherwise(start)
         return iterate(self._cache, self._table, planned, self._progress, read, begun)
 
     def batches(self, predownload: int, collator: Collator[T]) -> Iterator[T]:
@@ -83,8 +85,22 @@ class EpochReader:
             predownload: Samples ahead of the one being served whose shards are fetched.
             collator: Makes a batch of samples that are still in their shards.
         """
-        _, planned = self._begin(predownload)
+        start, planned = self._begin(predownload)
+        if in_worker() and start.balance != self._balance:
+            return self._otherwise(start)
         return iterate_batches(self._cache, self._table, planned, self._progress, collator)
+
+    @property
+    def _balance(self) -> str | None:
+        return self._ordering.balance and self._ordering.balance.name
+
+    def _otherwise(self, start: Start) -> Iterator[Any]:
+        """Raise, once a sample is asked for: a worker that lives on would end of what is raised before."""
+        raise ConfigError(
+            f"This worker began with balance {self._balance!r}, and does not know of {start.balance!r}, set since. With "
+            "persistent_workers=True, set the balance before the first epoch."
+        )
+        yield
 
     def _begin(self, predownload: int) -> tuple[Start, Planned]:
         world = self._ranks.world().detect_workers()
@@ -93,12 +109,6 @@ class EpochReader:
             end_with_parent()
         refuse_double_sharding(world.num_ranks)
         start = self._epochs.begin()
-        balance = self._ordering.balance and self._ordering.balance.name
-        if in_worker() and balance != start.balance:
-            raise ConfigError(
-                f"This worker began with balance {balance!r}, and does not know of {start.balance!r}, set since. With "
-                "persistent_workers=True, set the balance before the first epoch."
-            )
         self._log(world, start.epoch)
         if self._ordering.mixture is not None and not world.worker and self._epochs.is_first("rounded"):
             self._say_rounded(world)
