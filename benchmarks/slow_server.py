@@ -1,6 +1,6 @@
 """A store as far away as a cloud's: every request waits, every connection has its own bandwidth. Loopback only.
 
-Serves a folder by path-style S3 (`GET` and `HEAD` of `/bucket/key`, with ranges), which is plain HTTP as well. Prints its
+Serves a folder by path-style S3 (`GET` and `HEAD` of `/bucket/key`, with ranges, and lists), which is plain HTTP as well. Prints its
 port, and runs until its standard input ends.
 
     python slow_server.py FOLDER
@@ -18,9 +18,11 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 PART = 1 << 18
+PAGE = 1000
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -40,6 +42,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, body: bool) -> None:
         time.sleep(self.latency_s)
+        if "list-type=2" in self.path:
+            self.list(parse_qs(urlsplit(self.path).query))
+            return
         path = (self.folder / unquote(urlsplit(self.path).path).lstrip("/")).resolve()
         if not path.is_relative_to(self.folder) or not path.is_file():
             text = b"<Error><Code>NoSuchKey</Code><Message>There is no such key.</Message></Error>"
@@ -74,6 +79,30 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if body:
                 self.send(file.fileno(), begin, end)
+
+    def list(self, query: dict[str, list[str]]) -> None:
+        """Answer with a page of names; the token of the next page is the last name of this one."""
+        bucket = self.folder / unquote(urlsplit(self.path).path).strip("/")
+        prefix, after = query.get("prefix", [""])[0], query.get("continuation-token", [""])[0]
+        top = bucket / prefix.rpartition("/")[0]
+        names = sorted(str(path.relative_to(bucket)) for path in top.rglob("*") if path.is_file())
+        names = [name for name in names if name.startswith(prefix) and name > after]
+        parts = ["<IsTruncated>true</IsTruncated>" if len(names) > PAGE else "<IsTruncated>false</IsTruncated>"]
+        if len(names) > PAGE:
+            parts.append(f"<NextContinuationToken>{escape(names[PAGE - 1])}</NextContinuationToken>")
+        for name in names[:PAGE]:
+            about = (bucket / name).stat()
+            when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(about.st_mtime))
+            parts.append(
+                f"<Contents><Key>{escape(name)}</Key><LastModified>{when}</LastModified><Size>{about.st_size}</Size>"
+                f"<ETag>&quot;{about.st_size:x}-{about.st_mtime_ns:x}&quot;</ETag></Contents>"
+            )
+        body = f"<ListBucketResult>{''.join(parts)}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def send(self, source: int, begin: int, end: int) -> None:
         """Send part by part, each when the bandwidth allows it."""
