@@ -1,7 +1,7 @@
 """A store as far away as a cloud's: every request waits, every connection has its own bandwidth. Loopback only.
 
-Serves a folder by path-style S3 (`GET` and `HEAD` of `/bucket/key`, with ranges, and lists), which is plain HTTP as well. Prints its
-port, and runs until its standard input ends.
+Serves a folder by path-style S3 (`GET` and `HEAD` of `/bucket/key`, with ranges, and lists), which is plain HTTP as well.
+Prints its port, and runs until its standard input ends.
 
     python slow_server.py FOLDER
 """

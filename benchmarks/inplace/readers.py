@@ -6,8 +6,8 @@ python readers.py OPERATION '{"system": ..., ...}'
 from __future__ import annotations
 
 import json
-import resource
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -99,11 +99,21 @@ def group(job: dict[str, Any]) -> dict[str, Any]:
     _load("ours")
     import pyarrow.parquet  # noqa: F401
 
-    before = _peak()
+    begun, before, peak = time.perf_counter(), _anonymous_mb(), 0.0
+    ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.01):
+            peak = max(peak, _anonymous_mb())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     data = ours(job["place"], job["local"])
-    begun = time.perf_counter()
     assert sum(1 for _ in data) == job["rows"]
-    return {"epoch_s": time.perf_counter() - begun, "shards": len(data.samples_per_shard), "peak_mb": _peak() - before}
+    ended.set()
+    watcher.join()
+    return {"epoch_s": time.perf_counter() - begun, "shards": len(data.samples_per_shard), "peak_mb": peak - before}
 
 
 def _load(system: str) -> None:
@@ -114,12 +124,10 @@ def _load(system: str) -> None:
         import streaming  # noqa: F401
 
 
-def _peak() -> float:
-    """Return the most memory that this process has had, in megabytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1e3
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+def _anonymous_mb() -> float:
+    """Return the megabytes of this process that are no pages of files, which the system takes back when it needs them."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from streaming.sources.pieces import Piece
 
 __all__ = ["Run", "cut_pieces", "cut_shards"]
 
-#: What a shard is to take, decoded.
+#: What a shard is to take, decoded. Of a source that is small, shards are: the first batch comes of one or two of them.
 SHARD_BYTES = 1 << 26
+_SHARDS, _LEAST_BYTES = 128, 1 << 20
 #: What is left whole: to cut it would have its bytes fetched more than once.
 _WHOLE_BYTES = 2 * SHARD_BYTES
 
@@ -37,12 +38,14 @@ def cut_shards(pieces: Sequence[Sequence[Piece]]) -> Iterator[list[Run]]:
     Args:
         pieces: The pieces of each file.
     """
+    total = sum(piece.bytes for of_file in pieces for piece in of_file)
+    most = min(SHARD_BYTES, max(_LEAST_BYTES, total // _SHARDS))
     runs: list[Run] = []
     size = 0
     for number, of_file in enumerate(pieces):
         some: list[Piece] = []
         for piece in of_file:
-            if size and size + piece.bytes > SHARD_BYTES:
+            if size and size + piece.bytes > most:
                 yield [*runs, *([Run(number, tuple(some))] if some else [])]
                 runs, some, size = [], [], 0
             some.append(piece)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 
@@ -20,6 +21,7 @@ _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST_NAMES = 1 << 20
+_AT_ONCE = 16
 
 
 def is_source(location: Location) -> bool:
@@ -78,7 +80,9 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
         if not files and not pattern and (found := _alone(location, kind)):
             store, files = found
     else:
-        files = [info for name in _expanded(pattern) for info in _named(store, name)]
+        names = _expanded(pattern)
+        with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
+            files = [info for some in threads.map(lambda name: _named(store, name), names) for info in some]
     if kind is None:
         kind = _kind_of(files, location)
     elif kind == "megatron":
