@@ -88,7 +88,8 @@ def _word(is_met: bool | None) -> str:
 
 
 def text(i: int, words: int = 40) -> str:
-    return " ".join(WORDS[(i * 7 + j * (i % 5 + 1)) % len(WORDS)] + str((i + j) % 10) for j in range(words))
+    draw = random.Random(i)
+    return " ".join(draw.choices(WORDS, k=words)) + str(i)
 
 
 def table(begin: int, count: int) -> Any:

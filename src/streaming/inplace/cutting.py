@@ -15,7 +15,7 @@ __all__ = ["Run", "cut_pieces", "cut_shards"]
 
 #: What a shard is to take, decoded. Of a source that is small, shards are: the first batch comes of one or two of them.
 SHARD_BYTES = 1 << 26
-_SHARDS, _LEAST_BYTES = 128, 1 << 20
+_SHARDS, _LEAST_BYTES = 128, 1 << 18
 #: What is left whole: to cut it would have its bytes fetched more than once.
 _WHOLE_BYTES = 2 * SHARD_BYTES
 

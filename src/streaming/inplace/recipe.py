@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
 from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
 from streaming.format.samples.schema import Schema
+from streaming.inplace.ahead import begin_ahead
 from streaming.sources.encode import encode_column
 from streaming.sources.features import TableColumns
 from streaming.sources.file import SourceFile
@@ -66,10 +68,11 @@ class SourceRecipe:
             StorageError: A file cannot be read.
         """
         rows = RowsFile(self.schema, self.count, file)
-        for taken in self.runs:
+        readers = [partial(self._batches, SourceFile(store, taken.info, came), taken) for taken in self.runs]
+        for taken, batches in zip(self.runs, begin_ahead(readers), strict=True):
             done = 0
             try:
-                for batch in self._batches(SourceFile(store, taken.info, came), taken):
+                for batch in batches:
                     where = f"{taken.info.path}, rows from {done}"
                     rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
                     done += batch.num_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import IO, Any
 
@@ -12,6 +13,7 @@ from streaming.core.errors import SampleError, ShardFormatError, SourceError
 from streaming.format.encodings import get_encoding
 from streaming.format.kinds.mds_columns import RowsFile
 from streaming.format.samples.schema import Schema
+from streaming.inplace.ahead import begin_ahead
 from streaming.sources.contract import Part, Row, Source
 from streaming.sources.encode import encode_values
 from streaming.sources.pieces import Piece, Scanned
@@ -62,12 +64,14 @@ class RowsRecipe:
         encodings = dict(zip(self.schema.column_names, self.schema.column_encodings, strict=True))
         source.files = replace(source.files, store=store, came=came, encodings=encodings)
         made = RowsFile(self.schema, self.count, file)
+        parts: list[Part] = []
         for number, pieces, first in self.runs:
             for piece in pieces:
-                name = source.files.infos[number].path
-                rows = source.read(Part(name, number, *piece[:2], first, *piece[2:]), self.schema.column_names)
-                self._add(rows, made, name, first)
+                parts.append(Part(source.files.infos[number].path, number, *piece[:2], first, *piece[2:]))
                 first += piece.rows
+        readers = [partial(source.read, part, self.schema.column_names) for part in parts]
+        for part, rows in zip(parts, begin_ahead(readers), strict=True):
+            self._add(rows, made, part.name, part.first_row)
         try:
             made.finish()
         except ShardFormatError as error:

@@ -24,7 +24,7 @@ __all__ = ["Scanner", "scan_files"]
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 16
+_AT_ONCE = 32
 _LOCK_S = 600.0
 
 

@@ -21,7 +21,7 @@ _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST_NAMES = 1 << 20
-_AT_ONCE = 16
+_AT_ONCE = 32
 
 
 def is_source(location: Location) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 #: How often a directory may be removed while one file is fetched into it.
 _REMOVALS = 4
+#: Of those that a process makes, one waits for its store while the other is encoded.
+_MADE_AT_ONCE = 2
 
 
 @dataclass
@@ -274,6 +277,19 @@ def _attempt(
         os.unlink(part)
 
 
+class _Makers:
+    """Whose turn it is to make files: that is work for a processor, which many at once would only have ready later."""
+
+    turn = threading.BoundedSemaphore(_MADE_AT_ONCE)
+
+    @classmethod
+    def renew(cls) -> None:
+        cls.turn = threading.BoundedSemaphore(_MADE_AT_ONCE)
+
+
+os.register_at_fork(after_in_child=_Makers.renew)
+
+
 def _make(
     keeper: Keeper,
     recipe: Recipe,
@@ -282,7 +298,7 @@ def _make(
     part: str,
     on_size: Callable[[int], Any] | None,
 ) -> None:
-    with open(part, "wb") as file:
+    with _Makers.turn, open(part, "wb") as file:
         recipe(store, count, file)
         file.flush()
         if on_size is not None:

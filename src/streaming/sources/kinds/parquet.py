@@ -120,7 +120,7 @@ def _pyarrow(module: str = "") -> Any:
     return optional_import(f"pyarrow{module}", "arrow", "Reading Parquet")
 
 
-@lru_cache(64)
+@lru_cache(256)
 def _footer(file: SourceFile) -> Any:
     pa, pq = _pyarrow(), _pyarrow(".parquet")
     tail = file.read(max(0, file.size - _TAIL_BYTES), file.size)
