@@ -25,7 +25,7 @@ from streaming.cache.fetching.fetches import Fetches
 from streaming.cache.files.open_shards import OpenShards
 from streaming.cache.files.rows import FoundRows
 from streaming.cache.planning.eviction import NOW, Evictor
-from streaming.cache.planning.needs import Plan
+from streaming.cache.planning.needs import NEVER, Plan
 from streaming.core.errors import ConfigError, ShardUnavailableError
 from streaming.format.shard import Shard
 
@@ -251,7 +251,7 @@ class ShardCache:
         size = directory.max_bytes(local)
         if evictor is not None and not self._make_room(evictor, shard_id, size, deadline):
             return False
-        find_room = None if evictor is None else partial(self._make_room, evictor, shard_id, deadline=NOW)
+        find_room = None if evictor is None else partial(self._find_room, evictor, shard_id, local)
         directory.fetch(local, time.sleep, stats, self._fetches.connections, find_room)
         if deadline == NOW and self.limit is not None:
             self._open_now(shard_id)
@@ -260,6 +260,11 @@ class ShardCache:
     def settle(self) -> None:
         """Wait, a moment at most, until those fetches of this process are counted whose files are there already."""
         self._fetches.settle(self._places.has_files)
+
+    def _find_room(self, evictor: Evictor, shard_id: int, local: int, size: int, other: int | None = None) -> bool:
+        if other is None:
+            return self._make_room(evictor, shard_id, size, NOW)
+        return evictor.make_room(shard_id - local + other, size, NEVER)
 
     @staticmethod
     def _make_room(evictor: Evictor, shard_id: int, size: int, deadline: float) -> bool:

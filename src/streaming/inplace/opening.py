@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.identity import Identity, digest
 from streaming.cache.fetching.config import FetchConfig
@@ -23,6 +24,7 @@ from streaming.format.samples.schema import Schema
 from streaming.inplace.cutting import Run, cut_pieces, cut_shards
 from streaming.inplace.deleted import surviving
 from streaming.inplace.indexing import bring_index, kept_name
+from streaming.inplace.parts import make_parts, neighbours, parts_of
 from streaming.inplace.recipe import SourceRecipe, Taken
 from streaming.inplace.rows import RowsRecipe, known_rows
 from streaming.inplace.scan import Scanner, scan_files
@@ -34,6 +36,7 @@ from streaming.sources.lakes.places import locate
 from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
 from streaming.storage.location import Location
+from streaming.storage.store import Store
 
 __all__ = ["open_source_files"]
 
@@ -50,6 +53,7 @@ class _Recipes:
         source: What reads rows, or the columns of tables.
         pieces: The pieces of each file, with all their rows.
         shards: Which of them make each shard.
+        parts: The piece of which each shard is a part, and nothing else.
     """
 
     found: Found
@@ -57,6 +61,7 @@ class _Recipes:
     source: Source | TableColumns
     pieces: list[list[Piece]]
     shards: list[list[Run]]
+    parts: NDArray[np.int64]
 
     def __call__(self, shard: int) -> Recipe:
         runs = self.shards[shard]
@@ -68,8 +73,18 @@ class _Recipes:
 
     def _taken(self, run: Run) -> Taken:
         gone = self.found.gone.get(run.file)
-        first = 0 if gone is None else self._first(run)
-        return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), first, gone)
+        return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), self._first(run), gone)
+
+    def together(self, shard: int) -> range:
+        """Return the shards that are parts of the same row group as one is."""
+        return neighbours(self.parts, shard)
+
+    def make_several(
+        self, shards: Sequence[int], store: Store, came: Callable[[int], Any], files: Sequence[IO[bytes]]
+    ) -> Iterator[int]:
+        """Write such shards."""
+        recipes = [recipe for recipe in map(self, shards) if isinstance(recipe, SourceRecipe)]
+        return make_parts(recipes, store, came, files)
 
     def _first(self, run: Run) -> int:
         """Return the number in its file of the first row of a run."""
@@ -136,7 +151,7 @@ def open_source_files(
     shards = list(cut_shards(surviving(pieces, found.gone)))
     if not shards:
         raise EmptyDatasetError(f"There are no rows in the {len(found.files)} files at {origin}.")
-    recipes = _Recipes(found, rows, source, pieces, shards)
+    recipes = _Recipes(found, rows, source, pieces, shards, parts_of(shards, scanned.pieces, pieces))
     made = _index(recipes)
     store = found.store
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)

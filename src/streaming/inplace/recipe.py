@@ -30,7 +30,7 @@ class Taken(NamedTuple):
         info: The file.
         pieces: Neighbouring pieces of it.
         values: Values that all its rows have, by column.
-        first: Number of the first row in the file, where some were deleted.
+        first: Number of the first row in the file, deleted ones counted.
         gone: ``int64[n]``, numbers of those in the file, in ascending order.
     """
 
@@ -67,34 +67,45 @@ class SourceRecipe:
             ObjectChangedError: A file is not the version that was looked into.
             StorageError: A file cannot be read.
         """
-        rows = RowsFile(self.schema, self.count, file)
-        readers = [partial(self._batches, SourceFile(store, taken.info, came), taken) for taken in self.runs]
+        rows = self.begin(file)
+        kind, names = kinds[self.kind](), self.schema.column_names
+        readers = [partial(kind.batches, SourceFile(store, run.info, came), run.pieces, names) for run in self.runs]
         for taken, batches in zip(self.runs, begin_ahead(readers), strict=True):
-            done = 0
-            try:
-                for batch in batches:
-                    where = f"{taken.info.path}, rows from {done}"
-                    rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
-                    done += batch.num_rows
-            except SampleError as error:
-                begin, end = taken.pieces[0].begin, taken.pieces[-1].end
-                raise SourceError(
-                    f"{taken.info.path}, rows from {done} of the pieces {begin} to {end}: {error}"
-                ) from error
+            at = taken.first
+            for batch in batches:
+                self.add(rows, batch, taken, at)
+                at += batch.num_rows
+        self.finish(rows)
+
+    def begin(self, file: IO[bytes]) -> RowsFile:
+        """Return what writes the rows to a file."""
+        return RowsFile(self.schema, self.count, file)
+
+    def add(self, rows: RowsFile, batch: Any, taken: Taken, at: int) -> None:
+        """Add rows of a file, a ``pyarrow.RecordBatch`` of which the first has the number ``at``, to those that were added.
+
+        Raises:
+            SourceError: They do not fit the columns.
+        """
+        where = f"{taken.info.path}, rows from {at}"
+        if taken.gone is not None:
+            batch = _without(batch, taken.gone, at)
+        try:
+            rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
+        except SampleError as error:
+            raise SourceError(f"{where}: {error}") from error
+
+    def finish(self, rows: RowsFile) -> None:
+        """Complete the file.
+
+        Raises:
+            SourceError: There came more or fewer rows than were to come.
+        """
         try:
             rows.finish()
         except ShardFormatError as error:
             names = ", ".join(info.path for info, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
-
-    def _batches(self, file: SourceFile, taken: Taken) -> Iterator[Any]:
-        at = taken.first
-        for batch in kinds[self.kind]().batches(file, taken.pieces, self.schema.column_names):
-            if taken.gone is not None:
-                yield _without(batch, taken.gone, at)
-                at += batch.num_rows
-            else:
-                yield batch
 
     def _columns(self, batch: Any, values: Mapping[str, Any], where: str) -> Iterator[Fixed | Varying]:
         import pyarrow as pa

@@ -9,6 +9,7 @@ import base64
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Protocol, cast
@@ -25,7 +26,8 @@ __all__ = ["Scanner", "scan_files"]
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 32
-_LOCK_S = 600.0
+#: How long those who wait see nothing of who looks into files before they give up, and how often they are shown something.
+_LOCK_S, _TELL_S = 600.0, 1.0
 
 
 class Scanner(Protocol):
@@ -71,9 +73,17 @@ def _look(
         logger.info("looking into %d files at %r, once", len(files), store)
 
     def look(info: ObjectInfo) -> Scan:
-        import time
+        return call_with_retries(lambda: kind.scan(SourceFile(store, info, on_bytes)), policy, time.sleep)
 
-        return call_with_retries(lambda: kind.scan(SourceFile(store, info)), policy, time.sleep)
+    told = time.monotonic()
+
+    def on_bytes(count: int) -> None:
+        """Let those who wait for the lock see that a file that takes long is read."""
+        nonlocal told
+        del count
+        if time.monotonic() - told > _TELL_S:
+            told = time.monotonic()
+            os.utime(part)
 
     with ThreadPoolExecutor(_AT_ONCE, "streaming-scan") as threads, open(part, "a") as file:
         coming = {threads.submit(look, info): info for info in files}

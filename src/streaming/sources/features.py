@@ -134,7 +134,7 @@ class TableColumns:
         array = batch.column(name)
         array = array.storage if hasattr(array.type, "storage_type") else array
         try:
-            array = plain(array if array.type == kind else array.cast(kind))
+            array = plain(array if _is_as(array.type, kind) else array.cast(kind))
             if name in self.files:
                 return _contents(array, where, name)
             shape = self._shape(field)
@@ -147,6 +147,18 @@ class TableColumns:
         shape = self._shape(self.schema.field(name))
         values = column_values(array)
         return [value.reshape(shape) for value in values] if shape else values
+
+
+def _is_as(kind: Any, other: Any) -> bool:
+    """Say whether values of a type are taken where another is expected: offsets of text and bytes may be of any width."""
+    import pyarrow as pa
+
+    types = pa.types
+    return (
+        kind == other
+        or (types.is_string(kind) and types.is_large_string(other))
+        or (types.is_binary(kind) and types.is_large_binary(other))
+    )
 
 
 def _inner(feature: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
@@ -82,7 +83,7 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     else:
         names = _expanded(pattern)
         with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
-            files = [info for some in threads.map(lambda name: _named(store, name), names) for info in some]
+            files = [info for some in threads.map(partial(_named, store), names) for info in some]
     if kind is None:
         kind = _kind_of(files, location)
     elif kind == "megatron":

@@ -191,7 +191,7 @@ class ShardDirectory:
         sleep: Callable[[float], Any],
         stats: FetchStats,
         connections: Callable[[], int] | None = None,
-        find_room: Callable[[int], Any] | None = None,
+        find_room: Callable[..., Any] | None = None,
     ) -> None:
         """Make a shard present, however many processes ask for it at once.
 
@@ -201,13 +201,24 @@ class ShardDirectory:
             stats: Counts what happened.
             connections: Returns how many requests at a time a large file may take, asked again as it comes; ``None``: one.
             find_room: Reserves room for so many bytes, if what was reserved is gone: another process fetched the shard
-                meanwhile, and a third one evicted it; or if it turns out to be too little.
+                meanwhile, and a third one evicted it; or if it turns out to be too little. With the index of another shard
+                as well: says whether there is room for that one without evicting any.
 
         Raises:
             ShardUnavailableError: It could not be fetched.
             ChecksumError: Its bytes in the store do not fit the index.
         """
-        keepers = self._keepers(shard)
+        self._fetch(self._keepers(shard), shard, sleep, stats, connections, find_room)
+
+    def _fetch(
+        self,
+        keepers: list[Keeper],
+        shard: int,
+        sleep: Callable[[float], Any],
+        stats: FetchStats,
+        connections: Callable[[], int] | None,
+        find_room: Callable[..., Any] | None,
+    ) -> None:
         table = self.table
         if find_room is None:
             self.reserve(shard, self.max_bytes(shard))

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 #: How often a directory may be removed while one file is fetched into it.
 _REMOVALS = 4
-#: Of those that a process makes, one waits for its store while the other is encoded.
-_MADE_AT_ONCE = 2
+#: Of those that a process makes, one waits for its store while the other is encoded; small ones do not wait.
+_MADE_AT_ONCE, _SMALL_BYTES = 2, 4 << 20
 
 
 @dataclass
@@ -298,7 +298,8 @@ def _make(
     part: str,
     on_size: Callable[[int], Any] | None,
 ) -> None:
-    with _Makers.turn, open(part, "wb") as file:
+    is_small = keeper.job.raw.bytes < _SMALL_BYTES
+    with nullcontext() if is_small else _Makers.turn, open(part, "wb") as file:
         recipe(store, count, file)
         file.flush()
         if on_size is not None:
