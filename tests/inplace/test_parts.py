@@ -82,8 +82,8 @@ def test_no_more_than_there_is_room_for(tmp_path: Path, passes: list[str]) -> No
 def test_its_chunks_come_once(tmp_path: Path, s3: S3Server) -> None:
     write(tmp_path / "x.parquet")
     bucket = s3.create_bucket()
-    open_store(f"s3://{bucket}").put("x.parquet", str(tmp_path / "x.parquet"))
-    dataset = opened(f"s3://{bucket}/x.parquet", tmp_path / "cache", columns=["blob"], shuffle=True)
+    open_store(bucket).put("x.parquet", str(tmp_path / "x.parquet"))
+    dataset = opened(f"{bucket}/x.parquet", tmp_path / "cache", columns=["blob"], shuffle=True)
     assert len(list(dataset)) == ROWS
     chunk = pq.read_metadata(tmp_path / "x.parquet").row_group(0).column(1).total_compressed_size
     assert dataset.stats()["bytes_fetched"] <= 1.15 * chunk
