@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import IO, Any, Protocol
@@ -14,7 +14,7 @@ from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.fetch import FetchStats
 from streaming.cache.files.keeper import FileJob, Keeper, Recipe
-from streaming.core.errors import LockedError
+from streaming.core.errors import LockedError, ShardUnavailableError
 from streaming.core.process.lock import locked_part
 from streaming.format.index import Index, ShardInfo
 from streaming.storage.store import Store
@@ -88,10 +88,20 @@ class MadeDirectory(ShardDirectory):
         find_room: Callable[..., Any] | None = None,
     ) -> None:
         """Make a shard present; and those made of the same, as far as there is room and nobody else is making them."""
-        recipe = None
-        if len(self._recipes.together(shard)) > 1:
-            recipe = partial(self._make_together, shard, stats, find_room)
-        self._fetch(self._keepers(shard, recipe), shard, sleep, stats, connections, find_room)
+        together = self._recipes.together(shard)
+        if len(together) == 1:
+            super().fetch(shard, sleep, stats, connections, find_room)
+            return
+        # One at a time of those that are made together: who comes next finds its shard made.
+        lock = f"{self.directory}/{self.index.shard(together[0]).raw[0].basename}.{self._tag}.all.part"
+        timeout_s = self.config.lock_timeout_s(sum(map(self.max_bytes, together)))
+        stats.phases.enter("other_process")
+        try:
+            with locked_part(lock, timeout_s):
+                recipe = partial(self._make_together, shard, stats, find_room, lock)
+                self._fetch(self._keepers(shard, recipe), shard, sleep, stats, connections, find_room)
+        except LockedError as error:
+            raise ShardUnavailableError(f"Could not make shard {shard} of {self.origin}. {error}") from error
 
     def _keepers(self, shard: int, recipe: Recipe | None = None) -> list[Keeper]:
         (raw,) = self.index.shard(shard).raw
@@ -103,6 +113,7 @@ class MadeDirectory(ShardDirectory):
         shard: int,
         stats: FetchStats,
         find_room: Callable[..., Any] | None,
+        lock: str,
         store: Store,
         came: Callable[[int], Any],
         file: IO[bytes],
@@ -115,6 +126,8 @@ class MadeDirectory(ShardDirectory):
             files[shard] = file
             numbers = sorted(files)
             for position in self._recipes.make_several(numbers, store, came, [files[number] for number in numbers]):
+                with suppress(FileNotFoundError):
+                    os.utime(lock)  # for those who wait
                 taken = others.get(numbers[position])
                 if taken is not None and self._place(numbers[position], *taken, find_room):
                     stats.files_fetched += 1

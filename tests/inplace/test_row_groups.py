@@ -47,7 +47,8 @@ def write(path: Path) -> None:
 
 
 def opened(place: Path | str, local: Path, **more: Any) -> StreamingDataset:
-    return StreamingDataset(**{"remote": str(place), "local": local, "batch_size": 1, **more})
+    arguments: Any = {"remote": str(place), "local": local, "batch_size": 1, **more}
+    return StreamingDataset(**arguments)
 
 
 @pytest.mark.usefixtures("cut")
