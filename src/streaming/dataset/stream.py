@@ -281,7 +281,9 @@ class Stream(StreamDetails):
             ConfigError: A view is of other data, a condition is none, rows to be joined do not belong together, or nothing
                 is left.
         """
-        source = Source(*self.open(allow_unsafe_types), side=self.side_location())
+        source = Source(
+            *self.open(allow_unsafe_types), self.side_location(), is_side_given=self.side_columns is not None
+        )
         if self.view is not None:
             place = self._beside(self.view)
             selection, query = load_view(source, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -35,13 +35,13 @@ from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
 from streaming.storage.location import Location
 
-__all__ = ["open_source_files"]
+__all__ = ["Recipes", "open_source_files"]
 
 _SCHEMAS = ("same", "union")
 
 
 @dataclass(frozen=True)
-class _Recipes:
+class Recipes:
     """What makes each shard. It can be pickled.
 
     Attributes:
@@ -50,6 +50,7 @@ class _Recipes:
         source: What reads rows, or the columns of tables.
         pieces: The pieces of each file, with all their rows.
         shards: Which of them make each shard.
+        columns: Encoding of every column of a source of rows, whether it is wanted or not.
     """
 
     found: Found
@@ -57,8 +58,10 @@ class _Recipes:
     source: Source | TableColumns
     pieces: list[list[Piece]]
     shards: list[list[Run]]
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __call__(self, shard: int) -> Recipe:
+        """Return what makes a shard."""
         runs = self.shards[shard]
         count = sum(piece.rows for run in runs for piece in run.pieces)
         if isinstance(self.source, TableColumns):
@@ -127,6 +130,7 @@ def open_source_files(
         source = TableColumns(_with(unite(scanned, how, origin), found))
         rows = row_schema(source, columns, origin)
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
+        encodings = {}
     else:
         source = sources[found.kind](Files(origin, found.store, found.files, options or {}, in_place=True))
         scanned = known_rows(source) if source.is_known else scan(source)
@@ -136,7 +140,7 @@ def open_source_files(
     shards = list(cut_shards(surviving(pieces, found.gone)))
     if not shards:
         raise EmptyDatasetError(f"There are no rows in the {len(found.files)} files at {origin}.")
-    recipes = _Recipes(found, rows, source, pieces, shards)
+    recipes = Recipes(found, rows, source, pieces, shards, encodings)
     made = _index(recipes)
     store = found.store
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)
@@ -145,9 +149,9 @@ def open_source_files(
 
 def _with(schema: Any, found: Found) -> Any:
     """Return a schema with the columns that are told of files besides, and of a table's only those that it has."""
-    for field in found.columns or ():
-        if field.name not in schema.names:
-            schema = schema.append(field)
+    for one in found.columns or ():
+        if one.name not in schema.names:
+            schema = schema.append(one)
     if found.names is None:
         return schema
     import pyarrow as pa
@@ -155,7 +159,7 @@ def _with(schema: Any, found: Found) -> Any:
     return pa.schema([schema.field(name) for name in found.names if name in schema.names], schema.metadata)
 
 
-def _index(recipes: _Recipes) -> Index:
+def _index(recipes: Recipes) -> Index:
     counts = [sum(piece.rows for run in shard for piece in run.pieces) for shard in recipes.shards]
     sizes = [sum(piece.bytes for run in shard for piece in run.pieces) for shard in recipes.shards]
     fingerprint = _fingerprint(recipes)
@@ -170,7 +174,7 @@ def _index(recipes: _Recipes) -> Index:
     return Index(np.array(counts, np.int64), (recipes.schema,), zeros, data.build(), none, none, none, fingerprint)
 
 
-def _fingerprint(recipes: _Recipes) -> bytes:
+def _fingerprint(recipes: Recipes) -> bytes:
     """Return 16 bytes for the files at their versions, how they are cut, and what rows look like."""
     hasher = blake2b(digest_size=16)
     for info in recipes.found.files:

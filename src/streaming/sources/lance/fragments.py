@@ -59,13 +59,14 @@ def _ask(store: Store, version: int | str | None, name: str, path: str = "") -> 
 
 
 def _spec(store: Store, version: int | str | None) -> ClientSpec:
+    settings: dict[str, Any]
     if isinstance(store, RemoteStore):
         own = store.described()
         settings = {"uri": store.url, "storage": _told(own.settings)}
     else:
         directory = store.directory if isinstance(store, LocalStore) else ""
-        own, settings = ClientSpec(directory, "", {}), {"uri": directory, "storage": None}
-    settings["version"] = version
+        own, settings = ClientSpec(directory, "", {}), {"uri": directory}
+    settings = {**settings, "version": version}
     return own._replace(builder=f"{_TABLE}:open_table", settings=settings, write_headers={}, public=None)
 
 

@@ -19,7 +19,7 @@ _AHEAD = 2
 _ROW_BYTES = 1 << 10
 
 
-def open_table(uri: str, version: int | str | None, storage: dict[str, str] | None, **_: Any) -> Any:
+def open_table(uri: str, version: int | str | None, storage: dict[str, str] | None = None, **_: Any) -> Any:
     """Open a table at a version.
 
     Args:
