@@ -12,8 +12,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.types import DoubleType
 
 from streaming import StreamingDataset
 from streaming.cli.main import main
@@ -139,6 +137,9 @@ def test_names_that_a_delta_table_maps(tmp_path: Path) -> None:
 
 
 def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.types import DoubleType
+
     warehouse = tmp_path / "house"
     warehouse.mkdir()
     catalog = SqlCatalog("c", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{warehouse}")
