@@ -23,8 +23,10 @@ def stored_names(schema: Any, keys: Mapping[str, int | str]) -> dict[str, str]:
         isinstance(key, int) for key in keys.values()
     ):  # written by somebody else, and added as it was
         return {name: name for name in keys if name in schema.names}
-    found = {name: numbers.get(key) if isinstance(key, int) else key for name, key in keys.items()}
-    return {name: stored for name, stored in found.items() if stored in schema.names}
+    found: dict[str, str | None] = {
+        name: numbers.get(key) if isinstance(key, int) else key for name, key in keys.items()
+    }
+    return {name: stored for name, stored in found.items() if stored is not None and stored in schema.names}
 
 
 def renamed(schema: Any, stored: Mapping[str, str]) -> Any:
