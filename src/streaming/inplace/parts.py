@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from streaming.core.errors import SourceError
 from streaming.inplace.cutting import Run
-from streaming.inplace.recipe import SourceRecipe
+from streaming.inplace.recipe import SourceRecipe, read_batches, to_columns
 from streaming.sources.file import SourceFile
-from streaming.sources.pieces import Piece, kinds
+from streaming.sources.pieces import Piece
 from streaming.storage.store import Store
 
 __all__ = ["make_parts", "neighbours", "parts_of"]
@@ -66,12 +66,14 @@ def make_parts(
     first, last, at = spans[0][0], spans[-1][1], spans[0][0]
     file = SourceFile(store, taken.info, came)
     done, rows = 0, recipes[0].begin(files[0])
-    wanted = [Piece(first, last, last - first, 0)]
-    for batch in kinds[recipes[0].kind]().batches(file, wanted, recipes[0].schema.column_names):
+    names, table = recipes[0].schema.column_names, recipes[0].table
+    taken = taken._replace(pieces=(Piece(first, last, last - first, 0),))
+    for batch in read_batches(recipes[0].kind, file, taken, names):
         end = at + batch.num_rows
         while done < len(spans) and spans[done][0] < end:
             begin, stop = max(spans[done][0], at), min(spans[done][1], end)
-            recipes[done].add(rows, batch.slice(begin - at, stop - begin), taken, begin)
+            columns = to_columns(table, batch.slice(begin - at, stop - begin), taken, names, begin)
+            recipes[done].add(rows, *columns, f"{taken.info.path}, rows from {begin}")
             if stop < spans[done][1]:
                 break
             recipes[done].finish(rows)

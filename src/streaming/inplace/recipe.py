@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
-from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
+from streaming.format.kinds.mds_columns import RowsFile
 from streaming.format.samples.schema import Schema
 from streaming.inplace.ahead import begin_ahead
 from streaming.sources.encode import encode_column
@@ -20,7 +20,7 @@ from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceRecipe", "Taken"]
+__all__ = ["SourceRecipe", "Taken", "read_columns"]
 
 
 class Taken(NamedTuple):
@@ -32,6 +32,7 @@ class Taken(NamedTuple):
         values: Values that all its rows have, by column.
         first: Number of the first row in the file, deleted ones counted.
         gone: ``int64[n]``, numbers of those in the file, in ascending order.
+        stored: What the file calls its columns, where a table calls them otherwise; ``None``: as they are called.
     """
 
     info: ObjectInfo
@@ -39,6 +40,7 @@ class Taken(NamedTuple):
     values: Mapping[str, Any]
     first: int
     gone: NDArray[np.int64] | None
+    stored: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,31 +69,31 @@ class SourceRecipe:
             ObjectChangedError: A file is not the version that was looked into.
             StorageError: A file cannot be read.
         """
-        rows = self.begin(file)
-        kind, names = kinds[self.kind](), self.schema.column_names
-        readers = [partial(kind.batches, SourceFile(store, run.info, came), run.pieces, names) for run in self.runs]
-        for taken, batches in zip(self.runs, begin_ahead(readers), strict=True):
-            at = taken.first
-            for batch in batches:
-                self.add(rows, batch, taken, at)
-                at += batch.num_rows
+        rows, names = self.begin(file), self.schema.column_names
+        readers = [
+            partial(read_columns, self.kind, self.table, SourceFile(store, run.info, came), run, names)
+            for run in self.runs
+        ]
+        for taken, parts in zip(self.runs, begin_ahead(readers), strict=True):
+            done = 0
+            for count, arrays in parts:
+                self.add(rows, count, arrays, f"{taken.info.path}, rows from {done}")
+                done += count
         self.finish(rows)
 
     def begin(self, file: IO[bytes]) -> RowsFile:
         """Return what writes the rows to a file."""
         return RowsFile(self.schema, self.count, file)
 
-    def add(self, rows: RowsFile, batch: Any, taken: Taken, at: int) -> None:
-        """Add rows of a file, a ``pyarrow.RecordBatch`` of which the first has the number ``at``, to those that were added.
+    def add(self, rows: RowsFile, count: int, arrays: Sequence[Any], where: str) -> None:
+        """Add rows, of which each column is an array of Arrow's, to those that were added.
 
         Raises:
             SourceError: They do not fit the columns.
         """
-        where = f"{taken.info.path}, rows from {at}"
-        if taken.gone is not None:
-            batch = _without(batch, taken.gone, at)
+        columns = zip(self.schema.column_names, arrays, self.schema.column_encodings, strict=True)
         try:
-            rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
+            rows.add([encode_column(name, array, encoding) for name, array, encoding in columns], count)
         except SampleError as error:
             raise SourceError(f"{where}: {error}") from error
 
@@ -107,16 +109,54 @@ class SourceRecipe:
             names = ", ".join(info.path for info, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
 
-    def _columns(self, batch: Any, values: Mapping[str, Any], where: str) -> Iterator[Fixed | Varying]:
-        import pyarrow as pa
 
-        for name, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True):
-            if name in values and name not in batch.schema.names:
-                kind = self.table.schema.field(name).type
-                array = pa.repeat(pa.scalar(values[name], kind), batch.num_rows)
-            else:
-                array = self.table.array(batch, name, where)
-            yield encode_column(name, array, encoding)
+def read_columns(
+    kind: str, table: TableColumns, file: SourceFile, taken: Taken, names: Sequence[str]
+) -> Iterator[tuple[int, list[Any]]]:
+    """Yield how many rows there are, and their columns as Arrow's arrays, some rows of a file after others.
+
+    Args:
+        kind: Name of the format.
+        table: The columns of the files.
+        file: It.
+        taken: What is taken of it.
+        names: The columns that are wanted.
+
+    Raises:
+        SourceError: It is damaged.
+        StorageError: It cannot be read.
+    """
+    at = taken.first
+    for batch in read_batches(kind, file, taken, names):
+        yield to_columns(table, batch, taken, names, at)
+        at += batch.num_rows
+
+
+def read_batches(kind: str, file: SourceFile, taken: Taken, names: Sequence[str]) -> Iterator[Any]:
+    """Yield the rows of a file, also those that were deleted, as ``pyarrow.RecordBatch``."""
+    stored = taken.stored
+    return kinds[kind]().batches(
+        file, taken.pieces, names if stored is None else [stored[n] for n in names if n in stored]
+    )
+
+
+def to_columns(table: TableColumns, batch: Any, taken: Taken, names: Sequence[str], at: int) -> tuple[int, list[Any]]:
+    """Return how many rows there are in a batch, whose first has a number in its file, and their columns."""
+    import pyarrow as pa
+
+    if taken.stored is not None:
+        called = {own: name for name, own in taken.stored.items()}
+        batch = batch.rename_columns([called[own] for own in batch.schema.names])
+    if taken.gone is not None:
+        batch = _without(batch, taken.gone, at)
+    arrays: list[Any] = []
+    for name in names:
+        if name in taken.values and name not in batch.schema.names:
+            value = pa.scalar(taken.values[name], table.schema.field(name).type)
+            arrays.append(pa.repeat(value, batch.num_rows))
+        else:
+            arrays.append(table.array(batch, name, f"{taken.info.path}, rows from {at}"))
+    return batch.num_rows, arrays
 
 
 def _without(batch: Any, gone: NDArray[np.int64], at: int) -> Any:

@@ -69,7 +69,7 @@ class MadeDirectory(ShardDirectory):
     ) -> None:
         super().__init__(directory, index, store, config, origin, identity, columns)
         self.metadata = metadata
-        self._recipes = recipes
+        self.recipe = recipes
 
     def is_stored(self, shard: int) -> bool:
         """Say whether the store holds the very files that the index names."""
@@ -88,7 +88,7 @@ class MadeDirectory(ShardDirectory):
         find_room: Callable[..., Any] | None = None,
     ) -> None:
         """Make a shard present; and those made of the same, as far as there is room and nobody else is making them."""
-        together = self._recipes.together(shard)
+        together = self.recipe.together(shard)
         if len(together) == 1:
             super().fetch(shard, sleep, stats, connections, find_room)
             return
@@ -105,7 +105,7 @@ class MadeDirectory(ShardDirectory):
 
     def _keepers(self, shard: int, recipe: Recipe | None = None) -> list[Keeper]:
         (raw,) = self.index.shard(shard).raw
-        job = FileJob(self.directory, raw, None, None, self._tag, recipe=recipe or self._recipes(shard))
+        job = FileJob(self.directory, raw, None, None, self._tag, recipe=recipe or self.recipe(shard))
         return [Keeper(job, shard, False, self.table, self.witness)]
 
     def _make_together(
@@ -120,12 +120,12 @@ class MadeDirectory(ShardDirectory):
     ) -> None:
         with ExitStack() as held:
             others = {
-                other: self._hold(other, find_room, held) for other in self._recipes.together(shard) if other != shard
+                other: self._hold(other, find_room, held) for other in self.recipe.together(shard) if other != shard
             }
             files = {other: taken[1] for other, taken in others.items() if taken is not None}
             files[shard] = file
             numbers = sorted(files)
-            for position in self._recipes.make_several(numbers, store, came, [files[number] for number in numbers]):
+            for position in self.recipe.make_several(numbers, store, came, [files[number] for number in numbers]):
                 with suppress(FileNotFoundError):
                     os.utime(lock)  # for those who wait
                 taken = others.get(numbers[position])
