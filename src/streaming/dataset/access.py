@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.gather import get_many
 from streaming.core.indexing import ArrayLike, T_co
+from streaming.core.process.ledger import DECODE, LEDGER
 from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source, few_rows, make_cache
@@ -106,7 +107,7 @@ class RandomAccess(Views[T_co]):
             table = self._table
             number = bisect_right(table.ends_view, at)
             shard = self._cache.peek(number)
-            if shard is not None:
+            if shard is not None and not LEDGER.is_close:
                 return shard.get(at - table.begins_view[number])
         return super().__getitem__(at)
 
@@ -140,6 +141,14 @@ class RandomAccess(Views[T_co]):
         del retry
         if not 0 <= sample_id < self._table.num_samples:
             raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
+        if LEDGER.is_close:
+            before = LEDGER.enter(DECODE)
+            sample = self._stored(sample_id)
+            LEDGER.enter(before)
+            return sample
+        return self._stored(sample_id)
+
+    def _stored(self, sample_id: int) -> T_co:
         shard, index = self._table.locate(sample_id)
         sample: Any = self._cache.get(shard).get(index)
         if self._table.links is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.lookahead import LookAhead
 from streaming.cache.reading.ranges import FirstSamples
+from streaming.core.process.ledger import DECODE, LEDGER, USER
 from streaming.dataset.epoch.plans import WorkerPlan
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.shards import ShardTable
@@ -138,6 +139,7 @@ def iterate(
     progress: Progress,
     read: Callable[[int], Any] | None = None,
     begun: Callable[[], None] | None = None,
+    between: int = DECODE,
 ) -> Iterator[Any]:
     """Yield the samples of one worker in order, each counted before it is handed out.
 
@@ -148,10 +150,13 @@ def iterate(
         progress: Where samples are counted.
         read: Returns a sample by its id, where that is more than reading it from its shard.
         begun: Called when the first sample is asked for.
+        between: What is done between one sample and the next, one of the ledger's causes.
 
     Raises:
         StreamingError: A shard could not be fetched or read.
     """
+    ledger = LEDGER
+    ledger.begin()
     if begun is not None:
         begun()
     start, count = progress.start, progress.yielded
@@ -159,15 +164,24 @@ def iterate(
     for step in steps(cache, table, planned, size, by_id=read is not None):
         if read is not None:
             for sample_id in step.ids.tolist():
-                sample = read(sample_id)
+                if ledger.is_close:
+                    ledger.enter(USER)
+                    sample = read(sample_id)
+                    ledger.enter(between)
+                else:
+                    sample = read(sample_id)
                 count += 1
                 if progress.start is start:
                     progress.yielded = count
                 yield sample
+                if ledger.is_closed:
+                    ledger.begin()
             continue
         pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
         peek, get, first = cache.peek, cache.get, step.first
         for number, index in pairs:
+            if ledger.is_close:
+                ledger.enter(DECODE)
             if first is not None:
                 sample = first.get(number, index)
             else:
@@ -176,7 +190,11 @@ def iterate(
             count += 1
             if progress.start is start:  # else another iteration has begun
                 progress.yielded = count
+            if ledger.is_close:
+                ledger.enter(between)
             yield sample
+            if ledger.is_closed:
+                ledger.begin()
 
 
 def _first_samples(cache: ShardCache, table: ShardTable, blocks: _Blocks, count: int) -> FirstSamples | None:

@@ -1,0 +1,101 @@
+"""What the time goes to in which a thread makes a batch: a ledger for each thread, always kept.
+
+One thing is done at a time; what is entered next ends what was done before. What costs little for a batch is noted for
+each; what would cost much for each sample, for some batches only, or where samples take long, and taken to be alike in the
+others.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic_ns
+
+__all__ = ["CAUSES", "COLLATE", "DECODE", "HANDOVER", "LEDGER", "OTHER_PROCESS", "QUEUE", "START", "STORE", "USER"]
+
+#: What a batch is waited for: bytes on their way; a shard's turn; another process that fetches the same file; reading samples
+#: out of shards and decoding them; a function of the user's; collating; the way from who made it to who gets it; and, once
+#: an iteration, what it takes to begin.
+CAUSES: tuple[str, ...] = ("store", "queue", "other_process", "decode", "user", "collate", "handover", "start")
+STORE, QUEUE, OTHER_PROCESS, DECODE, USER, COLLATE, HANDOVER, START = range(len(CAUSES))
+
+#: Of so many batches one is looked at closely, where a sample takes less than so long.
+_EVERY = 16
+_SLOW_SAMPLE_NS = 200_000
+#: The first batches, which have more to do than others, tell little of them.
+_FIRST = 3
+_MADE = 6  # causes of what a batch is made in
+
+
+class Ledger(threading.local):
+    """What one thread does.
+
+    Attributes:
+        is_closed: Whether no batch is being made.
+        is_close: Whether samples are looked at one by one, for the present batch.
+    """
+
+    is_closed = True
+    is_close = False
+
+    def __init__(self) -> None:
+        self._ns: list[int] = [0] * _MADE
+        self._cause = DECODE
+        self._at = self._began = monotonic_ns()
+        self._batches = 0
+        self._is_slow = False
+        self._of_user = 0.0
+
+    def begin(self) -> None:
+        """Note that a batch begins to be made."""
+        self._ns = [0] * _MADE
+        self._cause = DECODE
+        self._at = self._began = monotonic_ns()
+        self.is_closed = False
+        self.is_close = self._is_slow or self._batches < _FIRST or self._batches % _EVERY == 0
+
+    def enter(self, cause: int) -> int:
+        """Note that something else is done from now on; return what was done before, to go back to."""
+        now, before = monotonic_ns(), self._cause
+        self._ns[before] += now - self._at
+        self._at, self._cause = now, cause
+        return before
+
+    def move(self, cause: int, ns: int) -> None:
+        """Count a part of what is done now, that has just gone by, as something else."""
+        self._ns[cause] += ns
+        self._ns[self._cause] -= ns
+
+    def take(self, samples: int, usual: int = DECODE) -> tuple[int, ...]:
+        """Note that a batch is made.
+
+        Args:
+            samples: How many it has.
+            usual: What was done where nobody said so.
+
+        Returns:
+            When it began and when it was made, in nanoseconds of the monotonic clock, and what was spent meanwhile on each
+            of ``CAUSES`` up to collating.
+        """
+        self.enter(DECODE)
+        ns = self._ns
+        made = ns[DECODE] + ns[USER]
+        if self.is_closed:
+            ns[DECODE], ns[usual] = 0, made
+        elif not self.is_close:
+            ns[USER] = int(made * self._of_user)
+            ns[DECODE] = made - ns[USER]
+        elif self._batches:
+            self._of_user = ns[USER] / max(1, made)
+        self._is_slow = made > _SLOW_SAMPLE_NS * samples
+        self._batches += 1
+        taken = (self._began, self._at, *ns)
+        self._ns, self._began = [0] * _MADE, self._at
+        self.rest()
+        return taken
+
+    def rest(self) -> None:
+        """Note that no batch is being made."""
+        self.is_closed, self.is_close = True, False
+
+
+LEDGER = Ledger()
