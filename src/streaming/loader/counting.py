@@ -12,7 +12,7 @@ from typing import Any
 from torch.utils.data import default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from streaming.core.process.ledger import COLLATE, DECODE, LEDGER
+from streaming.core.process.ledger import COLLATE, DECODE, LEDGERS
 from streaming.core.world import in_worker, worker_of_process
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.interface import OrderedDataset
@@ -93,12 +93,12 @@ class CountingCollate:
         """Return the batch of samples, or of one."""
         drawn = self._drawn()
         worker, _ = worker_of_process()
-        LEDGER.enter(COLLATE)
+        LEDGERS.own.enter(COLLATE)
         batch = collate(data) if self._is_default else self._collate(data)
         if self._is_packed and type(batch) is dict and in_worker():
             batch = packed(batch, self._handover)
         items = len(data) if self._is_batched else 1
-        return Counted(batch, items, worker, drawn, LEDGER.take(items, self._usual))
+        return Counted(batch, items, worker, drawn, LEDGERS.own.take(items, self._usual))
 
     def _drawn(self) -> Drawn | None:
         if self._dataset is None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
-from streaming.core.process.ledger import DECODE, LEDGER, USER
+from streaming.core.process.ledger import DECODE, LEDGERS, USER
 from streaming.core.world import detect_ranks
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.dataset import StreamingDataset
@@ -174,11 +174,11 @@ class StreamingDataLoader(DataLoader[Any]):
                 if not late:
                     yield batch
                 if is_here:
-                    LEDGER.begin()
+                    LEDGERS.own.begin()
                 asked = monotonic_ns()
         finally:
             record.end()
-            LEDGER.rest()
+            LEDGERS.own.rest()
             if self._report_file is not None:
                 self._report_file.write(self.report(), False)
         if consumed is None:

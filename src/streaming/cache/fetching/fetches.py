@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future
 from streaming.cache.bookkeeping.counters import Counters
 from streaming.cache.fetching.fetch import FetchStats
 from streaming.cache.fetching.pool import UrgentFirst
-from streaming.core.process.ledger import LEDGER, OTHER_PROCESS, QUEUE, STORE
+from streaming.core.process.ledger import LEDGERS, OTHER_PROCESS, QUEUE, STORE
 
 __all__ = ["Fetches", "node_downloads"]
 
@@ -93,7 +93,7 @@ class Fetches:
             causes = {f"wait_ns_{phase}": ns for phase, ns in spent.items()}
             self._counters.add(waits=1, wait_ns=end - begin, **causes)
             for phase, ns in spent.items():
-                LEDGER.move(_CAUSES[phase], ns)
+                LEDGERS.own.move(_CAUSES[phase], ns)
 
     def connections(self) -> int:
         """Return how many requests at a time a download may take: its share, of those that are under way now."""

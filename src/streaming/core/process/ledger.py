@@ -10,11 +10,24 @@ from __future__ import annotations
 import threading
 from time import monotonic_ns
 
-__all__ = ["CAUSES", "COLLATE", "DECODE", "HANDOVER", "LEDGER", "OTHER_PROCESS", "QUEUE", "START", "STORE", "USER"]
+__all__ = [
+    "CAUSES",
+    "COLLATE",
+    "DECODE",
+    "HANDOVER",
+    "HINT",
+    "LEDGERS",
+    "OTHER_PROCESS",
+    "QUEUE",
+    "START",
+    "STORE",
+    "USER",
+    "Ledger",
+]
 
-#: What a batch is waited for: bytes on their way; a shard's turn; another process that fetches the same file; reading samples
-#: out of shards and decoding them; a function of the user's; collating; the way from who made it to who gets it; and, once
-#: an iteration, what it takes to begin.
+#: What a batch is waited for: bytes on their way; a shard's turn; another process that fetches the same file; reading and
+#: decoding samples; a function of the user's; collating; the way from who made it to who gets it; and, once for each
+#: iteration, what it takes to begin.
 CAUSES: tuple[str, ...] = ("store", "queue", "other_process", "decode", "user", "collate", "handover", "start")
 STORE, QUEUE, OTHER_PROCESS, DECODE, USER, COLLATE, HANDOVER, START = range(len(CAUSES))
 
@@ -26,18 +39,29 @@ _FIRST = 3
 _MADE = 6  # causes of what a batch is made in
 
 
-class Ledger(threading.local):
+class Hint:
+    """Whether samples may be looked at one by one in some thread: quicker to ask than a thread's own ledger."""
+
+    __slots__ = ("is_close",)
+
+    def __init__(self) -> None:
+        self.is_close = False
+
+
+class Ledger:
     """What one thread does.
 
     Attributes:
         is_closed: Whether no batch is being made.
         is_close: Whether samples are looked at one by one, for the present batch.
+        asks: Whether who gives samples is to say what it does: either of the two.
     """
 
-    is_closed = True
-    is_close = False
+    __slots__ = ("_at", "_batches", "_began", "_cause", "_is_slow", "_ns", "_of_user", "asks", "is_close", "is_closed")
 
     def __init__(self) -> None:
+        self.is_closed = self.asks = True
+        self.is_close = False
         self._ns: list[int] = [0] * _MADE
         self._cause = DECODE
         self._at = self._began = monotonic_ns()
@@ -51,7 +75,15 @@ class Ledger(threading.local):
         self._cause = DECODE
         self._at = self._began = monotonic_ns()
         self.is_closed = False
-        self.is_close = self._is_slow or self._batches < _FIRST or self._batches % _EVERY == 0
+        self.asks = self.is_close = self._is_slow or self._batches < _FIRST or self._batches % _EVERY == 0
+        HINT.is_close = self.is_close
+
+    def go_on(self) -> None:
+        """Note that another sample is asked for."""
+        if self.is_closed:
+            self.begin()
+        else:
+            self.enter(DECODE)
 
     def enter(self, cause: int) -> int:
         """Note that something else is done from now on; return what was done before, to go back to."""
@@ -95,7 +127,20 @@ class Ledger(threading.local):
 
     def rest(self) -> None:
         """Note that no batch is being made."""
-        self.is_closed, self.is_close = True, False
+        self.is_closed = self.asks = True
+        self.is_close = HINT.is_close = False
 
 
-LEDGER = Ledger()
+class Ledgers(threading.local):
+    """Ledgers of all threads.
+
+    Attributes:
+        own: This thread's.
+    """
+
+    def __init__(self) -> None:
+        self.own = Ledger()
+
+
+HINT = Hint()
+LEDGERS = Ledgers()

@@ -13,7 +13,7 @@ from streaming.core.arguments import as_integer
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, resolve_index
 from streaming.core.layers import Layer, layered, taken_apart
-from streaming.core.process.ledger import DECODE, LEDGER
+from streaming.core.process.ledger import DECODE, LEDGERS
 from streaming.dataset.packs.costs import packs_of
 from streaming.dataset.packs.planning import plan_packs
 from streaming.dataset.packs.samples import pack_documents
@@ -41,11 +41,12 @@ class Packed(Layer[Any]):
         this = cast("Any", self)
         if not isinstance(at, (int, np.integer)):
             return Array.__getitem__(this, at)
-        if not LEDGER.is_close:
+        ledger = LEDGERS.own
+        if not ledger.is_close:
             return self._bin(resolve_index(at, this.size))
-        before = LEDGER.enter(DECODE)
+        before = ledger.enter(DECODE)
         made = self._bin(resolve_index(at, this.size))
-        LEDGER.enter(before)
+        ledger.enter(before)
         return made
 
     def _bin(self, index: int) -> Any:
