@@ -155,6 +155,10 @@ class StreamingDataLoader(DataLoader[Any]):
         late, reach = is_read_ahead(), None
         record, is_here = self._record, not self.num_workers
         record.begin()
+        if is_here:
+            LEDGERS.own.begin(is_first=True)
+            if self._ordered is None:
+                LEDGERS.own.enter(DECODE)
         asked = monotonic_ns()
         try:
             for counted in super().__iter__():

@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 #: What a batch is waited for: bytes on their way; a shard's turn; another process that fetches the same file; reading and
-#: decoding samples; a function of the user's; collating; the way from who made it to who gets it; and, once for each
-#: iteration, what it takes to begin.
-CAUSES: tuple[str, ...] = ("store", "queue", "other_process", "decode", "user", "collate", "handover", "start")
-STORE, QUEUE, OTHER_PROCESS, DECODE, USER, COLLATE, HANDOVER, START = range(len(CAUSES))
+#: decoding samples; a function of the user's; collating; once for each iteration, what it takes
+#: to begin; the way from who made it to who gets it.
+CAUSES: tuple[str, ...] = ("store", "queue", "other_process", "decode", "user", "collate", "start", "handover")
+STORE, QUEUE, OTHER_PROCESS, DECODE, USER, COLLATE, START, HANDOVER = range(len(CAUSES))
 
 #: Of so many batches one is looked at closely, where a sample takes less than so long.
 _EVERY = 16
 _SLOW_SAMPLE_NS = 200_000
 #: The first batches, which have more to do than others, tell little of them.
 _FIRST = 3
-_MADE = 6  # causes of what a batch is made in
+_MADE = HANDOVER  # causes that whoever makes a batch knows of
 
 
 class Hint:
@@ -69,10 +69,12 @@ class Ledger:
         self._is_slow = False
         self._of_user = 0.0
 
-    def begin(self) -> None:
-        """Note that a batch begins to be made."""
+    def begin(self, is_first: bool = False) -> None:
+        """Note that a batch begins to be made, the first of an iteration perhaps."""
+        if is_first:
+            self._batches = 0
         self._ns = [0] * _MADE
-        self._cause = DECODE
+        self._cause = START if is_first else DECODE
         self._at = self._began = monotonic_ns()
         self.is_closed = False
         self.asks = self.is_close = self._is_slow or self._batches < _FIRST or self._batches % _EVERY == 0
@@ -102,22 +104,20 @@ class Ledger:
 
         Args:
             samples: How many it has.
-            usual: What was done where nobody said so.
+            usual: What samples take where their dataset does not say: ``DECODE`` or ``USER``.
 
         Returns:
             When it began and when it was made, in nanoseconds of the monotonic clock, and what was spent meanwhile on each
-            of ``CAUSES`` up to collating.
+            of ``CAUSES`` but hand-over.
         """
         self.enter(DECODE)
         ns = self._ns
         made = ns[DECODE] + ns[USER]
-        if self.is_closed:
-            ns[DECODE], ns[usual] = 0, made
-        elif not self.is_close:
-            ns[USER] = int(made * self._of_user)
-            ns[DECODE] = made - ns[USER]
-        elif self._batches:
+        if self.is_close and usual == DECODE:
             self._of_user = ns[USER] / max(1, made)
+        else:
+            ns[USER] = int(made * (self._of_user if usual == DECODE else 1))
+            ns[DECODE] = made - ns[USER]
         self._is_slow = made > _SLOW_SAMPLE_NS * samples
         self._batches += 1
         taken = (self._began, self._at, *ns)

@@ -174,6 +174,8 @@ def _stored(
     for step in steps(cache, table, planned, _step(planned)):
         pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
         peek, get, first = cache.peek, cache.get, step.first
+        if ledger.asks:
+            ledger.enter(DECODE)
         for number, index in pairs:
             if first is not None:
                 sample = first.get(number, index)
@@ -218,7 +220,7 @@ def _through(
 
 def _begin(progress: Progress, begun: Callable[[], None] | None) -> tuple[Ledger, Start | None, int]:
     ledger = LEDGERS.own
-    ledger.begin()
+    ledger.begin(is_first=True)
     if begun is not None:
         begun()
     return ledger, progress.start, progress.yielded

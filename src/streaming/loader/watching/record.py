@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 
 #: Batches after which is added up, and those whose waits are kept for percentiles.
 _AT_ONCE, _KEPT = 512, 8192
-_MADE = len(CAUSES) - 2  # causes that whoever makes a batch knows of
+_MADE = HANDOVER  # causes that whoever makes a batch knows of
 _WIDTH = 6 + _MADE
 #: What is noted of a batch that nobody has kept a ledger of.
 _UNKNOWN = (0,) * (2 + _MADE)
@@ -145,6 +145,6 @@ def _causes(rows: Ints, is_first: NDArray[np.bool_]) -> Ints:
     spans = np.clip(rows[:, 6:], 0, None)
     shares = during / np.maximum(1, spans.sum(axis=1))
     total[:_MADE] = (spans * shares[:, None]).sum(axis=0)
-    total[START] = before[is_first].sum()
+    total[START] += before[is_first].sum()
     total[HANDOVER] = before[~is_first].sum() + after.sum()
     return total
