@@ -32,8 +32,8 @@ CAUSES: tuple[str, ...] = ("store", "queue", "other_process", "decode", "user", 
 STORE, QUEUE, OTHER_PROCESS, DECODE, USER, COLLATE, START, HANDOVER = range(len(CAUSES))
 
 #: Of so many batches one is looked at closely, where a sample takes less than so long.
-_EVERY = 16
-_SLOW_SAMPLE_NS = 200_000
+_EVERY = 256
+_SLOW_SAMPLE_NS = 500_000
 #: The first batches, which have more to do than others, tell little of them.
 _FIRST = 3
 _MADE = HANDOVER  # causes that whoever makes a batch knows of
@@ -76,9 +76,10 @@ class Ledger:
         self._ns = [0] * _MADE
         self._cause = START if is_first else DECODE
         self._at = self._began = monotonic_ns()
-        self.is_closed = False
-        self.asks = self.is_close = self._is_slow or self._batches < _FIRST or self._batches % _EVERY == 0
-        HINT.is_close = self.is_close
+        self.is_closed = self.is_close = False
+        self.asks = self._is_slow or self._batches < _FIRST or self._batches % _EVERY == 0
+        if self.asks:
+            self.is_close = HINT.is_close = True
 
     def go_on(self) -> None:
         """Note that another sample is asked for."""
@@ -110,19 +111,24 @@ class Ledger:
             When it began and when it was made, in nanoseconds of the monotonic clock, and what was spent meanwhile on each
             of ``CAUSES`` but hand-over.
         """
-        self.enter(DECODE)
-        ns = self._ns
+        now, ns = monotonic_ns(), self._ns
+        ns[self._cause] += now - self._at
         made = ns[DECODE] + ns[USER]
-        if self.is_close and usual == DECODE:
+        if usual != DECODE:
+            ns[DECODE], ns[USER] = 0, made
+        elif self.is_close:
             self._of_user = ns[USER] / max(1, made)
-        else:
-            ns[USER] = int(made * (self._of_user if usual == DECODE else 1))
+        elif self._of_user:
+            ns[USER] = int(made * self._of_user)
             ns[DECODE] = made - ns[USER]
         self._is_slow = made > _SLOW_SAMPLE_NS * samples
         self._batches += 1
-        taken = (self._began, self._at, *ns)
-        self._ns, self._began = [0] * _MADE, self._at
-        self.rest()
+        taken = (self._began, now, *ns)
+        self._ns, self._cause = [0] * _MADE, DECODE
+        self._began = self._at = now
+        self.is_closed = self.asks = True
+        if self.is_close:
+            self.is_close = HINT.is_close = False
         return taken
 
     def rest(self) -> None:

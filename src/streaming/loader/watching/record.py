@@ -6,7 +6,7 @@ Legend: B batches.
 from __future__ import annotations
 
 import threading
-from array import array
+from itertools import chain
 from time import monotonic_ns, time
 from typing import Any
 
@@ -37,7 +37,7 @@ class Record:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # the garbage collector may end an iteration at any moment
-        self._noted: array[int] = array("q")
+        self._noted: list[tuple[int, int, int, int, tuple[int, ...]]] = []
         self._causes = np.zeros(len(CAUSES), np.int64)
         self._waits = np.zeros(0, np.int64)
         self._workers = np.zeros((0, 2), np.int64)
@@ -65,11 +65,11 @@ class Record:
             worker: Who made it.
             spent: When it was made, and what that took, as the ledger has it.
         """
-        with self._lock:
-            noted = self._noted
-            noted.extend((begin, end, samples, -1 - worker if self._is_first else worker, *(spent or _UNKNOWN)))
-            self._is_first = False
-            if len(noted) >= _AT_ONCE * _WIDTH:
+        noted = self._noted
+        noted.append((begin, end, samples, -1 - worker if self._is_first else worker, spent or _UNKNOWN))
+        self._is_first = False
+        if len(noted) >= _AT_ONCE:
+            with self._lock:
                 self._add_up()
 
     def end(self) -> None:
@@ -111,10 +111,13 @@ class Record:
             )
 
     def _add_up(self) -> None:
-        rows = np.array(self._noted, np.int64).reshape(-1, _WIDTH)
-        if not len(rows):
+        # Another thread may add to the end of the list meanwhile.
+        noted = self._noted[:]
+        del self._noted[: len(noted)]
+        if not noted:
             return
-        self._noted = array("q")
+        numbers = chain.from_iterable(chain(batch[:4], batch[4]) for batch in noted)
+        rows = np.fromiter(numbers, np.int64, len(noted) * _WIDTH).reshape(-1, _WIDTH)
         waits = rows[:, 1] - rows[:, 0]
         is_first = rows[:, 3] < 0
         self._causes += _causes(rows, is_first)
