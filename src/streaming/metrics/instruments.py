@@ -41,6 +41,9 @@ class Instrument:
 def instruments(report: Report) -> list[Instrument]:
     """Return the metrics of a report.
 
+    Args:
+        report: Of a loader.
+
     Example:
         >>> loader = StreamingDataLoader(StreamingDataset(local='data', batch_size=16))
         >>> [one.name for one in instruments(loader.report())][:3]

@@ -14,7 +14,7 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.loader.watching.report import Report
 
-__all__ = ["EVERY_S", "ReportFile", "read_reports"]
+__all__ = ["ReportFile", "read_reports"]
 
 logger = logging.getLogger(__name__)
 
