@@ -290,3 +290,17 @@ def test_by_name(tmp_path: Path) -> None:
     merge_index(index_file_urls=[f"{tmp_path}/0"], out=str(tmp_path))
     merge_index(out=str(tmp_path), keep_local=True, download_timeout=5)
     assert COLUMNS.keys() == LocalDataset(str(tmp_path))[0].keys()
+
+
+def test_metadata_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for part in ("0", "1"):
+        write_dataset(str(tmp_path / part), 10)
+    (tmp_path / "0" / "streaming-metadata.json").write_text('{"license": "MIT"}')
+    merge_index(str(tmp_path))
+    assert not caplog.messages  # of a part that has none, nothing need be said
+    assert LocalDataset(tmp_path).metadata == {"license": "MIT"}
+    os.symlink("streaming-metadata.json", tmp_path / "1" / "streaming-metadata.json")  # which leads to itself
+    merge_index(str(tmp_path))
+    assert "streaming-metadata.json of" in caplog.text
+    assert "left out" in caplog.text
+    assert LocalDataset(tmp_path).metadata == {"license": "MIT"}

@@ -9,9 +9,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from streaming.columns.shards import with_retries
+from streaming.converting.exporting.arrays import completed
 from streaming.converting.exporting.files import NOTES, file_column, write_folder, write_lines, write_tar
 from streaming.converting.exporting.progress import Done, Progress
 from streaming.converting.exporting.samples import Samples
@@ -128,6 +130,7 @@ def export(
     samples = Samples(files, columns, keeps_json=format == "parquet")
     if format == "parquet":
         arrow_schema({n: e for n, e in samples.encodings.items() if e.rstrip("?") != "ndarray"}, {})
+        samples.encodings = completed(samples.encodings, chain.from_iterable(map(samples.read, samples.parts)))
     if format == "folder":
         file_column(samples.encodings)
     exporter = _Exporter(samples, Progress(target), format, samples.metadata)
