@@ -130,7 +130,8 @@ def export(
     samples = Samples(files, columns, keeps_json=format == "parquet")
     if format == "parquet":
         arrow_schema({n: e for n, e in samples.encodings.items() if e.rstrip("?") != "ndarray"}, {})
-        samples.encodings = completed(samples.encodings, chain.from_iterable(map(samples.read, samples.parts)))
+        rows: Any = chain.from_iterable(map(samples.read, samples.parts))  # which raises what it cannot read
+        samples.encodings = completed(samples.encodings, rows)
     if format == "folder":
         file_column(samples.encodings)
     exporter = _Exporter(samples, Progress(target), format, samples.metadata)
