@@ -38,6 +38,7 @@ def run(engine: str, source: Path, out: Path, kills: int) -> str:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_health_check_timeout_ms": "120000",
+        "RAY_raylet_start_wait_time_s": "120",
         "OMP_NUM_THREADS": "1",
     }
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:

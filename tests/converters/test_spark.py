@@ -181,15 +181,15 @@ def test_the_command(session: Any, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "exist_ok" in capsys.readouterr().err
 
 
-def failing(frame: Any) -> Iterator[dict[str, Any]]:
-    raise ValueError(f"no row of {len(frame)} is good")
-
-
 def test_a_task_is_tried_again(session: Any, tmp_path: Path) -> None:
     from streaming.converters.spark import dataframe_to_mds
 
     out, mark = tmp_path / "out", tmp_path / "mark"
     (out / "notes").mkdir(parents=True)
+
+    def failing(frame: Any) -> Iterator[dict[str, Any]]:
+        raise ValueError(f"no row of {len(frame)} is good")
+
     arguments: Any = {"out": str(out), "columns": {"id": "int", "text": "str"}, "size_limit": 2000}
     make = spark_program.Losing(str(mark), 70, executor=False)
     dataframe_to_mds(session.range(0, 100, 1, 2), True, arguments, make)
