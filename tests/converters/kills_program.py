@@ -80,30 +80,33 @@ def main(engine: str, source: str, out: Path, kills: int, rng: random.Random) ->
     print(f"{engine}: {done} kills in {number} conversions", flush=True)
 
 
-def start(engine: str, short: str) -> None:
-    """Begin a cluster of two processes."""
+def start(engine: str, short: str) -> Any:
+    """Begin a cluster of two processes, which lasts as long as what is returned."""
     if engine == "ray":
         import ray
 
         ray.init(
             num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20, _temp_dir=short
         )
-    elif engine == "dask":
+    if engine == "dask":
         import distributed
 
-        distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    elif engine == "spark":
+        return distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    if engine == "spark":
         import spark_program
 
-        spark_program.begin("local[2,4]").sparkContext.addPyFile(__file__)
+        session = spark_program.begin("local[2,4]")
+        session.sparkContext.addPyFile(__file__)
+        return session
+    return None
 
 
 if __name__ == "__main__":
     engine, source, out, short, kills, seed = sys.argv[1:]
-    start(engine, short)
+    cluster = start(engine, short)
     # Functions of the main module would be sent by value; of a module they are found by name in every process.
     import kills_program
 
     kills_program.main(engine, source, Path(out), int(kills), random.Random(int(seed)))
     sys.stdout.flush()
-    os._exit(0)  # the cluster is gone with it
+    os._exit(0)  # what is left of the cluster goes with it
