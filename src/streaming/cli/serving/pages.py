@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from streaming.cli.serving.catalog import MOST_COLUMNS, Catalog, Opened
 from streaming.cli.serving.plots import bars
+from streaming.cli.serving.question import ORDERS
 from streaming.cli.serving.show import show
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 
@@ -18,7 +19,6 @@ __all__ = ["Pages"]
 _ROWS = 20
 _SHARDS = 50
 _MOST_BATCH = 4_096
-_ORDERS = ("lanes", "py1e", "py1br", "py1s", "py2s", "naive")
 
 
 class _Chosen(NamedTuple):
@@ -140,8 +140,8 @@ class Pages:
             "batch": _number(request, "batch", 0, 10**12), "seed": _number(request, "seed", 9176, 2**31),
         }  # fmt: skip
         algo = request.query_params.get("algo", "lanes")
-        if algo not in _ORDERS:
-            raise ConfigError(f"There is no order {algo!r}; there are {', '.join(_ORDERS)}.")
+        if algo not in ORDERS:
+            raise ConfigError(f"There is no order {algo!r}; there are {', '.join(ORDERS)}.")
         if asked["nodes"] * asked["ranks"] * asked["size"] > 1 << 16:
             raise ConfigError(
                 "A global batch of more than 65,536 samples is not shown. Ask for fewer nodes, ranks or samples."
@@ -156,7 +156,7 @@ class Pages:
         find = request.query_params.get("find", "")
         places = epoch.find(_number(request, "find", 0, opened.source.index.num_samples)) if find else []
         return {
-            "opened": opened, "asked": {**asked, "batch": batch}, "algo": algo, "orders": _ORDERS, "ids": ids, "find": find,
+            "opened": opened, "asked": {**asked, "batch": batch}, "algo": algo, "orders": ORDERS, "ids": ids, "find": find,
             "places": places[:100], "num_batches": epoch.num_batches,
         }  # fmt: skip
 
