@@ -57,6 +57,13 @@ def test_a_plan_of_a_dataset(run: Run, corpus: str, tmp_path: Path) -> None:
     assert "a URL, or --estimate" in run("plan")[2]
 
 
+def test_the_simulator_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("streaming.cli.simulator.streaming", lambda words: asked.append(words) or 0)
+    assert simulator(["--port", "0"]) == simulator(["-f", "run.yaml", "--page"]) == 0
+    assert asked == [["serve", "--port", "0"], ["serve", "--port", "8080", "--run", "run.yaml"]]
+
+
 def test_the_published_example(run: Run) -> None:
     words = [
         "--ranks",

@@ -156,7 +156,8 @@ def charts(plan: Facts) -> dict[str, Chart]:
     size, bytes_name = _unit(float(timing.arrived[-1]) if len(timing.arrived) else 0.0, _BYTES)
     span, time_name = _unit(timing.total_s, _TIMES)
     x = np.concatenate([begin, timing.arrivals, end]) / span
-    y = np.concatenate([begin, timing.arrived, timing.arrived[-1:] if len(timing.arrived) else begin]) / size
+    arrived = timing.arrived.astype(np.float64) / size
+    y = np.concatenate([begin, arrived, arrived[-1:] if len(arrived) else begin])
     most = max(float(node.replayed.held.max(initial=0)) for node in plan.nodes) + plan.index_bytes
     disk, disk_name = _unit(most, _BYTES)
     by_step = [_node_lines(node, plan, disk) for node in plan.nodes]

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from streaming.cli.serving.bins import Bins
 from streaming.cli.serving.catalog import Catalog
 from streaming.cli.serving.media import kind_of, playable, thumbnail
 from streaming.cli.serving.pages import Pages
@@ -30,19 +31,16 @@ _MOST_MEDIA_BYTES = 256 << 20
 _ALONE = "default-src 'none'; media-src 'self'; sandbox"
 
 
-def make_application(
-    catalog: Catalog, decode: Callable[[Sequence[int]], str] | None = None, plans: Plans | None = None
-) -> Starlette:
+def make_application(catalog: Catalog, plans: Plans, decode: Callable[[Sequence[int]], str] | None = None) -> Starlette:
     """Return the application. It trusts whoever asks: put a ``Guard`` before it.
 
     Args:
         catalog: What is shown.
-        decode: From token ids to text, if a tokenizer was given.
         plans: Makes the page of plans.
+        decode: From token ids to text, if a tokenizer was given.
     """
     templates = _templates()
-    pages = Pages(catalog, decode)
-    plans = plans or Plans(catalog)
+    pages, bins = Pages(catalog, decode), Bins(catalog, decode)
 
     def page(name: str, make: Callable[[Request], dict[str, Any]]) -> Route:
         async def answer(request: Request) -> Response:
@@ -73,6 +71,7 @@ def make_application(
     return Starlette(
         routes=[
             *(page(name, getattr(pages, name)) for name in ("home", "dataset", "samples", "sample", "column", "order")),
+            page("bin", bins.bin),
             page("plan", plans.plan),
             Route("/value", value, methods=["GET"]),
             Mount("/static", StaticFiles(directory=os.path.join(_HERE, "static"))),

@@ -101,7 +101,8 @@ class Planner:
         self._process = context.Process(target=_work, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
-        self._pipe.poll(60) and self._pipe.recv()  # it has started: that is not the plan's time
+        if self._pipe.poll(60):
+            self._pipe.recv()  # it has started: that is not the plan's time
 
 
 def _work(pipe: Connection) -> None:

@@ -22,12 +22,12 @@ class Plans:
 
     Args:
         catalog: Datasets that may be asked about.
-        file: A YAML file of a run, which is planned where no dataset is named.
         planner: Works plans out.
+        file: A YAML file of a run, which is planned where no dataset is named.
     """
 
-    def __init__(self, catalog: Catalog, file: str | None = None, planner: Planner | None = None) -> None:
-        self._catalog, self._file, self._planner = catalog, file, planner or Planner()
+    def __init__(self, catalog: Catalog, planner: Planner, file: str | None = None) -> None:
+        self._catalog, self._planner, self._file = catalog, planner, file
 
     def plan(self, request: Request) -> dict[str, Any]:
         """Plan a run, or say what of the question cannot be."""
