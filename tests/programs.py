@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import runpy
+import signal
 import socket
 import sys
 import tempfile
@@ -13,6 +15,8 @@ from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 __all__ = ["run_code", "run_program", "run_ranks"]
+
+_SAYING_S = 10
 
 Ended = tuple[int | None, str, str]
 
@@ -62,6 +66,9 @@ def _run_all(
         for process in processes:
             process.join(timeout_s)
         for process in processes:
+            if process.is_alive() and process.pid:
+                os.kill(process.pid, signal.SIGABRT)  # it says where it stands
+                process.join(_SAYING_S)
             process.kill()
             process.join()
         texts = [[Path(name).read_text() for name in names] for names in said]
@@ -73,6 +80,7 @@ def _run(path: str, arguments: tuple[str, ...], environment: dict[str, str], sai
     os.environ.update(environment)
     for descriptor, name in enumerate(said, 1):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), descriptor)
+    faulthandler.enable(2)
     tempfile.tempdir = None
     set_start_method(None, force=True)  # the usual one, not that of this process, whose children would import it all
     warnings.simplefilter("ignore")

@@ -16,6 +16,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ FACES = [
         "streaming.collate",
         "streaming.multimodal",
     ),
-    *("streaming.converters.spark", "streaming.converters.ray", "streaming.converters.dask"),
     "streaming.trainers.huggingface",
     *("streaming.storage.store", "streaming.storage.ranged"),
     *("streaming.format.encodings", "streaming.core.registry", "streaming.core.names", "streaming.dataset.convenience"),
     *(module.name for module in pkgutil.walk_packages(streaming.base.__path__, "streaming.base.")),
 ]
+# Whose engines take seconds to import: only as a test runs, for each process collects all tests. None has an example.
+ENGINES = ["streaming.converters.spark", "streaming.converters.ray", "streaming.converters.dask"]
 # What docs name of modules that are not for users otherwise.
 ALSO = {"streaming.storage.registry": ["open_store"], "streaming.storage.url": ["check_path"]}
 REGISTRIES = [encodings, shuffle_algos, partition_algos, batching_methods, stores]
@@ -73,10 +75,11 @@ EXPLAINED = re.compile(r"[Aa]rguments as|[Aa]s (for )?:|[Ss]ee :|Takes those")
 SECTION = re.compile(r"^(Args|Raises|Returns|Yields|Attributes|Example):$", re.M)
 
 
-def public() -> dict[str, Any]:
-    """Classes and functions that modules for users export, by where they are defined."""
+@cache
+def public(*more: str) -> dict[str, Any]:
+    """Classes and functions that modules for users export, and those of more modules, by where they are defined."""
     found: dict[str, Any] = {}
-    for name in [*FACES, *ALSO]:
+    for name in [*FACES, *ALSO, *more]:
         if name.rpartition(".")[2].startswith("_"):
             continue
         try:
@@ -90,13 +93,11 @@ def public() -> dict[str, Any]:
     return {name: obj for name, obj in found.items() if name.startswith("streaming.")}
 
 
-PUBLIC = public()
-
-
-def with_methods() -> dict[str, Any]:
+@cache
+def documented(*more: str) -> dict[str, Any]:
     """The same, and their public methods, but for those that are explained where they are inherited from."""
-    found = dict(PUBLIC)
-    for obj in PUBLIC.values():
+    found = dict(public(*more))
+    for obj in public(*more).values():
         for kind in obj.__mro__ if inspect.isclass(obj) else ():
             for name, member in vars(kind).items():
                 member = getattr(member, "__func__", member)
@@ -106,9 +107,6 @@ def with_methods() -> dict[str, Any]:
                 if kind.__module__.startswith("streaming."):
                     found[f"{kind.__module__}.{kind.__qualname__}.{name}"] = member
     return found
-
-
-DOCUMENTED = with_methods()
 
 
 def sections(obj: Any) -> dict[str, str]:
@@ -183,14 +181,14 @@ def here(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         registry.restore(there)
 
 
-@pytest.mark.parametrize("name", [name for name, obj in DOCUMENTED.items() if ">>>" in (obj.__doc__ or "")])
+@pytest.mark.parametrize("name", [name for name, obj in documented().items() if ">>>" in (obj.__doc__ or "")])
 @pytest.mark.usefixtures("here")
 def test_the_example_runs(name: str) -> None:
     known = {own: getattr(streaming, own) for own in streaming.__all__}
     known |= {"streaming": streaming, "np": np, "torch": torch}
-    module: Any = inspect.getmodule(DOCUMENTED[name])
+    module: Any = inspect.getmodule(documented()[name])
     known |= {own: getattr(module, own) for own in module.__all__}
-    found = doctest.DocTestParser().get_doctest(inspect.cleandoc(DOCUMENTED[name].__doc__), known, name, name, 0)
+    found = doctest.DocTestParser().get_doctest(inspect.cleandoc(documented()[name].__doc__), known, name, name, 0)
     said: list[str] = []
     result = doctest.DocTestRunner(optionflags=OPTIONS).run(found, out=said.append)
     assert result.failed == 0, "".join(said)
@@ -201,12 +199,14 @@ def test_everything_public_has_an_example() -> None:
         raised = inspect.isclass(obj) and issubclass(obj, BaseException)  # by the library, not by its user
         return raised or (name not in FEW_NEED_ONE and any(fnmatch(name, pattern) for pattern in WITHOUT))
 
-    bare = [name for name, obj in PUBLIC.items() if ">>>" not in (obj.__doc__ or "") and not needs_none(name, obj)]
+    bare = [
+        name for name, obj in public(*ENGINES).items() if ">>>" not in (obj.__doc__ or "") and not needs_none(name, obj)
+    ]
     assert bare == []
 
 
 def test_what_has_no_example_exists() -> None:
-    unused = [pattern for pattern in WITHOUT if not any(fnmatch(name, pattern) for name in PUBLIC)]
+    unused = [pattern for pattern in WITHOUT if not any(fnmatch(name, pattern) for name in public(*ENGINES))]
     assert [pattern for pattern in unused if "spark" not in pattern] == []
 
 
@@ -221,13 +221,13 @@ def parameters(obj: Any) -> list[str]:
 
 def test_arguments_are_those_of_the_signature() -> None:
     wrong: dict[str, Any] = {}
-    for name, obj in DOCUMENTED.items():
+    for name, obj in documented(*ENGINES).items():
         parts, taken = sections(obj), parameters(obj)
         listed = list(entries(parts.get("Args") or parts.get("Attributes", "")))
         if (
             listed != taken
             if "Args" in parts
-            else taken and name in PUBLIC and not EXPLAINED.search(parts[""]) and not listed
+            else taken and name in public(*ENGINES) and not EXPLAINED.search(parts[""]) and not listed
         ):
             wrong[name] = listed, taken
     assert wrong == {}
@@ -235,7 +235,7 @@ def test_arguments_are_those_of_the_signature() -> None:
 
 def test_errors_exist() -> None:
     wrong: list[str] = []
-    for name, obj in DOCUMENTED.items():
+    for name, obj in documented(*ENGINES).items():
         places = [vars(place) for place in (errors, builtins, inspect.getmodule(obj))]
         for raised, text in entries(sections(obj).get("Raises", "")).items():
             kind = next((place[raised] for place in places if raised in place), None)
@@ -246,5 +246,7 @@ def test_errors_exist() -> None:
 
 
 def test_there_is_a_summary() -> None:
-    summaries = {name: inspect.cleandoc(obj.__doc__ or "").split("\n\n")[0] for name, obj in DOCUMENTED.items()}
+    summaries = {
+        name: inspect.cleandoc(obj.__doc__ or "").split("\n\n")[0] for name, obj in documented(*ENGINES).items()
+    }
     assert [name for name, summary in summaries.items() if not summary.endswith((".", ":"))] == []

@@ -14,6 +14,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -58,22 +59,24 @@ def layer_of(name: str) -> str:
     return " · ".join(TOGETHER) if layer in TOGETHER else layer
 
 
+@cache
 def graphs() -> tuple[Graph, dict[str, Graph]]:
     """Return which layer imports which, and in each layer which room imports which.
 
     A room is a folder, or one of the modules at the layer's top.
     """
     known = modules()
-    within = {name: {o for o in imports(path, known) if layer_of(o) == layer_of(name)} for name, path in known.items()}
+    imported = {name: set(imports(path, known)) for name, path in known.items()}
+    within = {name: {o for o in others if layer_of(o) == layer_of(name)} for name, others in imported.items()}
 
     def room_of(name: str) -> str:
         return name.partition(".")[2].partition(".")[0]
 
     layers: Graph = {layer_of(name): set() for name in known}
     rooms: dict[str, Graph] = {layer: {} for layer in layers}
-    for name, path in known.items():
+    for name, others in imported.items():
         layer, room = layer_of(name), room_of(name)
-        layers[layer] |= {layer_of(other) for other in imports(path, known)} - {layer}
+        layers[layer] |= {layer_of(other) for other in others} - {layer}
         if room:
             rooms[layer].setdefault(room, set()).update({room_of(other) for other in within[name]} - {room, ""})
     return layers, rooms

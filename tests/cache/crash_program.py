@@ -1,6 +1,7 @@
 """Runs epochs in processes of their own and kills them when told to; see test_crash.py.
 
-Imports everything once, then forks for each line of JSON on standard input: ``{"who": ..., "after": seconds, "out": path}``.
+Imports everything once, then forks for each line of JSON on standard input: ``{"data": [remote, local, limit], "who": ...,
+"after": seconds, "seed": number, "out": path, "said": path, "scratch": path}``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -59,22 +61,22 @@ def kill(job: int, who: str, rng: random.Random) -> None:
 
 
 def main() -> None:
-    remote, local, limit, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]) or None, int(sys.argv[4])
-    rng = random.Random(seed)
     for line in sys.stdin:
         command = json.loads(line)
         job = os.fork()
         if job == 0:
+            os.dup2(os.open(command["said"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+            os.environ["TMPDIR"], tempfile.tempdir = command["scratch"], None
             faulthandler.register(signal.SIGUSR1, all_threads=True)
             try:
-                epoch(remote, local, limit, command["out"])
+                epoch(*command["data"], command["out"])
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
         if command["who"] is not None:
             time.sleep(command["after"])
-            kill(job, command["who"], rng)
+            kill(job, command["who"], random.Random(command["seed"]))
         deadline = time.monotonic() + 60
         while os.waitpid(job, os.WNOHANG)[0] == 0:
             if time.monotonic() > deadline:

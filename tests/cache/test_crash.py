@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -76,40 +76,31 @@ def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WebServer]:
 
 
 class Jobs:
-    """The program, and what it left behind."""
+    """What the program does in one directory, and what that left behind."""
 
-    def __init__(self, web: WebServer, local: Path, limit: int, seed: int, scratch: Path) -> None:
-        scratch.mkdir()
-        self.scratch = scratch
-        self.out = local.with_name(f"{local.name}.json")
-        arguments = [sys.executable, str(PROGRAM), f"{web.url}/data", str(local), str(limit), str(seed)]
-        self.process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "TMPDIR": str(scratch)},
+    def __init__(self, process: subprocess.Popen[str], web: WebServer, local: Path, limit: int, seed: int) -> None:
+        self.process, self.rng = process, random.Random(seed)
+        self.scratch, self.out, self.said = (
+            local.with_name(f"{local.name}.{name}") for name in ("tmp", "json", "said")
         )
+        self.scratch.mkdir()
+        self.command = {"data": [f"{web.url}/data", str(local), limit or None], "scratch": str(self.scratch)}
+        self.command.update(out=str(self.out), said=str(self.said))
 
     def run(self, who: str | None, after: float) -> list[Any] | None:
         self.out.unlink(missing_ok=True)
+        command = {**self.command, "who": who, "after": after, "seed": self.rng.random()}
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(json.dumps({"who": who, "after": after, "out": str(self.out)}) + "\n")
+        self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline().strip()
         if answer != "ended":
-            pytest.fail(f"The program {answer or 'has ended'}.\n{self.process.communicate()[1][-20000:]}")
+            pytest.fail(f"The program {answer or 'has ended'}.\n{self.errors()[-20000:]}")
         return json.loads(self.out.read_text()) if self.out.exists() else None
 
-    def close(self) -> str:
-        return self.process.communicate(timeout=60)[1]
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate(timeout=60)
+    def errors(self) -> str:
+        return self.said.read_text()
 
 
 def shm() -> set[str]:
@@ -133,17 +124,13 @@ def requested(web: WebServer, since: int) -> dict[str, list[int]]:
     return found
 
 
-@pytest.fixture
-def start(web: WebServer, tmp_path: Path) -> Iterator[Callable[[str, str, int, int], Jobs]]:
-    made: list[Jobs] = []
-
-    def start(local: str, scratch: str, limit: int, seed: int) -> Jobs:
-        made.append(Jobs(web, tmp_path / local, limit, seed, tmp_path / scratch))
-        return made[-1]
-
-    yield start
-    for jobs in made:
-        jobs.kill()
+@pytest.fixture(scope="module")
+def process() -> Iterator[subprocess.Popen[str]]:
+    """The program."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, str(PROGRAM)], stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        process.kill()
 
 
 @pytest.mark.parametrize(
@@ -156,22 +143,20 @@ def start(web: WebServer, tmp_path: Path) -> Iterator[Callable[[str, str, int, i
     ],
     indirect=["web"],
 )
-def test_killed_and_started_again(
-    web: WebServer, start: Callable[[str, str, int, int], Jobs], tmp_path: Path, share: float
-) -> None:
+def test_killed_and_started_again(web: WebServer, process: subprocess.Popen[str], tmp_path: Path, share: float) -> None:
     total = N * ROW
     before = shm()
-    undisturbed = start("whole", "t0", 0, 0)
+    undisturbed = Jobs(process, web, tmp_path / "whole", 0, 0)
     expected = undisturbed.run(None, 0)
     assert expected is not None
     assert sorted(i for i, _ in expected) == list(range(N))
     assert all(edge == (value(i)[:8] + value(i)[-8:]).hex() for i, edge in expected)
-    assert undisturbed.close() == ""
+    assert undisturbed.errors() == ""
 
     seed = int(share * 10)
     rng = random.Random(seed)
     local = tmp_path / "cache"
-    jobs = start("cache", "t1", int(total * share), seed)
+    jobs = Jobs(process, web, local, int(total * share), seed)
     killed = 0
     while killed < KILLS:
         parts = sizes_of_parts(local)
@@ -193,7 +178,7 @@ def test_killed_and_started_again(
                 path.unlink()
     time.sleep(0.1)
     assert jobs.run(None, 0) == expected
-    assert "hangs" not in jobs.close()
+    assert "hangs" not in jobs.errors()
     wait_for_orphans(local)
     left = [path.name for path in local.glob("*.part*")]
     assert left == []
@@ -202,7 +187,7 @@ def test_killed_and_started_again(
     if share:
         assert sum(path.stat().st_size for path in local.glob("shard*")) <= total * share
     assert shm() <= before
-    assert [path.name for path in (tmp_path / "t1").iterdir() if not OTHERS.match(path.name)] == []
+    assert [path.name for path in jobs.scratch.iterdir() if not OTHERS.match(path.name)] == []
 
 
 def sizes_of_parts(local: Path) -> dict[str, int]:

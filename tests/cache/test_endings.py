@@ -65,11 +65,11 @@ for batch in StreamingDataLoader(dataset, batch_size=4, num_workers=workers):
 @pytest.mark.parametrize(
     ("how", "workers"),
     [
-        ("exit", 0),
         ("exit", 2),
         ("raise", 0),
         ("drop", 2),
         ("interrupt", 2),
+        pytest.param("exit", 0, marks=pytest.mark.long),
         pytest.param("raise", 2, marks=pytest.mark.long),
         pytest.param("drop", 0, marks=pytest.mark.long),
         pytest.param("interrupt", 0, marks=pytest.mark.long),

@@ -412,7 +412,7 @@ def test_views_and_the_whole_in_one_directory(web: WebServer, tmp_path: Path) ->
     assert shard_bytes(web) == total
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_processes_fetch_each_once(web: WebServer, tmp_path: Path, method: str) -> None:
     write(tmp_path / "source")
     put(web, tmp_path / "source")

@@ -339,24 +339,26 @@ def test_no_progress_bar_where_nobody_looks(make_dataset: Callable[..., str]) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_bucket(bucket: str, make_dataset: Callable[..., str], tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_bucket(
+    bucket: str, make_dataset: Callable[..., str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = make_dataset(300, compression="zstd")
     assert process("copy", source, f"{bucket}/d/0").returncode == 0
-    assert process("copy", f"{bucket}/d/0", f"{bucket}/d/1").returncode == 0
-    assert process("merge", f"{bucket}/d").stdout == f"{bucket}/d: 6 shards, 600 samples\n"
-    assert process("verify", f"{bucket}/d").stdout == f"{bucket}/d: 6 shards are fine, 600 samples\n"
-    assert json.loads(process("head", "--json", "-n1", "--start", "301", f"{bucket}/d").stdout) == sample(1)
-    assert "dataset" in process("ls", f"{bucket}/d").stdout
+    assert run("copy", f"{bucket}/d/0", f"{bucket}/d/1")[0] == 0
+    assert run("merge", f"{bucket}/d")[1] == f"{bucket}/d: 6 shards, 600 samples\n"
+    assert run("verify", f"{bucket}/d")[1] == f"{bucket}/d: 6 shards are fine, 600 samples\n"
+    assert json.loads(run("head", "--json", "-n1", "--start", "301", f"{bucket}/d")[1]) == sample(1)
+    assert "dataset" in run("ls", f"{bucket}/d")[1]
     assert len(StreamingDataset(remote=f"{bucket}/d", local=str(tmp_path / "cache"))) == 600
     done = process("info", "s3://no-such-bucket-here/d")
     assert done.returncode == 2
     assert done.stderr.startswith("streaming: error: ")
     assert len(done.stderr.splitlines()) == 1
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    done = process("info", f"{bucket}/d", "-o", "no_such_option=1")
-    assert done.returncode == 2
-    assert "no_such_option" in done.stderr
-    assert process("info", f"{bucket}/d", "-o", "region=us-east-1").returncode == 0
+    code, _, said = run("info", f"{bucket}/d", "-o", "no_such_option=1")
+    assert code == 2
+    assert "no_such_option" in said
+    assert run("info", f"{bucket}/d", "-o", "region=us-east-1")[0] == 0
 
 
 def test_no_control_characters(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,13 @@ def _place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("start", "place"), [("fork", PLACES[1]), ("spawn", PLACES[0]), ("spawn", PLACES[1]), ("forkserver", PLACES[1])]
+    ("start", "place"),
+    [
+        ("fork", PLACES[1]),
+        ("spawn", PLACES[0]),
+        ("forkserver", PLACES[1]),
+        pytest.param("spawn", PLACES[1], marks=pytest.mark.long),
+    ],
 )
 def test_the_same_file_in_other_processes(start: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anonymous, "_PLACE", place)
@@ -135,7 +141,7 @@ HELD = "ctypes.pythonapi.Py_IncRef(ctypes.py_object(sys.modules['__main__']))  #
 
 
 @pytest.mark.parametrize("hold", [pytest.param("", marks=pytest.mark.long), HELD], ids=["plain", "held"])
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_quiet_exit(tmp_path: Path, hold: str, workers: int) -> None:
     write_dataset(str(tmp_path / "remote"), 40)
     script = tmp_path / "script.py"

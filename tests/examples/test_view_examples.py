@@ -32,8 +32,17 @@ def test_there_is_a_test_of_each() -> None:
     assert {path.stem for path in VIEWS.glob("*.py")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_prints_what_is_expected(tmp_path: Path, name: str) -> None:
-    for _ in range(2):
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("two_jobs", 2),
+        ("embeddings", 1),
+        ("patients", 1),
+        pytest.param("embeddings", 2, marks=pytest.mark.long),
+        pytest.param("patients", 2, marks=pytest.mark.long),
+    ],
+)
+def test_prints_what_is_expected(tmp_path: Path, name: str, times: int) -> None:
+    for _ in range(times):
         code, out, said = run_program(VIEWS / f"{name}.py", str(tmp_path))
         assert (code, out) == (0, EXPECTED[name]), said

@@ -15,6 +15,7 @@ import pytest
 
 from streaming import Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ConfigError, EmptyDatasetError, ShardUnavailableError, SourceError
+from streaming.inplace import cutting
 from streaming.storage.registry import open_store
 
 from servers import S3Server
@@ -161,12 +162,13 @@ def test_only_what_is_wanted_is_fetched(s3: S3Server, tmp_path: Path) -> None:
     assert dataset.stats()["bytes_fetched"] <= 1.15 * chunks
 
 
-def test_evicted_and_made_again(lake: Path, tmp_path: Path) -> None:
+def test_evicted_and_made_again(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "SHARD_BYTES", 1 << 22)
     for number in range(3, 9):
-        big = table_of(number * 100, 40).set_column(8, "blob", pa.array([bytes(1 << 20)] * 40))
+        big = table_of(number * 100, 40).set_column(8, "blob", pa.array([bytes(1 << 16)] * 40))
         pq.write_table(big, lake / f"part-{number}.parquet", use_dictionary=False)
     dataset = StreamingDataset(
-        remote=f"{lake}/*.parquet", local=tmp_path / "cache", cache_limit="170mb", shuffle=True, batch_size=1
+        remote=f"{lake}/*.parquet", local=tmp_path / "cache", cache_limit="11mb", shuffle=True, batch_size=1
     )
     for _ in range(2):
         assert sorted(sample["id"] for sample in dataset) == sorted(row["id"] for row in rows_of(lake))

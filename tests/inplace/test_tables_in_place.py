@@ -11,8 +11,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.types import DoubleType
 
 from streaming import StreamingDataset
 from streaming.cli.main import main
@@ -94,6 +92,9 @@ def test_rows_that_a_vector_deletes(delta: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.types import DoubleType
+
     warehouse = tmp_path / "house"
     warehouse.mkdir()
     catalog = SqlCatalog("c", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{warehouse}")

@@ -32,7 +32,7 @@ from streaming.order.spec import Balancing, OrderSpec
 from budget import repetitions
 
 GLOBAL = 12
-EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 8, 400)
+EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 5, 400)
 
 
 @pytest.fixture(scope="module")

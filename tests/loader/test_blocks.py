@@ -20,7 +20,7 @@ from streaming.loader.blocks import Blocks, Borrowed
 
 from budget import share
 
-NUM_SAMPLES, SIZE, WIDTH = 480, 4, 300
+NUM_SAMPLES, SIZE, WIDTH = 240, 4, 300
 COLUMNS = {
     "rows": {"i": "int", "x": f"ndarray:int32:{WIDTH}"},
     "rows that vary": {"i": "int", "x": "ndarray", "note": "str"},

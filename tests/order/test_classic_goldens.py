@@ -30,15 +30,28 @@ CASES: list[Case] = [
 ]
 
 
-def cases(kind: str, *, answered: bool = False) -> pytest.MarkDecorator:
-    """Give a test every case of a kind, or only those that the original has an answer to, named by line."""
+def cases(kind: str, *, answered: bool = False) -> Callable[[Callable[[Case], None]], Callable[..., None]]:
+    """Give a test every case of a kind, or only those that the original has an answer to: many at a time, named by line."""
     chosen = [
         (i, case)
         for i, case in enumerate(CASES, 1)
         if case["kind"] == kind and not (answered and "error" in case["answer"])
     ]
     assert chosen
-    return pytest.mark.parametrize("case", [case for _, case in chosen], ids=[f"line{i}" for i, _ in chosen])
+    parts = [chosen[begin : begin + 50] for begin in range(0, len(chosen), 50)]
+
+    def decorate(test: Callable[[Case], None]) -> Callable[..., None]:
+        @pytest.mark.parametrize("part", parts, ids=[f"lines{part[0][0]}-{part[-1][0]}" for part in parts])
+        def every(part: list[tuple[int, Case]]) -> None:
+            for line, case in part:
+                try:
+                    test(case)
+                except BaseException as error:
+                    raise AssertionError(f"line {line} of the cases") from error
+
+        return every
+
+    return decorate
 
 
 def check(case: Case, ask: Callable[[], Any]) -> None:

@@ -86,7 +86,7 @@ given_specs = given(specs())
 
 
 @given_specs
-@share(0.5)
+@share(0.25)
 def test_random_access_both_ways(spec: OrderSpec) -> None:
     epoch = ScheduledEpoch(spec, 0, BATCH)
     ids = epoch.ids(np.arange(1200))
@@ -97,7 +97,7 @@ def test_random_access_both_ways(spec: OrderSpec) -> None:
 
 
 @given_specs
-@share(0.5)
+@share(0.25)
 def test_shares_of_every_step_are_exact(spec: OrderSpec) -> None:
     spec = replace(spec, table=[replace(a, end=b.begin) for a, b in pairwise(spec.table)] + [spec.table[-1]])
     ids = first_ids(spec)
@@ -120,7 +120,7 @@ def test_shares_of_every_step_are_exact(spec: OrderSpec) -> None:
 
 
 @given(specs(), st.integers(1, 30), st.data())
-@share(0.5)
+@share(0.25)
 def test_repeats_are_exact(spec: OrderSpec, cut: int, data: st.DataObject) -> None:
     """In each stream, to within what is interleaved in a block: eight elements of each canonical node."""
     # Of all streams there is enough after a change to serve what it has left out, in six blocks.
@@ -144,7 +144,7 @@ def test_repeats_are_exact(spec: OrderSpec, cut: int, data: st.DataObject) -> No
 
 
 @given(specs(batching_method="random"))
-@share(0.3)
+@share(0.25)
 def test_no_draw_is_left_out(spec: OrderSpec) -> None:
     """Whatever is cut short: draws count on, but for those of the block in which it is."""
     epoch = ScheduledEpoch(spec, 0, BATCH)
@@ -177,7 +177,7 @@ def batches(spec: OrderSpec, world: tuple[int, int, int], workers: int, begin: i
     st.integers(1, 3),
     st.integers(0, 30),
 )
-@share(0.5)
+@share(0.25)
 def test_global_batches_are_the_same_in_any_world(
     spec: OrderSpec, world: tuple[int, int, int], workers: int, stop: int
 ) -> None:
@@ -186,7 +186,7 @@ def test_global_batches_are_the_same_in_any_world(
 
 
 @given(specs(), st.integers(1, 45), st.data())
-@share(0.5)
+@share(0.25)
 def test_what_comes_later_changes_nothing_before(spec: OrderSpec, batch: int, data: st.DataObject) -> None:
     begin = batch * BATCH
     kept = [record for record in spec.table if record.begin < begin]
@@ -198,7 +198,7 @@ def test_what_comes_later_changes_nothing_before(spec: OrderSpec, batch: int, da
 
 
 @given(specs(), st.integers(0, 60))
-@share(0.5)
+@share(0.25)
 def test_spans_cover_what_is_read(spec: OrderSpec, batch: int) -> None:
     epoch = ScheduledEpoch(spec, 0, BATCH)
     begin = batch * BATCH

@@ -14,9 +14,13 @@ from streaming import MDSWriter, Phase, Schedule, Stream, StreamingDataset
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 from streaming.order.spec import Layout
+from streaming.planning import proofs
 from streaming.planning.demand import Run
 from streaming.planning.proofs import World, prove
 
+from budget import repetitions
+
+LOOKED_UP = repetitions("STREAMING_TEST_LOOKED_UP", 100, 2000)
 WORLDS = [(1, 1, 0), (2, 4, 2), (4, 2, 3)]
 
 
@@ -41,7 +45,8 @@ def data(tmp_path: Path) -> Path:
     ],
     ids=["lanes", "in-order", "py1e", "repeated", "stratified", "mixture"],
 )
-def test_what_holds(data: Path, settings: dict[str, Any]) -> None:
+def test_what_holds(data: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proofs, "_LOOKED_UP", LOOKED_UP)
     settings = dict(settings)
     where: dict[str, Any] = {"local": str(data / "data")}
     repeats = settings.pop("streams", (None, None) if "mix" in settings else None)

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,14 @@ from hubs import Oracle
 from servers import LocalServer
 
 PROGRAM = """
-import sys
+import importlib, json, os, sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from streaming.storage.registry import open_store
+
+for name in sys.argv[1:]:  # which takes longer than all else
+    with suppress(ImportError):
+        importlib.import_module(name)
 
 def read(url):
     try:
@@ -37,23 +42,42 @@ def read(url):
         return f"{type(error).__name__} {error}"
     return "read"
 
-with ThreadPoolExecutor(16) as pool:  # most of them wait, to try again
-    print(*pool.map(read, sys.argv[1:]), sep="\\n")
+for line in sys.stdin:
+    urls, environ = json.loads(line)
+    if os.fork() == 0:
+        os.environ.clear()
+        os.environ.update(environ)
+        with ThreadPoolExecutor(16) as pool:  # most of them wait, to try again
+            print(json.dumps([*pool.map(read, urls)]), flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        print("[]", flush=True)
 """
+# What looks at the environment only when it is used.
+LIBRARIES = ["boto3", "azure.identity", "google.auth.transport.requests", "oci", "databricks.sdk"]
+Read = Callable[[list[str], dict[str, str]], list[str]]
 
 
-def read(urls: list[str], env: dict[str, str]) -> list[str]:
-    """What becomes of reading an object of each place in a new process."""
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.lower().endswith(("_proxy", "_ca_bundle", "_cert_file"))
-    }
-    environ = {**environ, **env}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *urls], env=environ, capture_output=True, text=True, timeout=110, check=True
-    )
-    return done.stdout.splitlines()
+@pytest.fixture(scope="module")
+def read() -> Iterator[Read]:
+    """What becomes of reading an object of each place in a new process, of an environment of its own."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, *LIBRARIES], stdin=pipe, stdout=pipe, text=True) as process:
+
+        def read(urls: list[str], env: dict[str, str]) -> list[str]:
+            environ = {
+                name: value
+                for name, value in os.environ.items()
+                if not name.lower().endswith(("_proxy", "_ca_bundle", "_cert_file"))
+            }
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(json.dumps([urls, {**environ, **env}]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield read
+        process.kill()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,14 +145,14 @@ ENDPOINTS = (
 )  # fmt: skip
 
 
-def test_a_proxy_is_asked_for_every_scheme(server: Any, env: dict[str, str]) -> None:
+def test_a_proxy_is_asked_for_every_scheme(read: Read, server: Any, env: dict[str, str]) -> None:
     proxy = f"http://127.0.0.1:{server.server_port}"
     said = read(list(PLACES), {**env, "HTTPS_PROXY": proxy, "https_proxy": proxy})
     assert set(server.asked) == set(PLACES.values())
     assert not any(line.startswith("read") for line in said)
 
 
-def test_hosts_that_no_proxy_is_asked_for(server: Any, env: dict[str, str]) -> None:
+def test_hosts_that_no_proxy_is_asked_for(read: Read, server: Any, env: dict[str, str]) -> None:
     proxy = f"http://127.0.0.1:{server.server_port}"
     # Names that nobody has an address for: nothing is reached.
     hosts = ".example.org,.invalid"
@@ -174,7 +198,9 @@ def bundle(server: Any, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", None])
-def test_certificates_of_ones_own(server: Any, bundle: str, env: dict[str, str], variable: str | None) -> None:
+def test_certificates_of_ones_own(
+    read: Read, server: Any, bundle: str, env: dict[str, str], variable: str | None
+) -> None:
     place = f"https://localhost:{server.server_port}"
     urls = [f"{place}/data", f"{place}/data?sig=1", *list(PLACES)[2:-1], f"fsspec+{place}/data"]
     env.update(dict.fromkeys(ENDPOINTS, place))
@@ -186,7 +212,7 @@ def test_certificates_of_ones_own(server: Any, bundle: str, env: dict[str, str],
         assert said == ["read"] * len(urls)
 
 
-def test_certificates_that_amazons_tools_are_told_of(server: Any, bundle: str, env: dict[str, str]) -> None:
+def test_certificates_that_amazons_tools_are_told_of(read: Read, server: Any, bundle: str, env: dict[str, str]) -> None:
     """They are trusted for S3, and nowhere else."""
     place = f"https://localhost:{server.server_port}"
     env.update(dict.fromkeys(ENDPOINTS, place))
@@ -205,7 +231,9 @@ LOGINS = {
 
 
 @pytest.mark.parametrize("library", LOGINS)
-def test_a_proxy_is_asked_for_logins(server: Any, env: dict[str, str], tmp_path: Path, library: str) -> None:
+def test_a_proxy_is_asked_for_logins(
+    read: Read, server: Any, env: dict[str, str], tmp_path: Path, library: str
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "GCS_KEY", "AZURE_ACCOUNT_ACCESS_KEY"):
         del env[name]
     login_files(tmp_path, env, library)

@@ -35,9 +35,18 @@ def store(bucket: str) -> Store:
     return store
 
 
-@pytest.mark.parametrize("as_worker", [True, False], ids=["worker", "plain"])
 @pytest.mark.usefixtures("_fresh_forkserver")
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("method", "as_worker"),
+    [
+        ("fork", True),
+        ("fork", False),
+        ("spawn", False),
+        ("forkserver", True),
+        pytest.param("spawn", True, marks=pytest.mark.long),
+        pytest.param("forkserver", False, marks=pytest.mark.long),
+    ],
+)
 def test_children_of_a_process_that_used_the_store(store: Store, method: str, as_worker: bool) -> None:
     for _ in range(2):
         run_children(method, store, as_worker, 2, expect_direct=as_worker)

@@ -93,7 +93,9 @@ def places(
 
 
 @pytest.mark.usefixtures("_fresh_forkserver")
-@pytest.mark.parametrize("start", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "start", ["fork", *(pytest.param(start, marks=pytest.mark.long) for start in ("spawn", "forkserver"))]
+)
 def test_workers_whose_parent_has_read(start: str, places: dict[str, Place], tmp_path: Path) -> None:
     write_dataset(str(tmp_path / "made"), SAMPLES)
     streams: list[Stream] = []

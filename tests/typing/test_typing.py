@@ -68,7 +68,7 @@ def by_pyright(where: Path) -> dict[int, str]:
     return {entry["range"]["start"]["line"] + 1: entry["message"] for entry in found}
 
 
-@pytest.mark.parametrize("check", [by_mypy, by_pyright])
+@pytest.mark.parametrize("check", [pytest.param(by_mypy, marks=pytest.mark.long), by_pyright])
 def test_right_lines_pass_and_wrong_ones_are_refused(tmp_path: Path, check: object) -> None:
     found = check(tmp_path)  # pyright: ignore
     assert {number: f"{LINES[number - 1].strip()} -- {found[number]}" for number in found.keys() - WRONG} == {}
