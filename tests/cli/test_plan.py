@@ -58,8 +58,13 @@ def test_a_plan_of_a_dataset(run: Run, corpus: str, tmp_path: Path) -> None:
 
 
 def test_the_simulator_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr("streaming.cli.simulator.streaming", lambda words: asked.append(words) or 0)
+    asked: list[list[str]] = []
+
+    def streaming(words: list[str]) -> int:
+        asked.append(words)
+        return 0
+
+    monkeypatch.setattr("streaming.cli.simulator.streaming", streaming)
     assert simulator(["--port", "0"]) == simulator(["-f", "run.yaml", "--page"]) == 0
     assert asked == [["serve", "--port", "0"], ["serve", "--port", "8080", "--run", "run.yaml"]]
 
