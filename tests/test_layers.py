@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
         "format",
         "storage",
         "order",
+        "packing",
         "columns",
         "cache",
         "writing",
