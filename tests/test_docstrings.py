@@ -43,6 +43,8 @@ FACES = [
         "streaming.multimodal",
     ),
     "streaming.trainers.huggingface",
+    *("streaming.loader.watching.report", "streaming.loader.watching.files"),
+    *(f"streaming.metrics.{name}" for name in ("scalars", "instruments", "callbacks", "prometheus", "opentelemetry")),
     *("streaming.storage.store", "streaming.storage.ranged"),
     *("streaming.format.encodings", "streaming.core.registry", "streaming.core.names", "streaming.dataset.convenience"),
     *(module.name for module in pkgutil.walk_packages(streaming.base.__path__, "streaming.base.")),
@@ -54,10 +56,14 @@ ALSO = {"streaming.storage.registry": ["open_store"], "streaming.storage.url": [
 REGISTRIES = [encodings, shuffle_algos, partition_algos, batching_methods, stores]
 # What has no example, and why.
 WITHOUT = {
-    "streaming.converters.spark.*": "Spark needs Java; tests/converters runs it",
+    "streaming.converters.spark*": "Spark needs Java; tests/converters runs it",
     "streaming.converters.ray.*": "a cluster takes seconds to begin; tests/converters runs it",
     "streaming.converters.dask.*": "the same",
     "streaming.trainers.huggingface.*": "a Trainer takes seconds to import; tests/trainers runs it",
+    "streaming.metrics.callbacks.*_callback": "the same; tests/metrics runs it",
+    "streaming.metrics.instruments.Instrument": "made by instruments, which shows it",
+    "streaming.loader.watching.report.*": "made by StreamingDataLoader.report, which shows it",
+    "streaming.loader.watching.files.ReportFile": "made by StreamingDataLoader(report_to=...)",
     "streaming.text.c4.*": "so does a tokenizer; tests/base/test_convenience.py runs it",
     "streaming.text.pile.*": "the same",
     "streaming.text.tokenized.*": "the same",
