@@ -71,6 +71,10 @@ for batch in loader:
     "views.md": (IMPORTS, lambda block: True),
     "packing.md": ("", lambda block: True),
     "planning.md": ("", lambda block: True),
+    "metrics.md": (
+        IMPORTS + WRITE + "dataset = StreamingDataset(remote='s3://bucket/data', batch_size=32)\n",
+        lambda block: "start_http_server" not in block and "Trainer(" not in block,
+    ),
     "recipes_packing.md": ("", lambda block: True),
     "quickstart.md": ("", lambda block: True),
     "formats.md": ("", lambda block: True),

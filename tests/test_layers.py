@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
         "format",
         "storage",
         "order",
+        "packing",
         "columns",
         "cache",
         "writing",
@@ -60,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
         "planning",
     },
     "converters": {"core", "format", "storage", "sources", "converting", "writing"},
+    "metrics": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "trainers": {"core", "format", "storage", "order", "cache", "dataset", "loader"},
     "collate": {"core", "format", "storage", "order", "cache", "dataset", "loader", "vision"},
     **{

@@ -57,6 +57,18 @@ def test_a_plan_of_a_dataset(run: Run, corpus: str, tmp_path: Path) -> None:
     assert "a URL, or --estimate" in run("plan")[2]
 
 
+def test_the_simulator_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def streaming(words: list[str]) -> int:
+        asked.append(words)
+        return 0
+
+    monkeypatch.setattr("streaming.cli.simulator.streaming", streaming)
+    assert simulator(["--port", "0"]) == simulator(["-f", "run.yaml", "--page"]) == 0
+    assert asked == [["serve", "--port", "0"], ["serve", "--port", "8080", "--run", "run.yaml"]]
+
+
 def test_the_published_example(run: Run) -> None:
     words = [
         "--ranks",

@@ -12,6 +12,7 @@ import sys
 import wave
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row in rows:
             out.write(row)
     streaming.index_columns(f"{root}/hostile", ["label", "weight"], beside=True)
+    with streaming.MDSWriter(columns={"tokens": "ndarray:uint16"}, out=f"{root}/texts") as out:
+        for i in range(60):
+            out.write({"tokens": np.full(1 + i % 13, i, np.uint16)})
     wide = {f"c{i}": i for i in range(2_000)}
     with streaming.MDSWriter(columns=dict.fromkeys(wide, "int"), out=f"{root}/below/wide") as out:
         out.write(wide)
@@ -84,12 +88,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Served:
     """A server, and what asks it as a browser would that was given the address."""
 
-    def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-m", "streaming", "serve", str(root), "--port", "0"]
+    def __init__(self, *words: str) -> None:
+        command = [sys.executable, "-m", "streaming", "serve", *words, "--port", "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
-        self.base = self.address.partition("/?")[0]
+        self.base = re.match(r"http://[^/]+", self.address)[0]  # pyright: ignore[reportOptionalSubscript]
         self.asks = build_opener(HTTPCookieProcessor(CookieJar()))
         self.asks.open(self.address, timeout=60).read()
 
@@ -108,17 +112,25 @@ class Served:
         return data.decode()
 
 
-@pytest.fixture(scope="module")
-def served(root: Path) -> Iterator[Served]:
-    server = Served(root)
-    yield server
-    server.process.send_signal(signal.SIGINT)
-    _, said = server.process.communicate(timeout=60)
+@contextmanager
+def _serving(*words: str) -> Iterator[Served]:
+    server = Served(*words)
+    try:
+        yield server
+    finally:
+        server.process.send_signal(signal.SIGINT)
+        _, said = server.process.communicate(timeout=60)
     assert "Traceback" not in said, said
 
 
+@pytest.fixture(scope="module")
+def served(root: Path) -> Iterator[Served]:
+    with _serving(str(root)) as server:
+        yield server
+
+
 def test_the_datasets_below_a_place(served: Served) -> None:
-    assert re.findall(r"dataset\?d=([^\"]+)", served.page("")) == ["below%2Fwide", "hostile"]
+    assert re.findall(r"dataset\?d=([^\"]+)", served.page("")) == ["below%2Fwide", "hostile", "texts"]
     page = served.page("dataset", d="hostile")
     assert "ndarray:uint16" in page
     assert "kept closed" in page
@@ -181,6 +193,66 @@ def test_the_order_is_that_of_training(served: Served, root: Path) -> None:
     assert f">batch {place.batch}</a>, rank {place.rank}, place {place.slot}" in page
 
 
+def test_documents_of_bins(served: Served, root: Path) -> None:
+    asked = {"d": "texts", "pack": 32, "seed": 3}
+    page = served.page("order", **asked, nodes=1, ranks=1, size=2, batch=1, find=59)
+    dataset = streaming.StreamingDataset(
+        local=f"{root}/texts", batch_size=2, shuffle=True, shuffle_seed=3, num_canonical_nodes=1,
+        pack=streaming.Pack(tokens="tokens", to=32),
+    )  # fmt: skip
+    bins = dataset.inspect_epoch(0, 1, 1).batch(1).ravel().tolist()
+    assert [int(b) for b in re.findall(r"/bin\?[^\"]*b=(\d+)", page)] == bins
+    assert "Sample 59: <a" in page
+    held = dataset.documents(bins[0], epoch=0)
+    page = served.page("bin", **asked, b=bins[0])
+    assert [int(i) for i in re.findall(r"sample\?d=texts&amp;n=(\d+)", page)] == held.ids.tolist()
+    assert f"{int(held.lengths.sum())} of 32 tokens" in page
+    assert f">{' '.join([str(held.ids[0])] * int(held.lengths[0]))}<" in page
+    assert served.get("bin", d="texts", pack=32, b=10**6)[0] == 404
+    assert served.get("bin", d="hostile", pack=32, tokens="caption", b=0)[0] == 400
+
+
+def test_a_plan_with_pictures(served: Served) -> None:
+    asked = {"nodes": 2, "ranks": 2, "workers": 1, "batch": 4, "epochs": 2, "bandwidth": "1mb", "step": "0.1"}
+    page = served.page("plan", d="hostile", **asked, price="aws-internet")
+    plan = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
+    assert plan["steps"] == "6 of 16 samples, 2 epochs"
+    assert "USD" in plan["money"]
+    assert re.findall(r'id="chart-(\w+)"><svg', page) == ["download", "cache", "in_use", "quality"]
+    assert "style=" not in page
+    page = served.page("plan", d="hostile", **asked, mix="hostile=0.5, texts=0.5")
+    assert "stream 1" in page
+    assert "2,000 shards" in served.page("plan")  # of a dataset that is not there
+    for wrong in ({"nodes": "-1"}, {"cache": "much"}, {"mix": "hostile=x"}, {"mix": "../x=1"}, {"cache": "--json"}):
+        assert 'role="alert"' in served.page("plan", d="hostile", **{**asked, **wrong})
+    for estimate in ("9999999x1x1mb", "--help", "1x1x<script>"):
+        page = served.page("plan", estimate=estimate)
+        assert 'role="alert"' in page
+        assert "<script>1" not in page
+
+
+def test_a_plan_takes_no_longer_than_it_may() -> None:
+    from streaming.cli.serving.planner import Planner
+    from streaming.cli.serving.question import FIELDS, ask
+
+    args = ask({field.name: field.default for field in FIELDS}, {}, None, "200000x1000x1mb")
+    planner = Planner(limit_s=0.05)
+    try:
+        assert "takes longer than 0.05 seconds" in planner.plan(["large"], args).error
+    finally:
+        planner.close()
+
+
+def test_the_page_of_a_file(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    run = {"train_loader": {"dataset": {"remote": f"{root}/texts", "local": "/none"}}, "max_duration": "3ep"}
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps({**run, "compute": {"gpus": 2}, "global_train_batch_size": 4}))
+    with _serving("--run", str(path)) as server:
+        assert "/plan?token=" in server.address
+        assert "<dd>45 of 4 samples, 3 epochs</dd>" in server.page("plan")
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status"),
     [
@@ -234,7 +306,7 @@ def test_programs_are_told_as_json(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     told = json.loads(said)
-    assert told["datasets"] == ["below/wide", "hostile"]
+    assert told["datasets"] == ["below/wide", "hostile", "texts"]
     assert "/?token=" in told["url"]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.gather import get_many
 from streaming.core.indexing import ArrayLike, T_co
+from streaming.core.process.ledger import DECODE, HINT, LEDGERS
 from streaming.dataset.compat.spanner import Spanner
 from streaming.dataset.shards import ShardTable
 from streaming.dataset.sources import Source, few_rows, make_cache
@@ -106,7 +107,7 @@ class RandomAccess(Views[T_co]):
             table = self._table
             number = bisect_right(table.ends_view, at)
             shard = self._cache.peek(number)
-            if shard is not None:
+            if shard is not None and not HINT.is_close:
                 return shard.get(at - table.begins_view[number])
         return super().__getitem__(at)
 
@@ -140,6 +141,15 @@ class RandomAccess(Views[T_co]):
         del retry
         if not 0 <= sample_id < self._table.num_samples:
             raise IndexError(f"Index {sample_id} is out of range for {self._table.num_samples} samples.")
+        ledger = LEDGERS.own if HINT.is_close else None
+        if ledger is None or not ledger.is_close:
+            return self._stored(sample_id)
+        before = ledger.enter(DECODE)
+        sample = self._stored(sample_id)
+        ledger.enter(before)
+        return sample
+
+    def _stored(self, sample_id: int) -> T_co:
         shard, index = self._table.locate(sample_id)
         sample: Any = self._cache.get(shard).get(index)
         if self._table.links is not None:

@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from streaming.cache.cache import ShardCache
 from streaming.cache.files.rows import FoundRows
 from streaming.cache.reading.gather import get_columns, get_many
+from streaming.core.process.ledger import COLLATE, DECODE, LEDGERS
 from streaming.core.world import in_worker, worker_of_process
 from streaming.format.samples.sample import FixedColumn, ListedColumn, SampleDecoder
 from streaming.loader.counting import Counted
@@ -103,11 +104,16 @@ class DefaultCollator:
     def of_shards(self, cache: ShardCache, places: Sequence[tuple[Ints, Ints]]) -> Counted:
         """Return the batch of ``k`` samples, each made of what is at these places: shards and indexes, ``int64[k]`` both."""
         parts = [self._part(number, cache, *place) for number, place in enumerate(places)]
-        return Counted(self._packed(parts), len(places[0][0]), worker_of_process()[0])
+        LEDGERS.own.enter(COLLATE)
+        return self._counted(self._packed(parts), len(places[0][0]))
 
     def of_samples(self, samples: list[Any]) -> Counted:
         """Return the batch of samples."""
-        return Counted(self._packed([collate(samples)]), len(samples), worker_of_process()[0])
+        LEDGERS.own.enter(COLLATE)
+        return self._counted(self._packed([collate(samples)]), len(samples))
+
+    def _counted(self, batch: Any, samples: int) -> Counted:
+        return Counted(batch, samples, worker_of_process()[0], None, LEDGERS.own.take(samples))
 
     def _part(self, number: int, cache: ShardCache, shards: Ints, indexes: Ints) -> _Fixed | dict[str, Any]:
         """Return the columns of a part of samples: tensors and lists, or rows to copy them from."""
@@ -118,7 +124,11 @@ class DefaultCollator:
         found = get_columns(cache, shards, indexes) if rows is None else None
         dtypes = None if found is None else self._dtypes(number, found[0])
         if found is None or dtypes is None:
-            return collate(get_many(cache, shards, indexes))
+            samples = get_many(cache, shards, indexes)
+            LEDGERS.own.enter(COLLATE)
+            made = collate(samples)
+            LEDGERS.own.enter(DECODE)
+            return made
         return {
             column.name: values if dtype is None else _tensor(column, values, dtype)
             for column, values, dtype in zip(*found, dtypes, strict=True)

@@ -12,6 +12,7 @@ from typing import Any
 from torch.utils.data import default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from streaming.core.process.ledger import COLLATE, DECODE, LEDGERS
 from streaming.core.world import in_worker, worker_of_process
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.interface import OrderedDataset
@@ -34,23 +35,27 @@ class Counted:
         items: What the dataset's iterator gave for it: samples, where that is ``StreamingDataset``'s own.
         worker: Which worker made it, 0 in a process that is none.
         drawn: What the dataset's own ``__iter__`` took of ``StreamingDataset``'s; ``None`` if there is no such method.
+        spent: When it was made, and what that took, as the ledger has it.
     """
 
-    __slots__ = ("batch", "drawn", "items", "worker")
+    __slots__ = ("batch", "drawn", "items", "spent", "worker")
 
-    def __init__(self, batch: Any, items: int, worker: int, drawn: Drawn | None = None) -> None:
+    def __init__(
+        self, batch: Any, items: int, worker: int, drawn: Drawn | None = None, spent: tuple[int, ...] = ()
+    ) -> None:
         self.batch: Any = batch
         self.items: int = items
         self.worker: int = worker
         self.drawn = drawn
+        self.spent = spent
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle in few bytes."""
-        return Counted, (self.batch, self.items, self.worker, self.drawn)
+        return Counted, (self.batch, self.items, self.worker, self.drawn, self.spent)
 
     def pin_memory(self, device: Any = None) -> Counted:
         """Return it with the batch in pinned memory; a ``DataLoader`` calls this in a thread of its own."""
-        return Counted(pin_memory(self.batch, device), self.items, self.worker, self.drawn)
+        return Counted(pin_memory(self.batch, device), self.items, self.worker, self.drawn, self.spent)
 
 
 class CountingCollate:
@@ -61,6 +66,7 @@ class CountingCollate:
         dataset: What gives the samples, if that has an order of its own.
         is_batched: Whether ``collate`` gets a list of samples.
         handover: How batches that are collated as by default get from workers to the main process; ``None``: PyTorch's way.
+        usual: What is done where the dataset does not say when it begins a batch, one of the ledger's causes.
     """
 
     #: What an ``__iter__`` has drawn that never came to ``StreamingDataset``'s.
@@ -72,12 +78,14 @@ class CountingCollate:
         dataset: OrderedDataset | None,
         is_batched: bool,
         handover: Handover | None = None,
+        usual: int = DECODE,
     ) -> None:
         self._collate = collate
         self._is_batched = is_batched
         self._is_default = collate is default_collate and is_batched
         self._is_packed = self._is_default and dataset is not None
         self._handover = handover
+        self._usual = usual
         self._dataset = dataset if dataset is not None and dataset.has_own_iter() else None
         self._before: Start | None = None if self._dataset is None else self._dataset.drawn_here()[0]
 
@@ -85,10 +93,12 @@ class CountingCollate:
         """Return the batch of samples, or of one."""
         drawn = self._drawn()
         worker, _ = worker_of_process()
+        LEDGERS.own.enter(COLLATE)
         batch = collate(data) if self._is_default else self._collate(data)
         if self._is_packed and type(batch) is dict and in_worker():
             batch = packed(batch, self._handover)
-        return Counted(batch, len(data) if self._is_batched else 1, worker, drawn)
+        items = len(data) if self._is_batched else 1
+        return Counted(batch, items, worker, drawn, LEDGERS.own.take(items, self._usual))
 
     def _drawn(self) -> Drawn | None:
         if self._dataset is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,7 +20,9 @@ Numbers = NDArray[np.float64]
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 760, 320, 70, 34, 20, 46
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 _MOST_POINTS, _MOST_LINES = 1500, 8
-_TICKS = 5
+_TICKS = 6
+_BYTES = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
+_TIMES = ((86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,8 @@ class Chart:
         """Return the chart as SVG."""
         lines = [_thinned(line) for line in self.lines[:_MOST_LINES]]
         x_most = max((float(line.x.max(initial=0)) for line in lines), default=0) or 1.0
-        y_most = 1.05 * max((float(line.y.max(initial=0)) for line in lines), default=0) or 1.0
+        y_most = max((float(line.y.max(initial=0)) for line in lines), default=0) or 1.0
+        y_most = _step(y_most) * math.ceil(y_most / _step(y_most) - 1e-9)
         parts = [*self._frame(x_most, y_most)]
         for line, colour in zip(lines, _COLOURS, strict=False):
             points = " ".join(f"{_x(x / x_most):.1f},{_y(y / y_most):.1f}" for x, y in _corners(line))
@@ -74,13 +78,29 @@ class Chart:
 
     def _frame(self, x_most: float, y_most: float) -> Iterable[str]:
         yield _text(_LEFT, 20, self.title, "start", ' font-weight="bold"')
-        for i in range(_TICKS + 1):
-            x, y = _x(i / _TICKS), _y(i / _TICKS)
+        for value in _ticks(y_most):
+            y = _y(value / y_most)
             yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
-            yield _text(_LEFT - 6, y + 4, f"{i * y_most / _TICKS:.3g}", "end")
-            yield _text(x, _HEIGHT - _BOTTOM + 16, f"{i * x_most / _TICKS:.3g}", "middle")
+            yield _text(_LEFT - 6, y + 4, _number(value), "end")
+        for value in _ticks(x_most):
+            yield _text(_x(value / x_most), _HEIGHT - _BOTTOM + 18, _number(value), "middle")
         yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, self.x_name, "middle")
         yield _text(0, 0, self.y_name, "middle", f' transform="translate(14 {_HEIGHT / 2}) rotate(-90)"')
+
+
+def _step(most: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, of which some go into a number."""
+    power = 10.0 ** math.floor(math.log10(most / _TICKS))
+    return power * next(step for step in (1, 2, 5, 10) if most / (power * step) <= _TICKS)
+
+
+def _ticks(most: float) -> list[float]:
+    step = _step(most)
+    return [i * step for i in range(int(most / step + 1e-9) + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _x(share: float) -> float:
@@ -133,27 +153,37 @@ def charts(plan: Facts) -> dict[str, Chart]:
     """Return the charts of a plan by the names of their files."""
     timing, quality = plan.timing, plan.quality
     begin, end = np.zeros(1), np.array([timing.total_s])
-    x = np.concatenate([begin, timing.arrivals, end])
-    y = np.concatenate([begin, timing.arrived / 1e9, timing.arrived[-1:] / 1e9 if len(timing.arrived) else begin])
-    by_step = [_node_lines(node, plan) for node in plan.nodes]
+    size, bytes_name = _unit(float(timing.arrived[-1]) if len(timing.arrived) else 0.0, _BYTES)
+    span, time_name = _unit(timing.total_s, _TIMES)
+    x = np.concatenate([begin, timing.arrivals, end]) / span
+    arrived = timing.arrived.astype(np.float64) / size
+    y = np.concatenate([begin, arrived, arrived[-1:] if len(arrived) else begin])
+    most = max(float(node.replayed.held.max(initial=0)) for node in plan.nodes) + plan.index_bytes
+    disk, disk_name = _unit(most, _BYTES)
+    by_step = [_node_lines(node, plan, disk) for node in plan.nodes]
     random = np.full(len(quality.steps), quality.at_random)
     mixing = [
         Line("a batch", quality.steps.astype(np.float64), quality.shards.astype(np.float64)),
         Line("at random", quality.steps.astype(np.float64), random),
     ]
     return {
-        "download": Chart("Downloaded by all nodes", "seconds", "GB", [Line("all nodes", x, y, is_stepped=True)]),
-        "cache": Chart("On the disk of each node", "step", "GB", [held for held, _ in by_step]),
+        "download": Chart("Downloaded by all nodes", time_name, bytes_name, [Line("all nodes", x, y, is_stepped=True)]),
+        "cache": Chart("On the disk of each node", "step", disk_name, [held for held, _ in by_step]),
         "in_use": Chart("Shards in use at a time, on each node", "step", "shards", [used for _, used in by_step]),
         "quality": Chart("Shards that a global batch draws on", "step", "shards", mixing),
     }
 
 
-def _node_lines(node: NodePlan, plan: Facts) -> tuple[Line, Line]:
+def _unit(most: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    """Return the unit in which a number is no small one."""
+    return next((unit for unit in units if most >= 2 * unit[0]), units[-1])
+
+
+def _node_lines(node: NodePlan, plan: Facts, unit: float) -> tuple[Line, Line]:
     demand, first, last = node.demand, node.nodes[0], node.nodes[-1]
     name = f"node {first}" if first == last else f"nodes {first} to {last}"
     ends = np.array([plan.counts.steps], np.float64)
-    held = (node.replayed.held + plan.index_bytes) / 1e9
+    held = (node.replayed.held + plan.index_bytes) / unit
     cache = Line(
         name,
         np.append(demand.first.astype(np.float64), ends),

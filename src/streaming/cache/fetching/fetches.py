@@ -10,11 +10,14 @@ from concurrent.futures import CancelledError, Future
 from streaming.cache.bookkeeping.counters import Counters
 from streaming.cache.fetching.fetch import FetchStats
 from streaming.cache.fetching.pool import UrgentFirst
+from streaming.core.process.ledger import LEDGERS, OTHER_PROCESS, QUEUE, STORE
 
 __all__ = ["Fetches", "node_downloads"]
 
 #: Downloads at a time: of one process, and about of all of a node.
 _DOWNLOADS, _NODE_DOWNLOADS = 8, 64
+#: What a batch is waited for, by the phase of a fetch.
+_CAUSES = {"queue": QUEUE, "other_process": OTHER_PROCESS, "download": STORE, "backoff": STORE}
 #: How long a fetch may take from when its file has its name to when it is counted, if this process is not kept from running.
 _MOMENT_S, _LOOK_AGAIN_S = 2.0, 0.001
 
@@ -89,6 +92,8 @@ class Fetches:
             spent = stats.phases.within(begin, end) if stats is not None else {}
             causes = {f"wait_ns_{phase}": ns for phase, ns in spent.items()}
             self._counters.add(waits=1, wait_ns=end - begin, **causes)
+            for phase, ns in spent.items():
+                LEDGERS.own.move(_CAUSES[phase], ns)
 
     def connections(self) -> int:
         """Return how many requests at a time a download may take: its share, of those that are under way now."""

@@ -20,6 +20,7 @@ from streaming.cache.files.excerpt import Excerpt
 from streaming.cache.files.witness import Witness
 from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
+from streaming.core.process.ledger import LEDGERS, STORE
 from streaming.format.formats import get_decoder
 from streaming.format.index import ShardInfo
 from streaming.storage import versions
@@ -96,7 +97,9 @@ class FirstSamples:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until all have come, or one failed."""
+        before = LEDGERS.own.enter(STORE)
         wait(self._samples.values(), timeout_s, FIRST_EXCEPTION)
+        LEDGERS.own.enter(before)
 
     def get(self, shard_id: int, index: int) -> dict[str, Any]:
         """Return a sample, from its shard or by itself, whichever is there first.
@@ -107,7 +110,9 @@ class FirstSamples:
         alone = self._samples.pop((shard_id, index), None)
         if alone is not None and not self._cache.is_present(shard_id):
             either: list[Future[Any]] = [alone, self._cache.prefetch(shard_id, 0.0)]
+            before = LEDGERS.own.enter(STORE)
             wait(either, return_when=FIRST_COMPLETED)
+            LEDGERS.own.enter(before)
             if alone.done() and not alone.cancelled() and alone.exception() is None:
                 info, columns = self._info(shard_id), self._cache.locate(shard_id)[0].columns
                 try:

@@ -63,12 +63,17 @@ def add_serve(commands: Any) -> None:
         "serve",
         "look at datasets in a browser",
         "Datasets below a place, their shards, samples\n(images, sounds, videos, text, tokens, arrays), side columns\n"
-        "and SQL over them, and the order of an epoch. Nothing can be changed, and\n"
-        "only who has the printed address gets an answer.",
+        "and SQL over them, the order of an epoch, and the plan of a run. Nothing can be changed,\n"
+        "and only who has the printed address gets an answer.",
         "  streaming serve s3://bucket/corpora\n  streaming serve photos --port 8123\n"
         "  streaming serve tokens --tokenizer gpt2",
     )
-    serve.add_argument("url", metavar="URL", help="a dataset, or a place with datasets below it")
+    serve.add_argument(
+        "url", metavar="URL", nargs="?", help="a dataset, or a place with datasets below it; without one, plans of runs"
+    )
+    serve.add_argument(
+        "--run", dest="file", metavar="FILE", help="the run to plan: a YAML file, as `streaming plan` reads it"
+    )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
     serve.add_argument("--port", type=count, default=8080, metavar="N", help="port (default 8080; 0: any that is free)")
     serve.add_argument("--no-token", action="store_true", help="answer any program of this machine")

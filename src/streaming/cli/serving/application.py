@@ -14,9 +14,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from streaming.cli.serving.bins import Bins
 from streaming.cli.serving.catalog import Catalog
 from streaming.cli.serving.media import kind_of, playable, thumbnail
 from streaming.cli.serving.pages import Pages
+from streaming.cli.serving.plans import Plans
 from streaming.cli.serving.plots import line
 from streaming.core.errors import ObjectNotFoundError, StreamingError
 from streaming.core.imports import optional_import
@@ -29,15 +31,16 @@ _MOST_MEDIA_BYTES = 256 << 20
 _ALONE = "default-src 'none'; media-src 'self'; sandbox"
 
 
-def make_application(catalog: Catalog, decode: Callable[[Sequence[int]], str] | None = None) -> Starlette:
+def make_application(catalog: Catalog, plans: Plans, decode: Callable[[Sequence[int]], str] | None = None) -> Starlette:
     """Return the application. It trusts whoever asks: put a ``Guard`` before it.
 
     Args:
         catalog: What is shown.
+        plans: Makes the page of plans.
         decode: From token ids to text, if a tokenizer was given.
     """
     templates = _templates()
-    pages = Pages(catalog, decode)
+    pages, bins = Pages(catalog, decode), Bins(catalog, decode)
 
     def page(name: str, make: Callable[[Request], dict[str, Any]]) -> Route:
         async def answer(request: Request) -> Response:
@@ -68,6 +71,8 @@ def make_application(catalog: Catalog, decode: Callable[[Sequence[int]], str] | 
     return Starlette(
         routes=[
             *(page(name, getattr(pages, name)) for name in ("home", "dataset", "samples", "sample", "column", "order")),
+            page("bin", bins.bin),
+            page("plan", plans.plan),
             Route("/value", value, methods=["GET"]),
             Mount("/static", StaticFiles(directory=os.path.join(_HERE, "static"))),
         ],

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.requests import Request
 
+from streaming.cli.serving.bins import METHODS, number, pack_of, parameters_of, tokens_of
 from streaming.cli.serving.catalog import MOST_COLUMNS, Catalog, Opened
 from streaming.cli.serving.plots import bars
+from streaming.cli.serving.question import ORDERS
 from streaming.cli.serving.show import show
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 
@@ -18,7 +20,6 @@ __all__ = ["Pages"]
 _ROWS = 20
 _SHARDS = 50
 _MOST_BATCH = 4_096
-_ORDERS = ("lanes", "py1e", "py1br", "py1s", "py2s", "naive")
 
 
 class _Chosen(NamedTuple):
@@ -50,15 +51,15 @@ class Pages:
         """Say what a dataset consists of."""
         opened = self.opened(request)
         index = opened.source.index
-        first = _number(request, "shard", 0, index.num_shards)
+        first = number(request, "shard", 0, index.num_shards)
         shards = [index.shard(i) for i in range(first, min(first + _SHARDS, index.num_shards))]
         begins = np.concatenate([[0], np.cumsum(index.samples)]).tolist()
         rows: list[dict[str, Any]] = []
-        for number, info in enumerate(shards, first):
+        for place, info in enumerate(shards, first):
             stored = [zipped or raw for zipped, raw in zip(info.zip, info.raw, strict=True)]
             rows.append(
                 {
-                    "number": number, "name": stored[-1].basename, "samples": info.samples, "begin": begins[number],
+                    "number": place, "name": stored[-1].basename, "samples": info.samples, "begin": begins[place],
                     "raw": sum(file.bytes for file in info.raw), "stored": sum(file.bytes for file in stored),
                 }
             )  # fmt: skip
@@ -80,12 +81,12 @@ class Pages:
         opened = self.opened(request)
         chosen = self._chosen(opened, request)
         count = opened.source.index.num_samples if chosen.numbers is None else len(chosen.numbers)
-        at = _number(request, "at", 0, count)
+        at = number(request, "at", 0, count)
         stop = min(at + _ROWS, count)
         numbers = list(range(at, stop)) if chosen.numbers is None else chosen.numbers[at:stop].tolist()
         rows = [
-            (number, {name: show(value, brief=True, decode=self._decode) for name, value in sample.items()})
-            for number, sample in zip(numbers, opened.samples(numbers), strict=True)
+            (place, {name: show(value, brief=True, decode=self._decode) for name, value in sample.items()})
+            for place, sample in zip(numbers, opened.samples(numbers), strict=True)
         ]
         return {
             "opened": opened, "rows": rows, "at": at, "step": _ROWS, "count": count, "where": chosen.condition,
@@ -97,7 +98,7 @@ class Pages:
         opened = self.opened(request)
         values = {name: show(value, brief=False, decode=self._decode) for name, value in self.values(request).items()}
         count = opened.source.index.num_samples
-        return {"opened": opened, "number": _number(request, "n", 0, count), "count": count, "values": values}
+        return {"opened": opened, "number": number(request, "n", 0, count), "count": count, "values": values}
 
     def values(self, request: Request) -> dict[str, Any]:
         """Return the sample that a request is about.
@@ -107,10 +108,10 @@ class Pages:
         """
         opened = self.opened(request)
         count = opened.source.index.num_samples
-        number = _number(request, "n", 0, count)
-        if number >= count:
-            raise ObjectNotFoundError(f"There is no sample {number:,}; the dataset has {count:,}.")
-        (sample,) = opened.samples([number])
+        place = number(request, "n", 0, count)
+        if place >= count:
+            raise ObjectNotFoundError(f"There is no sample {place:,}; the dataset has {count:,}.")
+        (sample,) = opened.samples([place])
         return dict(sample)
 
     def column(self, request: Request) -> dict[str, Any]:
@@ -135,29 +136,36 @@ class Pages:
         """Say which samples a global batch holds, and where a sample comes."""
         opened = self.opened(request)
         asked = {
-            "nodes": _number(request, "nodes", 1, 4096, 1), "ranks": _number(request, "ranks", 2, 1024, 1),
-            "size": _number(request, "size", 8, _MOST_BATCH, 1), "epoch": _number(request, "epoch", 0, 10**6),
-            "batch": _number(request, "batch", 0, 10**12), "seed": _number(request, "seed", 9176, 2**31),
+            "nodes": number(request, "nodes", 1, 4096, 1), "ranks": number(request, "ranks", 2, 1024, 1),
+            "size": number(request, "size", 8, _MOST_BATCH, 1), "epoch": number(request, "epoch", 0, 10**6),
+            "batch": number(request, "batch", 0, 10**12), "seed": number(request, "seed", 9176, 2**31),
         }  # fmt: skip
         algo = request.query_params.get("algo", "lanes")
-        if algo not in _ORDERS:
-            raise ConfigError(f"There is no order {algo!r}; there are {', '.join(_ORDERS)}.")
+        if algo not in ORDERS:
+            raise ConfigError(f"There is no order {algo!r}; there are {', '.join(ORDERS)}.")
         if asked["nodes"] * asked["ranks"] * asked["size"] > 1 << 16:
             raise ConfigError(
                 "A global batch of more than 65,536 samples is not shown. Ask for fewer nodes, ranks or samples."
             )
-        dataset = opened.ordered(
+        pack = pack_of(opened, request)
+        dataset: Any = opened.ordered(
             batch_size=asked["size"], shuffle=True, shuffle_algo=algo, shuffle_seed=asked["seed"],
-            num_canonical_nodes=asked["nodes"],
+            num_canonical_nodes=asked["nodes"], pack=pack,
         )  # fmt: skip
         epoch = dataset.inspect_epoch(asked["epoch"], asked["nodes"], asked["ranks"])
         batch = min(asked["batch"], max(0, epoch.num_batches - 1))
         ids = epoch.batch(batch).tolist() if epoch.num_batches else []
         find = request.query_params.get("find", "")
-        places = epoch.find(_number(request, "find", 0, opened.source.index.num_samples)) if find else []
+        wanted = number(request, "find", 0, opened.source.index.num_samples) if find else None
+        if wanted is not None and pack is not None:
+            found = dataset.find(wanted, epoch=asked["epoch"])
+        else:
+            found = [] if wanted is None else [wanted]
+        places = [place for one in found for place in epoch.find(one)]
         return {
-            "opened": opened, "asked": {**asked, "batch": batch}, "algo": algo, "orders": _ORDERS, "ids": ids, "find": find,
-            "places": places[:100], "num_batches": epoch.num_batches,
+            "opened": opened, "asked": {**asked, "batch": batch}, "algo": algo, "orders": ORDERS, "ids": ids, "find": find,
+            "places": places[:100], "num_batches": epoch.num_batches, "found": found, "pack": pack,
+            "packs": parameters_of(pack), "methods": METHODS, "columns": tokens_of(opened),
         }  # fmt: skip
 
     def opened(self, request: Request) -> Opened:
@@ -172,12 +180,3 @@ class Pages:
         if opened.side is None:
             raise ConfigError(f"{opened.source.name} has no side columns, over which a condition could be.")
         return _Chosen(condition, np.flatnonzero(opened.side.where(condition)))
-
-
-def _number(request: Request, name: str, default: int, most: int, least: int = 0) -> int:
-    text = request.query_params.get(name, "").replace(",", "").replace("_", "").strip()
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 19 and least <= int(text) <= most):
-        raise ConfigError(f"{name} is a whole number from {least} to {most:,}; {text[:40]!r} is not.")
-    return int(text)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.gather import get_many
+from streaming.core.process.ledger import DECODE, LEDGERS
 from streaming.dataset.epoch.iterate import Planned, Step, steps
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.shards import ShardTable
@@ -53,8 +54,12 @@ def iterate_batches(
     """
     start, count, size = progress.start, progress.yielded, planned.batch_size
     left: Step | None = None
+    ledger = LEDGERS.own
+    ledger.begin(is_first=True)
     for step in steps(cache, table, planned, size, by_id=table.links is not None):
         batch = None
+        if ledger.asks:
+            ledger.enter(DECODE)
         if step.first is not None and left is None and len(step.ids) == size:
             first = step.first
             pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
@@ -69,6 +74,8 @@ def iterate_batches(
             if progress.start is start:  # else another iteration has begun
                 progress.yielded = count
             yield batch
+            if ledger.is_closed:
+                ledger.begin()
     if left is not None and len(left.ids) and not collator.drop_last:
         if progress.start is start:
             progress.yielded = count + len(left.ids)

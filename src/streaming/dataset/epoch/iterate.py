@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.cache.reading.lookahead import LookAhead
 from streaming.cache.reading.ranges import FirstSamples
+from streaming.core.process.ledger import DECODE, LEDGERS, USER, Ledger
+from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.plans import WorkerPlan
 from streaming.dataset.epoch.progress import Progress
 from streaming.dataset.shards import ShardTable
@@ -138,8 +140,9 @@ def iterate(
     progress: Progress,
     read: Callable[[int], Any] | None = None,
     begun: Callable[[], None] | None = None,
+    between: int = DECODE,
 ) -> Iterator[Any]:
-    """Yield the samples of one worker in order, each counted before it is handed out.
+    """Return an iterator over the samples of one worker in order, each counted before it is handed out.
 
     Args:
         cache: The dataset's shards.
@@ -148,25 +151,31 @@ def iterate(
         progress: Where samples are counted.
         read: Returns a sample by its id, where that is more than reading it from its shard.
         begun: Called when the first sample is asked for.
+        between: What is done between one sample and the next, one of the ledger's causes.
 
     Raises:
         StreamingError: A shard could not be fetched or read.
     """
-    if begun is not None:
-        begun()
-    start, count = progress.start, progress.yielded
-    size = max(_LEAST_STEP, min(_STEP, planned.predownload))
-    for step in steps(cache, table, planned, size, by_id=read is not None):
-        if read is not None:
-            for sample_id in step.ids.tolist():
-                sample = read(sample_id)
-                count += 1
-                if progress.start is start:
-                    progress.yielded = count
-                yield sample
-            continue
+    if read is None:
+        return _stored(cache, table, planned, progress, begun, between)
+    return _through(read, cache, table, planned, progress, begun, between)
+
+
+def _stored(
+    cache: ShardCache,
+    table: ShardTable,
+    planned: Planned,
+    progress: Progress,
+    begun: Callable[[], None] | None,
+    between: int,
+) -> Iterator[Any]:
+    """Yield samples as they are stored."""
+    ledger, start, count = _begin(progress, begun)
+    for step in steps(cache, table, planned, _step(planned)):
         pairs = zip(step.shards.tolist(), step.indexes.tolist(), strict=True)
         peek, get, first = cache.peek, cache.get, step.first
+        if ledger.asks:
+            ledger.enter(DECODE)
         for number, index in pairs:
             if first is not None:
                 sample = first.get(number, index)
@@ -176,7 +185,49 @@ def iterate(
             count += 1
             if progress.start is start:  # else another iteration has begun
                 progress.yielded = count
+            if ledger.asks:
+                ledger.enter(between)
             yield sample
+            if ledger.asks:
+                ledger.go_on()
+
+
+def _through(
+    read: Callable[[int], Any],
+    cache: ShardCache,
+    table: ShardTable,
+    planned: Planned,
+    progress: Progress,
+    begun: Callable[[], None] | None,
+    between: int,
+) -> Iterator[Any]:
+    """Yield samples as they are read by their ids."""
+    ledger, start, count = _begin(progress, begun)
+    for step in steps(cache, table, planned, _step(planned), by_id=True):
+        for sample_id in step.ids.tolist():
+            if ledger.asks:
+                ledger.enter(USER)
+            sample = read(sample_id)
+            count += 1
+            if progress.start is start:
+                progress.yielded = count
+            if ledger.asks:
+                ledger.enter(between)
+            yield sample
+            if ledger.asks:
+                ledger.go_on()
+
+
+def _begin(progress: Progress, begun: Callable[[], None] | None) -> tuple[Ledger, Start | None, int]:
+    ledger = LEDGERS.own
+    ledger.begin(is_first=True)
+    if begun is not None:
+        begun()
+    return ledger, progress.start, progress.yielded
+
+
+def _step(planned: Planned) -> int:
+    return max(_LEAST_STEP, min(_STEP, planned.predownload))
 
 
 def _first_samples(cache: ShardCache, table: ShardTable, blocks: _Blocks, count: int) -> FirstSamples | None:

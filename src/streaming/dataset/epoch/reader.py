@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from streaming.cache.cache import ShardCache
 from streaming.core.errors import ConfigError
+from streaming.core.process.ledger import DECODE, USER
 from streaming.core.process.orphans import end_with_parent
 from streaming.core.world import World, in_worker
 from streaming.dataset.epoch.batches import Collator, iterate_batches
@@ -76,7 +77,8 @@ class EpochReader:
         begun = partial(self._look_around, source, start, planned)
         if in_worker() and start.balance != self._balance:
             return self._otherwise(start)
-        return iterate(self._cache, self._table, planned, self._progress, read, begun)
+        between = USER if source.has_own_iter() else DECODE
+        return iterate(self._cache, self._table, planned, self._progress, read, begun, between)
 
     def batches(self, predownload: int, collator: Collator[T]) -> Iterator[T]:
         """Begin an iteration now, and return an iterator over its batches.

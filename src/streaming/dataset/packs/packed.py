@@ -13,6 +13,7 @@ from streaming.core.arguments import as_integer
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, resolve_index
 from streaming.core.layers import Layer, layered, taken_apart
+from streaming.core.process.ledger import DECODE, LEDGERS
 from streaming.dataset.packs.costs import packs_of
 from streaming.dataset.packs.planning import plan_packs
 from streaming.dataset.packs.samples import pack_documents
@@ -40,7 +41,15 @@ class Packed(Layer[Any]):
         this = cast("Any", self)
         if not isinstance(at, (int, np.integer)):
             return Array.__getitem__(this, at)
-        index = resolve_index(at, this.size)
+        ledger = LEDGERS.own
+        if not ledger.is_close:
+            return self._bin(resolve_index(at, this.size))
+        before = ledger.enter(DECODE)
+        made = self._bin(resolve_index(at, this.size))
+        ledger.enter(before)
+        return made
+
+    def _bin(self, index: int) -> Any:
         packs, local, number, first, key = self._place(index, None)
         places, starts, lengths = packs.documents(local, number, key)
         source, ids = self._documents, first + places

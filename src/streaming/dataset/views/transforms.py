@@ -20,6 +20,7 @@ from streaming.core.arguments import as_flag, as_integer
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, resolve_index
 from streaming.core.layers import Layer, restored, taken_apart
+from streaming.core.process.ledger import LEDGERS, USER
 from streaming.dataset.sources import Source
 from streaming.dataset.views.choosing import rows_served
 from streaming.units.parts import Parts
@@ -159,8 +160,12 @@ def _of_array(dataset: Views[Any], counts: NDArray[Any]) -> list[NDArray[np.int6
 
 
 def _through(value: Any, stages: Sequence[Stage], key: tuple[int, ...], first: int = 0) -> Any:
+    ledger = LEDGERS.own
+    before = ledger.enter(USER) if ledger.is_close else None
     for number, stage in enumerate(stages, first):
         value = stage.fn(value, _generator(key, number)) if stage.takes_rng else stage.fn(value)
+    if before is not None:
+        ledger.enter(before)
     return value
 
 

@@ -1,0 +1,1 @@
+"""How long training waited for its batches, and for what."""

@@ -1,0 +1,1 @@
+"""What a loader says of itself, for the programs that watch runs."""
