@@ -46,11 +46,11 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Where the tests are that take longest: begun last, one of them would run alone.
-SLOW = ("trainers", "examples", "typing", "converters")
+SLOW = {"trainers", "examples", "typing", "converters", "test_site", "test_docs"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.parent.name not in SLOW)
+    items.sort(key=lambda item: SLOW.isdisjoint((item.path.parent.name, item.path.stem)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -54,7 +54,7 @@ ALSO = {"streaming.storage.registry": ["open_store"], "streaming.storage.url": [
 REGISTRIES = [encodings, shuffle_algos, partition_algos, batching_methods, stores]
 # What has no example, and why.
 WITHOUT = {
-    "streaming.converters.spark.*": "Spark needs Java; tests/converters runs it",
+    "streaming.converters.spark*": "Spark needs Java; tests/converters runs it",
     "streaming.converters.ray.*": "a cluster takes seconds to begin; tests/converters runs it",
     "streaming.converters.dask.*": "the same",
     "streaming.trainers.huggingface.*": "a Trainer takes seconds to import; tests/trainers runs it",

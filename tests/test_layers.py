@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "packing": {"core", "order", "units"},
     "columns": {"core", "format", "storage"},
     "cache": {"core", "units", "format", "storage"},
-    "inplace": {"core", "format", "storage", "cache", "sources"},
+    "inplace": {"core", "columns", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
     "converting": {"core", "format", "storage", "columns", "sources", "writing"},
     "writing": {"core", "format", "storage", "columns"},

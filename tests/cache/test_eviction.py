@@ -79,8 +79,15 @@ def epoch_of(dataset: StreamingDataset, workers: int) -> list[int]:
     return [int(i) for batch in DataLoader(dataset, batch_size=8, num_workers=workers) for i in batch["id"]]
 
 
-@pytest.mark.parametrize("algo", [None, "py1e"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("algo", "workers"),
+    [
+        (None, 2),
+        ("py1e", 0),
+        pytest.param(None, 0, marks=pytest.mark.long),
+        pytest.param("py1e", 2, marks=pytest.mark.long),
+    ],
+)
 def test_each_shard_is_fetched_about_once_an_epoch(remote: str, tmp_path: Path, algo: str | None, workers: int) -> None:
     before = set(threading.enumerate())
     dataset = open_limited(remote, tmp_path, 0.2, shuffle_algo=algo)

@@ -183,7 +183,7 @@ def test_credentials_that_expire_are_renewed(web: WebServer, tmp_path: Path, wor
     assert tokens.refused > 0
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_credentials_that_expire_for_good(web: WebServer, tmp_path: Path, workers: int) -> None:
     tokens = Tokens(web, 6)
     fixed = asking(web)()

@@ -92,7 +92,7 @@ def slow(handler: Any, path: str, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "workers"),
-    [(overloaded, 2), (throttled, 0), (cut, 0), (cut, 2), (flipped, 2), (short, 0), (stalled, 2), (slow, 2)],
+    [(overloaded, 2), (throttled, 0), (cut, 0), (cut, 2), (flipped, 0), (short, 0), (stalled, 2), (slow, 0)],
 )
 def test_faults_that_pass(web: WebServer, tmp_path: Path, fault: Any, workers: int) -> None:
     web.fault = sometimes(0.2, fault, web)
@@ -103,16 +103,21 @@ def test_faults_that_pass(web: WebServer, tmp_path: Path, fault: Any, workers: i
     assert not any("shard" in path for _, path, _ in web.requests[before:])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+STAYING: list[tuple[Any, type[Exception], str]] = [
+    (overloaded, RuntimeError, "503"),
+    (cut, RuntimeError, "shard"),
+    (flipped, ValueError, "Checksum"),
+    (short, ValueError, "Checksum"),
+    (lambda handler, path, data: handler.reply(404), RuntimeError, "404"),
+    (lambda handler, path, data: handler.reply(403), RuntimeError, "403"),
+]
+
+
 @pytest.mark.parametrize(
-    ("fault", "error", "text"),
+    ("fault", "error", "text", "workers"),
     [
-        (overloaded, RuntimeError, "503"),
-        (cut, RuntimeError, "shard"),
-        (flipped, ValueError, "Checksum"),
-        (short, ValueError, "Checksum"),
-        (lambda handler, path, data: handler.reply(404), RuntimeError, "404"),
-        (lambda handler, path, data: handler.reply(403), RuntimeError, "403"),
+        *((*fault, 0) for fault in STAYING),
+        *(pytest.param(*fault, 2, marks=() if fault[0] in (cut, flipped) else pytest.mark.long) for fault in STAYING),
     ],
 )
 def test_faults_that_stay(

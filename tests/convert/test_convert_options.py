@@ -18,7 +18,7 @@ import pytest
 import streaming
 from streaming import LocalDataset
 from streaming.converting.convert import preview
-from streaming.core.errors import ConfigError, SourceError
+from streaming.core.errors import ConfigError, InputError, SourceError
 
 Row = dict[str, Any]
 
@@ -154,3 +154,23 @@ def test_tars_that_are_damaged(tmp_path: Path) -> None:
         (tmp_path / "cut.tar").write_bytes(whole[:cut])
         with pytest.raises(SourceError, match=r"cut\.tar cannot be read as a tar"):
             convert(tmp_path / "cut.tar", tmp_path / "c")
+
+
+def late(row: Row) -> Row:
+    return {"x": 1 // (row["id"] - 7)}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_where_a_function_failed(tmp_path: Path, workers: int) -> None:
+    for name in ("a", "b"):
+        pq.write_table(table(10 if name == "b" else 5), tmp_path / f"{name}.parquet")
+    line = late.__code__.co_firstlineno + 1
+    where = (
+        rf"b\.parquet, row 7: .*'id': 7.*: fn \(late\) failed: ZeroDivisionError: .*\(.*options\.py:{line}, in late\)"
+    )
+    with pytest.raises(InputError, match=where) as caught:
+        convert(tmp_path / "*.parquet", tmp_path / "out", fn=late, workers=workers)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError) or "in late" in str(caught.value.__cause__)
+    report = convert(tmp_path / "*.parquet", tmp_path / "out", fn=late, workers=workers, on_error="skip")
+    assert report.samples == 14
+    assert [skip.item for skip in report.skipped] == ["b.parquet"]

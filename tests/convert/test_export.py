@@ -117,6 +117,33 @@ def test_parquet(data: Path, tmp_path: Path) -> None:
     assert LocalDataset(tmp_path / "back").metadata["columns"]["label"] == {"names": ["cat", "dog"]}
 
 
+def test_arrays_in_parquet(tmp_path: Path) -> None:
+    columns = {"two": "ndarray:int16", "any": "ndarray?", "mask": "ndarray:bool:2,1,2", "some": "list:float32?"}
+    rows = [
+        {
+            "two": np.arange(6 * (i + 1), dtype=np.int16).reshape(2, i + 1, 3),
+            "any": None if i % 3 == 0 else np.full((i, 2), i / 2),
+            "mask": np.array([[[True, False]], [[i % 2 == 0, True]]]),
+            "some": None if i % 4 == 1 else [0.5] * (i % 3),
+        }
+        for i in range(10)
+    ]
+    write: Any = {"columns": columns, "workers": 0, "progress_bar": False, "size_limit": 600}
+    streaming.write(rows, tmp_path / "data", **write)
+    assert export(tmp_path / "data", tmp_path / "out").files > 2
+    found = pq.read_table(tmp_path / "out").to_pylist()
+    assert found == [
+        {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in row.items()}
+        for row in rows
+    ]
+    rows[8]["any"] = np.zeros((8, 2), np.float32)
+    streaming.write(rows, tmp_path / "mixed", **write)
+    with pytest.raises(
+        ConfigError, match=r"'any': the value of row \d of part-0000\d is an array of float32 .* has float64"
+    ):
+        export(tmp_path / "mixed", tmp_path / "refused")
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst"])
 def test_lines(data: Path, tmp_path: Path, kind: Any) -> None:
     names = ["i", "s", "j", "label", "y", "l", "a"]

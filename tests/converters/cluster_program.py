@@ -55,8 +55,11 @@ def sink(source: str, out: str) -> None:
 if __name__ == "__main__":
     import ray
 
+    from streaming.cli.main import main
+
     source, out, mark, short = sys.argv[1:]
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20, _temp_dir=short)
+    assert main(["convert", source, f"{out}/shell", "--engine", "ray", "--json"]) == 0
     print(convert("ray", source, f"{out}/converted", mark).samples)
     sink(source, f"{out}/sink")
     ray.shutdown()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from streaming import LocalDataset
+from streaming.cli.main import main
 from streaming.core.errors import ColumnTypeError, ConfigError, SampleError
 
 import cluster_program
@@ -54,6 +55,7 @@ def test_dask(tmp_path: Path, source: str) -> None:
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         with distributed.Client(cluster):
             report = convert("dask", source, str(tmp_path / "a"), str(tmp_path / "mark"))
+            assert main(["convert", source, str(tmp_path / "shell"), "--engine", "dask", "--json"]) == 0
             assert dataframe_to_mds(frame, tmp_path / "frame", size_limit=2000, progress_bar=False).samples == 600
             with pytest.raises(SampleError, match="text"):
                 dataframe_to_mds(frame, tmp_path / "refused", {"id": "int", "text": "int"}, progress_bar=False)
@@ -62,6 +64,7 @@ def test_dask(tmp_path: Path, source: str) -> None:
     found = files(tmp_path / "a")
     assert {name.split("/")[0] for name in found} == {"index.json", *(f"part-{n:05}" for n in range(6))}
     assert rows_in(tmp_path / "a") == ROWS
+    assert rows_in(tmp_path / "shell") == ROWS
     assert [row["id"] for row in rows_in(tmp_path / "frame")] == list(range(600))
     dataframe_to_mds(frame, tmp_path / "alone", size_limit=2000, progress_bar=False)  # without a client
     assert rows_in(tmp_path / "alone") == rows_in(tmp_path / "frame")
@@ -77,6 +80,7 @@ def test_ray(tmp_path: Path, source: str) -> None:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_health_check_timeout_ms": "120000",
+        "RAY_raylet_start_wait_time_s": "120",
         "OMP_NUM_THREADS": "1",
     }
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:
@@ -92,6 +96,7 @@ def test_ray(tmp_path: Path, source: str) -> None:
     assert "'maybe'" in unfit
     assert there.startswith("FileExistsError"), there
     assert rows_in(tmp_path / "converted") == ROWS
+    assert rows_in(tmp_path / "shell") == ROWS
     assert rows_in(tmp_path / "sink") == ROWS
 
 

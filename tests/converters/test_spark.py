@@ -1,9 +1,11 @@
-"""A Spark ``DataFrame`` as a dataset, on a local cluster of two threads."""
+"""A Spark ``DataFrame`` as a dataset, on a local cluster of two threads, and on one of processes."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -19,23 +21,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-from streaming import StreamingDataset  # noqa: E402
-from streaming.core.errors import ConfigError  # noqa: E402
+import spark_program  # noqa: E402
+
+from streaming import LocalDataset, StreamingDataset  # noqa: E402
+from streaming.cli.main import main  # noqa: E402
+from streaming.core.errors import ConfigError, SampleError, WorkerError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Any]:
-    from pyspark.sql import SparkSession
-
-    os.environ.update(PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable)
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    # Java's second compiler, and collectors with threads of their own, pay in hours; checks of Spark's bytecode never.
-    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
-    builder = builder.config("spark.driver.extraJavaOptions", options)
-    builder = builder.config("spark.sql.shuffle.partitions", "2")
-    spark = (
-        builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate()
-    )
+    spark = spark_program.begin("local[2,2]")
     yield spark
     spark.stop()
 
@@ -143,6 +138,81 @@ def test_what_does_not_fit(session: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Cast"):
         infer_dataframe_schema(session.sql("select current_timestamp() as at"))
     assert not os.path.exists(out)
+
+
+def shards_of(out: Path) -> list[dict[str, Any]]:
+    """What the index lists, when there is nothing beside it that it does not."""
+    shards = json.loads((out / "index.json").read_text())["shards"]
+    listed = {shard["raw_data"]["basename"].split("/")[0] for shard in shards}
+    assert {path.name for path in out.iterdir()} - {"notes"} == {"index.json", *listed}
+    return shards
+
+
+def test_values_that_are_missing(session: Any, tmp_path: Path) -> None:
+    from streaming.converters.spark import dataframe_to_mds
+
+    rows = [(i, None if i in (17, 50) else f"t{i}", None if i == 40 else [1.5 * i], i % 2 == 0) for i in range(60)]
+    data = session.createDataFrame(rows, "id long, text string, vector array<double>, flag boolean").repartition(3)
+    out = str(tmp_path / "out")
+    dataframe_to_mds(data, mds_kwargs={"out": out}, encodings={"flag": "bool"})
+    columns = {"id": "int64", "text": "str?", "vector": "ndarray:float64?", "flag": "bool"}
+    for shard in shards_of(tmp_path / "out"):  # with nothing left of the first attempt
+        assert dict(zip(shard["column_names"], shard["column_encodings"], strict=True)) == columns
+    found = [
+        (s["id"], s["text"], None if s["vector"] is None else s["vector"].tolist(), s["flag"])
+        for s in LocalDataset(out)[:]
+    ]
+    assert sorted(found, key=lambda row: row[0]) == rows
+    with pytest.raises(SampleError, match="'text'"):
+        dataframe_to_mds(data, mds_kwargs={"out": f"{out}-refused"}, encodings={"text": "str"})
+    with pytest.raises(ConfigError, match="'id' has Spark type bigint.*'int64'"):
+        dataframe_to_mds(data, mds_kwargs={"out": f"{out}-refused"}, encodings={"id": "int8"})
+
+
+def test_the_command(session: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del session  # which the command finds
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"id": f"{name}{i}"}) + "\n" for i in range(50)))
+    command = ["convert", f"{tmp_path}/*.jsonl", str(tmp_path / "out"), "--engine", "spark", "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 100
+    assert [row["id"] for row in LocalDataset(tmp_path / "out")[:]] == [f"{n}{i}" for n in "ab" for i in range(50)]
+    assert main(command) == 2  # it is there
+    assert "exist_ok" in capsys.readouterr().err
+
+
+def test_a_task_is_tried_again(session: Any, tmp_path: Path) -> None:
+    from streaming.converters.spark import dataframe_to_mds
+
+    out, mark = tmp_path / "out", tmp_path / "mark"
+    (out / "notes").mkdir(parents=True)
+
+    def failing(frame: Any) -> Iterator[dict[str, Any]]:
+        raise ValueError(f"no row of {len(frame)} is good")
+
+    arguments: Any = {"out": str(out), "columns": {"id": "int", "text": "str"}, "size_limit": 2000}
+    make = spark_program.Losing(str(mark), 70, executor=False)
+    dataframe_to_mds(session.range(0, 100, 1, 2), True, arguments, make)
+    assert mark.exists()
+    shards_of(out)
+    assert sorted(sample["id"] for sample in LocalDataset(out)[:]) == list(range(100))
+    with pytest.raises(WorkerError, match="could not run a task: ValueError: no row of 50 is good. The same call"):
+        dataframe_to_mds(session.range(0, 100, 1, 2), True, {**arguments, "out": f"{out}-refused"}, failing)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_an_executor_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "out" / "notes").mkdir(parents=True)
+    program = spark_program.__file__
+    path = os.pathsep.join([os.path.dirname(program), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, program, str(tmp_path / "out"), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=True, timeout=380,
+    )  # fmt: skip
+    assert (tmp_path / "mark").exists()
+    shards_of(tmp_path / "out")
+    assert sorted(sample["id"] for sample in LocalDataset(tmp_path / "out")[:]) == list(range(600))
 
 
 def test_the_original_path() -> None:

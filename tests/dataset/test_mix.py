@@ -92,7 +92,7 @@ def test_stopped_and_resumed_is_never_stopped(root: Path, workers: int, context:
     [
         ("fork", "random"),
         ("fork", "stratified"),
-        ("fork", "per_stream"),
+        pytest.param("fork", "per_stream", marks=pytest.mark.long),
         ("fork", "device_per_stream"),
         ("forkserver", "random"),
         pytest.param("spawn", "random", marks=pytest.mark.long),

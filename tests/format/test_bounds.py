@@ -62,7 +62,7 @@ def test_by_a_loop_as_by_what_is_compiled(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("encoding", ["str", "int", "ndarray:int8:3"])
 def test_a_great_many_columns(tmp_path: Path, encoding: str) -> None:
-    count = 10_000
+    count = 5_000
     columns = columns_of([encoding], count)
     value = {"str": "x", "int": 5, "ndarray:int8:3": np.zeros(3, np.int8)}[encoding]
     with MDSWriter(columns=columns, out=str(tmp_path), size_limit=None) as writer:

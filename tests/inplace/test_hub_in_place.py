@@ -14,6 +14,7 @@ import soundfile
 from PIL import Image
 
 from streaming import StreamingDataset
+from streaming.cli.main import main
 from streaming.core.errors import ConfigError
 from streaming.storage.providers.vendors import client as vendor
 
@@ -123,10 +124,14 @@ def test_what_features_say(hub: Hub, tmp_path: Path) -> None:
         assert (row["grid"].dtype, row["vector"].dtype) == (np.int16, np.float32)
 
 
-def test_configurations_and_splits(hub: Hub, tmp_path: Path) -> None:
+def test_configurations_and_splits(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments: Any = {"remote": f"hf://{REPO}", "local": tmp_path / "c", "batch_size": 1}
     assert len(StreamingDataset(**arguments, config="small", split="test", columns=["id"])[:]) == 9
     assert StreamingDataset(**arguments, config="words")[3] == {"word": "w3"}
+    found = str(tmp_path / "found")
+    assert main(["index", f"hf://{REPO}", "--config", "small", "--split", "test", "--out", found]) == 0
+    assert "9 rows" in capsys.readouterr().out
+    assert len(StreamingDataset(**arguments, config="small", split="test", index=found)) == 9
     with pytest.raises(ConfigError, match=r"has the configurations small, words\. Say which by config="):
         StreamingDataset(**arguments)
     with pytest.raises(ConfigError, match=r"no configuration 'large'; it has small, words"):

@@ -267,3 +267,32 @@ def test_a_table_of_several_objects(s3: S3Server, tmp_path: Path) -> None:
     open_store(root).put("table.parquet/_SUCCESS", b"")
     dataset = StreamingDataset(remote=f"{root}/table.parquet", local=tmp_path / "c", batch_size=1)
     assert [row["id"] for row in dataset[:]] == [*range(10), *range(10)]
+
+
+def test_a_condition_over_the_columns_of_files(s3: S3Server, tmp_path: Path) -> None:
+    """Of files in a store, the columns that it names come, once, whether samples have them or not."""
+    root = s3.create_bucket()
+    store = open_store(root)
+    for part in range(3):
+        ids = range(1000 * part, 1000 * (part + 1))
+        table = pa.table(
+            {"id": ids, "lang": [("de", "en", None)[i % 3] for i in ids], "blob": [os.urandom(500) for _ in ids]}
+        )
+        pq.write_table(table, tmp_path / "t.parquet", row_group_size=300)
+        store.put(f"lake/{part}.parquet", str(tmp_path / "t.parquet"))
+    arguments: Any = {"remote": f"{root}/lake/*.parquet", "local": tmp_path / "c", "batch_size": 1}
+    dataset = StreamingDataset(**arguments, columns=["id"])
+    chosen = dataset.filter("lang = 'de' and ID >= 1500")
+    assert [row["id"] for row in chosen[:]] == [i for i in range(1500, 3000) if not i % 3]
+    assert len(dataset.filter("sample_id < 7")) == 7
+    with pytest.raises(ConfigError, match=r"lake/\*\.parquet has no column 'land'.*Did you mean 'lang'"):
+        dataset.filter("land = 'de'")
+    kept = sum(path.stat().st_size for path in (tmp_path / "c").rglob(".streaming-columns-*.parquet"))
+    assert kept < 100_000
+    with pytest.raises(ConfigError, match="no side columns"):
+        StreamingDataset(
+            streams=[Stream(remote=arguments["remote"], side_columns=f"{root}/none.parquet", where="id < 5")]
+        )
+    for path in ("0", "1", "2"):
+        store.delete(f"lake/{path}.parquet")
+    assert len(dataset.filter("lang = 'de' and id >= 1500")) == len(chosen)

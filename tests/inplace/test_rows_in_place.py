@@ -452,3 +452,14 @@ def test_chunks_of_litdata(tmp_path: Path, name: str) -> None:
     (tmp_path / "none" / "chunk-0-0.bin").write_bytes(b"x")
     with pytest.raises(SourceError, match=r"no index\.json of litdata"):
         opened(tmp_path / "none", tmp_path, format="litdata")
+
+
+def test_conditions_keys_and_parts_of_rows(tmp_path: Path) -> None:
+    lines = [{"id": i, "lang": ("de", "en")[i % 2], "tags": ["a"] * (i % 3)} for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stream = Stream(remote=tmp_path / "*.jsonl", local=tmp_path / "c", where="lang = 'de'")
+    dataset = StreamingDataset(streams=[stream], batch_size=1)
+    assert [row["id"] for row in dataset[:]] == list(range(0, 40, 2))
+    assert [row["id"] for row in dataset.filter("json_array_length(tags) = 2 and id > 9")[:]] == [14, 20, 26, 32, 38]
+    one, other = dataset.split([0.5, 0.5], by="id")
+    assert len(one) + len(other) == 20

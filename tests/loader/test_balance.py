@@ -148,8 +148,15 @@ def test_hundreds_of_ranks() -> None:
     assert (loads.max(1) / loads.mean(1)).mean() > 2
 
 
-@pytest.mark.parametrize("pack", [False, True])
-@pytest.mark.parametrize("within", ["run", "node"])
+@pytest.mark.parametrize(
+    ("within", "pack"),
+    [
+        ("run", False),
+        ("node", True),
+        pytest.param("run", True, marks=pytest.mark.long),
+        pytest.param("node", False, marks=pytest.mark.long),
+    ],
+)
 def test_every_sample_as_often_and_the_same_batches_in_any_world(texts: str, pack: bool, within: Any) -> None:
     balance = Balance("l2" if pack else "cost", over=5, within=within)
     plain = sets(rounds(loaders_of(texts, 1, None, pack=pack)))

@@ -117,7 +117,12 @@ def test_same_as_by_samples(tmp_path: Path, name: str, drop_last: bool) -> None:
     check(write(tmp_path, CASES[name]), drop_last=drop_last)
 
 
-@pytest.mark.parametrize("name", CASES)
+FORKED = ("scalars", "text", "arrays", "nested")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FORKED else pytest.mark.long) for name in CASES]
+)
 def test_same_from_forked_workers(tmp_path: Path, name: str) -> None:
     check(write(tmp_path, CASES[name]), 2, "fork")
 

@@ -64,7 +64,11 @@ def is_right(kind: str, batch: dict[str, Any], ids: list[int] | None = None) -> 
 
 @pytest.mark.parametrize(
     ("kind", "start"),
-    [*((kind, "fork") for kind in COLUMNS), ("rows", "forkserver"), ("text", "forkserver")],
+    [
+        *((kind, "fork") for kind in COLUMNS),
+        ("text", "forkserver"),
+        pytest.param("rows", "forkserver", marks=pytest.mark.long),
+    ],
     indirect=["kind"],
 )
 def test_what_is_kept_stays(kind: str, make: Callable[..., StreamingDataLoader], start: str) -> None:

@@ -111,8 +111,14 @@ def test_two_loaders_over_one_dataset(make_dataset: Make, tmp_path: Path) -> Non
     assert sorted(map(tuple, got)) == sorted(map(tuple, expected))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("after", [0, 1, 17, 74, 75])
+@pytest.mark.parametrize(
+    ("after", "workers"),
+    [
+        *((after, 0) for after in (0, 1, 17, 74, 75)),
+        *((after, 2) for after in (17, 74)),
+        *(pytest.param(after, 2, marks=pytest.mark.long) for after in (0, 1, 75)),
+    ],
+)
 def test_resume_in_the_middle(make_dataset: Make, tmp_path: Path, workers: int, after: int) -> None:
     remote = make_dataset(N)
     data = dataset(remote, tmp_path / "a")

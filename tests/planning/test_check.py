@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Path:
         {"shuffle": True, "shuffle_algo": "py1e", "num_canonical_nodes": 4},
         {"shuffle": True, "streams": (1.5, 0.3)},
         {"shuffle": True, "streams": (1.0, 1.0), "batching_method": "stratified"},
-        {"shuffle": True, "mix": Schedule([Phase(0, {0: 0.8, 1: 0.2})]), "epoch_size": 960},
+        {"shuffle": True, "mix": Schedule([Phase(0, {0: 0.8, 1: 0.2})]), "epoch_size": 512},
     ],
     ids=["lanes", "in-order", "py1e", "repeated", "stratified", "mixture"],
 )

@@ -65,7 +65,7 @@ def merged(shares: list[list[list[int]]]) -> list[list[int]]:
     ("kind", "workers"),
     [
         *((kind, 0) for kind in KINDS),
-        *(pytest.param(kind, 2, marks=() if kind in ("stored", "all") else pytest.mark.long) for kind in KINDS),
+        *(pytest.param(kind, 2, marks=() if kind == "all" else pytest.mark.long) for kind in KINDS),
     ],
 )
 def test_checkpoint_and_resume(tmp_path: Path, kind: str, workers: int) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from streaming import JSONWriter, LocalDataset, MDSWriter, StreamingDataset, merge_index
 from streaming.cli.main import main
-from streaming.core.errors import ConfigError, UploadError
+from streaming.core.errors import AccessDeniedError, ConfigError, UploadError
+from streaming.storage.providers.local import LocalStore
 
 from sample_data import COLUMNS, sample, write_dataset
 
@@ -290,3 +291,25 @@ def test_by_name(tmp_path: Path) -> None:
     merge_index(index_file_urls=[f"{tmp_path}/0"], out=str(tmp_path))
     merge_index(out=str(tmp_path), keep_local=True, download_timeout=5)
     assert COLUMNS.keys() == LocalDataset(str(tmp_path))[0].keys()
+
+
+def test_metadata_that_cannot_be_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("0", "1"):
+        write_dataset(str(tmp_path / part), 10)
+    (tmp_path / "0" / "streaming-metadata.json").write_text('{"license": "MIT"}')
+    merge_index(str(tmp_path))
+    assert not caplog.messages  # of a part that has none, nothing need be said
+    assert LocalDataset(tmp_path).metadata == {"license": "MIT"}
+    get = LocalStore.get
+
+    def refusing(self: LocalStore, path: str, *args: Any, **kwargs: Any) -> bytes:
+        if path == "streaming-metadata.json" and str(self).endswith("1"):
+            raise AccessDeniedError("No permission.")
+        return get(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(LocalStore, "get", refusing)
+    merge_index(str(tmp_path))
+    assert "/1 could not be read, so what it says is left out" in caplog.text
+    assert LocalDataset(tmp_path).metadata == {"license": "MIT"}

@@ -47,7 +47,7 @@ _CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "lo
 _PATTERN = re.compile(r"[*?\[\]{}]")
 
 
-def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) -> NDArray[np.bool_]:
+def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str, origin: str = "") -> NDArray[np.bool_]:
     """Evaluate a condition; see ``SideColumns.where``.
 
     Args:
@@ -55,6 +55,7 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
         names: Of its columns.
         num_rows: Its rows.
         condition: What follows WHERE.
+        origin: Where the columns are from, for error texts; the file by default.
 
     Returns:
         ``bool[num_rows]``.
@@ -86,7 +87,7 @@ def select_rows(path: str, names: Sequence[str], num_rows: int, condition: str) 
                 )
             found = connection.execute(query).fetchnumpy()["found"]
         except duckdb.Error as error:
-            raise _told(error, condition, names, path) from error
+            raise _told(error, condition, names, origin or path) from error
     marks = np.zeros(2 * num_rows, np.bool_)
     marks[np.asarray(found, np.int64)] = True  # those that are negative, from the end
     nulls = int(np.count_nonzero(marks[num_rows:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ try:
     from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame
     from pyspark.sql import types as spark
+
+    from streaming.converters.spark_columns import SPARK_TO_MDS, infer_dataframe_schema, is_json_compatible
 except ImportError as error:
     raise MissingDependencyError(
         "Converting a Spark DataFrame needs pyspark: pip install 'streaming-dataset[spark]', and Java."
@@ -37,105 +40,9 @@ __all__ = ["SPARK_TO_MDS", "dataframe_to_mds", "infer_dataframe_schema", "is_jso
 
 logger = logging.getLogger(__name__)
 
-#: MDS encodings by Spark type, ``None`` for those that have none.
-SPARK_TO_MDS: dict[Any, str | None] = {
-    spark.ByteType(): "int8",
-    spark.ShortType(): "int16",
-    spark.IntegerType(): "int32",
-    spark.LongType(): "int64",
-    spark.FloatType(): "float32",
-    spark.DoubleType(): "float64",
-    spark.DecimalType(): "str_decimal",
-    spark.StringType(): "str",
-    spark.BinaryType(): "bytes",
-    spark.BooleanType(): "uint8",
-    spark.ArrayType(spark.ShortType()): "ndarray:int16",
-    spark.ArrayType(spark.IntegerType()): "ndarray:int32",
-    spark.ArrayType(spark.LongType()): "ndarray:int64",
-    spark.ArrayType(spark.FloatType()): "ndarray:float32",
-    spark.ArrayType(spark.DoubleType()): "ndarray:float64",
-    spark.TimestampType(): None,
-    spark.TimestampNTZType(): None,
-    spark.DateType(): None,
-    spark.DayTimeIntervalType(): None,
-}
-
-# Binary columns may hold what these encodings store, already encoded.
-_FROM_BINARY = ("pil", "png", "jpeg", "pkl")
-# What else a type may be stored as, if that is asked for.
-_ALSO: dict[type, str] = {
-    spark.BooleanType: "bool",
-    spark.DateType: "date",
-    spark.TimestampType: "datetime",
-    spark.TimestampNTZType: "datetime",
-    spark.DayTimeIntervalType: "timedelta",
-    spark.ArrayType: "list",
-}
 _RESULT = spark.StructType(
     [spark.StructField("part", spark.StringType()), spark.StructField("told", spark.StringType())]
 )
-
-
-def is_json_compatible(data_type: Any) -> bool:
-    """Say whether every value of a Spark type can be stored by the ``json`` encoding.
-
-    Args:
-        data_type: A type of ``pyspark.sql.types``.
-    """
-    if isinstance(data_type, spark.StructType):
-        return all(is_json_compatible(field.dataType) for field in data_type.fields)
-    if isinstance(data_type, spark.ArrayType):
-        return is_json_compatible(data_type.elementType)
-    if isinstance(data_type, spark.MapType):
-        return isinstance(data_type.keyType, spark.StringType) and is_json_compatible(data_type.valueType)
-    leaves = (
-        spark.StringType,
-        spark.IntegralType,
-        spark.FloatType,
-        spark.DoubleType,
-        spark.BooleanType,
-        spark.NullType,
-    )
-    return isinstance(data_type, leaves)
-
-
-def infer_dataframe_schema(
-    dataframe: DataFrame, user_defined_cols: Mapping[str, str] | None = None
-) -> dict[str, str] | None:
-    """Choose an encoding for each column, or check those that are given.
-
-    Args:
-        dataframe: The data.
-        user_defined_cols: Encodings by column, to be checked instead of chosen.
-
-    Returns:
-        Encodings by column; ``None`` if they were given.
-
-    Raises:
-        ConfigError: A column does not exist, or its type has no encoding or not the given one.
-    """
-    fields = {field.name: field.dataType for field in dataframe.schema.fields}
-    if user_defined_cols is None:
-        return {name: _encoding_of(name, data_type) for name, data_type in fields.items()}
-    for name, encoding in user_defined_cols.items():
-        if name not in fields:
-            raise ConfigError(f"The DataFrame has no column {name!r}. It has: {', '.join(fields)}.")
-        data_type = fields[name]
-        base = ":".join(encoding.removesuffix("?").split(":")[:2])
-        if base.split(":")[0] == _ALSO.get(type(data_type)):
-            fits = True
-        elif base == "json":
-            fits = is_json_compatible(data_type)
-        elif base in _FROM_BINARY:
-            fits = isinstance(data_type, spark.BinaryType)
-        else:
-            fits = base == _lookup(data_type)
-        if not fits:
-            raise ConfigError(
-                f"Column {name!r} has Spark type {data_type.simpleString()}, which is not stored as {encoding!r} but as "
-                f"{_lookup(data_type)!r}. Cast the column or change the encoding."
-            )
-    return None
 
 
 def dataframe_to_mds(
@@ -149,11 +56,12 @@ def dataframe_to_mds(
 ) -> tuple[str, str]:
     """Write a ``DataFrame`` as an MDS dataset: one part a partition, in parallel, under one index.
 
-    Of a task that Spark tries again, or whose executor was lost, only the attempt that succeeded is in the index.
+    Of a task that Spark tries again, or whose executor was lost, only the attempt that succeeded is in the index; what the
+    others have left is removed before that is written.
 
     Args:
         dataframe: The data.
-        merge_index: Write the index of all parts at the root.
+        merge_index: Write the index of all parts at the root. Without it, what lost attempts have left stays.
         mds_kwargs: Arguments of :class:`streaming.MDSWriter`, ``out`` at least. ``columns`` are chosen by the schema if they
             are not given: with a question mark (``'int64?'``) where values turn out to be missing, for which all is begun
             anew; ``compression`` is ``'zstd'`` if it is not given. On a cluster, a local ``out`` must be one that all nodes
@@ -191,9 +99,14 @@ def dataframe_to_mds(
 
     local, remote = _places(arguments.pop("out"))
     keep = bool(arguments.pop("keep_local", False)) or not remote
-    part = _Part((local, remote), keep, arguments, udf_iterable, dict(udf_kwargs or {}), frozenset(chosen))
+    places = (local, remote)
+    there = _attempts(places)
+    part = _Part(
+        places, keep, arguments, udf_iterable, dict(udf_kwargs or {}), frozenset(chosen), 1 + max(there, default=-1)
+    )
     parts = _run(dataframe if udf_iterable else dataframe.select(*arguments["columns"]), part)
     if merge_index:
+        _remove(places, _attempts(places).difference(there, map(int, parts)))
         indexes = [join(join(remote or local, name), "index.json") for name in parts]
         merge_indexes(indexes, (local, remote) if local and remote else local or remote, keep_local=keep)
     if local and not keep:
@@ -221,6 +134,7 @@ class _Part:
     make_samples: Callable[..., Iterable[Mapping[str, Any]]] | None
     further: dict[str, Any]
     chosen: frozenset[str]
+    first: int
 
     @property
     def task(self) -> Callable[[Iterator[Any]], Iterator[Any]]:
@@ -259,8 +173,9 @@ class _Part:
         context = TaskContext.get()
         if context is None:
             raise WorkerError("There is no Spark task: this runs only in an executor.")
-        # An attempt has a number of its own, so that a repeated or speculative one does not write into another's part.
-        name = str(context.taskAttemptId())
+        # An attempt has a number of its own, so that a repeated or speculative one does not write into another's part; not
+        # that of one of another application, which counts from the start.
+        name = str(self.first + context.taskAttemptId())
         local, remote = (join(place, name) if place else "" for place in self.places)
         out = (local, remote) if local and remote else local or remote
         with suppress(_MissingError), MDSWriter(out=out, keep_local=self.keep, **self.arguments) as writer:
@@ -291,7 +206,7 @@ def _run(dataframe: DataFrame, part: _Part) -> list[str]:
     missing = {name for one in told.values() for name in one.get("missing", ())}
     error = next((one["error"] for one in told.values() if "error" in one), None)
     if missing or error:
-        _remove(part.places, list(told))
+        _remove(part.places, map(int, told))
     if error:
         raise SampleError(error)
     if not missing:
@@ -303,15 +218,26 @@ def _run(dataframe: DataFrame, part: _Part) -> list[str]:
     )
 
 
-def _remove(places: tuple[str, str], parts: Iterable[str]) -> None:
-    for place in filter(None, places):
-        store = open_store(Location.parse(place))
-        for name in parts:
-            for info in list(store.list(name)):
+def _attempts(places: tuple[str, str]) -> set[int]:
+    """Return the numbers of the attempts of tasks that have a directory at places."""
+    names: set[str] = set()
+    for where in map(Location.parse, filter(None, places)):
+        if not where.is_local:
+            names.update(info.path.partition("/")[0] for info in open_store(where).list() if "/" in info.path)
+        elif os.path.isdir(where.path):
+            names.update(os.listdir(where.path))
+    return {int(name) for name in names if name.isdecimal()}
+
+
+def _remove(places: tuple[str, str], attempts: Iterable[int]) -> None:
+    for number in attempts:
+        for place in filter(None, places):
+            where = Location.parse(place)
+            store = open_store(where)
+            for info in list(store.list(str(number))):
                 store.delete(info.path)
-            if Location.parse(place).is_local:
-                with suppress(OSError):
-                    os.rmdir(join(place, name))
+            if where.is_local:
+                shutil.rmtree(where.join(str(number)).path, ignore_errors=True)
 
 
 def _plain(value: Any) -> Any:
@@ -323,25 +249,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
-
-
-def _lookup(data_type: Any) -> str | None:
-    if isinstance(data_type, spark.DecimalType):
-        return "str_decimal"  # of any precision
-    if isinstance(data_type, spark.ArrayType):
-        data_type = spark.ArrayType(data_type.elementType)  # whether it may hold nulls is not its encoding's matter
-    return SPARK_TO_MDS.get(data_type)
-
-
-def _encoding_of(name: str, data_type: Any) -> str:
-    encoding = _lookup(data_type)
-    if encoding is None:
-        also = _ALSO.get(type(data_type))
-        hint = "Cast the column" + (f", give it the encoding {also!r} in `encodings`" if also else "")
-        if is_json_compatible(data_type):
-            hint = "Give it the encoding 'json' in `encodings`"
-        raise ConfigError(
-            f"Column {name!r} has Spark type {data_type.simpleString()}, for which there is no encoding. {hint}, or leave "
-            "the column out."
-        )
-    return encoding

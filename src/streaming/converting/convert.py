@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from streaming.converting.estimate import estimate
 from streaming.converting.grouping import grouped
-from streaming.converting.reading import Made, Reader, Step, choose_columns, peek
+from streaming.converting.reading import Call, Reader, Step, choose_columns, peek
 from streaming.converting.tokens import TOKENS, Tokens
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out, Where
@@ -242,10 +242,10 @@ def _prepared(
     if isinstance(columns, str):
         raise ConfigError(f"columns must be a list of names, or their encodings by name; got {columns!r}.")
     opened = open_source(place, format, skips=on_error == "skip", **options)
-    steps: list[Callable[[Iterable[Made]], Iterable[Made]]] = []
+    steps: list[Step] = []
     known = opened.metadata
     if fn is not None:
-        steps.append(Step(fn))
+        steps.append(Call(fn))
     if tokenizer is not None:
         tokens = Tokens(tokenizer, text)
         steps.append(tokens)

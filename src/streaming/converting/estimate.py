@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,7 +40,8 @@ class _Counter:
         self.rows = 0
         self.bytes = 0
 
-    def __call__(self, rows: Iterable[Made]) -> Iterator[Made]:
+    def __call__(self, rows: Iterable[Made], at: Callable[[int], str]) -> Iterator[Made]:
+        del at
         for row in rows:
             self.rows += 1
             yield row

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, SampleError, SourceError, StreamingError
 from streaming.format.encodings import get_mds_encoded_size, mds_encode
@@ -15,14 +16,30 @@ from streaming.sources.contract import Part, Row, Source
 from streaming.sources.encode import encode_column
 from streaming.sources.types import column_values
 from streaming.writing.rows.encoded import EncodedRows
+from streaming.writing.rows.failures import failed_on
 from streaming.writing.rows.infer import infer_column
 from streaming.writing.rows.inputs import made_rows
 
-__all__ = ["Made", "Reader", "choose_columns"]
+__all__ = ["Call", "Made", "Reader", "Step", "choose_columns", "peek"]
 
 Made = Row | EncodedRows | StreamingError
 
 _PEEKED = 256
+
+
+class Step(Protocol):
+    """Makes rows of rows; of what it cannot, errors that say where the row is."""
+
+    def __call__(self, rows: Iterable[Made], at: Callable[[int], str], /) -> Iterable[Made]:
+        """Yield what it makes.
+
+        Args:
+            rows: Rows of a part, and errors in place of some, which it passes on.
+            at: Tells for people where a row is, by its number.
+        """
+        ...
+
+
 _BLOCK_BYTES = 2 << 20
 
 
@@ -34,13 +51,13 @@ class Reader:
         source: The source.
         names: The columns that are read, ``None`` for all.
         encodings: Encoding of each column that is written; empty until it is known.
-        steps: What is done with rows before they are written, one after the other: from rows to rows.
+        steps: What is done with rows before they are written, one after the other.
     """
 
     source: Source
     names: tuple[str, ...] | None
     encodings: Mapping[str, str]
-    steps: tuple[Callable[[Iterable[Made]], Iterable[Made]], ...] = ()
+    steps: tuple[Step, ...] = ()
 
     def __call__(self, part: Part) -> Iterator[Made]:
         """Yield the samples of a part; errors in place of those that cannot be made."""
@@ -54,8 +71,10 @@ class Reader:
     def rows(self, part: Part) -> Iterator[Made]:
         """Yield the rows of a part as they are, the steps done."""
         rows: Iterable[Made] = self.source.read(part, self.names)
+        at = part.at
         for step in self.steps:
-            rows = step(rows)
+            rows = step(rows, at)
+            at = partial(_made_at, part)
         yield from rows
 
     def _whole(self, row: Row) -> Row:
@@ -100,6 +119,10 @@ class Reader:
                 yield EncodedRows(data.tobytes(), row_sizes.tolist())
 
 
+def _made_at(part: Part, number: int) -> str:
+    return f"{part!r}, row {number} of what fn made"
+
+
 def _joined(samples: Iterable[bytes]) -> Iterator[EncodedRows]:
     """Yield samples in blocks."""
     block: list[bytes] = []
@@ -115,7 +138,7 @@ def _joined(samples: Iterable[bytes]) -> Iterator[EncodedRows]:
 
 
 @dataclass(frozen=True)
-class Step:
+class Call:
     """A user's function, called with each row; it returns a row, ``None``, or many.
 
     Attributes:
@@ -124,9 +147,9 @@ class Step:
 
     function: Callable[[Row], Any]
 
-    def __call__(self, rows: Iterable[Made]) -> Iterator[Made]:
+    def __call__(self, rows: Iterable[Made], at: Callable[[int], str]) -> Iterator[Made]:
         """Yield what it makes of rows."""
-        for row in rows:
+        for number, row in enumerate(rows):
             if isinstance(row, (StreamingError, EncodedRows)):
                 yield row
                 continue
@@ -134,7 +157,7 @@ class Step:
                 yield from made_rows(self.function(row))
             except Exception as error:
                 brief = {name: value if isinstance(value, (str, int, float)) else "..." for name, value in row.items()}
-                yield SourceError(f"fn failed for the row {str(brief)[:200]}: {type(error).__name__}: {error}")
+                yield failed_on(f"{at(number)}: {str(brief)[:200]}", self.function, error)
 
 
 def choose_columns(reader: Reader, given: Mapping[str, str | None] | Sequence[str] | None) -> dict[str, str]:

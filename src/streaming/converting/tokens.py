@@ -82,22 +82,24 @@ class Tokens:
         name = os.path.basename(os.path.normpath(os.fspath(self.tokenizer)))  # pyright: ignore[reportArgumentType, reportCallIssue]
         return {"tokenizer": {"name": name, "xxh3_128": get_hash("xxh3_128", loaded.to_str().encode())}}
 
-    def __call__(self, rows: Iterable[Made]) -> Iterator[Made]:
+    def __call__(self, rows: Iterable[Made], at: Callable[[int], str]) -> Iterator[Made]:
         """Yield rows with tokens in place of text; an error in place of one that has none."""
-        coming = iter(rows)
+        coming = enumerate(rows)
         while some := list(islice(coming, _AT_ONCE)):
-            texts = [row[self.column] for row in some if self._has_text(row)]  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType]
+            texts = [row[self.column] for _, row in some if self._has_text(row)]  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType]
             ids = iter(self._encode(texts))
-            for row in some:
+            for number, row in some:
                 if isinstance(row, (StreamingError, EncodedRows)):
                     yield row
                 elif not self._has_text(row):
                     names = ", ".join(map(str, row))
-                    yield SourceError(f"A row has no text in the column {self.column!r} (it has {names}): give `text`.")
+                    yield SourceError(
+                        f"{at(number)}: there is no text in the column {self.column!r} (it has {names}): give `text`."
+                    )
                 else:
                     tokens = np.asarray(next(ids), self.dtype)
                     if not len(tokens):
-                        yield SourceError(f"A row of no token: its text is {row[self.column]!r}.")
+                        yield SourceError(f"{at(number)}: no token: the text is {row[self.column]!r}.")
                         continue
                     rest = {name: value for name, value in row.items() if name != self.column}
                     yield {**rest, TOKENS: tokens}

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.made import MadeDirectory
+from streaming.columns.asked import AskedColumns
 from streaming.columns.opening import open_columns
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.side import SideColumns
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.format.metadata import METADATA_NAME, parse_metadata
+from streaming.inplace.side import columns_of
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
@@ -59,6 +61,7 @@ class Source:
         units: What counts as a sample, ``None`` where every row does.
         chosen: By what the units were chosen, in words or SQL, step by step.
         joins: Other datasets whose rows belong to this one's.
+        is_side_given: Whether a user said where the side columns are.
     """
 
     directory: ShardDirectory
@@ -67,19 +70,24 @@ class Source:
     units: Units | None = None
     chosen: tuple[str, ...] = ()
     joins: tuple[JoinedSide, ...] = ()
+    is_side_given: bool = False
 
     @property
     def sizes(self) -> NDArray[np.int64]:
         """``int64[S]``, rows of each shard."""
         return self.directory.index.samples
 
-    def side_columns(self) -> SideColumns:
-        """Open the side columns.
+    def side_columns(self) -> SideColumns | AskedColumns:
+        """Open the side columns; of files that are read in place, unless others are given, their own columns.
 
         Raises:
             ConfigError: There are none, or they are of other data.
         """
         index = self.directory.index
+        if isinstance(self.directory, MadeDirectory) and not self.is_side_given:
+            asked = columns_of(self.directory)
+            if asked is not None:
+                return asked
         try:
             return open_columns(
                 self.side,

@@ -171,7 +171,7 @@ class Stream(StreamDetails):
         self.join: tuple[Joining, ...] = tuple(join or ())
         self.schema: str | None = None if schema is None else as_text("schema", schema)
         self.config: str | None = None if config is None else as_text("config", config)
-        self.version: str | None = None if version is None else str(version)
+        self.version: str | None = _version_text(version)
         self.index: str | None = _path_text("index", index)
         self.source: Any = source
         if source is not None and (remote or local):
@@ -225,6 +225,7 @@ class Stream(StreamDetails):
         for name in _DEFAULTS:
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
+        self.index, self.version = _path_text("index", self.index), _version_text(self.version)
         if self._storage_options is None and default.get("storage_options") is not None:
             self._storage_options = seal(default["storage_options"])
             self._remote = self._remote and self._remote.with_options(self._storage_options)
@@ -281,7 +282,9 @@ class Stream(StreamDetails):
             ConfigError: A view is of other data, a condition is none, rows to be joined do not belong together, or nothing
                 is left.
         """
-        source = Source(*self.open(allow_unsafe_types), side=self.side_location())
+        source = Source(
+            *self.open(allow_unsafe_types), self.side_location(), is_side_given=self.side_columns is not None
+        )
         if self.view is not None:
             place = self._beside(self.view)
             selection, query = load_view(source, place)
@@ -403,6 +406,10 @@ def _origin(store: Store | None) -> str:
 
 def _path_text(name: str, path: Any) -> str | None:
     return None if path is None or path == "" else as_path(name, path)
+
+
+def _version_text(version: int | str | None) -> str | None:
+    return None if version is None else str(version)
 
 
 def _whole(count: Any) -> Any:

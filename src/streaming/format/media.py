@@ -30,6 +30,10 @@ class Audio(bytes):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        """Return it for people: without the bytes."""
+        return f"<Audio of {len(self):,} bytes>"
+
     @property
     def rate(self) -> int:
         """Samples a second.
@@ -75,6 +79,10 @@ class Video(bytes):
     """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return it for people: without the bytes."""
+        return f"<Video of {len(self):,} bytes>"
 
     def frames(self, begin_s: float = 0.0, end_s: float | None = None) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Decode the frames that are shown in a range of time.

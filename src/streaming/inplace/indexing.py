@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from tempfile import TemporaryDirectory
@@ -80,13 +81,16 @@ def bring_index(index: Location, kept: str) -> None:
     os.replace(part, kept)
 
 
-def index_files(place: Location, out: Location | None, format: str | None = None) -> Indexed:
+def index_files(
+    place: Location, out: Location | None, format: str | None = None, options: Mapping[str, str] | None = None
+) -> Indexed:
     """Look into the files of a source, and keep what was found.
 
     Args:
         place: A pattern of names, a file or directory whose name tells a format, a table, or a dataset of the hub.
         out: The directory to keep it in.
         format: The format; ``None``: as names tell.
+        options: ``config`` and ``split`` of a dataset of the hub, ``version`` of a table.
 
     Raises:
         ConfigError: It is no such place, or ``out`` is missing.
@@ -101,7 +105,7 @@ def index_files(place: Location, out: Location | None, format: str | None = None
         )
     if out is None:
         raise ConfigError("Say where the index goes: --out PLACE. Nothing is written where you did not say.")
-    found = locate(place, format, {})
+    found = locate(place, format, options or {})
     target = open_store(out)
     with TemporaryDirectory(prefix="streaming-") as directory:
         kept = os.path.join(directory, INDEX_NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -23,6 +23,7 @@ from streaming.format.samples.schema import Schema
 from streaming.inplace.cutting import Run, cut_pieces, cut_shards
 from streaming.inplace.deleted import surviving
 from streaming.inplace.indexing import bring_index, kept_name
+from streaming.inplace.naming import renamed, stored_names
 from streaming.inplace.recipe import SourceRecipe, Taken
 from streaming.inplace.rows import RowsRecipe, known_rows
 from streaming.inplace.scan import Scanner, scan_files
@@ -35,13 +36,13 @@ from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
 from streaming.storage.location import Location
 
-__all__ = ["open_source_files"]
+__all__ = ["Recipes", "open_source_files"]
 
 _SCHEMAS = ("same", "union")
 
 
 @dataclass(frozen=True)
-class _Recipes:
+class Recipes:
     """What makes each shard. It can be pickled.
 
     Attributes:
@@ -50,6 +51,8 @@ class _Recipes:
         source: What reads rows, or the columns of tables.
         pieces: The pieces of each file, with all their rows.
         shards: Which of them make each shard.
+        columns: Encoding of every column of a source of rows, whether it is wanted or not.
+        names: What each file calls the columns, where a table calls them otherwise.
     """
 
     found: Found
@@ -57,8 +60,11 @@ class _Recipes:
     source: Source | TableColumns
     pieces: list[list[Piece]]
     shards: list[list[Run]]
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    names: list[dict[str, str]] | None = None
 
     def __call__(self, shard: int) -> Recipe:
+        """Return what makes a shard."""
         runs = self.shards[shard]
         count = sum(piece.rows for run in runs for piece in run.pieces)
         if isinstance(self.source, TableColumns):
@@ -69,7 +75,8 @@ class _Recipes:
     def _taken(self, run: Run) -> Taken:
         gone = self.found.gone.get(run.file)
         first = 0 if gone is None else self._first(run)
-        return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), first, gone)
+        stored = None if self.names is None else self.names[run.file]
+        return Taken(self.found.files[run.file], run.pieces, self.found.values_of(run.file), first, gone, stored)
 
     def _first(self, run: Run) -> int:
         """Return the number in its file of the first row of a run."""
@@ -110,6 +117,7 @@ def open_source_files(
         raise ConfigError(f"schema must be 'same' or 'union', got {schema!r}.")
     opened = time.time()
     found = locate(location, format, options or {})
+    names: list[dict[str, str]] | None = None
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
     kept = os.path.join(directory, kept_name(origin, found.kind))
@@ -123,10 +131,16 @@ def open_source_files(
         optional_import("pyarrow", "arrow", "Reading files of other formats")
         kind = kinds[found.kind]()
         scanned = scan(kind)
+        if found.keys is not None:
+            stored = [stored_names(each, found.keys) for each in scanned.schemas]
+            names = [stored[number] for number in scanned.schema_ids]
+            schemas = [renamed(each, own) for each, own in zip(scanned.schemas, stored, strict=True)]
+            scanned = replace(scanned, schemas=schemas)
         how = schema if found.names is None else "union"
         source = TableColumns(_with(unite(scanned, how, origin), found))
         rows = row_schema(source, columns, origin)
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
+        encodings: dict[str, str] = {}
     else:
         source = sources[found.kind](Files(origin, found.store, found.files, options or {}, in_place=True))
         scanned = known_rows(source) if source.is_known else scan(source)
@@ -136,7 +150,7 @@ def open_source_files(
     shards = list(cut_shards(surviving(pieces, found.gone)))
     if not shards:
         raise EmptyDatasetError(f"There are no rows in the {len(found.files)} files at {origin}.")
-    recipes = _Recipes(found, rows, source, pieces, shards)
+    recipes = Recipes(found, rows, source, pieces, shards, encodings, names)
     made = _index(recipes)
     store = found.store
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)
@@ -145,9 +159,9 @@ def open_source_files(
 
 def _with(schema: Any, found: Found) -> Any:
     """Return a schema with the columns that are told of files besides, and of a table's only those that it has."""
-    for field in found.columns or ():
-        if field.name not in schema.names:
-            schema = schema.append(field)
+    for one in found.columns or ():
+        if one.name not in schema.names:
+            schema = schema.append(one)
     if found.names is None:
         return schema
     import pyarrow as pa
@@ -155,7 +169,7 @@ def _with(schema: Any, found: Found) -> Any:
     return pa.schema([schema.field(name) for name in found.names if name in schema.names], schema.metadata)
 
 
-def _index(recipes: _Recipes) -> Index:
+def _index(recipes: Recipes) -> Index:
     counts = [sum(piece.rows for run in shard for piece in run.pieces) for shard in recipes.shards]
     sizes = [sum(piece.bytes for run in shard for piece in run.pieces) for shard in recipes.shards]
     fingerprint = _fingerprint(recipes)
@@ -170,7 +184,7 @@ def _index(recipes: _Recipes) -> Index:
     return Index(np.array(counts, np.int64), (recipes.schema,), zeros, data.build(), none, none, none, fingerprint)
 
 
-def _fingerprint(recipes: _Recipes) -> bytes:
+def _fingerprint(recipes: Recipes) -> bytes:
     """Return 16 bytes for the files at their versions, how they are cut, and what rows look like."""
     hasher = blake2b(digest_size=16)
     for info in recipes.found.files:

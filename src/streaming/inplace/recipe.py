@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
-from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
+from streaming.format.kinds.mds_columns import RowsFile
 from streaming.format.samples.schema import Schema
 from streaming.sources.encode import encode_column
 from streaming.sources.features import TableColumns
@@ -18,7 +18,7 @@ from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceRecipe", "Taken"]
+__all__ = ["SourceRecipe", "Taken", "read_columns"]
 
 
 class Taken(NamedTuple):
@@ -30,6 +30,7 @@ class Taken(NamedTuple):
         values: Values that all its rows have, by column.
         first: Number of the first row in the file, where some were deleted.
         gone: ``int64[n]``, numbers of those in the file, in ascending order.
+        stored: What the file calls its columns, where a table calls them otherwise; ``None``: as they are called.
     """
 
     info: ObjectInfo
@@ -37,6 +38,7 @@ class Taken(NamedTuple):
     values: Mapping[str, Any]
     first: int
     gone: NDArray[np.int64] | None
+    stored: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ class SourceRecipe:
             StorageError: A file cannot be read.
         """
         rows = RowsFile(self.schema, self.count, file)
+        names, encodings = self.schema.column_names, self.schema.column_encodings
         for taken in self.runs:
             done = 0
             try:
-                for batch in self._batches(SourceFile(store, taken.info, came), taken):
-                    where = f"{taken.info.path}, rows from {done}"
-                    rows.add(list(self._columns(batch, taken.values, where)), batch.num_rows)
-                    done += batch.num_rows
+                for count, arrays in read_columns(
+                    self.kind, self.table, SourceFile(store, taken.info, came), taken, names
+                ):
+                    columns = zip(names, arrays, encodings, strict=True)
+                    rows.add([encode_column(name, array, encoding) for name, array, encoding in columns], count)
+                    done += count
             except SampleError as error:
                 begin, end = taken.pieces[0].begin, taken.pieces[-1].end
                 raise SourceError(
@@ -84,25 +89,44 @@ class SourceRecipe:
             names = ", ".join(info.path for info, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
 
-    def _batches(self, file: SourceFile, taken: Taken) -> Iterator[Any]:
-        at = taken.first
-        for batch in kinds[self.kind]().batches(file, taken.pieces, self.schema.column_names):
-            if taken.gone is not None:
-                yield _without(batch, taken.gone, at)
-                at += batch.num_rows
-            else:
-                yield batch
 
-    def _columns(self, batch: Any, values: Mapping[str, Any], where: str) -> Iterator[Fixed | Varying]:
-        import pyarrow as pa
+def read_columns(
+    kind: str, table: TableColumns, file: SourceFile, taken: Taken, names: Sequence[str]
+) -> Iterator[tuple[int, list[Any]]]:
+    """Yield how many rows there are, and their columns as Arrow's arrays, some rows of a file after others.
 
-        for name, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True):
-            if name in values and name not in batch.schema.names:
-                kind = self.table.schema.field(name).type
-                array = pa.repeat(pa.scalar(values[name], kind), batch.num_rows)
+    Args:
+        kind: Name of the format.
+        table: The columns of the files.
+        file: It.
+        taken: What is taken of it.
+        names: The columns that are wanted.
+
+    Raises:
+        SourceError: It is damaged.
+        StorageError: It cannot be read.
+    """
+    import pyarrow as pa
+
+    stored = {name: name for name in names} if taken.stored is None else taken.stored
+    at, done = taken.first, 0
+    for batch in kinds[kind]().batches(file, taken.pieces, [stored[name] for name in names if name in stored]):
+        if taken.stored is not None:
+            called = {own: name for name, own in stored.items()}
+            batch = batch.rename_columns([called[own] for own in batch.schema.names])
+        if taken.gone is not None:
+            count = batch.num_rows
+            batch = _without(batch, taken.gone, at)
+            at += count
+        arrays: list[Any] = []
+        for name in names:
+            if name in taken.values and name not in batch.schema.names:
+                value = pa.scalar(taken.values[name], table.schema.field(name).type)
+                arrays.append(pa.repeat(value, batch.num_rows))
             else:
-                array = self.table.array(batch, name, where)
-            yield encode_column(name, array, encoding)
+                arrays.append(table.array(batch, name, f"{taken.info.path}, rows from {done}"))
+        yield batch.num_rows, arrays
+        done += batch.num_rows
 
 
 def _without(batch: Any, gone: NDArray[np.int64], at: int) -> Any:

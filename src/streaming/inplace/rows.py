@@ -17,7 +17,7 @@ from streaming.sources.encode import encode_values
 from streaming.sources.pieces import Piece, Scanned
 from streaming.storage.store import Store
 
-__all__ = ["RowsRecipe", "known_rows"]
+__all__ = ["RowsRecipe", "known_rows", "read_rows"]
 
 _ROWS = 1 << 10
 
@@ -62,33 +62,23 @@ class RowsRecipe:
         encodings = dict(zip(self.schema.column_names, self.schema.column_encodings, strict=True))
         source.files = replace(source.files, store=store, came=came, encodings=encodings)
         made = RowsFile(self.schema, self.count, file)
-        for number, pieces, first in self.runs:
-            for piece in pieces:
-                name = source.files.infos[number].path
-                rows = source.read(Part(name, number, *piece[:2], first, *piece[2:]), self.schema.column_names)
-                self._add(rows, made, name, first)
-                first += piece.rows
+        for name, at, rows in read_rows(source, self.runs, self.schema.column_names):
+            self._add(rows, made, name, at)
         try:
             made.finish()
         except ShardFormatError as error:
             names = ", ".join(source.files.infos[number].path for number, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
 
-    def _add(self, rows: Iterator[Row | SourceError], made: RowsFile, name: str, at: int) -> None:
-        names, encodings = self.schema.column_names, self.schema.column_encodings
-        while some := list(islice(rows, _ROWS)):
-            good = [row for row in some if not isinstance(row, SourceError)]
-            if len(good) < len(some):
-                raise next(row for row in some if isinstance(row, SourceError))
-            try:
-                columns = [
-                    encode_values(column, [row.get(column) for row in good], encoding)
-                    for column, encoding in zip(names, encodings, strict=True)
-                ]
-            except SampleError as error:
-                raise SourceError(f"{name}, {self._fault(good, at) or error}") from error
-            made.add(columns, len(good))
-            at += len(good)
+    def _add(self, rows: list[Row], made: RowsFile, name: str, at: int) -> None:
+        try:
+            columns = [
+                encode_values(column, [row.get(column) for row in rows], encoding)
+                for column, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True)
+            ]
+        except SampleError as error:
+            raise SourceError(f"{name}, {self._fault(rows, at) or error}") from error
+        made.add(columns, len(rows))
 
     def _fault(self, rows: Sequence[Row], first: int) -> str | None:
         """Say which value does not fit its column."""
@@ -100,3 +90,31 @@ class RowsRecipe:
                 except SampleError as error:
                     return f"row {number}, column {name!r} ({encoding}): {error}"
         return None
+
+
+def read_rows(
+    source: Source, runs: Sequence[tuple[int, tuple[Piece, ...], int]], names: Sequence[str]
+) -> Iterator[tuple[str, int, list[Row]]]:
+    """Yield some rows after others: the name of their file, the number of the first in it, and they.
+
+    Args:
+        source: What reads them.
+        runs: As :class:`RowsRecipe` has them.
+        names: The columns that are wanted.
+
+    Raises:
+        SourceError: A row cannot be read.
+        StorageError: A file cannot be read.
+    """
+    for number, pieces, first in runs:
+        name = source.files.infos[number].path
+        for piece in pieces:
+            rows = source.read(Part(name, number, *piece[:2], first, *piece[2:]), names)
+            at = first
+            while some := list(islice(rows, _ROWS)):
+                good = [row for row in some if not isinstance(row, SourceError)]
+                if len(good) < len(some):
+                    raise next(row for row in some if isinstance(row, SourceError))
+                yield name, at, good
+                at += len(good)
+            first += piece.rows

@@ -40,6 +40,22 @@ class Part(NamedTuple):
     rows: int = -1
     bytes: int = -1
 
+    def __repr__(self) -> str:
+        """Return it for people: the file, and where in it the rows begin."""
+        if self.first_row > 0:
+            return f"{self.name} from row {self.first_row} on"
+        return self.name if self.first_row == 0 or not self.begin else f"{self.name} from byte {self.begin} on"
+
+    def at(self, number: int) -> str:
+        """Return for people where one of the rows is.
+
+        Args:
+            number: Of the row, from the first of the part.
+        """
+        if self.first_row >= 0 or not self.begin:
+            return f"{self.name}, row {max(self.first_row, 0) + number}"
+        return f"{self.name}, row {number} from byte {self.begin} on"
+
 
 def _nothing(count: int) -> None:
     del count

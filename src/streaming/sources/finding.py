@@ -12,6 +12,7 @@ from typing import Any
 from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
+from streaming.sources.lance.fragments import find_lance, is_lance
 from streaming.sources.listing import list_files, root_of
 from streaming.sources.names import COMPRESSED, SUFFIXES, bare_name, format_of
 from streaming.storage.location import Location
@@ -40,6 +41,8 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
     if is_hub_dataset(place):
         store, infos, format = choose_files(place, format, options, format_of)
         return format, Files(str(place), store, _comparable(place, infos), options, skips, format=format)
+    if format == "lance" or (format is None and is_lance(place)):
+        return "lance", Files(str(place), *find_lance(place, options), options, skips, format="lance")
     root, pattern = root_of(place)
     is_file = not pattern and _names_a_file(place)
     if is_file:

@@ -19,6 +19,7 @@ SUFFIXES = {
     ".tfrecord": "tfrecord", ".tfrecords": "tfrecord",
     ".npy": "numpy", ".npz": "npz",
     ".mds": "mds",
+    ".lance": "lance",
 }  # fmt: skip
 #: Files of images, sounds and videos.
 MEDIA = {

@@ -90,6 +90,10 @@ _KINDS = "streaming.sources.kinds"
 #: Formats by name.
 kinds: Registry[type[Kind]] = Registry(
     "source format",
-    {"parquet": f"{_KINDS}.parquet:Parquet", "arrow": f"{_KINDS}.arrow:ArrowFiles"},
+    {
+        "parquet": f"{_KINDS}.parquet:Parquet",
+        "arrow": f"{_KINDS}.arrow:ArrowFiles",
+        "lance": "streaming.sources.lance.fragments:Fragments",
+    },
     "streaming.sources",
 )

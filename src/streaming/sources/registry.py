@@ -20,6 +20,7 @@ sources: Registry[Callable[[Files], Source]] = Registry(
     {
         "parquet": f"{_KINDS}.tables:parquet",
         "arrow": f"{_KINDS}.tables:arrow",
+        "lance": f"{_KINDS}.tables:lance",
         "csv": f"{_KINDS}.tables:separated",
         "jsonl": f"{_KINDS}.lines:JSONLines",
         "text": f"{_KINDS}.lines:TextLines",

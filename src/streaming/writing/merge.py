@@ -259,11 +259,19 @@ def _check_replaceable(store: Store, entries: Sequence[dict[str, Any]]) -> None:
 
 
 def _read_metadata(partition: Place) -> dict[str, Any]:
-    """Return what is known of a part; nothing if that cannot be read."""
+    """Return what is known of a part. What cannot be read is told: stores may refuse what is not there."""
     store = open_store(partition.where)
     try:
         data = call_with_retries(lambda: store.get(METADATA_NAME), RetryPolicy(_ATTEMPTS), time.sleep)
-    except StorageError:
+    except ObjectNotFoundError:
+        return {}
+    except StorageError as error:
+        logger.warning(
+            "merge_index: %s of %s could not be read, so what it says is left out of the merged dataset: %s",
+            METADATA_NAME,
+            partition,
+            error,
+        )
         return {}
     return parse_metadata(data, f"{METADATA_NAME} of {partition}")
 

@@ -46,7 +46,7 @@ class MadeDirectory(ShardDirectory):
     ) -> None:
         super().__init__(directory, index, store, config, origin, identity, columns)
         self.metadata = metadata
-        self._recipe = recipe
+        self.recipe = recipe
 
     def is_stored(self, shard: int) -> bool:
         """Say whether the store holds the very files that the index names."""
@@ -58,7 +58,7 @@ class MadeDirectory(ShardDirectory):
 
     def _keepers(self, shard: int) -> list[Keeper]:
         (raw,) = self.index.shard(shard).raw
-        job = FileJob(self.directory, raw, None, None, self._tag, recipe=self._recipe(shard))
+        job = FileJob(self.directory, raw, None, None, self._tag, recipe=self.recipe(shard))
         return [Keeper(job, shard, False, self.table, self.witness)]
 
 

@@ -139,7 +139,8 @@ def add_index(commands: Any) -> None:
         "format have, and where, for index= of a dataset that is read in place.",
         "  streaming index /data/corpus --columns 'source,n_tokens=len(tokens)' --beside\n"
         "  streaming index s3://bucket/corpus --columns age,sex --out s3://bucket/index\n"
-        "  streaming index 's3://lake/web/*.parquet' --out s3://mine/web",
+        "  streaming index 's3://lake/web/*.parquet' --out s3://mine/web\n"
+        "  streaming index delta+s3://lake/pages --at 12 --out s3://mine/pages",
     )
     index.add_argument("url", metavar="URL", help=URL)
     index.add_argument(
@@ -150,6 +151,9 @@ def add_index(commands: Any) -> None:
     index.add_argument(
         "--format", metavar="NAME", help="format of files that are read in place (default: by their names)"
     )
+    index.add_argument("--config", metavar="NAME", help="configuration of a dataset of the Hugging Face Hub")
+    index.add_argument("--split", metavar="NAME", help="its split")
+    index.add_argument("--at", dest="version", metavar="VERSION", help="version of a table (default: the newest)")
     index.add_argument(
         "--out",
         metavar="PLACE",

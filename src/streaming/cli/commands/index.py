@@ -17,7 +17,9 @@ def run(args: Namespace) -> int:
     """Write side columns, or what was found in files, and print what that is."""
     report: Any
     if args.columns is None:
-        report = index_files(args.url, args.out, args.format)
+        told = {name: getattr(args, name) for name in ("config", "split", "version")}
+        options = {name: value for name, value in told.items() if value is not None}
+        report = index_files(args.url, args.out, args.format, options)
     else:
         report = index_place(args.url, args.out, args.beside, args.columns, args.jobs)
     if args.json:

@@ -8,10 +8,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from streaming.columns.shards import with_retries
+from streaming.converting.exporting.arrays import completed
 from streaming.converting.exporting.files import NOTES, file_column, write_folder, write_lines, write_tar
 from streaming.converting.exporting.progress import Done, Progress
 from streaming.converting.exporting.samples import Samples
@@ -128,6 +131,7 @@ def export(
     samples = Samples(files, columns, keeps_json=format == "parquet")
     if format == "parquet":
         arrow_schema({n: e for n, e in samples.encodings.items() if e.rstrip("?") != "ndarray"}, {})
+        samples.encodings = completed(samples.encodings, _rows(samples))
     if format == "folder":
         file_column(samples.encodings)
     exporter = _Exporter(samples, Progress(target), format, samples.metadata)
@@ -136,6 +140,11 @@ def export(
     exporter.progress.end(len(found), {NOTES: b"".join(one.notes for one in found)})
     files_made, bytes_made = sum(one.files for one in found), sum(one.bytes for one in found)
     return ExportReport(str(target), samples.index.num_samples, files_made, bytes_made, time.monotonic() - began)
+
+
+def _rows(samples: Samples) -> Any:
+    """Yield all rows; what cannot be read is raised."""
+    return chain.from_iterable(map(samples.read, samples.parts))
 
 
 def _run(exporter: _Exporter, done: dict[int, Done], num_workers: int, progress_bar: bool) -> list[Done]:
@@ -180,7 +189,8 @@ class _Exporter:
         notes = b""
         with tempfile.TemporaryDirectory(prefix="streaming-export-") as directory:
             path = os.path.join(directory, name)
-            write(path, self.samples.read(part), self.samples.encodings, self.metadata)
+            with closing(self.samples.read(part)) as rows:  # and with it the shard, whatever a writer refuses
+                write(path, rows, self.samples.encodings, self.metadata)
             for full in _files_of(path):
                 below = name if full == path else os.path.relpath(full, path)
                 if below == NOTES:

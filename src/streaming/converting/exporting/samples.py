@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -73,7 +73,7 @@ class Samples(Shards):
             return f"bytes{mark}"
         return f"str{mark}" if self._keeps_json and base_name(encoding) == "json" else encoding
 
-    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
+    def read(self, part: Part, names: Sequence[str] | None = None) -> Generator[Row | SourceError, None, None]:
         """Yield the samples of a shard."""
         decode = get_decoder(self._schema, tuple(self.encodings)).read
         with self.open(part) as shard:

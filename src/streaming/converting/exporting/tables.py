@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from streaming.converting.exporting.arrays import ANY, axes_of, lists
 from streaming.converting.exporting.samples import FILES
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
@@ -17,8 +20,6 @@ from streaming.sources.contract import Row
 
 __all__ = ["arrow_schema", "write_parquet"]
 
-#: The length of an axis that differs from row to row.
-_ANY = 0
 _ROWS, _GROUP_BYTES = 256, 32 << 20
 _FEATURES = {"jpeg": "Image", "png": "Image", "image": "Image", "audio": "Audio", "video": "Video"}
 _TYPES = {
@@ -65,7 +66,7 @@ def _type(pa: Any, name: str, encoding: str) -> Any:
     if base == "ndarray" and config:
         dtype, _, shape = config.partition(":")
         kind = pa.bool_() if dtype == "bool" else pa.from_numpy_dtype(np.dtype(dtype))
-        for _ in shape.split(","):  # _ANY says how many axes there are, and no more
+        for _ in shape.split(","):  # ANY says how many axes there are, and no more
             kind = pa.list_(kind)
         return kind
     try:
@@ -86,7 +87,7 @@ def _feature(kind: Any, encoding: str, known: Mapping[str, Any]) -> dict[str, An
     if base in ("int", "int64") and "names" in known:
         return {"_type": "ClassLabel", "names": known["names"]}
     shape = [int(size) for size in config.partition(":")[2].split(",") if size]
-    if base == "ndarray" and 2 <= len(shape) <= 5 and _ANY not in shape:
+    if base == "ndarray" and 2 <= len(shape) <= 5 and ANY not in shape:
         return {"_type": f"Array{len(shape)}D", "shape": shape, "dtype": config.partition(":")[0]}
     return _value_feature(kind)
 
@@ -104,52 +105,51 @@ def write_parquet(path: str, rows: Iterable[Row], columns: Mapping[str, str], me
     Args:
         path: It.
         rows: What it is to hold, files as bytes.
-        columns: Encodings by name.
+        columns: Encodings by name; those of arrays name a dtype and axes.
         metadata: What is known of the columns.
 
     Raises:
-        ConfigError: Parquet does not hold such values.
+        ConfigError: Parquet does not hold such values; the text names column and row.
     """
     pa = optional_import("pyarrow", "arrow", "Writing Parquet")
     pq: Any = optional_import("pyarrow.parquet", "arrow", "Writing Parquet")
     iterator = iter(rows)
-    first = list(islice(iterator, _ROWS))
-    schema = _completed(pa, columns, metadata, first)
+    schema = arrow_schema(columns, metadata)
+    stem, done = os.path.basename(path).partition(".")[0], 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         batches: list[Any] = []
-        while first:
-            arrays = [_array(pa, columns[f.name], [row[f.name] for row in first], f) for f in schema]
+        while some := list(islice(iterator, _ROWS)):
+            arrays = [_array(pa, columns[f.name], [row[f.name] for row in some], f, (stem, done)) for f in schema]
             batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            done += len(some)
             if sum(batch.nbytes for batch in batches) >= _GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(batches))
                 batches.clear()
-            first = list(islice(iterator, _ROWS))
         if batches:
             writer.write_table(pa.Table.from_batches(batches))
 
 
-def _completed(pa: Any, columns: Mapping[str, str], metadata: Mapping[str, Any], first: list[Row]) -> Any:
-    """Return the schema, where arrays have as many axes as the first rows'."""
-    known: dict[str, str] = {}
-    for name, encoding in columns.items():
-        if encoding.startswith("ndarray"):
-            array = next((row[name] for row in first if row[name] is not None), np.empty(0, np.float32))
-            if encoding.count(":") == 2:
-                continue
-            axes = ",".join([str(_ANY)] * max(array.ndim, 1))
-            known[name] = f"ndarray:{array.dtype.name}:{axes}{'?' if encoding.endswith('?') else ''}"
-    return arrow_schema({**columns, **known}, metadata)
-
-
-def _array(pa: Any, encoding: str, values: list[Any], field: Any) -> Any:
-    base = base_name(encoding)
+def _array(pa: Any, encoding: str, values: list[Any], field: Any, begin: tuple[str, int]) -> Any:
+    """Return the values of a column; ``begin`` says of which part they are, and how many came before them."""
+    base, axes = base_name(encoding), axes_of(encoding)
+    if axes is not None:
+        return lists(pa, values, *axes, partial(_where, field.name, begin))
     if base in FILES:
         values = [None if value is None else {"bytes": value, "path": None} for value in values]
-    elif base in ("ndarray", "list"):
+    elif base == "list":
         values = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
     elif base == "str_decimal":
         values = [None if value is None else str(value) for value in values]
     try:
         return pa.array(values, field.type)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
-        raise ConfigError(f"Column {field.name!r} has a value that is no {field.type}: {error}") from error
+    except (pa.ArrowException, TypeError, OverflowError):
+        for number, value in enumerate(values):
+            try:
+                pa.array([value], field.type)
+            except (pa.ArrowException, TypeError, OverflowError) as error:
+                raise ConfigError(f"{_where(field.name, begin, number)} is no {field.type}: {error}") from error
+        raise
+
+
+def _where(name: str, begin: tuple[str, int], number: int) -> str:
+    return f"Column {name!r}: the value of row {begin[1] + number} of {begin[0]}"

@@ -74,7 +74,7 @@ def version_of_lengths(source: Source, rule: Pack | Bucket) -> str:
     column = _side_column(source, rule)
     if column is None:
         return ""
-    status = os.stat(source.side_columns().path)
+    status = os.stat(source.side_columns().file_of(column))
     return f"{column}|{status.st_size}|{status.st_mtime_ns}"
 
 

@@ -20,9 +20,10 @@ from streaming.sources.kinds.arrow import ArrowFiles
 from streaming.sources.kinds.cells import Cells
 from streaming.sources.kinds.parquet import Parquet
 from streaming.sources.kinds.separated import Separated
+from streaming.sources.lance.fragments import Fragments
 from streaming.sources.pieces import Kind, Piece, Scan, Scanned
 
-__all__ = ["Tables", "arrow", "parquet", "separated"]
+__all__ = ["Tables", "arrow", "lance", "parquet", "separated"]
 
 _AT_ONCE = 16
 _PEEKED = 32
@@ -37,6 +38,11 @@ def parquet(files: Files) -> Tables:
 def arrow(files: Files) -> Tables:
     """Open files of Arrow, of either kind, such as a saved dataset of Hugging Face."""
     return Tables(files, ArrowFiles())
+
+
+def lance(files: Files) -> Tables:
+    """Open fragments of a table of Lance."""
+    return Tables(files, Fragments())
 
 
 def separated(files: Files) -> Source:

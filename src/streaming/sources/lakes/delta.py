@@ -26,6 +26,7 @@ __all__ = ["find_delta"]
 _LOG = "_delta_log"
 _AT_ONCE = 16
 _PARTITION = "partition."
+_PHYSICAL = "delta.columnMapping.physicalName"
 
 
 def find_delta(place: Location, options: Mapping[str, str]) -> Found:
@@ -48,7 +49,7 @@ def find_delta(place: Location, options: Mapping[str, str]) -> Found:
     with _log_here(store, place) as directory:
         try:
             table = deltalake.DeltaTable(directory, version=version)
-            _check(table, place)
+            keys = _keys(table, place)
             actions = pa.table(table.get_add_actions(flatten=True))
             masks = pa.table(table.deletion_vectors()).to_pylist()
             names = [field.name for field in table.schema().fields]
@@ -63,16 +64,21 @@ def find_delta(place: Location, options: Mapping[str, str]) -> Found:
     kept = [column for column in actions.column_names if column.startswith(_PARTITION)]
     types = [pa.field(c[len(_PARTITION) :], actions.schema.field(c).type) for c in kept]
     values = [{c[len(_PARTITION) :]: row[c] for c in kept} for row in actions.select(kept).to_pylist()] if kept else []
-    return Found(store, "parquet", files, pa.schema(types), values, gone, names)
+    return Found(store, "parquet", files, pa.schema(types), values, gone, names, keys)
 
 
-def _check(table: Any, place: Location) -> None:
-    settings = table.metadata().configuration
-    if settings.get("delta.columnMapping.mode", "none") != "none":
+def _keys(table: Any, place: Location) -> dict[str, str] | None:
+    """Return what files call the columns, where the table maps names; ``None`` if it does not."""
+    if table.metadata().configuration.get("delta.columnMapping.mode", "none") == "none":
+        return None
+    fields = table.schema().fields
+    nested = [field.name for field in fields if '"struct"' in field.type.to_json()]
+    if nested:
         raise ConfigError(
-            f"The table {place} maps names of columns (delta.columnMapping.mode), which is not supported. Write it anew "
-            "without, or export it as Parquet."
+            f"The table {place} maps names of columns (delta.columnMapping.mode), and {nested[0]!r} has columns within, for "
+            "which that is not supported. Write it anew without, or export it as Parquet."
         )
+    return {field.name: str(field.metadata.get(_PHYSICAL, field.name)) for field in fields}
 
 
 def _info(row: Mapping[str, Any], place: Location) -> ObjectInfo:

@@ -29,6 +29,8 @@ class Found:
         values: These values, of each file; empty if there are none.
         gone: By the number of a file, ``int64[n]`` in ascending order: rows of it that were deleted.
         names: The columns of a table, whose files may lack some or have others; ``None``: those that the files have.
+        keys: By the name of a column of a table, the number of its field in files, or its name there; ``None``: files call
+            columns as the table does.
     """
 
     store: Store
@@ -38,6 +40,7 @@ class Found:
     values: Sequence[Mapping[str, Any]] = ()
     gone: Mapping[int, NDArray[np.int64]] = field(default_factory=dict[int, Any])
     names: Sequence[str] | None = None
+    keys: Mapping[str, int | str] | None = None
 
     def values_of(self, number: int) -> Mapping[str, Any]:
         """Return what all rows of a file have."""

@@ -46,7 +46,7 @@ def find_iceberg(place: Location, options: Mapping[str, str]) -> Found:
     if table.snapshot_by_id(snapshot) is None:
         known = ", ".join(str(each.snapshot_id) for each in table.metadata.snapshots)
         raise ConfigError(f"{place} has no snapshot {snapshot}; it has {known}.")
-    scan = table.scan(snapshot_id=snapshot)
+    scan = table.scan(snapshot_id=version)
     _check_names(table, place)
     tasks = sorted(scan.plan_files(), key=lambda task: task.file.file_path)
     if not tasks:
@@ -57,8 +57,9 @@ def find_iceberg(place: Location, options: Mapping[str, str]) -> Found:
         rows = [_deleted(store, each, task.file.file_path, table, place) for each in task.delete_files]
         if rows:
             gone[number] = np.unique(np.concatenate(rows))
-    names = [field.name for field in scan.projection().fields]
-    return Found(store, "parquet", files, gone=gone, names=names)
+    fields = scan.projection().fields
+    keys = {field.name: int(field.field_id) for field in fields}
+    return Found(store, "parquet", files, gone=gone, names=[*keys], keys=keys)
 
 
 def _open(store: Store, place: Location) -> Any:
@@ -134,18 +135,20 @@ def _info(file: Any, table: Any, place: Location) -> ObjectInfo:
 
 
 def _check_names(table: Any, place: Location) -> None:
-    """Check that no column was renamed, as files are read by the names that they have.
+    """Check that no column within another one was renamed: those are read by the names that they have.
 
     Raises:
         ConfigError: One was.
     """
     names: dict[int, str] = {}
     for schema in table.metadata.schemas:
-        for field in schema.fields:
-            if names.setdefault(field.field_id, field.name) != field.name:
+        own = {field.field_id for field in schema.fields}
+        for number in set(schema.field_ids) - own:
+            name = schema.find_column_name(number).rpartition(".")[2]
+            if names.setdefault(number, name) != name:
                 raise ConfigError(
-                    f"The table {place} has a column that was called {names[field.field_id]!r} and {field.name!r}; renamed "
-                    "columns are not supported. Write the table anew."
+                    f"The table {place} has a column within another one that was called {names[number]!r} and {name!r}; "
+                    "that is not supported. Write the table anew."
                 )
 
 

@@ -15,6 +15,7 @@ from streaming.core.errors import ConfigError
 from streaming.sources.finding import of_split
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lakes.found import Found
+from streaming.sources.lance.fragments import find_lance, is_lance
 from streaming.sources.listing import is_pattern, list_files
 from streaming.sources.names import format_of
 from streaming.storage.location import Location
@@ -45,8 +46,11 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
     if format in _LOGS:
         find: Any = getattr(import_module(f"{__package__}.{format}"), f"find_{format}")
         return find(place, options)
+    if format == "lance" or (format is None and is_lance(place)):
+        store, files = find_lance(place, options)
+        return Found(store, "lance", files)
     if options.get("version") is not None:
-        raise ConfigError(f"version is that of a table ({', '.join(_LOGS)}), and {place} is none. Leave it out.")
+        raise ConfigError(f"version is that of a table ({', '.join(_LOGS)}, lance), and {place} is none. Leave it out.")
     if is_hub_dataset(place):
         store, files, kind = choose_files(place, format, options, format_of)
         return Found(store, kind, files)

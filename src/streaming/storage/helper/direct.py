@@ -12,7 +12,7 @@ from typing import Any
 
 from streaming.core.errors import StreamingError, UnavailableError
 from streaming.storage.helper.failures import failure
-from streaming.storage.helper.operations import CALLS, STREAMS
+from streaming.storage.helper.operations import CALLS, STREAMS, operation
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.network import share_ca_bundle
 
@@ -49,7 +49,7 @@ class Direct:
 
         Args:
             spec: The client.
-            name: A name in ``operations.CALLS``.
+            name: A name in ``operations.CALLS``, or another layer's function.
             path: The object.
             *args: The operation's other arguments.
             stall_s: Longest silence of the server, in seconds.
@@ -60,14 +60,14 @@ class Direct:
         """
         del limit_s
         with self._work(spec, path, stall_s):
-            return CALLS[name](self._client(spec, stall_s), path, *args)
+            return operation(CALLS, name)(self._client(spec, stall_s), path, *args)
 
     def stream(self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
         """Run an operation that gives items one after another.
 
         Args:
             spec: The client.
-            name: A name in ``operations.STREAMS``.
+            name: A name in ``operations.STREAMS``, or another layer's function.
             path: The object, or the prefix.
             *args: The operation's other arguments.
             stall_s: Longest silence of the server, in seconds.
@@ -79,7 +79,7 @@ class Direct:
             StorageError: It failed, or stalled.
         """
         with self._work(spec, path, stall_s):
-            items = STREAMS[name](self._client(spec, stall_s), path, *args)
+            items = operation(STREAMS, name)(self._client(spec, stall_s), path, *args)
         while True:
             with self._work(spec, path, stall_s):
                 item = next(items, None)

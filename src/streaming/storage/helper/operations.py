@@ -6,13 +6,14 @@ asynchronous one ends every request in a thread that needs the interpreter, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from streaming.storage.store import ObjectInfo
 
-__all__ = ["CALLS", "STREAMS"]
+__all__ = ["CALLS", "STREAMS", "operation"]
 
 _BATCH = 1000
 
@@ -125,3 +126,9 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 STREAMS: dict[str, Callable[..., Iterator[Any]]] = {"read": _read, "list": _list}
 """Items one after another; bytes-like items are the object's content."""
+
+
+def operation(known: Mapping[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
+    """Return an operation by its name, or by ``"module:function"`` where it is another layer's."""
+    module, colon, function = name.partition(":")
+    return getattr(import_module(module), function) if colon else known[name]

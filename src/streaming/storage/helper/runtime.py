@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming.storage.helper.client import HelperClient
     from streaming.storage.helper.direct import Direct
 
-__all__ = ["declare_worker", "executor", "may_run_here", "threads_running"]
+__all__ = ["declare_worker", "executor", "helper", "may_run_here", "threads_running"]
 
 _CLIENT_THREAD = "tokio-rt-worker"
 
@@ -111,6 +111,12 @@ def executor() -> Direct | HelperClient:
 
                 _state.direct = Direct(built=_state.built)
             return _state.direct
+    return helper()
+
+
+def helper() -> HelperClient:
+    """Return the helper of this process, for what must never run in it."""
+    _state.check_pid()
     with _state.lock:
         if _state.helper is None:
             from streaming.storage.helper.client import HelperClient

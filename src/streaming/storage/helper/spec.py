@@ -85,7 +85,8 @@ class ClientSpec(NamedTuple):
     @property
     def is_quick(self) -> bool:
         """Whether it can be built from its settings alone, without signing in anywhere."""
-        return not {"credential_provider", "odd", "sign_in"} & set(self.settings)
+        own = self.builder.startswith("streaming.storage.")
+        return own and not {"credential_provider", "odd", "sign_in"} & set(self.settings)
 
     def adopt_environ(self) -> None:
         """Make this process's variables of the same prefix what they were where the spec was made."""

@@ -73,10 +73,15 @@ class RemoteStore(Store):
     @property
     def origin(self) -> str:
         """Where the objects are, without secrets: the URL, and the server and account that it is looked up at."""
-        spec = self._found_spec = self._found_spec or self._find_spec()
+        spec = self.described()
         settings = {**spec.settings, **spec.settings.get("config", {})}
         known = (str(settings[name]) for name in ("endpoint", "account_name") if settings.get(name))
         return " ".join([redact(self.url), *map(redact, known)])
+
+    def described(self) -> ClientSpec:
+        """Return what it takes to build a client of this store. It may hold secrets."""
+        spec = self._found_spec = self._found_spec or self._find_spec()
+        return spec
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Credentials are looked up anew in each process, so only what the user gave travels, sealed.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
 from reprlib import Repr
-from traceback import format_exc
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from streaming.format.codecs.hashing import get_hash
 from streaming.writing.bulk.journal import fingerprint
 from streaming.writing.bulk.recipe import Piece, Recipe
 from streaming.writing.rows.encoded import EncodedRows
+from streaming.writing.rows.failures import failed_on
 from streaming.writing.rows.infer import infer_columns
 from streaming.writing.rows.inputs import made_rows
 from streaming.writing.rows.snapshot import check_fit, snapshot
@@ -201,10 +201,7 @@ def _rows(function: Function, number: int, item: Any) -> Iterator[Mapping[str, A
         # What is done with a row, in `yield`, raises nothing here.
         yield from made_rows(function(item))
     except Exception as error:
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        raise InputError(
-            f"Input {number} ({_shown(item)}): fn ({name}) failed: {type(error).__name__}: {error}", format_exc()
-        ) from error
+        raise failed_on(f"Input {number} ({_shown(item)})", function, error) from error
 
 
 def _skip_to(

@@ -126,7 +126,8 @@ def _call(function: Callable[[T], R], task: T) -> R:
 
 def failed(engine: str, error: BaseException) -> WorkerError:
     """Return the error of a task that could not be run, in one sentence."""
-    what = str(error).strip().rpartition("\n")[2]
+    text = str(error).partition("\n SQLSTATE:")[0].partition("\n\tat ")[0]  # Spark's own code, and Java's stack
+    what = text.strip().rpartition("\n")[2]
     return WorkerError(f"{engine} could not run a task: {what}. The same call again continues.")
 
 
