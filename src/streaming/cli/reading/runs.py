@@ -117,8 +117,8 @@ def opened(request: Request) -> Iterator[StreamingDataset]:
             if request.estimates and name in request.estimates:
                 more["remote"] = _estimated(request.estimates[name], Path(scratch, f"estimated-{number}"))
             streams[name] = Stream(**{**arguments, **more})
-        # No sample is read, so none is unpickled.
-        dataset = StreamingDataset(streams=streams, **{"allow_unsafe_types": True, **request.settings})
+        settings: dict[str, Any] = {"allow_unsafe_types": True, **request.settings}  # no sample is read: none is unpickled
+        dataset = StreamingDataset(streams=streams, **settings)
         try:
             if request.state is not None:
                 dataset.load_state_dict(request.state)
