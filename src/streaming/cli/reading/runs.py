@@ -117,7 +117,10 @@ def opened(request: Request) -> Iterator[StreamingDataset]:
             if request.estimates and name in request.estimates:
                 more["remote"] = _estimated(request.estimates[name], Path(scratch, f"estimated-{number}"))
             streams[name] = Stream(**{**arguments, **more})
-        settings: dict[str, Any] = {"allow_unsafe_types": True, **request.settings}  # no sample is read: none is unpickled
+        settings: dict[str, Any] = {
+            "allow_unsafe_types": True,
+            **request.settings,
+        }  # no sample is read: none is unpickled
         dataset = StreamingDataset(streams=streams, **settings)
         try:
             if request.state is not None:
