@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from streaming import LocalDataset
-from streaming.core.errors import ConfigError, SourceError
+from streaming.core.errors import ConfigError, InputError
 from streaming.multimodal import StreamingInsideWebVid, StreamingOutsideGIWebVid
 from streaming.multimodal.convert.laion.laion400m import convert_and_upload
 from streaming.multimodal.convert.webvid import crawl_webvid, crawl_webvid_subsets, extract_webvid_videos
@@ -68,7 +68,7 @@ def test_pile(tmp_path: Path) -> None:
         assert list(LocalDataset(str(tmp_path / "out"), split)) == documents
     assert shard_of(tmp_path / "out/test")["compression"] == "zstd:16"
     (tmp_path / "in/train/02.jsonl").write_text('{"text": "a", "meta": {"pile_set_name": "b"}}\n{"text": 1}\n')
-    with pytest.raises(SourceError, match=r"the row \{'text': 1\}: KeyError: 'meta'"):
+    with pytest.raises(InputError, match=r"02\.jsonl, row 1: \{'text': 1\}: .*KeyError: 'meta'"):
         pile.main(["--in_root", str(tmp_path / "in"), "--out_root", str(tmp_path / "more"), *COMMON])
 
 

@@ -89,8 +89,11 @@ def start(engine: str, short: str) -> Any:
             num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20, _temp_dir=short
         )
     if engine == "dask":
+        import dask
         import distributed
 
+        # So long after a loss, a cluster of this machine removes for good a worker that is lost just then for another time.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
         return distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None)
     if engine == "spark":
         import spark_program

@@ -1,4 +1,4 @@
-"""Processes killed at any moment of a conversion: what is written is what it would have been. Of Dask, see test_clusters."""
+"""Processes killed at any moment of a conversion: what is written is what it would have been."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ PROGRAM = Path(__file__).with_name("kills_program.py")
 HAS = {
     "local": True,
     "ray": find_spec("ray") is not None,
+    "dask": find_spec("distributed") is not None,
     "spark": find_spec("pyspark") is not None and shutil.which("java") is not None,
 }
 

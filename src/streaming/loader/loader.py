@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from os import PathLike
@@ -159,7 +160,7 @@ class StreamingDataLoader(DataLoader[Any]):
             LEDGERS.own.begin(is_first=True)
             if self._ordered is None:
                 LEDGERS.own.enter(DECODE)
-        asked = monotonic_ns()
+        asked, is_finalizing = monotonic_ns(), sys.is_finalizing
         try:
             for counted in super().__iter__():
                 if consumed is None:
@@ -181,10 +182,8 @@ class StreamingDataLoader(DataLoader[Any]):
                     LEDGERS.own.begin()
                 asked = monotonic_ns()
         finally:
-            record.end()
-            LEDGERS.own.rest()
-            if self._report_file is not None:
-                self._report_file.write(self.report(), False)
+            if not is_finalizing():  # of modules nothing may be left
+                self._end_record()
         if consumed is None:
             self._warn_of_no_batches()
 
@@ -211,6 +210,12 @@ class StreamingDataLoader(DataLoader[Any]):
         """
         stats = self.dataset.stats() if isinstance(self.dataset, StreamingDataset) else {}
         return self._record.report(stats, detect_ranks())
+
+    def _end_record(self) -> None:
+        self._record.end()
+        LEDGERS.own.rest()
+        if self._report_file is not None:
+            self._report_file.write(self.report(), False)
 
     def _begin_counting(self) -> Consumed:
         workers, data = max(1, self.num_workers), self._ordered

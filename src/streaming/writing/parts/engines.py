@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 #: How often a task may lose its process before all is given up.
 _LOSSES = 20
+_LOST_WORKER = "distributed.deploy.lost-worker-timeout"
 #: So many tasks a core are handed to a cluster ahead.
 _WAITING = 4
 
@@ -70,7 +71,9 @@ def _dask(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) -
     try:
         client = distributed.get_client()
     except ValueError:
-        with distributed.Client(dashboard_address=None) as client:
+        config = optional_import("dask.config", "dask", "engine='dask'")
+        # So long after a loss, a cluster of this machine removes for good a worker that is lost just then for another time.
+        with config.set({_LOST_WORKER: "1h"}), distributed.Client(dashboard_address=None) as client:
             yield from _by_client(distributed, client, function, tasks, at_once)
     else:
         yield from _by_client(distributed, client, function, tasks, at_once)
