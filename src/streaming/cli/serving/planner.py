@@ -18,6 +18,7 @@ from streaming.core.errors import ConfigError
 __all__ = ["Planned", "Planner"]
 
 _KEPT = 64
+_START_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Planner:
         """Return the plan of a question.
 
         Args:
-            key: The question. What was answered to it stays so.
+            key: The question. A plan that was answered to it stays so; an error does not.
             args: The same as arguments of ``streaming plan``.
 
         Raises:
@@ -64,7 +65,8 @@ class Planner:
             raise ConfigError("Too many plans are being worked out. Ask again.")
         try:
             found = self._kept.pop(wanted, None) or self._ask(args)
-            self._kept[wanted] = found
+            if not found.error:
+                self._kept[wanted] = found
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return found
@@ -80,15 +82,17 @@ class Planner:
             self._process = None
 
     def _ask(self, args: Namespace) -> Planned:
-        if self._process is None or not self._process.is_alive():
-            self._start()
         try:
+            if self._process is None or not self._process.is_alive():
+                self._start()
             self._pipe.send(args)
             if self._pipe.poll(self._limit_s):
                 return self._pipe.recv()
         except (EOFError, OSError):
             self.close()
-            return Planned(error="The plan took more memory than there is, or its process was ended. Ask for less.")
+            return Planned(
+                error="The plan took more memory than there is, or its process was ended. Ask again, or for less."
+            )
         self.close()
         return Planned(
             error=f"The plan takes longer than {self._limit_s:g} seconds, which is the most for a page: "
@@ -101,8 +105,9 @@ class Planner:
         self._process = context.Process(target=_work, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
-        if self._pipe.poll(60):
-            self._pipe.recv()  # it has started: that is not the plan's time
+        if not self._pipe.poll(_START_S):
+            raise TimeoutError
+        self._pipe.recv()  # it has started: that is not the plan's time
 
 
 def _work(pipe: Connection) -> None:
