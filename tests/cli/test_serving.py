@@ -231,7 +231,7 @@ def test_a_plan_with_pictures(served: Served) -> None:
         assert "<script>1" not in page
 
 
-def test_a_plan_takes_no_longer_than_it_may() -> None:
+def test_a_plan_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     from streaming.cli.serving.planner import Planner
     from streaming.cli.serving.question import FIELDS, ask
 
@@ -239,6 +239,8 @@ def test_a_plan_takes_no_longer_than_it_may() -> None:
     planner = Planner(limit_s=0.05)
     try:
         assert "takes longer than 0.05 seconds" in planner.plan(["large"], args).error
+        monkeypatch.setattr(planner, "_limit_s", 100.0)
+        assert planner.plan(["large"], args).rows  # what failed is tried anew, by another process
     finally:
         planner.close()
 
