@@ -152,3 +152,5 @@ def test_checks_alone() -> None:
     for wrong in (np.True_, torch.tensor(3), 3 + 0j):
         with pytest.raises(ValueError, match="x must be an integer"):
             as_integer("x", wrong)
+    with pytest.raises(ValueError, match=r"got 1\.5 \(float\)\.$"):
+        as_integer("x", 1.5)

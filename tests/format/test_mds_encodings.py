@@ -278,6 +278,15 @@ def test_other_layouts() -> None:
     assert mds_encode("str_decimal", Decimal("1.50")) == b"1.50"
 
 
+def test_a_palette_is_lost_with_a_word() -> None:
+    image = Image.frombytes("P", (2, 1), b"\0\1")
+    mds_encode("pil", image)
+    image.putpalette([1, 2, 3, 4, 5, 6])
+    with pytest.warns(UserWarning, match="not its palette"):
+        assert mds_decode("pil", mds_encode("pil", image)).tobytes() == b"\0\1"
+    assert mds_decode("png", mds_encode("png", image)).convert("RGB").tobytes() == bytes(range(1, 7))
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I", "F", "CMYK"])
 def test_pil_modes(mode: str) -> None:
     image = Image.new(mode, (9, 3), 1)

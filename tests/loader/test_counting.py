@@ -362,3 +362,26 @@ def test_a_worker_that_begins_when_the_others_have_gone(make_dataset: Callable[.
     state = loader.state_dict()
     assert state is not None
     assert (state["epoch"], state["sample_in_epoch"], data.next_epoch) == (0, 4, 1)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_older_iteration_counts_no_more(make_dataset: Make, num_workers: int) -> None:
+    def loader() -> StreamingDataLoader:
+        data = StreamingDataset(local=make_dataset(N, exist_ok=True), batch_size=SIZE, shuffle=True)
+        return StreamingDataLoader(data, batch_size=SIZE, num_workers=num_workers)
+
+    running = loader()
+    older = iter(running)
+    next(older)
+    newer = iter(running)
+    first = next(newer)
+    next(older)
+    next(older)
+    checkpoint = running.state_dict()
+    del older
+    resumed = loader()
+    resumed.load_state_dict(checkpoint)
+    expected = [batch["id"].tolist() for batch in newer]
+    assert [batch["id"].tolist() for batch in resumed] == expected
+    assert len(expected) == N // SIZE - 1
+    assert first["id"].tolist() not in expected

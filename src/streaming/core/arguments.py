@@ -165,11 +165,11 @@ def by(check: Callable[..., Any], *limits: Any) -> dict[str, Any]:
 
 
 def _wrong(name: str, expected: str, value: Any) -> ConfigError:
-    advice = _advice(name, value) if expected in (_INTEGER, _NUMBER) else ""
+    advice = _advice(name, value, expected) if expected in (_INTEGER, _NUMBER) else ""
     return ConfigError(f"{name} must be {expected}, got {value!r} ({type(value).__name__}).{advice}")
 
 
-def _advice(name: str, value: Any) -> str:
+def _advice(name: str, value: Any, expected: str) -> str:
     """Return how a number would be given that was given as text, or as a whole fraction."""
     try:
         number = float(value)
@@ -177,4 +177,6 @@ def _advice(name: str, value: Any) -> str:
         return ""
     if isinstance(value, bool) or not math.isfinite(number):
         return ""
-    return f" Pass {name}={int(number) if number.is_integer() else number}."
+    if not number.is_integer():
+        return f" Pass {name}={number}." if expected == _NUMBER else ""
+    return f" Pass {name}={int(number)}."

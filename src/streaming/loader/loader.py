@@ -139,6 +139,7 @@ class StreamingDataLoader(DataLoader[Any]):
         self.num_samples_yielded = 0
         self._consumed: Consumed | None = None
         self._served: tuple[Any, int] = None, 0
+        self._present = object()
         self._record = Record()
         self._report_file = None if report_to is None else ReportFile(report_to)
         # Accelerate leaves what is marked so as it is: the dataset is split over ranks already.
@@ -152,6 +153,7 @@ class StreamingDataLoader(DataLoader[Any]):
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
         self.num_samples_yielded = count = 0
         self._consumed = consumed = None
+        self._present = present = object()
         has_hook = self._brings_batch_size()
         late, reach = is_read_ahead(), None
         record, is_here = self._record, not self.num_workers
@@ -175,7 +177,7 @@ class StreamingDataLoader(DataLoader[Any]):
                     yield batch
                 samples = consumed.add(counted)
                 count += self._ask_hook(batch, samples) if has_hook else samples
-                self.num_samples_yielded, self._consumed = count, consumed
+                self._note(present, count, consumed)
                 if not late:
                     yield batch
                 if is_here:
@@ -186,6 +188,11 @@ class StreamingDataLoader(DataLoader[Any]):
                 self._end_record()
         if consumed is None:
             self._warn_of_no_batches()
+
+    def _note(self, iteration: object, count: int, consumed: Consumed) -> None:
+        """Take what an iteration has handed out for a checkpoint's, if none was begun after it."""
+        if iteration is self._present:
+            self.num_samples_yielded, self._consumed = count, consumed
 
     def _warn_of_no_batches(self) -> None:
         """Say that an epoch that began at its beginning gave nothing."""

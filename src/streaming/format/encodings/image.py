@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
@@ -53,6 +54,12 @@ class PIL(Encoding):
     def encode(self, obj: Any) -> bytes:
         """Return the header and the pixels."""
         image = _check_image(obj)
+        if image.palette is not None and image.palette.palette:
+            warnings.warn(
+                "A column of 'pil' keeps an image's pixels, but not its palette: what is read back has the indices of the "
+                "colours alone. Use 'png' to keep both, or image.convert('RGB').",
+                stacklevel=2,
+            )
         mode = image.mode.encode()
         width, height = image.size
         return struct.pack("<3I", width, height, len(mode)) + mode + image.tobytes()

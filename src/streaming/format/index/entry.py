@@ -32,6 +32,7 @@ VERSION = 2
 MAX_SAMPLES = (1 << 32) - 1
 
 _MAX_FILE_BYTES = 1 << 48
+_MAX_NAME_BYTES = 255  # of a file system's
 _HASH_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _HASH_VALUE = re.compile(r"[0-9A-Za-z]*")
 
@@ -159,6 +160,8 @@ def _basename(value: Any, key: str) -> str:
         raise EntryError(
             f"{key}, basename {show(value)} is not a plain relative path, so it could leave the dataset's directory"
         )
+    if any(len(part.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES for part in parts):
+        raise EntryError(f"{key}, basename {show(value)}: the name of a file has at most {_MAX_NAME_BYTES} bytes")
     if has_controls(value):
         raise EntryError(f"{key}, basename {show(value)} holds control characters")
     if value.casefold() == "index.json" or value.casefold().endswith(".part") or ".streaming-" in value.casefold():
