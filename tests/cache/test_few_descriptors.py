@@ -59,3 +59,33 @@ def test_more_shards_than_descriptors(tmp_path: Path) -> None:
     status, out, said = run_code(PROGRAM, *(f"{tmp_path}/{case}" for case in cases))
     assert status == 0, said
     assert out.splitlines() == [f"right {N}"] * len(cases)
+
+
+FULL = """
+import os, sys
+from streaming import StreamingDataset
+from streaming.core.errors import StreamingError
+data = StreamingDataset(remote=sys.argv[1], local=sys.argv[2], batch_size=1, download_retry=0)
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    for descriptor in held[-2:]:
+        os.close(descriptor)
+try:
+    data[0]
+except StreamingError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_no_descriptor_to_fetch_with(tmp_path: Path) -> None:
+    write(tmp_path / "fixed", "fixed")
+    status, out, said = run_code(
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))\n" + FULL,
+        f"{tmp_path}/fixed",
+        f"{tmp_path}/local",
+    )
+    assert status == 0, said
+    assert "Too many open files. Allow more open files (`ulimit -n`)" in out

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
-__all__ = ["has_controls", "printable"]
+__all__ = ["advice_on", "has_controls", "printable"]
 
 # What moves the cursor, colours, ends lines, or turns the direction of reading round; and halves of characters.
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
@@ -25,3 +26,12 @@ def printable(text: str, lines: bool = False) -> str:
 def has_controls(text: str) -> bool:
     """Say whether a text holds a control character."""
     return _CONTROL.search(text) is not None
+
+
+def advice_on(error: OSError) -> str:
+    """Return what to do about an error of the system that is the process's own, not a file's; else nothing."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "Allow more open files (`ulimit -n`), or use fewer workers."
+    if error.errno == errno.EFBIG:
+        return "Allow larger files (`ulimit -f`)."
+    return ""

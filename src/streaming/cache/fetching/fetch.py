@@ -27,6 +27,7 @@ from streaming.core.errors import (
     ThrottledError,
 )
 from streaming.core.process.lock import locked_part
+from streaming.core.text import advice_on
 from streaming.format.codecs.compression import stream_decompressor
 from streaming.format.codecs.hashing import new_hash
 from streaming.storage import versions
@@ -109,7 +110,7 @@ def fetch_file(
     except LockedError as error:
         raise ShardUnavailableError(f"Could not fetch {keeper.job.path(keeper.job.raw)}. {error}") from error
     except OSError as error:
-        hint = f"Check free space and permissions of {keeper.job.directory}."
+        hint = advice_on(error) or f"Check free space and permissions of {keeper.job.directory}."
         if store is None:
             hint += " Compressed shards are decompressed beside themselves; to do so elsewhere, pass this directory as "
             hint += "remote, and as local one that can be written."

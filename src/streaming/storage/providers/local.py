@@ -21,6 +21,7 @@ from streaming.core.errors import (
     StalledError,
     StorageError,
 )
+from streaming.core.text import advice_on
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_all
 from streaming.storage.url import check_path, file_path
@@ -250,4 +251,4 @@ def _translated(where: str) -> Iterator[None]:
             f"No permission for {error.filename or where}: {error.strerror}. Check its owner and mode."
         ) from error
     except OSError as error:
-        raise StorageError(f"{where}: {error.strerror or error}.") from error
+        raise StorageError(f"{where}: {error.strerror or error}. {advice_on(error)}".rstrip()) from error
