@@ -63,16 +63,19 @@ def add_serve(commands: Any) -> None:
         "serve",
         "look at datasets in a browser",
         "Datasets below a place, their shards, samples\n(images, sounds, videos, text, tokens, arrays), side columns\n"
-        "and SQL over them, the order of an epoch, and the plan of a run. Nothing can be changed,\n"
-        "and only who has the printed address gets an answer.",
+        "and SQL over them, the order of an epoch, the plan of a run, and a run as it goes.\n"
+        "Nothing can be changed, and only who has the printed address gets an answer.",
         "  streaming serve s3://bucket/corpora\n  streaming serve photos --port 8123\n"
-        "  streaming serve tokens --tokenizer gpt2",
+        "  streaming serve tokens --tokenizer gpt2\n  streaming serve --reports runs/7",
     )
     serve.add_argument(
-        "url", metavar="URL", nargs="?", help="a dataset, or a place with datasets below it; without one, plans of runs"
+        "url", metavar="URL", nargs="?", help="a dataset, or a place with datasets below it; without one, runs alone"
     )
     serve.add_argument(
         "--run", dest="file", metavar="FILE", help="the run to plan: a YAML file, as `streaming plan` reads it"
+    )
+    serve.add_argument(
+        "--reports", metavar="FOLDER", help="the run to watch: the folder that its loaders have as `report_to`"
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
     serve.add_argument("--port", type=count, default=8080, metavar="N", help="port (default 8080; 0: any that is free)")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from streaming.cli.shell.output import print_json, print_line, print_note
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
-from streaming.storage.location import Location
 
 __all__ = ["run"]
 
@@ -29,6 +28,7 @@ def run(args: Namespace) -> int:
     from streaming.cli.serving.guard import Guard
     from streaming.cli.serving.planner import Planner
     from streaming.cli.serving.plans import Plans
+    from streaming.cli.serving.run import Run
 
     token = None if args.no_token else secrets.token_urlsafe(24)
     if token is None and args.host not in _LOOPBACK:
@@ -39,20 +39,22 @@ def run(args: Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="streaming-serve-", ignore_cleanup_errors=True) as directory,
         _listening(args.host, args.port) as sock,
     ):
-        catalog = Catalog(args.url or Location.parse("."), directory)
-        names = [] if args.url is None else catalog.names()[0]  # what is wrong is said now
+        catalog = Catalog(args.url, directory)
+        names = catalog.names()[0]  # what is wrong is said now
         plans = Plans(catalog, Planner(), args.file)
         port = sock.getsockname()[1]
         names_of_host = _LOOPBACK if args.host in _LOOPBACK else (args.host, socket.gethostname(), *_LOOPBACK)
         hosts = [f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names_of_host]
-        application = Guard(make_application(catalog, plans, _decoder(args.tokenizer)), hosts, token)
+        pages = make_application(catalog, plans, Run(args.reports), _decoder(args.tokenizer))
+        application = Guard(pages, hosts, token)
         shown = f"[{args.host}]" if ":" in args.host else args.host
-        page = "plan" if args.url is None or args.file else ""
+        page = "plan" if args.file else "" if args.url else "run" if args.reports else "plan"
         address = f"http://{shown}:{port}/{page}" + (f"?token={token}" if token else "")
         if args.json:
             print_json({"url": address, "datasets": names})
         else:
-            what = f"{len(names):,} dataset{'s' * (len(names) != 1)} at {catalog.place}" if names else "plans of runs"
+            what = f"the run of the reports in {args.reports}" if args.reports else "plans of runs"
+            what = f"{len(names):,} dataset{'s' * (len(names) != 1)} at {catalog.place}" if names else what
             print_note(f"{what}. Ctrl-C ends it. Open:")
             print_line(address)
         sys.stdout.flush()

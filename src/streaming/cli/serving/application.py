@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,8 +20,10 @@ from streaming.cli.serving.media import kind_of, playable, thumbnail
 from streaming.cli.serving.pages import Pages
 from streaming.cli.serving.plans import Plans
 from streaming.cli.serving.plots import line
+from streaming.cli.serving.run import Run
 from streaming.core.errors import ObjectNotFoundError, StreamingError
 from streaming.core.imports import optional_import
+from streaming.loader.watching.report import show_time
 from streaming.writing.bulk.report import show_bytes
 
 __all__ = ["make_application"]
@@ -31,15 +33,19 @@ _MOST_MEDIA_BYTES = 256 << 20
 _ALONE = "default-src 'none'; media-src 'self'; sandbox"
 
 
-def make_application(catalog: Catalog, plans: Plans, decode: Callable[[Sequence[int]], str] | None = None) -> Starlette:
+def make_application(
+    catalog: Catalog, plans: Plans, run: Run, decode: Callable[[Sequence[int]], str] | None = None
+) -> Starlette:
     """Return the application. It trusts whoever asks: put a ``Guard`` before it.
 
     Args:
         catalog: What is shown.
         plans: Makes the page of plans.
+        run: Makes the page of a run.
         decode: From token ids to text, if a tokenizer was given.
     """
     templates = _templates()
+    templates.globals.update(has_data=catalog.place is not None, has_run=run.folder is not None)
     pages, bins = Pages(catalog, decode), Bins(catalog, decode)
 
     def page(name: str, make: Callable[[Request], dict[str, Any]]) -> Route:
@@ -52,6 +58,10 @@ def make_application(catalog: Catalog, plans: Plans, decode: Callable[[Sequence[
             return HTMLResponse(await run_in_threadpool(lay_out))
 
         return Route("/" if name == "home" else f"/{name}", answer, methods=["GET"])
+
+    async def first(request: Request) -> Response:
+        del request
+        return RedirectResponse("/run" if run.folder is not None else "/plan")
 
     async def value(request: Request) -> Response:
         return await run_in_threadpool(_value, pages, request)
@@ -70,9 +80,11 @@ def make_application(catalog: Catalog, plans: Plans, decode: Callable[[Sequence[
 
     return Starlette(
         routes=[
+            *([Route("/", first, methods=["GET"])] if catalog.place is None else []),
             *(page(name, getattr(pages, name)) for name in ("home", "dataset", "samples", "sample", "column", "order")),
             page("bin", bins.bin),
             page("plan", plans.plan),
+            page("run", run.run),
             Route("/value", value, methods=["GET"]),
             Mount("/static", StaticFiles(directory=os.path.join(_HERE, "static"))),
         ],
@@ -86,7 +98,7 @@ def _templates() -> Any:
         loader=jinja2.FileSystemLoader(os.path.join(_HERE, "templates")), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    found.filters.update(bytes=show_bytes, line=line, number="{:,}".format)
+    found.filters.update(bytes=show_bytes, line=line, number="{:,}".format, time=show_time)
     return found
 
 

@@ -113,12 +113,12 @@ class Catalog:
     """What is served.
 
     Args:
-        place: A dataset, or a directory with datasets below it.
+        place: A dataset, or a directory with datasets below it; ``None``: no dataset is shown.
         directory: Where shards of remote ones are kept.
     """
 
-    def __init__(self, place: Location, directory: str) -> None:
-        self.place = place.above(INDEX_NAME)
+    def __init__(self, place: Location | None, directory: str) -> None:
+        self.place = None if place is None else place.above(INDEX_NAME)
         self._directory = directory
         self._opened: dict[str, Opened] = {}
         self._lock = threading.Lock()
@@ -130,6 +130,8 @@ class Catalog:
             ObjectNotFoundError: There are none.
             StorageError: They cannot be listed.
         """
+        if self.place is None:
+            return [], True
         store = open_store(self.place)
         try:
             store.head(INDEX_NAME)
@@ -150,7 +152,7 @@ class Catalog:
             IndexFormatError: Its index is not valid.
             StorageError: It cannot be read.
         """
-        if name.startswith(("/", "\\")) or ".." in name.split("/") or ":" in name:
+        if self.place is None or name.startswith(("/", "\\")) or ".." in name.split("/") or ":" in name:
             raise ObjectNotFoundError(f"There is no dataset {name!r} here.")
         with self._lock:
             source = read_source(self.place.join(name) if name else self.place)

@@ -6,21 +6,26 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
+from heapq import nsmallest
 from pathlib import Path
+from stat import S_ISREG
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from streaming.core.errors import ConfigError
 from streaming.loader.watching.report import Report
 
-__all__ = ["ReportFile", "read_reports"]
+__all__ = ["ReportFile", "Written", "are_behind", "read_files", "read_reports"]
 
 logger = logging.getLogger(__name__)
 
 #: How often the file is written anew.
 EVERY_S = 5.0
 _FORMAT = 1
+#: What is read of a folder that anybody may have written to: so many files, each of so many bytes.
+_MOST_FILES, _MOST_BYTES = 1 << 14, 1 << 20
 
 
 class ReportFile:
@@ -90,12 +95,67 @@ def read_reports(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
         >>> [rank['report']['samples'] for rank in read_reports('reports')]
         [64]
     """
-    found: list[dict[str, Any]] = []
-    for path in sorted(Path(folder).glob("rank-*.json")):
-        with suppress(OSError, ValueError):
-            known: Any = json.loads(path.read_text())
-            if isinstance(known, dict) and known.get("format") == _FORMAT:
-                found.append(known)
-    shares = sorted(rank["report"]["share"] for rank in found)
-    usual = shares[(len(shares) - 1) // 2] if shares else 0.0
-    return [{**rank, "is_behind": rank["report"]["share"] > max(1.5 * usual, usual + 0.05)} for rank in found]
+    found, wrong = read_files(folder)
+    for text in wrong:
+        logger.warning(text)
+    behind = are_behind([rank.report.share for rank in found])
+    return [{**rank.known, "is_behind": is_behind} for rank, is_behind in zip(found, behind, strict=True)]
+
+
+class Written(NamedTuple):
+    """A report as a file has it.
+
+    Attributes:
+        name: The file's.
+        known: What it holds.
+        report: The report in it.
+    """
+
+    name: str
+    known: dict[str, Any]
+    report: Report
+
+
+def read_files(folder: str | os.PathLike[str]) -> tuple[list[Written], list[str]]:
+    """Return the reports of a folder, by name of their files, and what is wrong with others.
+
+    Args:
+        folder: The folder. Nothing in it is trusted.
+
+    Returns:
+        The reports, and a sentence for each file that has none.
+    """
+    found: list[Written] = []
+    wrong: list[str] = []
+    for path in nsmallest(_MOST_FILES, Path(folder).glob("rank-*.json")):
+        try:
+            found.append(_read(path))
+        except FileNotFoundError:  # removed meanwhile
+            pass
+        except (OSError, ValueError, RecursionError) as error:
+            wrong.append(f"{path} is no report of a loader, and is left out: {error}")
+    return found, wrong
+
+
+def _read(path: Path) -> Written:
+    # A file that waits for a writer, or never ends, is not opened to be read.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is not a regular file.")
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes.")
+    known: Any = json.loads(data)
+    if not isinstance(known, dict) or known.get("format") != _FORMAT:
+        raise ValueError(f"its format is not {_FORMAT}.")
+    return Written(path.name, known, Report.from_dict(known.get("report")))
+
+
+def are_behind(shares: Sequence[float]) -> list[bool]:
+    """Return which ranks wait half as much again as most, and 5% of their time more.
+
+    Args:
+        shares: The part of its time that each rank waits.
+    """
+    usual = sorted(shares)[(len(shares) - 1) // 2] if shares else 0.0
+    return [share > max(1.5 * usual, usual + 0.05) for share in shares]

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
-__all__ = ["Report", "Worker"]
+__all__ = ["Report", "Worker", "show_time"]
+
+#: No number of a report is larger: seconds, samples, bytes.
+_MOST = 1e18
 
 #: A worker is behind if its batches take so much longer than those of most, and so long at least.
 _BEHIND, _LEAST_S = 1.5, 0.001
@@ -119,6 +122,32 @@ class Report:
             causes={cause: spent - earlier.causes.get(cause, 0.0) for cause, spent in self.causes.items()},
         )
 
+    @classmethod
+    def from_dict(cls, known: Any) -> Report:
+        """Return the report that :meth:`to_dict` has told; keys that it does not know are left out.
+
+        Args:
+            known: What JSON holds of it, from anywhere.
+
+        Raises:
+            ValueError: It is no report.
+
+        Example:
+            >>> loader = StreamingDataLoader(StreamingDataset(local='data', batch_size=16))
+            >>> Report.from_dict(loader.report().to_dict()).batches
+            0
+        """
+        whole: dict[str, Any] = {name: int(_number(known, name)) for name in ("rank", "num_ranks", "batches", "samples")}
+        spans = {name: float(_number(known, name)) for name in ("time", "seconds", "p50", "p99", "longest")}
+        causes, counts = (
+            {str(name): _number(of, name) for name in of} for of in (_part(known, "causes"), _part(known, "counts"))
+        )
+        workers = tuple(
+            Worker(int(_number(of, "number")), int(_number(of, "batches")), _number(of, "seconds"))
+            for of in _part(known, "workers", list)
+        )
+        return cls(**whole, **spans, causes=causes, workers=workers, counts=counts)
+
     def to_dict(self) -> dict[str, Any]:
         """Return numbers, text, lists and dicts alone, as JSON has them, with what follows from the attributes.
 
@@ -142,7 +171,7 @@ class Report:
     def __str__(self) -> str:
         text = (
             f"rank {self.rank}: {self.samples_per_second:,.4g} samples/s, {self.batches_per_second:,.4g} batches/s; "
-            f"waited {self.share:.1%} of {self.seconds:,.0f} s (p50 {_time(self.p50)}, p99 {_time(self.p99)})"
+            f"waited {self.share:.1%} of {self.seconds:,.0f} s (p50 {show_time(self.p50)}, p99 {show_time(self.p99)})"
         )
         if self.waited:
             parts = sorted(self.causes.items(), key=lambda part: -part[1])
@@ -152,5 +181,20 @@ class Report:
         return text + (f"; behind: worker {behind}" if behind else "")
 
 
-def _time(seconds: float) -> str:
+def show_time(seconds: float) -> str:
+    """Return a time in the unit that fits."""
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def _number(known: Any, name: str) -> Any:
+    value = known.get(name) if isinstance(known, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
+        raise ValueError(f"{name[:40]!r} is not a number as reports have it.")
+    return value
+
+
+def _part(known: Any, name: str, kind: type[Any] = dict) -> Any:
+    value = known.get(name) if isinstance(known, dict) else None
+    if not isinstance(value, kind):
+        raise ValueError(f"{name[:40]!r} is not what reports have there.")
+    return value
