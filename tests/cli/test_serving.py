@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import wave
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +26,9 @@ import numpy as np
 import pytest
 
 import streaming
+from streaming.core.process.ledger import CAUSES
+from streaming.loader.watching.files import ReportFile
+from streaming.loader.watching.report import Report, Worker
 
 pytest.importorskip("starlette", reason="the extra `serve` is not installed")
 Image = pytest.importorskip("PIL.Image", reason="the extra `vision` is not installed")
@@ -124,8 +129,13 @@ def _serving(*words: str) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def served(root: Path) -> Iterator[Served]:
-    with _serving(str(root)) as server:
+def reports(root: Path) -> Path:
+    return root.with_name("reports")
+
+
+@pytest.fixture(scope="module")
+def served(root: Path, reports: Path) -> Iterator[Served]:
+    with _serving(str(root), "--reports", str(reports)) as server:
         yield server
 
 
@@ -255,6 +265,88 @@ def test_the_page_of_a_file(root: Path, tmp_path: Path) -> None:
         assert "<dd>45 of 4 samples, 3 epochs</dd>" in server.page("plan")
 
 
+def _report(rank: int, waited_s: float, **further: Any) -> Report:
+    causes = {**dict.fromkeys(CAUSES, 0.0), "store": waited_s}
+    workers = tuple(Worker(number, 9, 1.0 + 2 * (number == 2)) for number in range(3))
+    numbers = {"seconds": 10.0, "batches": 100, "samples": 400, "p50": 0.001, "p99": 0.2, "longest": 1.0, **further}
+    later = time.time() + 3600  # it is not silent, however long a test takes
+    return Report(later, rank, 4, causes=causes, workers=workers, **numbers)
+
+
+def _rows(page: str) -> list[list[str]]:
+    """Return the rows of the table of ranks, as text: rank, waited, for, samples/s, p50, p99, longest, behind, state ..."""
+    table = page.partition('<table class="ranks">')[2].partition("</table>")[0]
+    rows = re.findall(r"<tr.*?</tr>", table.partition("<tbody>")[2], re.DOTALL)
+    return [[re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", row, re.DOTALL)] for row in rows]
+
+
+def test_a_run_is_followed(tmp_path: Path) -> None:
+    """By what its ranks write, without scripts; whatever else lies in the folder does no harm."""
+    folder = tmp_path / "<i>run</i>"
+    with _serving("--reports", str(folder)) as server:
+        assert "/run?token=" in server.address
+        assert "no such folder yet" in server.page("run")
+        for rank, waited_s in enumerate([1.0, 1.0, 8.0, 1.2]):
+            ReportFile(folder).write(_report(rank, waited_s), rank != 3)
+        time.sleep(1.1)  # it is not read more often
+        page = server.page("run")
+        assert "4 of 4 have reported, 3 run" in page
+        assert "120, in 10 batches/s" in page  # of the ranks that run
+        assert "33.3% of the time since it began" in page
+        assert "p50 1 ms, p99 200 ms" in page
+        rows = _rows(page)
+        assert [row[:4] for row in rows] == [
+            [str(rank), waited, f"store {waited}", "40"]
+            for rank, waited in enumerate(["10.0%", "10.0%", "80.0%", "12.0%"])
+        ]
+        assert [row[7] for row in rows] == ["worker 2", "worker 2", "this rank, worker 2", "worker 2"]
+        assert [row[8] for row in rows] == ["runs", "runs", "runs", "ended"]
+        assert 'hx-trigger="every 5s"' in page
+        assert "hx-trigger" not in server.page("run", still=1)
+        # What came since the page was asked for first: one rank waits no longer. Beside it, what is no report.
+        ReportFile(folder).write(_report(2, 8.0, seconds=20.0, samples=2400, batches=600), True)
+        hostile = {"host": "<script>1</script>", "pid": [], "every": "x", "is_running": True, "line": 3, "format": 1}
+        known = _report(7, 1.0, seconds=1e18, samples=10**17, p99=1e18).to_dict()
+        (folder / "rank-00007.json").write_text(json.dumps({**hostile, "report": {**known, "rank": 7}}))
+        silent = {**_report(5, 1.0).to_dict(), "time": time.time() - 600}
+        (folder / "rank-00005.json").write_text(json.dumps({"format": 1, "is_running": True, "report": silent}))
+        wrong = {
+            "rank-<script>.json": "{",
+            "rank-1.json": "[" * 100_000,
+            "rank-2.json": " " * (1 << 20) + "{}",
+            "rank-3.json": json.dumps({"format": 1, "report": {**known, "p50": float("nan")}}),
+            "rank-4.json": json.dumps({"format": 1, "report": {**known, "causes": {"store": "x"}}}),
+            "rank-5.json": json.dumps({"format": 1, "report": {**known, "workers": {}}}),
+            "rank-6.json": "\x00\xff",
+            "rank-7.json": json.dumps([1]),
+        }
+        for name, text in wrong.items():
+            (folder / name).write_text(text)
+        os.mkfifo(folder / "rank-8.json")
+        (folder / "rank-9.json").symlink_to("/etc/passwd")
+        time.sleep(1.1)
+        page = server.page("run")
+        assert "6 of 6 have reported, 4 run, <strong>1 silent</strong>" in page
+        assert "10 files left out" in page
+        assert page.count("is no report of a loader") == 10
+        assert "<script>" not in page.partition("<body")[2]
+        assert "<i>" not in page
+        assert "root:" not in page
+        assert len(page) < 30_000
+        rows = {row[0]: row for row in _rows(page)}
+        assert rows["2"][1:4] == ["0.0%", "", "200"]
+        assert (rows["5"][8], rows["7"][8]) == ("silent for 10 min", "runs")
+        assert server.get("run", at="x")[0] == 400
+        assert server.get("dataset", d="..")[0] == 404
+        assert "<h1>The run" in server.page("")  # there are no datasets
+        for rank in range(100, 1100):
+            (folder / f"rank-{rank}.json").write_text(json.dumps({"format": 1, "report": {**known, "rank": rank}}))
+        time.sleep(1.1)
+        page = server.page("run", at=64)
+        assert len(_rows(page)) == 64
+        assert "64 to 128 of 1,006" in page
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status"),
     [
@@ -320,7 +412,7 @@ def test_a_token_is_needed_where_others_can_reach(root: Path) -> None:
 
 
 @pytest.mark.skipif(_CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_browser_shows_it_and_runs_nothing(served: Served) -> None:
+def test_a_browser_shows_it_and_runs_nothing(served: Served, reports: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
@@ -343,6 +435,16 @@ def test_a_browser_shows_it_and_runs_nothing(served: Served) -> None:
                 assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
                 assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
                 page.wait_for_function("document.querySelector('table.samples img[alt^=image]').naturalWidth == 64")
+                page.keyboard.press("/")
+                page.keyboard.type("labl = 2")
+                page.keyboard.press("Enter")
+                page.wait_for_selector("[role=alert] >> text=Did you mean 'label'?")
+                page.keyboard.press("/")
+                page.keyboard.press("Control+a")
+                page.keyboard.type("label >= 0")
+                page.keyboard.press("Enter")
+                page.wait_for_selector("table.samples")
+                page.click("h1")
                 page.keyboard.press("ArrowRight")
             else:
                 page.click("text=after →")
@@ -350,7 +452,29 @@ def test_a_browser_shows_it_and_runs_nothing(served: Served) -> None:
             page.click("th a >> text=20")
             page.wait_for_selector("h1 >> text=Sample 20")
             assert page.title() == "Sample 20 of hostile"
+            if scripts:
+                _follow(page, reports)
             # What is broken or refused is noted by the browser; nothing of a sample ran.
             assert not [text for text in said if "Failed to load resource" not in text], said
             context.close()
         browser.close()
+
+
+def _follow(page: Any, reports: Path) -> None:
+    """Look at a run that goes on, led there by the keyboard."""
+    ReportFile(reports).write(_report(0, 1.0), True)
+    page.reload()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "The run":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1 >> text=The run")
+    page.wait_for_selector("#rank-0 >> text=10.0%")
+    ReportFile(reports).write(_report(0, 5.0), True)
+    page.wait_for_selector("#rank-0 >> text=50.0%", timeout=60_000)
+    page.click("text=Hold it")
+    page.wait_for_selector("text=Follow it")
+    assert page.locator("[hx-trigger]").count() == 0

@@ -67,7 +67,6 @@ def make_application(
         return await run_in_threadpool(_value, pages, request)
 
     def failed(request: Request, error: Exception) -> Response:
-        del request
         status = (
             error.status_code
             if isinstance(error, HTTPException)
@@ -76,7 +75,8 @@ def make_application(
             else 400
         )
         text = error.detail if isinstance(error, HTTPException) else str(error)
-        return HTMLResponse(templates.get_template("error.html").render(page="error", text=text, status=status), status)
+        page = templates.get_template("error.html")
+        return HTMLResponse(page.render(page="error", text=text, status=status, query=request.query_params), status)
 
     return Starlette(
         routes=[

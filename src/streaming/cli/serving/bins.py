@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["METHODS", "Bins", "number", "pack_of", "parameters_of", "tokens_of"]
 
 METHODS = ("best_fit", "first_fit", "concat")
 _MOST_TO = 1 << 20
+#: Encodings of whole numbers in a row, as many as there are.
+_TOKENS = re.compile(r"ndarray(:u?int\d+(:\d+)?)?\??")
 _MOST_DOCUMENTS = 200
 _MOST_TOKENS = 256
 #: Without a side column of lengths, documents of no more bytes are measured.
@@ -74,7 +77,7 @@ class Bins:
 
 def tokens_of(opened: Opened) -> list[str]:
     """Return the columns that may hold tokens."""
-    return [name for name in opened.columns if opened.encodings[name].startswith("ndarray")]
+    return [name for name in opened.columns if _TOKENS.fullmatch(opened.encodings[name])]
 
 
 def pack_of(opened: Opened, request: Request) -> Pack | None:

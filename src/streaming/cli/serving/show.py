@@ -67,7 +67,8 @@ def show(value: Any, *, brief: bool, decode: Callable[[Sequence[int]], str] | No
         return _array(cast("np.ndarray[Any, Any]", value), brief, decode)
     if isinstance(value, (Mapping, list, tuple)):
         return _tree(value, brief, decode, depth)
-    return Shown("text", str(value)[:_BRIEF_CHARS])
+    is_long = brief and isinstance(value, float)
+    return Shown("text", f"{value:.6g}" if is_long else str(value)[:_BRIEF_CHARS])
 
 
 def _array(array: np.ndarray[Any, Any], brief: bool, decode: Callable[[Sequence[int]], str] | None) -> Shown:
@@ -79,7 +80,8 @@ def _array(array: np.ndarray[Any, Any], brief: bool, decode: Callable[[Sequence[
     if decode is not None and array.ndim == 1 and array.dtype.kind in "iu":
         most = _TOKENS // 8 if brief else _TOKENS
         tokens = decode(array[:most].tolist()) + (" …" if array.size > most else "")
-    return Shown("array", summary(array), points=points, tokens=tokens)
+    text = f"{array.dtype} {list(array.shape)}" if brief and (points or tokens) else summary(array)
+    return Shown("array", text, points=points, tokens=tokens)
 
 
 def _tree(value: Any, brief: bool, decode: Callable[[Sequence[int]], str] | None, depth: int) -> Shown:

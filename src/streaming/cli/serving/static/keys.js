@@ -1,4 +1,7 @@
-// Arrow keys turn pages, and a slash goes to the first field. Everything works without.
+// Arrow keys turn pages, and a slash goes to the first field; a server that has ended is told of. Everything works without.
+for (const [event, lost] of [["htmx:sendError", true], ["htmx:afterOnLoad", false]]) {
+  document.addEventListener(event, () => { document.getElementById("lost")?.toggleAttribute("hidden", !lost); });
+}
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, textarea, audio, video")) return;
   if (event.key === "/") {
