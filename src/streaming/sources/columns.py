@@ -30,6 +30,11 @@ def unite(scanned: Scanned, how: str, origin: str) -> Any:
     """
     import pyarrow as pa
 
+    for number, schema in enumerate(scanned.schemas):
+        twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+        if twice is not None:
+            name = scanned.files[scanned.schema_ids.index(number)].path
+            raise SourceError(f"{name} has two columns {twice!r}, of which nobody can tell which is meant. Rename one.")
     first = scanned.schemas[0]
     if how == "union":
         names = {name for schema in scanned.schemas for name in schema.names}

@@ -6,6 +6,7 @@ Legend: N rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -69,7 +70,8 @@ def encode_values(name: str, values: list[Any], encoding: str) -> Fixed | Varyin
     if isinstance(coder, (Int, Scalar)):
         dtype: np.dtype[Any] = coder.element[0]  # pyright: ignore[reportAttributeAccessIssue]
         if set(map(type, values)) <= ({int} if dtype == np.int64 else {float} if dtype == np.float64 else set[type]()):
-            return Fixed(np.array(values, dtype).view(np.uint8).reshape(len(values), dtype.itemsize))
+            with suppress(OverflowError):  # which is said below, by the row
+                return Fixed(np.array(values, dtype).view(np.uint8).reshape(len(values), dtype.itemsize))
     return _joined(name, values, coder)
 
 

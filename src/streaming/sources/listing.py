@@ -22,6 +22,7 @@ _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST_NAMES = 1 << 20
+_LINES = ("jsonl", "csv", "text")
 _AT_ONCE = 32
 
 
@@ -78,8 +79,8 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     store = open_store(root)
     if _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
         files = [info for text in _expanded(pattern) for info in _matching(store, text)]
-        if not files and not pattern and (found := _alone(location, kind)):
-            store, files = found
+        if not files and not pattern and (alone := _alone(location, kind)):
+            store, files = alone
     else:
         names = _expanded(pattern)
         with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
@@ -91,12 +92,18 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     elif not pattern:
         told = [info for info in files if format_of(info.path) == kind]
         files = told or files
-    files = [info for info in files if info.bytes]
-    if not files:
+    found = [info for info in files if info.bytes or _is_broken(info.path, kind)]
+    if not found:
         raise EmptyDatasetError(
             f"There are no files at {location}{' but empty ones' if files else ''}. Check the pattern."
         )
-    return store, kind, files
+    return store, kind, found
+
+
+def _is_broken(name: str, kind: str) -> bool:
+    """Say whether a file cannot be empty, so that it is kept, and refused when it is read. Of notes and lines, nothing is lost."""
+    told = format_of(name)
+    return kind in (told, "any") and told not in (None, *_LINES)
 
 
 def _named(store: Store, name: str) -> list[ObjectInfo]:

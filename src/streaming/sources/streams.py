@@ -12,6 +12,8 @@ from streaming.storage.retry import RetryPolicy, call_with_retries
 __all__ = ["fetch", "open_stream"]
 
 _BEYOND = 1 << 16
+#: How much of a frame is decompressed at once: a hundred times as much may come of it.
+_FRAME_STEP = 1 << 14
 
 
 def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
@@ -37,10 +39,7 @@ def open_stream(file: SourceFile, begin: int = 0, end: int | None = None) -> IO[
 
         return gzip.GzipFile(fileobj=raw)  # pyright: ignore[reportReturnType]
     if suffix == "zst":
-        import zstandard
-
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return io.BufferedReader(reader, 1 << 18)  # pyright: ignore[reportArgumentType, reportReturnType]
+        return io.BufferedReader(_Frames(raw), 1 << 18)  # pyright: ignore[reportReturnType]
     if suffix == "bz2":
         import bz2
 
@@ -50,6 +49,41 @@ def open_stream(file: SourceFile, begin: int = 0, end: int | None = None) -> IO[
 
         return lzma.LZMAFile(raw)  # pyright: ignore[reportReturnType]
     return raw
+
+
+class _Frames(io.RawIOBase):
+    """Frames of zstd, one after the other. Unlike the library's own reader, it refuses a frame that is cut off."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        super().__init__()
+        import zstandard
+
+        self._raw = raw
+        self._library = zstandard
+        self._frame: Any = None
+        self._rest = b""
+        self._found = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._found:
+            data = self._rest or self._raw.read(_FRAME_STEP)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("it is cut off: its last frame has no end")
+                return 0
+            if self._frame is None:
+                self._frame = self._library.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+            self._found = memoryview(self._frame.decompress(data))
+            self._rest = b""
+            if self._frame.eof:
+                self._rest, self._frame = self._frame.unused_data, None
+        count = min(len(buffer), len(self._found))
+        buffer[:count] = self._found[:count]
+        self._found = self._found[count:]
+        return count
 
 
 class _Chunks(io.RawIOBase):

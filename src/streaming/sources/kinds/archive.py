@@ -16,7 +16,7 @@ from streaming.sources.file import SourceFile
 from streaming.sources.names import COMPRESSED
 from streaming.sources.streams import fetch, open_stream
 
-__all__ = ["Member", "is_compressed", "members", "open_archive"]
+__all__ = ["Member", "check_end", "is_compressed", "members", "open_archive"]
 
 #: Returns bytes from a place on, fewer at the end of the archive. Places do not go back.
 ReadAt = Callable[[int, int], bytes]
@@ -25,30 +25,34 @@ _BLOCK = 512
 _CHUNK, _PROBE, _GAP = 8 << 20, 1 << 16, 1 << 20
 #: The prime of Adler-32.
 _ADLER = 65521
-_RECORD = re.compile(rb"(\d+) (path|size)=")
+_RECORD = re.compile(rb"(\d+) (path|size|GNU\.sparse\.[a-z]+)=")
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+_LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 
 
 class _Header(NamedTuple):
     name: str
     type: bytes
     size: int
+    link: str = ""
 
 
 class Member(NamedTuple):
-    """A file of an archive.
+    """A file of an archive, or what stands for one.
 
     Attributes:
         name: Its name.
         begin: Where its headers begin.
         data: Where its contents begin.
         size: Their bytes.
+        link: The name of the file that it is a link to, if it is one.
     """
 
     name: str
     begin: int
     data: int
     size: int
+    link: str = ""
 
 
 def _by_ranges(file: SourceFile, end: int, contents: bool) -> ReadAt:
@@ -84,25 +88,26 @@ def _from_stream(stream: IO[bytes]) -> ReadAt:
     return read
 
 
-def members(read: ReadAt, begin: int, end: int | None) -> Iterator[Member]:
+def members(read: ReadAt, begin: int, end: int | None, on_end: Callable[[int], None] | None = None) -> Iterator[Member]:
     """Yield the files that begin in a range of an archive.
 
     Args:
         read: Reads it.
         begin: Where the first begins.
         end: Where none begins any more; ``None``: at the end of the archive.
+        on_end: Told where the mark at the end begins; -1 if there is none.
 
     Raises:
         tarfile.TarError: It is damaged, or cut off.
     """
     at = start = begin
-    name, size = "", -1
+    name, size, block = "", -1, b""
     while end is None or start < end:
         block = read(at, _BLOCK)
         if block[:1] in b"\0" and not block.strip(b"\0"):
             if len(block) < _BLOCK and (block or name):
                 raise tarfile.ReadError("it is cut off")
-            return
+            break
         info = _header(block)
         data = at + _BLOCK
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -116,12 +121,14 @@ def members(read: ReadAt, begin: int, end: int | None) -> Iterator[Member]:
         elif info.type not in (tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE):
             has_data = info.type in _FILES or info.type not in tarfile.SUPPORTED_TYPES
             taken = (size if size >= 0 else info.size) if has_data else 0
-            if info.type in _FILES:
-                yield Member(name or info.name, start, data, taken)
+            if info.type in _FILES or info.link:
+                yield Member(name or info.name, start, data, taken, info.link)
             at = start = data + _padded(taken)
             name, size = "", -1
             continue
         at = data + _padded(info.size)
+    if on_end is not None:
+        on_end(at if block[:1] == b"\0" else -1)
 
 
 def _header(block: bytes) -> _Header:
@@ -132,10 +139,10 @@ def _header(block: bytes) -> _Header:
             raise tarfile.ReadError("a header is damaged")
         name, prefix = (block[begin:end].partition(b"\0")[0] for begin, end in ((0, 100), (345, 500)))
         kind = block[156:157]
-        if not prefix or kind in tarfile.GNU_TYPES:
+        if kind not in _LINKS and (not prefix or kind in tarfile.GNU_TYPES):
             return _Header(name.decode("utf-8", "surrogateescape"), kind, int(size, 8))
     info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    return _Header(info.name, info.type, info.size)
+    return _Header(info.name, info.type, info.size, (info.linkname or "?") if info.type in _LINKS else "")
 
 
 def _sum_of(block: bytes) -> int:
@@ -156,11 +163,34 @@ def _of_records(records: bytes, name: str, size: int) -> tuple[str, int]:
             raise tarfile.ReadError("a header of pax is damaged")
         record = records[at : at + int(length)]
         found = _RECORD.match(record)
+        if found is not None and found[2].startswith(b"GNU"):
+            raise tarfile.ReadError("it has a sparse file, which is not supported")
         if found is not None:
             value = record[found.end() : -1]
             name, size = (value.decode("utf-8", "surrogateescape"), size) if found[2] == b"path" else (name, int(value))
         at += int(length)
     return name, size
+
+
+def check_end(read: ReadAt, at: int, size: int | None) -> None:
+    """Check what comes behind the mark at the end of an archive: of a compressed one, its checksum.
+
+    Args:
+        read: Reads the archive.
+        at: Where the mark begins.
+        size: Bytes of the archive; ``None`` if it is compressed.
+
+    Raises:
+        tarfile.TarError: There is something.
+        OSError: It is not what was compressed.
+    """
+    while data := read(at, _CHUNK if size is None else min(_CHUNK, size - at)):
+        if data.strip(b"\0"):
+            raise tarfile.ReadError(
+                "something follows its end. Of archives that were joined by cat, programs see the first only: join them "
+                "by tar --concatenate"
+            )
+        at += len(data)
 
 
 def open_archive(file: SourceFile, end: int, contents: bool) -> ReadAt:

@@ -19,9 +19,12 @@ __all__ = ["Cells"]
 
 _PIECE_BYTES = 8 << 20
 _LONGEST_CELL = (1 << 31) - 1
+#: Whole numbers of so many digits are exact as floats.
+_SAFE_DIGITS, _LONGEST = 15, 300
 #: What stands for a missing number.
 _MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null"))
-_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_WHOLE = re.compile(r"[+-]?\d+")
+_MOST = 1 << 63
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE)
 
 
@@ -44,6 +47,9 @@ class Cells(Source):
         for end, cells in self._rows(file, 0, -1):
             if names is None:
                 names, begin = cells, end
+                twice = next((name for name in names if names.count(name) > 1), None)
+                if twice is not None:
+                    raise SourceError(f"{file.name} has two columns {twice!r}. Rename one in its first line.")
                 kinds = [_Kind() for _ in names]
                 continue
             _check_width(file, names, cells, rows + sum(piece.rows for piece in pieces))
@@ -115,7 +121,7 @@ class _Kind:
     """What the cells of a column are."""
 
     def __init__(self) -> None:
-        self._is_whole = self._is_float = True
+        self._is_whole = self._is_float = self._is_exact = True
         self._has_value = self._misses = False
 
     def add(self, cell: str) -> None:
@@ -125,9 +131,13 @@ class _Kind:
             self._misses = True
             return
         self._has_value = True
-        if self._is_whole and not _WHOLE.fullmatch(cell):
-            self._is_whole = False
-        if not self._is_whole and not _FLOAT.fullmatch(cell):
+        is_whole = _WHOLE.fullmatch(cell) is not None
+        if is_whole and len(cell) > _SAFE_DIGITS:
+            number = int(cell[:_LONGEST])
+            self._is_exact = self._is_exact and len(cell) < _LONGEST and float(cell) == number
+            is_whole = -_MOST <= number < _MOST
+        self._is_whole = self._is_whole and is_whole
+        if not self._is_whole and not (self._is_exact and _FLOAT.fullmatch(cell)):
             self._is_float = False
 
     @property

@@ -161,7 +161,7 @@ class JSONLines(_Lines):
     def _row(self, line: bytes, part: Part, number: int) -> Row | SourceError:
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}")
         if isinstance(row, dict):
             return cast("Row", row)
@@ -171,7 +171,7 @@ class JSONLines(_Lines):
         with open_stream(self.files[part.file]) as stream:
             try:
                 found: list[Any] = json.loads(stream.read())
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceError(f"{part.name}: not JSON: {error}") from error
         for number, row in enumerate(found):
             yield row if isinstance(row, dict) else self._no_object(f"{part.name}, row {number}", row)

@@ -18,6 +18,8 @@ __all__ = ["Parquet"]
 
 _TAIL_BYTES = 1 << 16
 _END_BYTES = 8
+#: What follows a footer that is not encrypted, while columns are. Arrow ends the process when it looks at one of these.
+_SIGNATURE_BYTES = 28
 _ROWS = 1 << 13
 _BATCH_BYTES = 1 << 23
 #: Chunks of columns are read so much at a time, not whole.
@@ -52,7 +54,9 @@ class Parquet:
         at, groups = _groups(found, begin, end)
         ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
         with file.open(ranges) as local, _named(file):
-            opened = pq.ParquetFile(local, metadata=found, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+            opened = pq.ParquetFile(
+                local, metadata=found, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
+            )
             present = set(opened.schema_arrow.names)
             wanted = [name for name in names if name in present]
             rows = _rows_at_once(found, groups, set(wanted))
@@ -124,8 +128,9 @@ def _pyarrow(module: str = "") -> Any:
 def _footer(file: SourceFile) -> Any:
     pa, pq = _pyarrow(), _pyarrow(".parquet")
     tail = file.read(max(0, file.size - _TAIL_BYTES), file.size)
+    encrypted = f"{file.name} is encrypted, which is not supported. Decrypt it, and give the result."
     if tail[-4:] == b"PARE":
-        raise SourceError(f"{file.name} is encrypted, which is not supported. Decrypt it, and give the result.")
+        raise SourceError(encrypted)
     needed = int.from_bytes(tail[-_END_BYTES:-4], "little") + _END_BYTES
     if tail[-4:] != b"PAR1" or needed > file.size:
         raise SourceError(
@@ -134,7 +139,10 @@ def _footer(file: SourceFile) -> Any:
     if len(tail) < needed:
         tail = file.read(file.size - needed, file.size)
     with _named(file):
-        return pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
+        found = pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
+    if needed - _END_BYTES - found.serialized_size == _SIGNATURE_BYTES:
+        raise SourceError(encrypted)
+    return found
 
 
 def _chunks(group: Any, names: set[str]) -> Iterator[tuple[int, int]]:
@@ -155,4 +163,4 @@ def _named(file: SourceFile) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{file.name} cannot be read as Parquet: {error}") from error
+        raise SourceError(f"{file.name} cannot be read as Parquet: {str(error).strip()}") from error

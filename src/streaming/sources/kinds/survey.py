@@ -174,7 +174,7 @@ def _of_lines(data: bytes) -> Groups | None:
             words[i + 1].isdigit() and words[i + 2].isdigit() for i in range(0, len(words), width)
         ):
             return None
-        columns.append(words[::width])
+        columns.append([word.lower() for word in words[::width]])
         at, size = int(words[-width + 1]), int(words[-width + 2])
         begins.append(at + -(-size // _BLOCK) * _BLOCK)
     return Groups(begins, columns)

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import tarfile
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,13 +20,16 @@ from streaming.core.errors import SourceError, StreamingError
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.file import SourceFile
 from streaming.sources.images import fault_of_image
-from streaming.sources.kinds.archive import Member, ReadAt, is_compressed, members, open_archive
+from streaming.sources.kinds.archive import Member, ReadAt, check_end, is_compressed, members, open_archive
 from streaming.sources.kinds.survey import KEY, Survey, read_index
 from streaming.sources.names import media_of
 from streaming.sources.pieces import Scan
 
 __all__ = ["KEY", "Tars"]
 
+_MAGIC_BYTES = 6
+#: What compressed files begin with, and their names end in.
+_MAGICS = {b"\x1f\x8b": ".tar.gz", b"\x28\xb5\x2f\xfd": ".tar.zst", b"BZh": ".tar.bz2", b"\xfd7zXZ\0": ".tar.xz"}
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")
 
 
@@ -78,7 +83,7 @@ class Tars(Source):
                     raise SourceError(f"{file.name} cannot be read as a tar: {member.name} is cut off")
                 try:
                     row[column] = _decoded(column, data, self.files.in_place)
-                except ValueError as error:
+                except (ValueError, EOFError, RecursionError, BadZipFile) as error:
                     fault = fault or SourceError(f"{where}, column {column!r}: {error}")
         if row:
             yield fault or row
@@ -93,20 +98,40 @@ class Tars(Source):
         """
         last = ""
         whole = None if is_compressed(file.name) else file.size
-        source = source or open_archive(file, end, False)
+        is_all = not begin and end == file.size
+        read = source or open_archive(file, end, False)
+
+        def on_end(at: int) -> None:
+            if at >= 0 and is_all:
+                check_end(read, at, whole)
+            elif is_all:
+                warnings.warn(f"{file.name} has no mark at its end: it may be cut off. Write it anew.", stacklevel=2)
+
         try:
-            for member in members(source, begin, None if whole is None else end):
+            for member in members(read, begin, None if whole is None else end, on_end):
                 if whole is not None and member.data + member.size > whole:
                     raise tarfile.ReadError(f"{member.name} is cut off")
                 last = member.name
                 found = _NAME.fullmatch(member.name)
-                if found is not None and not member.name.startswith("__"):
-                    yield found[1], found[2], member
+                if found is None or member.name.startswith("__"):
+                    continue
+                if member.link:
+                    raise tarfile.ReadError(
+                        f"{member.name} is a link to {member.link}, which is not supported: write the file itself, as tar "
+                        "--dereference --hard-dereference does"
+                    )
+                yield found[1], found[2].lower(), member
         except StreamingError:
             raise
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             after = f", after {last}" if last else ""
-            raise SourceError(f"{file.name} cannot be read as a tar{after}: {error}") from error
+            packed = "" if last or whole is None else _packed(read(begin, _MAGIC_BYTES))
+            hint = f" It is compressed: have its name end in {packed}." if packed else ""
+            raise SourceError(f"{file.name} cannot be read as a tar{after}: {error}.{hint}") from error
+
+
+def _packed(begin: bytes) -> str:
+    return next((suffix for magic, suffix in _MAGICS.items() if begin.startswith(magic)), "")
 
 
 def _text(data: bytes) -> str:
@@ -144,7 +169,7 @@ _ENCODINGS = {
 
 
 def _decoded(column: str, data: bytes, as_is: bool) -> Any:
-    suffix = column.rpartition(".")[2].lower()
+    suffix = column.rpartition(".")[2]
     if suffix in _DECODERS:
         return _DECODERS[suffix](data)
     return _image(data) if media_of(column) == "image" and not as_is else data
