@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from streaming.format.encodings import (
 from streaming.format.encodings.base import Encoding
 from streaming.format.index import Index
 
+_NUMBERS = ("int64", "float32")
 VALUES: dict[str, Any] = {
     "str": "",
     "bytes": b"\0",
@@ -51,6 +53,19 @@ def test_round_trip(name: str) -> None:
     assert type(found) is type(mds_decode(name, data[1:]))
     np.testing.assert_equal(found, value)
     assert get_mds_encoded_size(f"{name}?") is None
+
+
+@pytest.mark.parametrize("name", ["int64", "float32", "str", "bytes", "date", "list:int8"])
+def test_lists_in_which_values_are_missing(name: str) -> None:
+    value = {"str": "é", "bytes": b"", "date": date(2026, 1, 2), "list:int8": [1, 2]}.get(name, 7)
+    for given in ([None, value, None], [None], [value] * 3, [], None):
+        found = mds_decode(f"list:{name}?", mds_encode(f"list:{name}?", given))
+        np.testing.assert_equal(
+            found, given if given is None or None in given or name not in _NUMBERS else np.array(given)
+        )
+        assert isinstance(found, np.ndarray) == (given is not None and None not in given and name in _NUMBERS)
+    with pytest.raises(TypeError):
+        mds_encode(f"list:{name}", [value, None])
 
 
 def test_names() -> None:

@@ -92,7 +92,7 @@ def _fast(array: Any, coder: Encoding) -> Callable[[Any], Fixed | Varying] | Non
         return _truths if types.is_boolean(kind) else None
     if type(coder) is Str:
         return _texts if types.is_string(kind) or types.is_large_string(kind) else None
-    if type(coder) is Bytes:
+    if type(coder) in (Bytes, JSON):
         return _texts if types.is_binary(kind) or types.is_large_binary(kind) else None
     if isinstance(coder, (Date, DateTime, Time, TimeDelta)):
         return _moments if _is_moment(kind, coder) else None

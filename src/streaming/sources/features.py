@@ -92,12 +92,20 @@ class TableColumns:
         if kind is not None:
             kind = "jpeg" if name in self.jpegs else kind
             return kind if is_full(field) else f"{kind}?"
+        if self._is_json(field):
+            return "json"
         shape = self._shape(field)
         if shape:
             return f"ndarray:{_dtype_within(field.type).name}:{','.join(map(str, shape))}"
         if is_list_of_numbers(field.type) and is_full(field):
             return array_encoding(field.type)
         return encoding_of(field)
+
+    def _is_json(self, field: Any) -> bool:
+        """Say whether a column is text of JSON, by what Hugging Face noted."""
+        import pyarrow as pa
+
+        return self._features.get(field.name, {}).get("_type") == "Json" and pa.types.is_large_string(field.type)
 
     def _shape(self, field: Any) -> tuple[int, ...] | None:
         """Return the shape that all values of a column of numbers have."""
@@ -137,10 +145,18 @@ class TableColumns:
             array = plain(array if _is_as(array.type, kind) else array.cast(kind))
             if name in self.files:
                 return _contents(array, where, name)
+            if self._is_json(field):
+                return array.fill_null("null").cast(pa.large_binary())
             shape = self._shape(field)
             return _flattened(array, shape, where, name) if shape else array
         except pa.ArrowException as error:
-            raise SourceError(f"{where}, column {name!r}: {error}") from error
+            is_fine = pa.types.is_temporal(array.type)
+            hint = (
+                " A sample's times have microseconds: leave the column out by `columns`, or round it."
+                if is_fine
+                else ""
+            )
+            raise SourceError(f"{where}, column {name!r}: {error}.{hint}") from error
 
     def values(self, array: Any, name: str) -> list[Any]:
         """Return the values of what :meth:`array` returned: lists of numbers as arrays, all else as Python's."""

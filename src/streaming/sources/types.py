@@ -142,6 +142,8 @@ def _storage_type(kind: Any) -> Any:
         return _storage_type(kind.storage_type)
     if types.is_dictionary(kind):
         return _storage_type(kind.value_type)
+    if types.is_list(kind) and hasattr(kind.value_type, "storage_type"):
+        return pa.list_(kind.value_field.with_type(_storage_type(kind.value_type)))
     if types.is_string(kind) or types.is_string_view(kind):
         return pa.large_string()
     return pa.large_binary() if types.is_binary(kind) or types.is_binary_view(kind) else kind

@@ -130,7 +130,8 @@ def get_encoding(encoding: str) -> Encoding:
 @lru_cache(maxsize=1024)
 def _get_encoding(encoding: str, _generation: int) -> Encoding:
     if encoding.endswith("?"):
-        return Nullable(_get_encoding(encoding[:-1], _generation), encoding[:-1])
+        item = _get_encoding(encoding[:-1], _generation)
+        return getattr(item, "nullable", Nullable)(item, encoding[:-1])
     name, colon, config = encoding.partition(":")
     entry: Any = encodings[name]
     if hasattr(entry, "of_encoding"):

@@ -4,7 +4,8 @@ Of numbers (not ``int``): the values, one after the other; read as an array. Of 
 
     u32 n | u32 bytes of each value | values
 
-The original library knows none of them.
+Followed by a question mark, the list may be missing, and so may values in it: the byte 0, or 1 and the list, or 2 and the list
+as of values of an encoding with a question mark. The original library knows none of them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy as np
 from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ColumnTypeError, ColumnValueError, ConfigError
 from streaming.format.encodings.base import Encoding, unmasked
+from streaming.format.encodings.nullable import Nullable
 from streaming.format.encodings.packed import pack_list, unpack_list
 
-__all__ = ["List"]
+__all__ = ["List", "NullableList"]
+
+_GAPS = b"\2"
 
 
 class List(Encoding):
@@ -73,6 +77,11 @@ class List(Encoding):
             raise ColumnValueError(f"no list: {len(data)} bytes are not whole values of {self.dtype}")
         return np.frombuffer(data, self.dtype)
 
+    @staticmethod
+    def nullable(item: List, name: str) -> NullableList:
+        """Return the encoding of such lists that may be missing, as may their values."""
+        return NullableList(item, name)
+
     @classmethod
     def of_encoding(cls, name: str, get: Callable[[str], Encoding]) -> List:
         """Return the encoding of lists of another.
@@ -88,6 +97,37 @@ class List(Encoding):
             raise ConfigError("'list' needs the encoding of its values, such as 'list:str' or 'list:float32'.")
         item = get(name)
         return cls(item, name if name in _NUMBERS else None)
+
+
+class NullableList(Nullable):
+    """``'list:<encoding>?'``: a list, or ``None``; values in it may be ``None``, too.
+
+    Args:
+        item: The encoding of lists.
+        name: Its name, for error texts.
+    """
+
+    def __init__(self, item: List, name: str) -> None:
+        super().__init__(item, name)
+        self._with_gaps = List(Nullable(item.item, name.partition(":")[2]), None)
+
+    def encode(self, obj: Any) -> bytes:
+        """Return the byte 0 for ``None``, or a byte and the bytes of the list.
+
+        Raises:
+            SampleError: The list cannot be stored.
+        """
+        if isinstance(obj, (list, tuple)) and any(value is None for value in cast("list[Any]", obj)):
+            return _GAPS + self._with_gaps.encode(obj)
+        return super().encode(obj)
+
+    def decode(self, data: bytes) -> Any:
+        """Return a list or array, or ``None``; a list if values in it are missing.
+
+        Raises:
+            ColumnValueError: The bytes are not those of such a column.
+        """
+        return self._with_gaps.decode(data[1:]) if data[:1] == _GAPS else super().decode(data)
 
 
 _NUMBERS = {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)} | {

@@ -35,7 +35,7 @@ class ArrowFiles:
             begin = rows = size = number = 0
             for number, batch in enumerate(batches, 1):
                 columns = list(zip(schema.names, batch.columns, strict=True))
-                missing |= {name for name, column in columns if column.null_count}
+                missing |= {name for name, column in columns if column.null_count or _has_gaps(column)}
                 lacking |= {name for name, column in columns if name not in lacking and _lacks(column)}
                 rows += batch.num_rows
                 size += batch.nbytes
@@ -82,6 +82,11 @@ def _lacks(array: Any) -> bool:
     if not is_fixed and not _has_no_empty(array):
         return True
     return _lacks(array.flatten())
+
+
+def _has_gaps(array: Any) -> bool:
+    """Say whether a value in a list is missing."""
+    return is_list(array.type) and array.flatten().null_count > 0
 
 
 def _has_no_empty(array: Any) -> bool:

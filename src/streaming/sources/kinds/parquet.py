@@ -12,7 +12,7 @@ from streaming.core.imports import optional_import
 from streaming.sources.features import mark_full
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan
-from streaming.sources.types import storage_of
+from streaming.sources.types import is_list, storage_of
 
 __all__ = ["Parquet"]
 
@@ -106,7 +106,8 @@ def _without_nulls(footer: Any) -> Any:
         is_there = any(path not in gaps for path in own)
         told = [path for path in own if path.endswith(".bytes")] or own
         full = all(path not in gaps for path in told)
-        schema = schema.set(i, mark_full(field.with_nullable(field.nullable and not is_there), full and is_there))
+        may_lack = field.nullable or (is_list(field.type) and field.type.value_field.nullable)
+        schema = schema.set(i, mark_full(field.with_nullable(may_lack and not is_there), full and is_there))
     return schema
 
 
