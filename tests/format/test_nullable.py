@@ -26,7 +26,7 @@ from streaming.format.encodings import (
 from streaming.format.encodings.base import Encoding
 from streaming.format.index import Index
 
-_NUMBERS = ("int64", "float32")
+NUMBERS = ("int64", "float32")
 VALUES: dict[str, Any] = {
     "str": "",
     "bytes": b"\0",
@@ -58,12 +58,11 @@ def test_round_trip(name: str) -> None:
 @pytest.mark.parametrize("name", ["int64", "float32", "str", "bytes", "date", "list:int8"])
 def test_lists_in_which_values_are_missing(name: str) -> None:
     value = {"str": "é", "bytes": b"", "date": date(2026, 1, 2), "list:int8": [1, 2]}.get(name, 7)
-    for given in ([None, value, None], [None], [value] * 3, [], None):
-        found = mds_decode(f"list:{name}?", mds_encode(f"list:{name}?", given))
-        np.testing.assert_equal(
-            found, given if given is None or None in given or name not in _NUMBERS else np.array(given)
-        )
-        assert isinstance(found, np.ndarray) == (given is not None and None not in given and name in _NUMBERS)
+    for values in ([None, value, None], [None], [value] * 3, [], None):
+        found = mds_decode(f"list:{name}?", mds_encode(f"list:{name}?", values))
+        is_array = values is not None and None not in values and name in NUMBERS
+        np.testing.assert_equal(found, np.array(values) if is_array else values)
+        assert isinstance(found, np.ndarray) == is_array
     with pytest.raises(TypeError):
         mds_encode(f"list:{name}", [value, None])
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as encryption
 import pytest
 
 from streaming import Stream, StreamingDataLoader, StreamingDataset
@@ -207,6 +210,72 @@ def test_what_is_no_parquet_is_named(lake: Path, tmp_path: Path) -> None:
     (lake / "part-1.parquet").write_bytes(damaged)
     with pytest.raises(SourceError, match=r"part-1\.parquet"):
         StreamingDataset(**arguments)[:]
+
+
+def test_a_column_that_is_encrypted(tmp_path: Path) -> None:
+    """The footer is not, and Arrow would end the process when it looks at the column."""
+
+    class Keys(encryption.KmsClient):
+        def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+            del master_key_identifier
+            return key_bytes
+
+        def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
+            del master_key_identifier
+            return wrapped_key
+
+    def client(config: Any) -> Any:
+        del config
+        return Keys()
+
+    told = encryption.EncryptionConfiguration("footer", column_keys={"key": ["text"]}, plaintext_footer=True)
+    factory = encryption.CryptoFactory(client)
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), told)
+    table = table_of(0, 5).select(["id", "text"])
+    with pq.ParquetWriter(tmp_path / "x.parquet", table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    with pytest.raises(SourceError, match=r"x\.parquet is encrypted"):
+        StreamingDataset(remote=tmp_path / "x.parquet", columns=["id"], local=tmp_path / "cache", batch_size=1)
+
+
+def test_columns_of_one_name_and_files_that_are_empty(tmp_path: Path) -> None:
+    arguments: Any = {"remote": f"{tmp_path}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array(["a"])], names=["c", "c"])
+    pq.write_table(twice, tmp_path / "x.parquet")
+    with pytest.raises(SourceError, match=r"x\.parquet has two columns 'c'"):
+        StreamingDataset(**arguments)
+    pq.write_table(table_of(0, 3), tmp_path / "x.parquet")
+    (tmp_path / "y.parquet").touch()
+    with pytest.raises(SourceError, match=r"y\.parquet is no Parquet file, or is cut off: its 0 bytes"):
+        StreamingDataset(**arguments)
+
+
+def test_a_page_whose_checksum_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(
+        pa.table({"id": range(100)}), path, compression="none", use_dictionary=False, write_page_checksum=True
+    )
+    data = bytearray(path.read_bytes())
+    data[data.index((77).to_bytes(8, "little"))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=r"x\.parquet .*CRC"):
+        StreamingDataset(remote=path, local=tmp_path / "cache", batch_size=1)[:]
+
+
+def test_lists_in_which_values_are_missing(tmp_path: Path) -> None:
+    day = date(2026, 1, 2)
+    columns = {
+        "numbers": [[1, None], [], None, [2]],
+        "days": [[day], None, [None, day], []],
+        "blobs": [[b"x", None], [b""]] * 2,
+    }
+    table = pa.table({**columns, "pairs": pa.array([[1, None], None, [3, 4], [5, 6]], pa.list_(pa.int8(), 2))})
+    pq.write_table(table, tmp_path / "x.parquet")
+    feather.write_feather(table, tmp_path / "x.arrow")
+    for name in ("x.parquet", "x.arrow"):
+        rows = StreamingDataset(remote=tmp_path / name, local=tmp_path / "cache", batch_size=1)[:]
+        found = [{n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in row.items()} for row in rows]
+        assert found == table.to_pylist()
 
 
 def test_files_that_differ(lake: Path, tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ def test_no_last_newline_and_empty_lines(tmp_path: Path) -> None:
 
 def test_lines_of_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n\nthree é\nfour")
-    assert opened(f"{tmp_path}/*.txt", tmp_path)[:] == [{"text": line} for line in ("one", "", "three é", "four")]
+    for place in (f"{tmp_path}/*.txt", tmp_path / "a.txt"):
+        assert opened(place, tmp_path)[:] == [{"text": line} for line in ("one", "", "three é", "four")]
 
 
 def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
@@ -136,9 +137,18 @@ def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
         file.write(b'{"id": 3\n')
     with pytest.raises(SourceError, match=r"x\.jsonl, line 21: not JSON"):
         opened(tmp_path / "x.jsonl", tmp_path)
-    (tmp_path / "y.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-20])
-    with pytest.raises(SourceError, match=r"y\.jsonl\.gz, after line \d+"):
-        opened(tmp_path / "y.jsonl.gz", tmp_path)
+    (tmp_path / "z.jsonl").write_bytes(b'{"a": ' + b"[" * 100_000 + b"\n")
+    with pytest.raises(SourceError, match=r"z\.jsonl, line 1: not JSON: .*recursion"):
+        opened(tmp_path / "z.jsonl", tmp_path)
+    text = b'{"a": 1}\n' * 1000
+    frames = [zstandard.ZstdCompressor().compress(text[:4500]), zstandard.ZstdCompressor().compress(text[4500:])]
+    cut = {"gz": gzip.compress(text)[:-20], "zst": frames[0] + frames[1][:-5]}
+    for suffix, data in cut.items():
+        (tmp_path / f"y.jsonl.{suffix}").write_bytes(data)
+        with pytest.raises(SourceError, match=rf"y\.jsonl\.{suffix}, after line \d+"):
+            opened(tmp_path / f"y.jsonl.{suffix}", tmp_path)
+    (tmp_path / "y.jsonl.zst").write_bytes(b"".join(frames))
+    assert len(opened(tmp_path / "y.jsonl.zst", tmp_path)) == 1000
 
 
 def test_files_whose_columns_differ(tmp_path: Path) -> None:
@@ -267,9 +277,48 @@ def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"no archive at all, but bytes of text" * 50)
     with pytest.raises(SourceError, match=r"x\.tar cannot be read as a tar"):
         opened(path, tmp_path)
-    tar_of(path, [("a.cls", b"1"), ("b.cls", b"two")])
-    with pytest.raises(SourceError, match=r"x\.tar, b\.cls, column 'cls': .*'?two"):
-        opened(path, tmp_path)[:]
+    values = {"cls": [b"two", b"1" * 30], "json": [b"{", b"[" * 100_000], "npy": [b"", b"PK"], "txt": [b"\xff"]}
+    for column, wrong in ((column, wrong) for column, several in values.items() for wrong in several):
+        tar_of(path, [(f"a.{column}", wrong)])
+        with pytest.raises(SourceError, match=rf"x\.tar.* column '{column}'"):
+            opened(path, tmp_path)[:]
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
+def test_archives_of_which_other_readers_leave_some_out(tmp_path: Path, name: str) -> None:
+    """Links, files with holes, archives behind archives, and a compressed one that is damaged behind its last member."""
+    path, mode = tmp_path / name, "w:gz" if name.endswith("gz") else "w"
+    for kind in (tarfile.LNKTYPE, tarfile.SYMTYPE):
+        with tarfile.open(path, mode) as archive:  # pyright: ignore
+            link = tarfile.TarInfo("b.txt")
+            link.type, link.linkname = kind, "a.txt"
+            archive.addfile(link)
+        with pytest.raises(SourceError, match=r"b\.txt is a link to a\.txt, .*--hard-dereference"):
+            opened(path, tmp_path)
+    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT, pax_headers={}) as archive:  # pyright: ignore
+        holes = tarfile.TarInfo("a.bin")
+        holes.pax_headers = {"GNU.sparse.major": "1"}
+        archive.addfile(holes)
+    with pytest.raises(SourceError, match="a sparse file, which is not supported"):
+        opened(path, tmp_path)
+    tar_of(path, [("a.TXT", b"1")], mode=mode)
+    assert opened(path, tmp_path)[:] == [{"__key__": "a", "txt": "1"}]  # as WebDataset calls it
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole)
+    with pytest.raises(SourceError, match="something follows its end.*tar --concatenate"):
+        opened(path, tmp_path)
+    if mode == "w":
+        path.write_bytes(whole[:1024])
+        with pytest.warns(UserWarning, match=r"x\.tar has no mark at its end: it may be cut off"):
+            assert len(opened(path, tmp_path)) == 1
+        path.write_bytes(gzip.compress(whole))
+        with pytest.raises(SourceError, match=r"have its name end in \.tar\.gz"):
+            opened(path, tmp_path)
+    else:
+        for broken in (whole[:-9], whole[:-6] + b"xxxxxx"):
+            path.write_bytes(broken)
+            with pytest.raises(SourceError, match=r"x\.tar\.gz cannot be read as a tar, after a\.TXT"):
+                opened(path, tmp_path)
 
 
 def test_an_archive_that_changes_in_mid_run_is_not_served(tmp_path: Path) -> None:
@@ -384,6 +433,21 @@ def test_separated_values_as_arrow_reads_them(tmp_path: Path, monkeypatch: pytes
     assert opened(f"{tmp_path}/*.csv", tmp_path, schema="union")[-1] == {
         "id": 1, "text": "a", "ratio": 2.0, "maybe": None, "code": "4",
     }  # fmt: skip
+
+
+def test_numbers_of_many_digits_keep_them_all(tmp_path: Path) -> None:
+    """Arrow's own reader makes floats of what 64 bits do not hold."""
+    whole, huge = ["1234567890123456789", "-9223372036854775808"], ["12345678901234567890123", "1"]
+    round_ = ["100000000000000000000", "1.5"]
+    lines = ["whole,huge,mixed,round", *map(",".join, zip(whole, huge, [whole[0], "1.5"], round_, strict=True))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    assert opened(tmp_path / "a.csv", tmp_path)[:] == [
+        {"whole": int(whole[i]), "huge": huge[i], "mixed": [whole[0], "1.5"][i], "round": float(round_[i])}
+        for i in range(2)
+    ]
+    (tmp_path / "a.csv").write_text("a,a\n1,2\n")
+    with pytest.raises(SourceError, match=r"a\.csv has two columns 'a'"):
+        opened(tmp_path / "a.csv", tmp_path)
 
 
 def test_arrays_of_numpy(tmp_path: Path) -> None:

@@ -29,8 +29,10 @@ _AT_ONCE = 32
 def is_source(location: Location) -> bool:
     """Say whether a place names files of another format: by a pattern, or by the suffix of a file or directory.
 
-    A local directory is what it is, whatever its name looks like.
+    A local file or directory is what it is, whatever its name looks like.
     """
+    if location.is_local and os.path.isfile(location.expanded().path):
+        return format_of(location.base) not in (None, "folder", "mds")
     if location.is_local and os.path.isdir(path := location.expanded().path):
         return is_named_as_data(path) and not os.path.exists(os.path.join(path, "index.json"))
     return bool(_SPECIAL.search(location.base)) or is_named_as_data(location.base)
@@ -101,7 +103,7 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
 
 
 def _is_broken(name: str, kind: str) -> bool:
-    """Say whether a file cannot be empty, so that it is kept, and refused when it is read. Of notes and lines, nothing is lost."""
+    """Say whether a file that is empty is to be kept, and refused when it is read: of notes and lines, nothing is lost."""
     told = format_of(name)
     return kind in (told, "any") and told not in (None, *_LINES)
 

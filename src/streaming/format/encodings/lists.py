@@ -4,8 +4,8 @@ Of numbers (not ``int``): the values, one after the other; read as an array. Of 
 
     u32 n | u32 bytes of each value | values
 
-Followed by a question mark, the list may be missing, and so may values in it: the byte 0, or 1 and the list, or 2 and the list
-as of values of an encoding with a question mark. The original library knows none of them.
+Followed by a question mark, the list may be missing, and so may values in it: the byte 0; or 1 and the list; or, if a value
+is missing, 2 and the list of values of an encoding with a question mark. The original library knows none of them.
 """
 
 from __future__ import annotations
