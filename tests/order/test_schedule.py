@@ -295,3 +295,16 @@ def test_asking() -> None:
     assert len(inspector.shards_needed(0, 20).shards) == 6
     with pytest.raises(ConfigError, match="has no samples but a weight"):
         ScheduledEpoch(scheduled([[10], [0]], table), 0, BATCH)
+
+
+def test_spans_of_a_shard_whose_first_draws_a_cut_puts_off() -> None:
+    table = [Record(0, 24, (0, 0, 0, 1)), Record(24, 48, (0, 0, 1, 0)), Record(48, HORIZON, (0, 0, 0.4, 0.6))]
+    table.append(Record(72, HORIZON, (0, 0, 1, 0)))
+    changes: dict[str, Any] = {"num_canonical_nodes": 1, "shuffle_block_size": 1, "batching_method": "per_stream"}
+    for seed in range(30):
+        spec = scheduled([[1], [1], [1], [22, 3, 36]], table, shuffle_seed=seed, **changes)
+        epoch = ScheduledEpoch(spec, 0, BATCH)
+        shards, first, last = epoch.spans()
+        for at, sample in enumerate(epoch.ids(np.arange(72)).tolist()):
+            shard = np.searchsorted(spec.sample_offset_per_shard[1:], sample, side="right")
+            assert ((shards == shard) & (first <= at) & (last >= at)).any()

@@ -189,6 +189,9 @@ class ScheduledEpoch:
     def _spans_of_pass(self, stream: int, number: int, nodes: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         shard, node, first, last = self._streams[stream].spans(number, nodes)
         begin, end = self.route.join(node, stream, first), self.route.join(node, stream, last)
+        for away in self.route.astray(stream).tolist():
+            begin = np.minimum(begin, self.route.join(node, stream, np.minimum(first + away, last)))
+            end = np.maximum(end, self.route.join(node, stream, np.maximum(last - away, first)))
         # Neighbours change places: a draw may be a few rows, or a batch, before the one before it.
         around = BLOCK * self._spec.num_canonical_nodes * self.route.size + 2 * self._global_batch
         return shard, np.maximum(begin - around, 0), end + around

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streaming.core.arrays import distinct
 from streaming.core.errors import ConfigError
 from streaming.order.lanes.batching import Seats
-from streaming.order.lanes.mixing import Mixer
+from streaming.order.lanes.mixing import BLOCK, Mixer
 from streaming.order.schedule.course import Course, shares
 from streaming.order.schedule.passes import is_small
 from streaming.order.spec import OrderSpec
@@ -54,6 +54,14 @@ class ScheduleRoute(Protocol):
         """Return ``float64[K]``: the streams' shares at a position."""
         ...
 
+    def astray(self, stream: int) -> _Ints:
+        """Return ``int64[A]``, ascending: how many draws later in a canonical node may be one that comes earlier.
+
+        Where a step ends before its time, some draws of the block in which it does have come, and those before them come in
+        steps after it. In each stretch of as many draws as from one entry to the next, all come together.
+        """
+        ...
+
 
 class RandomRoute:
     """Every stretch of a canonical node holds the streams in proportion."""
@@ -67,6 +75,7 @@ class RandomRoute:
         self.size: int = size
         self._whole = is_small(spec.samples_per_stream)
         self._course = Course(steps, num_nodes, spec.shuffle_seed if spec.shuffle else None, size, self._whole)
+        self._block = BLOCK * size if (steps.until < steps.end).any() else 0
 
     def split(self, position: _Ints) -> tuple[_Ints, _Ints, _Ints]:
         """Return canonical node, stream and draw of positions."""
@@ -88,6 +97,11 @@ class RandomRoute:
     def weights(self, position: int) -> _Floats:
         """Return the streams' shares at a position."""
         return self._course.weights(position // self.size)
+
+    def astray(self, stream: int) -> _Ints:
+        """Return by how many draws the order may be another."""
+        block = self._block * (self._course.num_nodes if self._whole[stream] else 1)
+        return np.arange(self.size, block + 1, self.size)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
         return position, np.zeros_like(position)
@@ -130,6 +144,12 @@ class PerStreamRoute(RandomRoute):
         """Return the positions."""
         draw = local if self._whole[stream] else local * self._nodes + node
         return super().join(np.zeros_like(node), stream, draw)
+
+    def astray(self, stream: int) -> _Ints:
+        """Return by how many draws the order may be another."""
+        each = 1 if self._whole[stream] else self._nodes
+        stride = max(1, self.size // each)
+        return np.arange(stride, -(-self._block // each) + stride, stride)
 
     def _element(self, position: _Ints) -> tuple[_Ints, _Ints]:
         return np.divmod(position, self.size)
@@ -192,6 +212,11 @@ class StratifiedRoute:
     def weights(self, position: int) -> _Floats:
         """Return the streams' shares at a position."""
         return self._weights[int(self._step_of(np.array([position // self._seats.size], np.int64))[0])]
+
+    def astray(self, stream: int) -> _Ints:
+        """Return nothing: a global batch is never cut."""
+        del stream
+        return np.empty(0, np.int64)
 
     def _step_of(self, batch: _Ints) -> _Ints:
         return np.searchsorted(self._begin, batch, side="right") - 1
