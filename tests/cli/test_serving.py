@@ -268,7 +268,15 @@ def test_the_page_of_a_file(root: Path, tmp_path: Path) -> None:
 def _report(rank: int, waited_s: float, **further: Any) -> Report:
     causes = {**dict.fromkeys(CAUSES, 0.0), "store": waited_s}
     workers = tuple(Worker(number, 9, 1.0 + 2 * (number == 2)) for number in range(3))
-    numbers: dict[str, Any] = {"seconds": 10.0, "batches": 100, "samples": 400, "p50": 0.001, "p99": 0.2, "longest": 1.0, **further}
+    numbers: dict[str, Any] = {
+        "seconds": 10.0,
+        "batches": 100,
+        "samples": 400,
+        "p50": 0.001,
+        "p99": 0.2,
+        "longest": 1.0,
+        **further,
+    }
     later = time.time() + 3600  # it is not silent, however long a test takes
     return Report(later, rank, 4, causes=causes, workers=workers, **numbers)
 

@@ -73,8 +73,10 @@ def make_application(
             else 404
             if isinstance(error, ObjectNotFoundError)
             else 400
+            if isinstance(error, StreamingError)
+            else 500  # a flaw of this program's, whose traceback goes to the terminal
         )
-        text = error.detail if isinstance(error, HTTPException) else str(error)
+        text = error.detail if isinstance(error, HTTPException) else str(error) or repr(error)
         page = templates.get_template("error.html")
         return HTMLResponse(page.render(page="error", text=text, status=status, query=request.query_params), status)
 
@@ -88,7 +90,7 @@ def make_application(
             Route("/value", value, methods=["GET"]),
             Mount("/static", StaticFiles(directory=os.path.join(_HERE, "static"))),
         ],
-        exception_handlers={StreamingError: failed, HTTPException: failed},
+        exception_handlers={StreamingError: failed, HTTPException: failed, Exception: failed},
     )
 
 

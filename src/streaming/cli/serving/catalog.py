@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -16,10 +17,19 @@ from streaming.cli.reading.source import INDEX_NAME, Source, read_source
 from streaming.columns.opening import open_columns
 from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.side import SideColumns
-from streaming.core.errors import ConfigError, MissingDependencyError, ObjectNotFoundError, StorageError
+from streaming.core.errors import (
+    ConfigError,
+    MissingDependencyError,
+    ObjectNotFoundError,
+    SampleError,
+    ShardFormatError,
+    StorageError,
+    StreamingError,
+)
 from streaming.dataset.dataset import StreamingDataset
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
+from streaming.storage.store import ObjectInfo
 
 __all__ = ["MOST_COLUMNS", "Catalog", "Opened"]
 
@@ -104,9 +114,41 @@ class Opened:
         )
 
     def samples(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Return samples, one request after the other."""
+        """Return samples, one request after the other.
+
+        Raises:
+            ShardFormatError: One cannot be decoded.
+            StreamingError: They cannot be read.
+        """
+        if not self.columns:
+            return [{} for _ in numbers]
         with self._lock:
-            return list(self._dataset[list(numbers)]) if self.columns else [{} for _ in numbers]
+            try:
+                return list(self._dataset[list(numbers)])
+            except (StreamingError, MemoryError):
+                raise
+            except Exception as error:  # whatever a decoder says of bytes that mean harm
+                text = f"{type(error).__name__}: {error}"[:300]
+                raise ShardFormatError(f"{self._which(numbers)} cannot be decoded: {text}") from error
+
+    def samples_or_errors(self, numbers: Sequence[int]) -> list[dict[str, Any] | str]:
+        """Return samples, in the place of those that cannot be decoded why."""
+        try:
+            return list(self.samples(numbers))
+        except (ShardFormatError, SampleError):
+            return [self._sample_or_error(number) for number in numbers]
+
+    def _sample_or_error(self, number: int) -> dict[str, Any] | str:
+        try:
+            (sample,) = self.samples([number])
+        except (ShardFormatError, SampleError) as error:
+            return str(error)
+        return sample
+
+    def _which(self, numbers: Sequence[int]) -> str:
+        return (
+            f"Sample {numbers[0]:,} of {self.source.name}" if len(numbers) == 1 else f"A sample of {self.source.name}"
+        )
 
 
 class Catalog:
@@ -120,7 +162,7 @@ class Catalog:
     def __init__(self, place: Location | None, directory: str) -> None:
         self.place = None if place is None else place.above(INDEX_NAME)
         self._directory = directory
-        self._opened: dict[str, Opened] = {}
+        self._opened: dict[str, tuple[Opened, ObjectInfo | None]] = {}
         self._lock = threading.Lock()
 
     def names(self) -> tuple[list[str], bool]:
@@ -154,11 +196,17 @@ class Catalog:
         """
         if self.place is None or name.startswith(("/", "\\")) or ".." in name.split("/") or ":" in name:
             raise ObjectNotFoundError(f"There is no dataset {name!r} here.")
+        place = self.place.join(name) if name else self.place
         with self._lock:
-            source = read_source(self.place.join(name) if name else self.place)
-            known = self._opened.get(name)
+            known, seen = self._opened.get(name, (None, None))
+            info: ObjectInfo | None = None
+            with suppress(StorageError):
+                info = open_store(place).head(INDEX_NAME)
+            if known is not None and info is not None and info.etag is not None and info == seen:
+                return known
+            source = read_source(place)
             if known is None or known.source.index.digest != source.index.digest:
                 stem = blake2b(f"{name}|{source.index.digest.hex()}".encode(), digest_size=8).hexdigest()
                 known = Opened(name, source, os.path.join(self._directory, stem))
-                self._opened[name] = known
+            self._opened[name] = known, info
             return known

@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Guard"]
 
-_COOKIE = "streaming-token"
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -39,6 +38,9 @@ class Guard:
         self._application = application
         self._hosts = {host.lower() for host in hosts}
         self._token = token
+        self._cookie = (
+            f"streaming-token-{hosts[0].rpartition(':')[2]}"  # browsers give a host's cookies to all its ports
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -75,9 +77,9 @@ class Guard:
         if given is not None and _same(given, token):
             rest = urlencode([(name, value) for name, value in query if name != "token"])
             answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
-            answer.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
+            answer.set_cookie(self._cookie, token, httponly=True, samesite="strict")
             return answer
-        if _same(cookie_parser(headers.get("cookie", "")).get(_COOKIE, ""), token):
+        if _same(cookie_parser(headers.get("cookie", "")).get(self._cookie, ""), token):
             return None
         return PlainTextResponse("Open the address that `streaming serve` printed: it has the token.", 403)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ __all__ = ["MAX_PIXELS", "kind_of", "playable", "thumbnail"]
 
 #: Images of more are not decoded.
 MAX_PIXELS = 64_000_000
+#: Each that is being decoded may take half a gigabyte.
+_turn = BoundedSemaphore(2)
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _SOUNDS = {b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"\xff\xfb": "audio/mpeg"}
 _VIDEOS = {b"\x1a\x45\xdf\xa3": "video/webm"}
@@ -67,6 +70,11 @@ def thumbnail(value: Any, side: int) -> bytes:
         MissingDependencyError: Pillow is not installed.
     """
     module = optional_import("PIL.Image", "vision", "Showing images")
+    with _turn:
+        return _thumbnail(module, value, side)
+
+
+def _thumbnail(module: Any, value: Any, side: int) -> bytes:
     try:
         if isinstance(value, np.ndarray):
             image = module.fromarray(value[:, :, 0] if value.shape[2] == 1 else value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +13,14 @@ from streaming.cli.serving.bins import METHODS, number, pack_of, parameters_of, 
 from streaming.cli.serving.catalog import MOST_COLUMNS, Catalog, Opened
 from streaming.cli.serving.plots import bars
 from streaming.cli.serving.question import ORDERS
-from streaming.cli.serving.show import show
+from streaming.cli.serving.show import Shown, show
 from streaming.core.errors import ConfigError, ObjectNotFoundError
 
 __all__ = ["Pages"]
 
 _ROWS = 20
 _SHARDS = 50
+_NAMES = 500
 _MOST_BATCH = 4_096
 
 
@@ -43,9 +45,12 @@ class Pages:
 
     def home(self, request: Request) -> dict[str, Any]:
         """List the datasets."""
-        del request
         names, whole = self.catalog.names()
-        return {"place": str(self.catalog.place), "names": names, "whole": whole}
+        at = number(request, "at", 0, len(names))
+        return {
+            "place": str(self.catalog.place), "names": names[at : at + _NAMES], "count": len(names), "whole": whole,
+            "at": at, "step": _NAMES,
+        }  # fmt: skip
 
     def dataset(self, request: Request) -> dict[str, Any]:
         """Say what a dataset consists of."""
@@ -53,13 +58,13 @@ class Pages:
         index = opened.source.index
         first = number(request, "shard", 0, index.num_shards)
         shards = [index.shard(i) for i in range(first, min(first + _SHARDS, index.num_shards))]
-        begins = np.concatenate([[0], np.cumsum(index.samples)]).tolist()
+        begins = np.concatenate([[0], np.cumsum(index.samples)])
         rows: list[dict[str, Any]] = []
         for place, info in enumerate(shards, first):
             stored = [zipped or raw for zipped, raw in zip(info.zip, info.raw, strict=True)]
             rows.append(
                 {
-                    "number": place, "name": stored[-1].basename, "samples": info.samples, "begin": begins[place],
+                    "number": place, "name": stored[-1].basename, "samples": info.samples, "begin": int(begins[place]),
                     "raw": sum(file.bytes for file in info.raw), "stored": sum(file.bytes for file in stored),
                 }
             )  # fmt: skip
@@ -67,10 +72,10 @@ class Pages:
         return {
             "opened": opened,
             "facts": opened.facts,
-            "encodings": list(opened.encodings.items())[:MOST_COLUMNS],
+            "encodings": list(islice(opened.encodings.items(), MOST_COLUMNS)),
             "num_columns": len(opened.encodings),
             "of_columns": known.get("columns", {}),
-            "known": {name: value for name, value in known.items() if name != "columns"},
+            "known": {name: value for name, value in islice(known.items(), MOST_COLUMNS) if name != "columns"},
             "rows": rows,
             "first": first,
             "step": _SHARDS,
@@ -85,13 +90,16 @@ class Pages:
         stop = min(at + _ROWS, count)
         numbers = list(range(at, stop)) if chosen.numbers is None else chosen.numbers[at:stop].tolist()
         rows = [
-            (place, {name: show(value, brief=True, decode=self._decode) for name, value in sample.items()})
-            for place, sample in zip(numbers, opened.samples(numbers), strict=True)
+            (place, sample if isinstance(sample, str) else self._brief(sample))
+            for place, sample in zip(numbers, opened.samples_or_errors(numbers), strict=True)
         ]
         return {
             "opened": opened, "rows": rows, "at": at, "step": _ROWS, "count": count, "where": chosen.condition,
             "names": opened.columns,
         }  # fmt: skip
+
+    def _brief(self, sample: dict[str, Any]) -> dict[str, Shown]:
+        return {name: show(value, brief=True, decode=self._decode) for name, value in sample.items()}
 
     def sample(self, request: Request) -> dict[str, Any]:
         """Show one sample."""
