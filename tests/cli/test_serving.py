@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, Request, build_opener
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 import pytest
@@ -81,6 +81,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row in rows:
             out.write(row)
     streaming.index_columns(f"{root}/hostile", ["label", "weight"], beside=True)
+    named = f"{root}/<img src=x>"
+    with streaming.MDSWriter(columns={"<b>": "bytes", _SCRIPT: "int"}, out=named) as out:
+        for value in (b"[" * 100_000, b'{"<i>": 1}', b"\xff"):
+            out.write({"<b>": value, _SCRIPT: 1})
+    index = json.loads(
+        Path(named, "index.json").read_text().replace('"bytes"]', '"json"]').replace('"bytes",', '"json",')
+    )
+    Path(named, "index.json").write_text(json.dumps(index))
+    index["shards"][0]["raw_data"]["basename"] = "../hostile/shard.00000.mds"
+    Path(root, "out").mkdir()
+    Path(root, "out", "index.json").write_text(json.dumps(index))
     with streaming.MDSWriter(columns={"tokens": "ndarray:uint16"}, out=f"{root}/texts") as out:
         for i in range(60):
             out.write({"tokens": np.full(1 + i % 13, i, np.uint16)})
@@ -117,6 +128,13 @@ class Served:
         return data.decode()
 
 
+class _Stay(HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 @contextmanager
 def _serving(*words: str) -> Iterator[Served]:
     server = Served(*words)
@@ -140,7 +158,8 @@ def served(root: Path, reports: Path) -> Iterator[Served]:
 
 
 def test_the_datasets_below_a_place(served: Served) -> None:
-    assert re.findall(r"dataset\?d=([^\"]+)", served.page("")) == ["below%2Fwide", "hostile", "texts"]
+    names = ["%3Cimg+src%3Dx%3E", "below%2Fwide", "hostile", "out", "texts"]
+    assert re.findall(r"dataset\?d=([^\"]+)", served.page("")) == names
     page = served.page("dataset", d="hostile")
     assert "ndarray:uint16" in page
     assert "kept closed" in page
@@ -160,6 +179,34 @@ def test_samples_are_text_and_bounded(served: Served) -> None:
     assert "array uint16 [9]: 0, 1" in page
     assert "Kept closed" in page
     assert "not unfolded" in page
+
+
+def test_what_cannot_be_decoded_hides_nothing_else(served: Served) -> None:
+    page = served.page("samples", d="<img src=x>")
+    for number, kind in ((0, "RecursionError"), (2, "UnicodeDecodeError")):
+        assert f"shard.00000.mds, sample {number}: {kind}" in page
+    assert "1 fields" in page
+    for page in (page, served.page("sample", d="<img src=x>", n=1), served.page("dataset", d="<img src=x>")):
+        assert "&lt;/td&gt;&lt;script&gt;" in page
+        for mark in ("<img src=x>", "<script>document", "<b>", "<i>"):
+            assert mark not in page
+    status, _, data = served.get("sample", d="<img src=x>", n=0)
+    assert status == 400
+    assert b"RecursionError" in data
+    status, _, data = served.get("samples", d="out")
+    assert status == 400
+    assert b"could leave the dataset&#39;s directory" in data
+
+
+def test_a_dataset_that_is_written_again_is_shown_anew(served: Served, root: Path) -> None:
+    for count in (3, 5):
+        shutil.rmtree(root / "again", ignore_errors=True)
+        with streaming.MDSWriter(columns={"i": "int"}, out=f"{root}/again") as out:
+            for i in range(count):
+                out.write({"i": i})
+        for _ in range(2):
+            assert f"0 to {count} of {count}<" in served.page("samples", d="again")
+    shutil.rmtree(root / "again")
 
 
 def test_values_are_pixels_that_were_made_here_or_are_played(served: Served) -> None:
@@ -392,6 +439,14 @@ def test_strangers_get_no_answer(served: Served) -> None:
     request = Request(f"{served.base}/dataset", data=b"x=1", method="POST")
     with pytest.raises(HTTPError, match="405"):
         served.asks.open(request, timeout=60)
+    with pytest.raises(HTTPError, match="303") as moved:
+        build_opener(_Stay).open(f"{served.address}&d=1", timeout=60)
+    assert moved.value.headers["location"] == "/?d=1"  # no address that a page is shown at has the token
+    assert moved.value.headers["referrer-policy"] == "no-referrer"
+    cookie = moved.value.headers["set-cookie"]
+    assert cookie.startswith(f"streaming-token-{port}=")  # another server of this machine has its own
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
     with served.asks.open(f"{served.base}/", timeout=60) as answer:
         assert "script-src 'self'" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
@@ -408,7 +463,7 @@ def test_programs_are_told_as_json(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     told = json.loads(said)
-    assert told["datasets"] == ["below/wide", "hostile", "texts"]
+    assert told["datasets"] == ["<img src=x>", "below/wide", "hostile", "out", "texts"]
     assert "/?token=" in told["url"]
 
 

@@ -24,7 +24,6 @@ from streaming.core.errors import (
     SampleError,
     ShardFormatError,
     StorageError,
-    StreamingError,
 )
 from streaming.dataset.dataset import StreamingDataset
 from streaming.storage.location import Location
@@ -120,16 +119,8 @@ class Opened:
             ShardFormatError: One cannot be decoded.
             StreamingError: They cannot be read.
         """
-        if not self.columns:
-            return [{} for _ in numbers]
         with self._lock:
-            try:
-                return list(self._dataset[list(numbers)])
-            except (StreamingError, MemoryError):
-                raise
-            except Exception as error:  # whatever a decoder says of bytes that mean harm
-                text = f"{type(error).__name__}: {error}"[:300]
-                raise ShardFormatError(f"{self._which(numbers)} cannot be decoded: {text}") from error
+            return list(self._dataset[list(numbers)]) if self.columns else [{} for _ in numbers]
 
     def samples_or_errors(self, numbers: Sequence[int]) -> list[dict[str, Any] | str]:
         """Return samples, in the place of those that cannot be decoded why."""
@@ -144,11 +135,6 @@ class Opened:
         except (ShardFormatError, SampleError) as error:
             return str(error)
         return sample
-
-    def _which(self, numbers: Sequence[int]) -> str:
-        return (
-            f"Sample {numbers[0]:,} of {self.source.name}" if len(numbers) == 1 else f"A sample of {self.source.name}"
-        )
 
 
 class Catalog:
