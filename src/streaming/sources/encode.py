@@ -72,6 +72,9 @@ def encode_values(name: str, values: list[Any], encoding: str) -> Fixed | Varyin
         if set(map(type, values)) <= ({int} if dtype == np.int64 else {float} if dtype == np.float64 else set[type]()):
             with suppress(OverflowError):  # which is said below, by the row
                 return Fixed(np.array(values, dtype).view(np.uint8).reshape(len(values), dtype.itemsize))
+    if type(coder) is Str and set(map(type, values)) <= {str}:
+        with suppress(UnicodeEncodeError):  # likewise
+            return _varying([value.encode() for value in values])
     return _joined(name, values, coder)
 
 
@@ -241,8 +244,10 @@ def _joined(name: str, values: Iterable[Any], coder: Any) -> Fixed | Varying:
             found.append(value if takes_bytes and isinstance(value, bytes) else bytes(coder.encode(value)))
         except SampleError as error:
             raise type(error)(f"Row {row}, column {name!r}: {error}") from error
-    blob, size = np.frombuffer(b"".join(found), np.uint8), getattr(coder, "size", None)
-    if size:
-        return Fixed(blob.reshape(len(found), size))
-    ends = np.cumsum([0, *map(len, found)])
-    return Varying(blob, ends[:-1], ends[1:])
+    size = getattr(coder, "size", None)
+    return Fixed(np.frombuffer(b"".join(found), np.uint8).reshape(len(found), size)) if size else _varying(found)
+
+
+def _varying(values: list[bytes]) -> Varying:
+    ends = np.cumsum([0, *map(len, values)])
+    return Varying(np.frombuffer(b"".join(values), np.uint8), ends[:-1], ends[1:])

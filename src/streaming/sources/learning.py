@@ -53,12 +53,12 @@ class Learner:
                 seen = every[name] = {}
             seen[kind] = seen.get(kind, 0) + 1
 
-    def add_names(self, names: Iterable[str]) -> None:
-        """Take note of a row of columns whose encodings are known."""
-        self.rows += 1
+    def add_names(self, names: Iterable[str], rows: int = 1) -> None:
+        """Take note of rows of columns whose encodings are known."""
+        self.rows += rows
         for name in names:
             seen = self._seen.setdefault(name, {})
-            seen["bytes"] = seen.get("bytes", 0) + 1
+            seen["bytes"] = seen.get("bytes", 0) + rows
 
     def encodings(self) -> dict[str, str]:
         """Return the encoding of each column, with a question mark if a row lacks it.

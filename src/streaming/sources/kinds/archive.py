@@ -10,7 +10,9 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from streaming.sources.file import SourceFile
 from streaming.sources.names import COMPRESSED
@@ -18,14 +20,14 @@ from streaming.sources.streams import fetch, open_stream
 
 __all__ = ["Member", "check_end", "is_compressed", "members", "open_archive"]
 
-#: Returns bytes from a place on, fewer at the end of the archive. Places do not go back.
-ReadAt = Callable[[int, int], bytes]
-
 _BLOCK = 512
 _CHUNK, _PROBE, _GAP = 8 << 20, 1 << 16, 1 << 20
 #: The prime of Adler-32.
 _ADLER = 65521
 _RECORD = re.compile(rb"(\d+) (path|size|GNU\.sparse\.[a-z]+)=")
+_REGULAR, _PAX = ord(tarfile.REGTYPE), ord(tarfile.XHDTYPE)
+#: What each digit of a number of six is worth.
+_OCTAL = 8 ** np.arange(5, -1, -1)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 
@@ -55,37 +57,61 @@ class Member(NamedTuple):
     link: str = ""
 
 
-def _by_ranges(file: SourceFile, end: int, contents: bool) -> ReadAt:
-    window, begin = b"", 0
+class ReadAt(Protocol):
+    """Reads an archive. Places do not go back."""
 
-    def read(at: int, count: int) -> bytes:
-        nonlocal window, begin
-        if at + count > begin + len(window) and begin + len(window) < file.size:
-            gap = at - (begin + len(window))
-            chunk = _CHUNK if contents or gap < _GAP else _PROBE
-            window = window[at - begin :] if 0 <= at - begin < len(window) else b""
-            last = at + len(window)
-            begin, window = at, window + fetch(file, last, max(at + count, min(last + chunk, max(end, at + count))))
-        return window[at - begin : at - begin + count]
+    def __call__(self, at: int, count: int) -> bytes:
+        """Return bytes from a place on, fewer at the end of the archive."""
+        ...
 
-    return read
+    def seen(self, at: int) -> tuple[bytes, int]:
+        """Return bytes that were fetched already, and where among them a place is; behind them, if it was not fetched."""
+        ...
 
 
-def _from_stream(stream: IO[bytes]) -> ReadAt:
-    position = 0
+class _Ranges:
+    """Reads a file by ranges."""
 
-    def read(at: int, count: int) -> bytes:
-        nonlocal position
-        while position < at:
-            skipped = len(stream.read(min(at - position, _CHUNK)))
+    def __init__(self, file: SourceFile, end: int, contents: bool) -> None:
+        self._file, self._end, self._contents = file, end, contents
+        self._window, self._begin = b"", 0
+
+    def __call__(self, at: int, count: int) -> bytes:
+        begin = at - self._begin
+        found = self._window[begin : begin + count] if begin >= 0 else b""
+        if len(found) == count or self._begin + len(self._window) >= self._file.size:
+            return found
+        gap = begin - len(self._window)
+        chunk = _CHUNK if self._contents or gap < _GAP else _PROBE
+        kept = self._window[begin:] if begin >= 0 else b""
+        last = at + len(kept)
+        end = max(at + count, min(last + chunk, max(self._end, at + count)))
+        self._begin, self._window = at, kept + fetch(self._file, last, end)
+        return self._window[:count]
+
+    def seen(self, at: int) -> tuple[bytes, int]:
+        return self._window, max(at - self._begin, 0)
+
+
+class _Stream:
+    """Reads a file from its begin on."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._at = stream, 0
+
+    def __call__(self, at: int, count: int) -> bytes:
+        while self._at < at:
+            skipped = len(self._stream.read(min(at - self._at, _CHUNK)))
             if not skipped:
                 return b""
-            position += skipped
-        data = stream.read(count)
-        position += len(data)
+            self._at += skipped
+        data = self._stream.read(count)
+        self._at += len(data)
         return data
 
-    return read
+    def seen(self, at: int) -> tuple[bytes, int]:
+        del at
+        return b"", 0
 
 
 def members(read: ReadAt, begin: int, end: int | None, on_end: Callable[[int], None] | None = None) -> Iterator[Member]:
@@ -125,10 +151,69 @@ def members(read: ReadAt, begin: int, end: int | None, on_end: Callable[[int], N
                 yield Member(name or info.name, start, data, taken, info.link)
             at = start = data + _padded(taken)
             name, size = "", -1
+            for member in _plain(*read.seen(at), at, end):
+                yield member
+                at = start = member.data + _padded(member.size)
             continue
         at = data + _padded(info.size)
     if on_end is not None:
         on_end(at if block[:1] == b"\0" else -1)
+
+
+def _plain(window: bytes, begin: int, at: int, end: int | None) -> Iterator[Member]:
+    """Yield members that follow each other and whose headers are of the simple kind that most are, checked all at once.
+
+    Args:
+        window: Bytes of an archive.
+        begin: Where in them the first member begins.
+        at: Where in the archive that is.
+        end: Where in it none begins any more.
+    """
+    last = len(window) if end is None else min(len(window), end - at + begin)
+    heads: list[int] = []
+    found: list[tuple[int, int, int]] = []
+    here = start = begin
+    while start < last and here + _BLOCK <= len(window):
+        try:
+            size = int(window[here + 124 : here + 135], 8)
+        except ValueError:
+            break
+        data, kind = here + _BLOCK, window[here + 156]
+        heads.append(here)
+        here = data + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+        if kind == _REGULAR and size >= 0:
+            found.append((start, data, size))
+            start = here
+        elif kind != _PAX or size < 0 or len(window) < here or _RECORD.search(window, data, data + size):
+            break
+        else:  # records that tell nothing that is needed here
+            found.append((-1, data, size))
+    good, names = _checked(window, heads[: len(found)])
+    several = zip(found[:good], names[:good], strict=True)
+    for (first, data, size), name in several:
+        if first >= 0:
+            yield Member(name.decode("utf-8", "surrogateescape"), at + first - begin, at + data - begin, size)
+
+
+def _checked(window: bytes, heads: list[int]) -> tuple[int, list[bytes]]:
+    """Return how many headers, from the first on, are undamaged and simple, and the name in each."""
+    if not heads:
+        return 0, []
+    rows = np.frombuffer(window, np.uint8, (heads[-1] - heads[0]) + _BLOCK, heads[0]).reshape(-1, _BLOCK)
+    rows = rows[(np.array(heads) - heads[0]) // _BLOCK]
+    noted, is_end = rows[:, 148:154] - ord("0"), rows[:, :100] == 0
+    sums = rows.sum(axis=1, dtype=np.int64) - rows[:, 148:156].sum(axis=1, dtype=np.int64) + 8 * ord(" ")
+    is_good = (
+        (rows[:, 257:262] == np.frombuffer(b"ustar", np.uint8)).all(axis=1)
+        & (rows[:, 124:135] - ord("0") < 8).all(axis=1)
+        & (rows[:, 135] <= ord(" "))
+        & (noted < 8).all(axis=1)
+        & (noted @ _OCTAL == sums)
+        & (rows[:, 345] == 0)
+        & (is_end[:, 1:] >= is_end[:, :-1]).all(axis=1)
+    )
+    names: Any = np.ascontiguousarray(rows[:, :100]).view("S100")
+    return int(np.append(is_good, False).argmin()), names[:, 0].tolist()
 
 
 def _header(block: bytes) -> _Header:
@@ -201,7 +286,7 @@ def open_archive(file: SourceFile, end: int, contents: bool) -> ReadAt:
         end: Where no more is wanted.
         contents: Whether most contents are wanted, rather than headers alone.
     """
-    return _from_stream(open_stream(file)) if is_compressed(file.name) else _by_ranges(file, end, contents)
+    return _Stream(open_stream(file)) if is_compressed(file.name) else _Ranges(file, end, contents)
 
 
 def is_compressed(name: str) -> bool:

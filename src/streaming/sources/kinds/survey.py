@@ -6,6 +6,7 @@ a line of text a group, as NVIDIA's ``wds2idx`` writes it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import pairwise
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class Survey:
     def __init__(self, file: SourceFile, hint: Callable[[str], str | None]) -> None:
         self._file = file
         self._learner = Learner(file.name, {KEY: "str"}, hint)
+        self._rows: Counter[tuple[str, ...]] = Counter()
         self._pieces: list[Piece] = []
 
     def by_members(self, found: Found) -> Scan:
@@ -76,8 +78,8 @@ class Survey:
             look: Yields the members in a range of the archive.
         """
         if groups.columns is not None:
-            for columns in groups.columns:
-                self._learner.add_names([KEY, *columns])
+            for columns, rows in Counter(map(tuple, groups.columns)).items():
+                self._learner.add_names([KEY, *columns], rows)
         else:
             some = groups.begins[: _LOOKED_AT + 1]
             for _ in self._groups(look(some[0], some[-1])):
@@ -87,7 +89,7 @@ class Survey:
 
     def _groups(self, found: Found) -> Iterator[tuple[int, int]]:
         """Yield where each group begins and ends, once its columns are learned."""
-        seen: dict[str, frozenset[str]] = {}
+        seen: dict[str, tuple[str, ...]] = {}
         key, begin, end = "", 0, 0
         columns: list[str] = []
         for name, column, member in found:
@@ -104,17 +106,19 @@ class Survey:
         if columns:
             self._add(key, columns, seen)
             yield begin, end
+        for names, rows in self._rows.items():
+            self._learner.add_names([KEY, *names], rows)
 
-    def _add(self, key: str, columns: list[str], seen: dict[str, frozenset[str]]) -> None:
-        these = frozenset(columns)
-        if key in seen and seen[key] != these:
+    def _add(self, key: str, columns: list[str], seen: dict[str, tuple[str, ...]]) -> None:
+        these = tuple(columns)
+        self._rows[these] += 1
+        before = seen.setdefault(key, these)
+        if before != these and set(before) != set(these):
             raise SourceError(
-                f"{self._file.name}: the members of {key!r} lie apart: {', '.join(sorted(seen[key]))} here, "
+                f"{self._file.name}: the members of {key!r} lie apart: {', '.join(sorted(before))} here, "
                 f"{', '.join(columns)} there. Write those of a name one after the other, as tar --sort=name "
                 "does."
             )
-        seen[key] = these
-        self._learner.add_names([KEY, *columns])
 
     def _cut(self, begins: list[int]) -> None:
         if len(begins) < 2:

@@ -10,7 +10,7 @@ import tarfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 from zipfile import BadZipFile
 
@@ -70,21 +70,21 @@ class Tars(Source):
         end = part.end if part.end >= 0 else file.size
         source = open_archive(file, end, True)
         for key, column, member in self._members(file, part.begin, end, source):
-            where = f"{file.name}, {member.name}"
             if row and key != row[KEY]:
                 yield fault or row
                 row, fault = {}, None
             row[KEY] = key
             if column in row:
-                fault = fault or SourceError(f"{where}: {key!r} has two members {column!r}.")
+                fault = fault or SourceError(f"{file.name}, {member.name}: {key!r} has two members {column!r}.")
             elif names is None or column in names:
                 data = source(member.data, member.size)
                 if len(data) != member.size:
                     raise SourceError(f"{file.name} cannot be read as a tar: {member.name} is cut off")
+                decode = _decoder(column, self.files.in_place)
                 try:
-                    row[column] = _decoded(column, data, self.files.in_place)
+                    row[column] = data if decode is None else decode(data)
                 except (ValueError, EOFError, RecursionError, BadZipFile) as error:
-                    fault = fault or SourceError(f"{where}, column {column!r}: {error}")
+                    fault = fault or SourceError(f"{file.name}, {member.name}, column {column!r}: {error}")
         if row:
             yield fault or row
 
@@ -112,8 +112,8 @@ class Tars(Source):
                 if whole is not None and member.data + member.size > whole:
                     raise tarfile.ReadError(f"{member.name} is cut off")
                 last = member.name
-                found = _NAME.fullmatch(member.name)
-                if found is None or member.name.startswith("__"):
+                found = _NAME.fullmatch(last)
+                if found is None or last.startswith("__"):
                     continue
                 if member.link:
                     raise tarfile.ReadError(
@@ -168,8 +168,8 @@ _ENCODINGS = {
 }
 
 
-def _decoded(column: str, data: bytes, as_is: bool) -> Any:
-    suffix = column.rpartition(".")[2]
-    if suffix in _DECODERS:
-        return _DECODERS[suffix](data)
-    return _image(data) if media_of(column) == "image" and not as_is else data
+@lru_cache(256)
+def _decoder(column: str, as_is: bool) -> Callable[[bytes], Any] | None:
+    """Return what decodes the members of a column; ``None``: they stay as they are."""
+    known = _DECODERS.get(column.rpartition(".")[2])
+    return known or (_image if media_of(column) == "image" and not as_is else None)

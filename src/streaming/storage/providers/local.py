@@ -92,12 +92,12 @@ class LocalStore(Store):
             info = _version_of(file, path, full, version)
             stop = info.bytes if end is None else min(end, info.bytes)
             file.seek(start)
-            data = bytearray(max(0, stop - start))
-            view = memoryview(data)
-            while view and (count := file.readinto(view)):
-                view = view[count:]
+            parts: list[bytes] = []
+            while start < stop and (part := file.read(stop - start)):  # nearly always all of it at once
+                parts.append(part)
+                start += len(part)
             _version_of(file, path, full, info.etag)
-            return bytes(data), info
+            return b"".join(parts) if len(parts) > 1 else parts[0] if parts else b"", info
 
     def head(self, path: str) -> ObjectInfo:
         """Return size and version (modification time, size and number) of a file."""
