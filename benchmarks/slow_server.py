@@ -21,7 +21,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-PART = 1 << 18
+#: Bytes that are sent at a time, at most and at least, and seconds that they take.
+PART, PART_LEAST, PART_S = 1 << 18, 1 << 12, 0.05
 PAGE = 1000
 
 
@@ -105,17 +106,20 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send(self, source: int, begin: int, end: int) -> None:
-        """Send part by part, each when the bandwidth allows it."""
+        """Send part by part, each when the bandwidth has had the time for it: no byte comes early."""
         self.wfile.flush()
         start, first = time.perf_counter(), begin
+        part = max(PART_LEAST, min(PART, int(self.bytes_per_s * PART_S)))
         while begin < end:
-            sent = os.sendfile(self.connection.fileno(), source, begin, min(PART, end - begin))
-            if not sent:
-                raise ConnectionError("the file became shorter")
-            begin += sent
-            early = start + (begin - first) / self.bytes_per_s - time.perf_counter()
+            size = min(part, end - begin)
+            early = start + (begin + size - first) / self.bytes_per_s - time.perf_counter()
             if early > 0:
                 time.sleep(early)
+            while size:
+                sent = os.sendfile(self.connection.fileno(), source, begin, size)
+                if not sent:
+                    raise ConnectionError("the file became shorter")
+                begin, size = begin + sent, size - sent
 
     def log_message(self, format: str, *args: object) -> None: ...
 

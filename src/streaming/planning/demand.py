@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from streaming.order.queries.needs import node_spans
 from streaming.order.queries.plan import EpochOrder
 from streaming.order.skips import Skips
 
-__all__ = ["Demand", "Run", "Stretch"]
+__all__ = ["Demand", "Needed", "Run", "Stretch"]
 
 Ints = NDArray[np.int64]
 Spans = tuple[Ints, Ints, Ints]
@@ -32,6 +33,23 @@ class Demand:
     shards: Ints
     first: Ints
     last: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Needed:
+    """What one process needs. Legend: N shards.
+
+    Attributes:
+        node: Its node, among those of the order's layout.
+        worker: Its place among its rank's workers.
+        positions: ``int64[N]``, places among the process's own samples at which each shard is needed first, ascending.
+        shards: ``int64[N]``.
+    """
+
+    node: int
+    worker: int
+    positions: Ints
+    shards: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +133,29 @@ class Run:
         shards, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
         turn = np.argsort(first, kind="stable")
         return Demand(shards[turn], first[turn], last[turn])
+
+    def needed(self, stretch: Stretch, workers: int) -> Iterator[Needed]:
+        """Look at each sample of a run that is one stretch, and yield what each process needs, rank by rank.
+
+        Args:
+            stretch: The run.
+            workers: Workers of each rank, 0 for none.
+        """
+        order, size, workers = stretch.order, stretch.order.spec.batch_size, max(1, workers)
+        layout, ends = order.layout, order.spec.sample_offset_per_shard[1:]
+        for node, rank in product(range(layout.num_nodes), range(layout.ranks_per_node)):
+            ids = order.worker_ids(node, rank, 0, stretch.begin, self.skips).ids(0, stretch.steps * size)
+            batches = ids.reshape(-1, size)
+            for worker in range(workers):
+                own = batches[worker::workers].ravel()
+                real = np.flatnonzero(own >= 0)
+                served, first = np.unique(np.searchsorted(ends, own[real], side="right"), return_index=True)
+                shards, positions, _ = self.spans((served, real[first], real[first]))
+                turn = np.lexsort((positions, shards))
+                shards, first = np.unique(shards[turn], return_index=True)
+                positions = positions[turn][first]
+                turn = np.argsort(positions, kind="stable")
+                yield Needed(node, worker, positions[turn], shards[turn])
 
     def _spans(self, stretch: Stretch, is_first: bool, node: int, ranks: range | None) -> Iterator[Spans]:
         order, begin = stretch.order, stretch.begin

@@ -15,17 +15,20 @@ from streaming.planning.demand import Demand, Run, Stretch
 from streaming.planning.facts import Facts, Job, NodePlan
 from streaming.planning.pictures import draw
 from streaming.planning.prices import Price
+from streaming.planning.processes import go_through
 from streaming.planning.quality import quality_of
 from streaming.planning.replay import most_at_once, replay
 from streaming.planning.shares import Share, shares_of
 from streaming.planning.show import as_json, as_rows
 from streaming.planning.speed import Speed
-from streaming.planning.timing import Fetched, time_of
+from streaming.planning.timing import Fetched, Timing, time_of
 
 __all__ = ["Plan", "make_plan"]
 
 #: Up to so many samples, the shards of some ranks of a node are found by looking at each.
 _FEW_SAMPLES = 1 << 24
+#: Up to so many samples and needs of shards, over all processes, downloads are gone through process by process.
+_LOOKED_AT, _GONE_THROUGH = 1 << 20, 1 << 16
 
 
 class Plan(Facts):
@@ -99,7 +102,6 @@ def make_plan(
         alike.setdefault(shares, []).append(node)
     few = counts.samples <= _FEW_SAMPLES
     nodes = tuple(_node(run, stretches, tuple(found), shares, costs, job, few) for shares, found in alike.items())
-    fetched = [_fetched(node, costs) for node in nodes]
     smallest = max(costs.index_bytes + max(n.in_use_bytes for n in nodes), 4 * costs.largest)
     return Plan(
         name,
@@ -111,7 +113,7 @@ def make_plan(
         smallest,
         max(smallest, costs.index_bytes + max(n.ahead_bytes for n in nodes)),
         speed,
-        time_of(fetched, counts.steps, speed, job.ranks, costs.index_bytes),
+        _timing(run, stretches, counts.samples, nodes, costs, job, speed),
         price,
         quality_of(stretches),
         few or all(ranks is None for shares in alike for _, ranks in shares),
@@ -147,6 +149,24 @@ def _node(
         demand,
         replayed,
     )
+
+
+def _timing(
+    run: Run,
+    stretches: list[Stretch],
+    samples: int,
+    nodes: tuple[NodePlan, ...],
+    costs: ShardCosts,
+    job: Job,
+    speed: Speed,
+) -> Timing:
+    steps = sum(stretch.steps for stretch in stretches)
+    is_simple = len(stretches) == job.replication == 1 and not any(node.evictions for node in nodes)
+    needs = sum(node.shards * len(node.nodes) for node in nodes) * job.ranks.processes
+    if is_simple and samples <= _LOOKED_AT and needs <= _GONE_THROUGH:
+        needed = list(run.needed(stretches[0], job.ranks.workers))
+        return go_through(needed, costs.wire, costs.parts, steps, speed, job.ranks, costs.index_bytes)
+    return time_of([_fetched(node, costs) for node in nodes], steps, speed, job.ranks, costs.index_bytes)
 
 
 def _fetched(node: NodePlan, costs: ShardCosts) -> Fetched:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streaming.cache.fetching.fetches import node_downloads
 from streaming.planning.speed import Speed
 
-__all__ = ["Fetched", "Ranks", "Timing", "time_of"]
+__all__ = ["Fetched", "Line", "Ranks", "Timing", "opened_at", "step_of", "time_of", "timing_of"]
 
 Ints = NDArray[np.int64]
 
@@ -42,9 +42,14 @@ class Ranks:
     prefetch: int = 2
 
     @property
+    def processes(self) -> int:
+        """Processes of the node that read."""
+        return self.ranks * max(1, self.workers)
+
+    @property
     def slots(self) -> int:
         """Different downloads of the node at a time: two processes that want the same shard next have one between them."""
-        processes = self.ranks * max(1, self.workers)
+        processes = self.processes
         return max(1, round(node_downloads(processes) * (1 - (1 - 1 / processes) ** processes)))
 
     @property
@@ -114,9 +119,8 @@ def time_of(nodes: Sequence[Fetched], num_steps: int, speed: Speed, ranks: Ranks
         index_bytes: Bytes of the indexes, which come first.
     """
     making = ranks.batch_size * speed.decode_s
-    own = making / ranks.workers if ranks.workers else making + speed.step_s
-    step_s = max(speed.step_s, own)
-    opened = speed.startup_s + speed.latency_s + _seconds(index_bytes, speed)
+    step_s = step_of(speed.step_s, making, ranks)
+    opened = opened_at(speed, index_bytes)
     clock = _Clock(opened, step_s, ranks)
     downloads = [_Downloads(opened, speed, ranks.slots) for _ in nodes]
     steps = np.concatenate([node.steps for node in nodes])
@@ -134,22 +138,49 @@ def time_of(nodes: Sequence[Fetched], num_steps: int, speed: Speed, ranks: Ranks
     total = clock.begin_of(max(num_steps - 1, 0)) + step_s
     order = np.argsort(arrivals)
     first = opened + making if not len(times) or clock.steps[0] > 0 else float(times[0])
-    stall = float(waits.sum())
+    course = np.array(clock.steps, np.int64), waits, times
+    return timing_of(first, total, course, (arrivals[order], np.cumsum(wire[order])), step_s, speed)
+
+
+def timing_of(
+    first: float,
+    total: float,
+    course: tuple[Ints, NDArray[np.float64], NDArray[np.float64]],
+    arrivals: tuple[NDArray[np.float64], Ints],
+    step_s: float,
+    speed: Speed,
+) -> Timing:
+    """Return a timing of what was found out.
+
+    Args:
+        first: Seconds until the first batch is there.
+        total: Seconds until the last step is done.
+        course: Steps, how long training waits at each, and when each begins.
+        arrivals: When each fetch ends, and how many bytes have come by then.
+        step_s: Seconds of a step that waits for nothing.
+        speed: How fast things go.
+    """
+    stall = float(course[1].sum())
     bound = "training" if step_s == speed.step_s else "workers"
     if stall > (total - first) / 2:
         bound = "network"
-    return Timing(
-        first,
-        total,
-        stall,
-        np.array(clock.steps, np.int64),
-        waits,
-        times,
-        arrivals[order],
-        np.cumsum(wire[order]),
-        step_s,
-        bound,
-    )
+    return Timing(first, total, stall, *course, *arrivals, step_s, bound)
+
+
+def opened_at(speed: Speed, index_bytes: int) -> float:
+    """Return when the indexes are there, and workers have begun."""
+    return speed.startup_s + speed.latency_s + _seconds(index_bytes, speed)
+
+
+def step_of(step_s: float, making_s: float, ranks: Ranks) -> float:
+    """Return how long a step takes that waits for no shard, where workers are slower than training: for them.
+
+    Args:
+        step_s: Seconds of a step of training.
+        making_s: Seconds in which a process makes a batch.
+        ranks: What a node has.
+    """
+    return max(step_s, making_s / ranks.workers if ranks.workers else making_s + step_s)
 
 
 def _seconds(size: int, speed: Speed) -> float:
@@ -205,16 +236,36 @@ class _Clock:
         self.waits.append(max(0.0, self._ready - due))
 
 
-class _Downloads:
-    """The downloads of one node: some at a time, which share its bandwidth."""
+class Line:
+    """The network of one node, whose bandwidth its downloads share."""
 
-    def __init__(self, opened: float, speed: Speed, slots: int) -> None:
-        self._slots = [opened] * slots
-        heapify(self._slots)
+    def __init__(self, opened: float, speed: Speed) -> None:
         self._line = opened
         self._latency = speed.latency_s
         self._bandwidth = float(speed.bandwidth) if speed.bandwidth else float("inf")
         self._connection = float(speed.connection) if speed.connection else float("inf")
+
+    def fetch(self, begin: float, size: int, parts: int, at_a_time: int) -> float:
+        """Return when a file is there whose first request is made at a time.
+
+        Args:
+            begin: When.
+            size: Bytes.
+            parts: Requests in which it comes.
+            at_a_time: How many of them are under way at a time.
+        """
+        waiting = -(-parts // at_a_time) * self._latency
+        self._line = max(self._line, begin + self._latency) + size / self._bandwidth
+        return max(begin + waiting + size / (self._connection * at_a_time), self._line)
+
+
+class _Downloads:
+    """The downloads of one node: some at a time."""
+
+    def __init__(self, opened: float, speed: Speed, slots: int) -> None:
+        self._slots = [opened] * slots
+        heapify(self._slots)
+        self._line = Line(opened, speed)
 
     def fetch(self, asked: float, size: int, parts: int) -> float:
         """Return when a file is there that was asked for at a time."""
@@ -223,8 +274,6 @@ class _Downloads:
         if parts > 1:
             active = 1 + sum(free > begin for free in self._slots)
             at_a_time = min(parts, max(1, len(self._slots) // active))
-        waiting = -(-parts // at_a_time) * self._latency
-        self._line = max(self._line, begin + self._latency) + size / self._bandwidth
-        end = max(begin + waiting + size / (self._connection * at_a_time), self._line)
+        end = self._line.fetch(begin, size, parts, at_a_time)
         heapreplace(self._slots, end)
         return end

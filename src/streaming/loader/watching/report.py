@@ -172,7 +172,7 @@ class Report:
 
     def __str__(self) -> str:
         text = (
-            f"rank {self.rank}: {self.samples_per_second:,.4g} samples/s, {self.batches_per_second:,.4g} batches/s; "
+            f"rank {self.rank}: {_rate(self.samples_per_second)} samples/s, {_rate(self.batches_per_second)} batches/s; "
             f"waited {self.share:.1%} of {self.seconds:,.0f} s (p50 {show_time(self.p50)}, p99 {show_time(self.p99)})"
         )
         if self.waited:
@@ -181,6 +181,10 @@ class Report:
             text += f", for {', '.join(shown)}"
         behind = ", ".join(map(str, self.stragglers))
         return text + (f"; behind: worker {behind}" if behind else "")
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
 
 
 def show_time(seconds: float) -> str:
