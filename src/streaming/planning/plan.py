@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from streaming.cache.planning.needs import NEVER
 from streaming.core.errors import ConfigError
 from streaming.planning.costs import ShardCosts
 from streaming.planning.counts import count
@@ -135,7 +136,11 @@ def _node(
     kept = kept[np.argsort(first[kept], kind="stable")]
     demand = Demand(shards[kept], first[kept], last[kept])
     limit = None if job.cache_limit is None else max(0, job.cache_limit - costs.index_bytes)
-    replayed = replay(demand, costs.disk, limit)
+    # Of lanes, the next epoch is known as well, and spans are a little wider than what is read.
+    begins = [stretch.first_step for stretch in stretches] + [NEVER, NEVER]
+    is_lanes = stretches[0].order.lanes is not None
+    known = list(zip(begins, begins[1 + is_lanes :], strict=False))[: len(stretches)]
+    replayed = replay(demand, costs.disk, limit, job.ranks.held + (not is_lanes), known)
     fetched = demand.shards[replayed.fetched]
     return NodePlan(
         nodes,

@@ -6,8 +6,9 @@ shard that is needed last, or never again, goes first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,13 +56,15 @@ def most_at_once(demand: Demand, sizes: Ints, ahead: int = 0) -> int:
     return Needs(len(sizes), shards[edges], first[edges], last).most_at_once(sizes)
 
 
-def replay(demand: Demand, sizes: Ints, limit: int | None) -> Replayed:
+def replay(demand: Demand, sizes: Ints, limit: int | None, ahead: int, known: Sequence[tuple[int, int]]) -> Replayed:
     """Return what a cache of a size does, empty at the beginning.
 
     Args:
         demand: What a node needs.
         sizes: ``int64[S]``, bytes of each shard.
         limit: Bytes of shards that it may hold, ``None`` for all of them.
+        ahead: Steps before its first at which a shard is fetched, if there is room.
+        known: From which step on it is known what is needed before which step, ascending.
     """
     size = sizes[demand.shards]
     new = np.zeros(len(size), np.bool_)
@@ -69,48 +72,64 @@ def replay(demand: Demand, sizes: Ints, limit: int | None) -> Replayed:
     held = np.cumsum(np.where(new, size, 0))
     if limit is None or not len(held) or int(held[-1]) <= limit:
         return Replayed(new, held, 0, True)
-    return _Cache(demand, sizes, limit).run()
+    return _Cache(demand, sizes, limit, ahead, known).run()
 
 
 class _Cache:
     """A cache that is too small for all."""
 
-    def __init__(self, demand: Demand, sizes: Ints, limit: int) -> None:
-        self._demand, self._limit = demand, limit
+    def __init__(self, demand: Demand, sizes: Ints, limit: int, ahead: int, known: Sequence[tuple[int, int]]) -> None:
+        self._demand, self._limit, self._ahead = demand, limit, ahead
+        self._coming: list[int] = _next_use(demand).tolist()
+        self._known, self._known_to = list(reversed(known)), NEVER
         self._size: list[int] = sizes.tolist()
         # The span in which each resident shard was needed last.
         self._span: dict[int, int] = {}
         self._held = self._evictions = 0
         self._in_use: list[tuple[int, int, int]] = []  # last step, span, shard
-        self._idle: list[tuple[int, int, int]] = []  # next use, negated; span, shard
+        self._idle: list[tuple[int, int, int, int]] = []  # next use, negated; last step, span, shard
 
     def run(self) -> Replayed:
         demand = self._demand
-        following = _next_use(demand)
         fetched = np.zeros(len(demand.shards), np.bool_)
         held = np.zeros(len(demand.shards), np.int64)
         is_enough = True
-        rows = zip(demand.shards.tolist(), demand.first.tolist(), demand.last.tolist(), following.tolist(), strict=True)
-        coming: list[int] = []
-        for span, (shard, first, last, next_use) in enumerate(rows):
-            while self._in_use and self._in_use[0][0] < first:
-                _, ended, other = heappop(self._in_use)
-                heappush(self._idle, (-coming[ended], ended, other))
-            coming.append(next_use)
+        rows = zip(demand.shards.tolist(), demand.first.tolist(), demand.last.tolist(), strict=True)
+        for span, (shard, first, last) in enumerate(rows):
+            while self._known and self._known[-1][0] <= first - self._ahead:
+                self._know(self._known.pop()[1])
+            while self._in_use and self._in_use[0][0] < first - self._ahead:
+                self._leave_first()
             if shard not in self._span:
                 fetched[span] = True
                 self._held += self._size[shard]
             self._span[shard] = span
             heappush(self._in_use, (last, span, shard))
-            is_enough &= self._make_room()
+            is_enough &= self._make_room(first)
             held[span] = self._held
         return Replayed(fetched, held, self._evictions, is_enough)
 
-    def _make_room(self) -> bool:
+    def _leave_first(self) -> None:
+        last, span, shard = heappop(self._in_use)
+        heappush(self._idle, (-self._next_use(span), last, span, shard))
+
+    def _next_use(self, span: int) -> int:
+        return self._coming[span] if self._coming[span] < self._known_to else NEVER
+
+    def _know(self, known_to: int) -> None:
+        """Go on in an epoch in which it is known what is needed to a further step."""
+        self._known_to = known_to
+        self._idle = [(-self._next_use(span), last, span, shard) for _, last, span, shard in self._idle]
+        heapify(self._idle)
+
+    def _make_room(self, first: int) -> bool:
         while self._held > self._limit:
+            # What finds no room is put off until something is done with, until it is needed itself.
+            while not self._idle and self._in_use and self._in_use[0][0] < first:
+                self._leave_first()
             if not self._idle:
                 return False
-            _, span, shard = heappop(self._idle)
+            _, _, span, shard = heappop(self._idle)
             if self._span.get(shard) == span:  # else it has come into use again
                 del self._span[shard]
                 self._held -= self._size[shard]

@@ -59,6 +59,12 @@ class Ranks:
         return own * max(1, self.workers)
 
     @property
+    def held(self) -> int:
+        """Steps between the slowest worker and what the fastest one asks for: what is in use then is not evicted for it."""
+        workers = max(1, self.workers)
+        return self.predownload // self.batch_size * workers + workers - 1
+
+    @property
     def queue(self) -> int:
         """Steps that workers are ahead of training."""
         return self.prefetch * self.workers
