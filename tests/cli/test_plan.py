@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from streaming import MDSWriter
+from streaming import MDSWriter, Phase, Ramp, Schedule, Stream, StreamingDataset
 from streaming.cli.main import main
 from streaming.cli.simulator import main as simulator
+from streaming.planning import read_prices
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -55,6 +57,43 @@ def test_a_plan_of_a_dataset(run: Run, corpus: str, tmp_path: Path) -> None:
     assert "stream 1" in out
     assert run("plan", corpus, "--set", "no_such=1")[0] == 2
     assert "a URL, or --estimate" in run("plan")[2]
+
+
+def test_shares_that_change(run: Run, corpus: str) -> None:
+    words = ["plan", corpus, corpus, "--batch-size", 8, "--steps", 100, "--json"]
+    code, out, _ = run(*words, "--mix", "0:0.75,0.25; 160-320:0.5,0.5")
+    assert code == 0
+    mix = Schedule([Phase(0, {"a": 0.75, "b": 0.25}), Ramp(160, 320, to={"a": 0.5, "b": 0.5})])
+    streams = {name: Stream(local=corpus) for name in ("a", "b")}
+    with closing(StreamingDataset(streams=streams, mix=mix, batch_size=8, shuffle=True)) as dataset:
+        drawn = [stream.drawn for stream in dataset.plan(steps=100).streams]
+    assert [stream["drawn"] for stream in json.loads(out)["streams"]] == drawn
+    assert drawn[1] > 0.25 * 800
+    code, out, _ = run(*words, "--mix", "0:0.75,0.25; 20ba-40ba:0.5,0.5")
+    assert [stream["drawn"] for stream in json.loads(out)["streams"]] == drawn
+    for wrong, said in (
+        ("0:1", "2 shares"), ("0:a,b", "2 shares"), ("0:1,1; 5ba:1,0; 9:1,0", "batches"), ("0-1-2:1,1", "FROM-TO"),
+        ("x:1,1", "is not a count"),
+    ):  # fmt: skip
+        code, _, err = run(*words, "--mix", wrong)
+        assert code == 2
+        assert said in err
+    assert "give one of them" in run(*words, "--mix", "0:1,1", "--proportions", "1,1")[2]
+
+
+def test_an_estimate_is_of_a_bucket(run: Run) -> None:
+    code, out, _ = run("plan", "--estimate", "10x100x64mb", "--batch-size", 10, "--json")
+    assert code == 0
+    assert json.loads(out)["requests"] == 10 * 16 + 1  # of 4 MB each, and the index
+
+
+def test_prices_say_where_they_were_read(run: Run, corpus: str) -> None:
+    table = read_prices()
+    assert all(price.source and price.date for price in table.values())
+    for name in ("gcs-internet", "aws-internet"):
+        out = run("plan", corpus, "--price", name)[1]
+        assert f"prices of {table[name].date} ({table[name].source})" in out
+    assert table["aws-internet"].source.startswith("unverified")
 
 
 def test_the_simulator_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ class Price:
         per_million_requests: For each 10^6 reads.
         currency: Of both.
         date: When that was so, ``''`` where nobody said it.
+        source: Where that was read, ``''`` where nobody said it.
 
     Example:
         >>> Price('ours', 0.05).of(10**12, 200_000)
@@ -35,6 +36,7 @@ class Price:
     per_million_requests: float = 0.0
     currency: str = "USD"
     date: str = ""
+    source: str = ""
 
     def of(self, num_bytes: int, requests: int) -> float:
         """Return what bytes and requests cost.
@@ -51,7 +53,7 @@ def read_prices(text: str | None = None, where: str = "prices.json") -> dict[str
 
     Args:
         text: The table, as JSON: ``date``, ``currency``, and ``prices`` by name, each with ``per_gb`` and
-            ``per_million_requests``; ``None``: the one that comes along.
+            ``per_million_requests``, and perhaps ``source``; ``None``: the one that comes along.
         where: Its name, for errors.
 
     Raises:
@@ -76,7 +78,8 @@ def _price(name: str, row: Mapping[str, Any], table: Mapping[str, Any]) -> Price
         as_number(f"{name}.per_gb", row["per_gb"], 0),
         as_number(f"{name}.per_million_requests", row.get("per_million_requests", 0), 0),
         str(table.get("currency", "USD")),
-        str(table.get("date", "")),
+        str(row.get("date", table.get("date", ""))),
+        str(row.get("source", "")),
     )
 
 

@@ -50,6 +50,7 @@ def as_rows(plan: Facts) -> list[list[str]]:
     if plan.price is not None:
         price = plan.price
         dated = f", prices of {price.date}" if price.date else ""
+        dated += f" ({price.source})" if price.source else ""
         rows.append(["money", f"{_money(plan.cost or 0)} {price.currency} by {price.name!r}{dated}"])
     return rows
 
@@ -173,5 +174,11 @@ def as_json(plan: Facts) -> dict[str, Any]:
         },
         "money": None
         if price is None or plan.cost is None
-        else {"cost": plan.cost, "currency": price.currency, "price": price.name, "date": price.date},
+        else {
+            "cost": plan.cost,
+            "currency": price.currency,
+            "price": price.name,
+            "date": price.date,
+            "source": price.source,
+        },
     }

@@ -21,6 +21,7 @@ def add_plan(commands: Any) -> None:
         "  streaming plan s3://bucket/corpus --nodes 8 --ranks 8 --workers 4 --batch-size 32 \\\n"
         "      --bandwidth 500mb --latency 0.03 --step 0.28 --price aws-internet\n"
         "  streaming plan --estimate 2000x4000x60mb --ranks 8 --workers 8 --steps 1000\n"
+        "  streaming plan s3://bucket/web s3://bucket/code --mix '0:0.8,0.2; 10m-20m:0.5,0.5' --steps 100000\n"
         "  streaming plan conf.yaml --out pictures",
     )
     plan.set_defaults(module="planning.plan")
@@ -82,6 +83,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache-limit", metavar="SIZE", help="what a node's cache may hold, such as 100gb")
     parser.add_argument("--no-shuffle", action="store_true", help="samples as they were written")
     parser.add_argument("--proportions", metavar="LIST", help="shares of the streams, joined by commas")
+    parser.add_argument(
+        "--mix",
+        metavar="PHASES",
+        help="shares that change, instead: '0:0.8,0.2; 2b:0.5,0.5; 3b-4b:0.2,0.8' begins a phase at sample 2 billion "
+        "and ends with a ramp; 2000ba: at a batch",
+    )
     parser.add_argument("--resume", metavar="FILE", help="go on where a checkpoint was made: its JSON")
     add_options(parser, "--set", None, "settings", "argument of StreamingDataset, such as shuffle_algo=py1e")
 

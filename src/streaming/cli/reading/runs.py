@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.cli.reading.files import read_json, read_yaml
 from streaming.core.errors import ConfigError
-from streaming.core.units import bytes_to_int
 from streaming.storage.location import Location
 
 if TYPE_CHECKING:
     from streaming.dataset.dataset import StreamingDataset
+    from streaming.dataset.mixing.schedule import Phase, Ramp, Schedule
 
 __all__ = ["Request", "opened", "request_of"]
 
@@ -66,6 +65,8 @@ def request_of(args: Namespace) -> Request:
     if len(urls) == 1 and urls[0].is_local and Path(urls[0].path).suffix in (".yaml", ".yml"):
         from streaming.cli.reading.simulated import request_of_yaml
 
+        if args.mix is not None or args.proportions is not None:
+            raise ConfigError(f"{urls[0].path} says the streams' shares: --mix and --proportions are for URLs.")
         return request_of_yaml(read_yaml(urls[0].path), urls[0].path, args)
     if not urls and args.estimate is None:
         raise ConfigError("Say which dataset: a URL, or --estimate SHARDSxSAMPLESxSIZE for one that is not there yet.")
@@ -77,11 +78,12 @@ def request_of(args: Namespace) -> Request:
     streams |= {name: {} for name in estimates}
     if args.proportions is not None:
         _weigh(streams, args.proportions)
+    mix = {} if args.mix is None else {"mix": _schedule(args.mix, list(streams), args.proportions is not None)}
     names = (*map(str, urls), *(f"{text} (estimated)" for text in estimates.values()))
     return Request(
         names,
         streams,
-        {"shuffle": not args.no_shuffle, "batch_size": args.batch_size or _BATCH_SIZE, **settings_of(args)},
+        {"shuffle": not args.no_shuffle, "batch_size": args.batch_size or _BATCH_SIZE, **mix, **settings_of(args)},
         args.nodes or 1,
         args.ranks or 1,
         args.workers or 0,
@@ -107,16 +109,19 @@ def settings_of(args: Namespace) -> dict[str, Any]:
 @contextmanager
 def opened(request: Request) -> Iterator[StreamingDataset]:
     """Open the dataset of a request, with nothing in its cache, which is removed afterwards."""
+    from streaming.cli.reading.estimated import EstimatedStream, write_estimate
     from streaming.dataset.dataset import StreamingDataset
     from streaming.dataset.stream import Stream
 
     with tempfile.TemporaryDirectory(prefix="streaming-plan-", ignore_cleanup_errors=True) as scratch:
         streams: dict[str, Stream] = {}
         for number, (name, arguments) in enumerate(request.streams.items()):
-            more: dict[str, Any] = {"local": f"{scratch}/{number}"}
+            more: dict[str, Any] = {**arguments, "local": f"{scratch}/{number}"}
             if request.estimates and name in request.estimates:
-                more["remote"] = _estimated(request.estimates[name], Path(scratch, f"estimated-{number}"))
-            streams[name] = Stream(**{**arguments, **more})
+                more["remote"] = write_estimate(request.estimates[name], Path(scratch, f"estimated-{number}"))
+                streams[name] = EstimatedStream(**more)
+            else:
+                streams[name] = Stream(**more)
         settings: dict[str, Any] = {
             "allow_unsafe_types": True,
             **request.settings,
@@ -145,33 +150,43 @@ def _weigh(streams: dict[str, dict[str, Any]], text: str) -> None:
         stream["proportion"] = share
 
 
-def _estimated(text: str, folder: Path) -> str:
-    """Write the index of a dataset that is not there, and return where."""
-    try:
-        shards, samples, *sizes = text.lower().split("x")
-        counts, (raw, *zipped) = (int(shards), int(samples)), [bytes_to_int(size) for size in sizes]
-        if min(*counts, raw) < 1 or len(zipped) > 1:
-            raise ValueError(text)
-    except ValueError as error:
-        raise ConfigError(f"--estimate must be SHARDSxSAMPLESxSIZE, such as 2000x4000x60mb, got {text!r}.") from error
-    entry: dict[str, Any] = {
-        "version": 2,
-        "format": "mds",
-        "compression": "zstd" if zipped else None,
-        "hashes": [],
-        "size_limit": raw,
-        "samples": counts[1],
-        "column_names": ["sample"],
-        "column_encodings": ["bytes"],
-        "column_sizes": [None],
-        "raw_data": {"basename": "NAME.mds", "bytes": raw, "hashes": {}},
-        "zip_data": {"basename": "NAME.mds.zstd", "bytes": zipped[0], "hashes": {}} if zipped else None,
-    }
-    folder.mkdir()
-    before, *parts = json.dumps(entry).split("NAME")
-    with open(folder / "index.json", "w", encoding="utf-8") as file:
-        file.write('{"version": 2, "shards": [')
-        for i in range(counts[0]):
-            file.write(("," if i else "") + f"shard.{i:05}".join([before, *parts]))
-        file.write("]}")
-    return str(folder)
+def _schedule(text: str, names: list[str], has_proportions: bool = False) -> Schedule:
+    """Return the schedule that ``--mix`` says.
+
+    Args:
+        text: Phases, joined by semicolons: where one begins, or from where to where a ramp goes; a colon; and a share for
+            each stream.
+        names: Names of the streams, in their order.
+        has_proportions: Whether shares that stay are given as well.
+
+    Raises:
+        ConfigError: It says none.
+
+    Example:
+        >>> _schedule('0:3,1; 10ba:1,1', ['web', 'code']).unit
+        'batches'
+    """
+    from streaming.dataset.mixing.schedule import Phase, Ramp, Schedule
+
+    if has_proportions:
+        raise ConfigError("--proportions are shares that stay, --mix such that change: give one of them.")
+    phases: list[Phase | Ramp] = []
+    units: set[str] = set()
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        where, _, said = part.partition(":")
+        try:
+            shares = [float(word) for word in said.split(",")]
+        except ValueError:
+            shares = []
+        if len(shares) != len(names):
+            raise ConfigError(f"--mix: expected AT:SHARES with {len(names)} shares, such as 2b:0.5,0.5, got {part!r}.")
+        places = [place.strip() for place in where.split("-")]
+        units |= {"batches" if place.endswith("ba") else "samples" for place in places if place != "0"}
+        begin, *end = [place.removesuffix("ba") for place in places]
+        weights: dict[str | int, float] = dict(zip(names, shares, strict=True))
+        if len(end) > 1:
+            raise ConfigError(f"--mix: a ramp goes FROM-TO, got {where!r}.")
+        phases.append(Ramp(begin, end[0], to=weights) if end else Phase(begin, weights))
+    if len(units) > 1:
+        raise ConfigError("--mix: either all places are batches, as 2000ba, or none is.")
+    return Schedule(phases, unit="batches" if units == {"batches"} else "samples")
