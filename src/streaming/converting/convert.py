@@ -11,7 +11,7 @@ from streaming.converting.estimate import estimate
 from streaming.converting.grouping import grouped
 from streaming.converting.reading import Call, Reader, Step, choose_columns, peek
 from streaming.converting.tokens import TOKENS, Tokens
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.names import Compression, HashName, Out, Where
 from streaming.format.metadata import joined_metadata
 from streaming.sources.contract import Row
@@ -20,8 +20,10 @@ from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
 from streaming.writing.bulk.write import write
+from streaming.writing.partitions import path_below
 from streaming.writing.parts.engines import get_engine
 from streaming.writing.parts.write import write_parts
+from streaming.writing.publish.places import Place
 
 __all__ = ["Preview", "convert", "preview"]
 
@@ -159,6 +161,8 @@ def convert(
     place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
     place = place if cluster is None else place.absolute(os.getcwd())
     reader, encodings, known = _prepared(place, columns, fn, tokenizer, text, format, on_error, options)
+    if exist_ok:
+        _check_apart(place, reader.source.files.format, out, storage_options)
     read: Any = reader  # which also gives rows that are encoded, and errors in place of rows
     given: dict[str, Any] = {
         "fn": read,
@@ -178,6 +182,22 @@ def convert(
     if cluster is not None:
         return write_parts(cluster, grouped(reader.source, size_limit), out, encodings, **given)
     return write(reader.source.parts, out, encodings, keep_local=keep_local, append=append, **given)
+
+
+def _check_apart(source: Location, format: str, out: Out, storage_options: StorageOptions | None) -> None:
+    """Check that what is to be replaced is not what is to be read.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if (
+        format in ("mds", "litdata")
+        and path_below(Place.of(source.above("index.json")), Place.parse(out, storage_options)) is not None
+    ):
+        raise ConfigError(
+            f"{source} would be removed before it is read, as exist_ok=True replaces what is at {out!r}. Write to another "
+            "place, and move it then."
+        )
 
 
 def preview(
@@ -241,7 +261,10 @@ def _prepared(
         raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     if isinstance(columns, str):
         raise ConfigError(f"columns must be a list of names, or their encodings by name; got {columns!r}.")
-    opened = open_source(place, format, skips=on_error == "skip", **options)
+    chosen = columns if isinstance(columns, Mapping) and fn is None and tokenizer is None else None
+    opened = open_source(place, format, skips=on_error == "skip", encodings=chosen, **options)
+    if not opened.parts:
+        raise EmptyDatasetError(f"There are no rows at {place}.")
     steps: list[Step] = []
     known = opened.metadata
     if fn is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, SampleError, SourceError, StreamingError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SampleError, SourceError, StorageError, StreamingError
 from streaming.format.encodings import get_mds_encoded_size, mds_encode
 from streaming.format.kinds.mds_columns import lay_columns
 from streaming.format.samples.schema import Schema
@@ -61,12 +61,15 @@ class Reader:
 
     def __call__(self, part: Part) -> Iterator[Made]:
         """Yield the samples of a part; errors in place of those that cannot be made."""
-        encoded = None if self.steps else self._stored(part) or self._batches(part)
-        if encoded is not None:
-            yield from encoded
-            return
-        for row in self.rows(part):
-            yield row if isinstance(row, (StreamingError, EncodedRows)) else self._whole(row)
+        try:
+            encoded = None if self.steps else self._stored(part) or self._batches(part)
+            if encoded is not None:
+                yield from encoded
+                return
+            for row in self.rows(part):
+                yield row if isinstance(row, (StreamingError, EncodedRows)) else self._whole(row)
+        except (SourceError, StorageError) as error:  # of the source, not of a function of the user's
+            yield error
 
     def rows(self, part: Part) -> Iterator[Made]:
         """Yield the rows of a part as they are, the steps done."""
@@ -103,6 +106,9 @@ class Reader:
         sizes = tuple(get_mds_encoded_size(encoding) or None for encoding in encodings)
         schema = Schema("mds", names, encodings, sizes, None, (), None, None, None)
         for batch in batches:
+            if isinstance(batch, SourceError):
+                yield batch
+                continue
             step = max(1, _BLOCK_BYTES * batch.num_rows // max(batch.nbytes, 1))
             for at in range(0, batch.num_rows, step):
                 some = batch.slice(at, step)
@@ -186,20 +192,36 @@ def choose_columns(reader: Reader, given: Mapping[str, str | None] | Sequence[st
 
 
 def _inferred(reader: Reader, given: Mapping[str, str | None]) -> dict[str, str]:
-    rows = peek(reader, _PEEKED)
+    places, rows = _peeked(reader, _PEEKED)
+    if not rows and reader.steps:
+        raise EmptyDatasetError(
+            f"Nothing was made of the rows at {reader.source.files.origin}: fn returned no row, or failed."
+        )
     if not rows:
         raise EmptyDatasetError(f"There are no rows at {reader.source.files.origin}.")
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        raise ConfigError(f"The rows of {reader.source.files.origin} have no columns: nothing would be stored of them.")
     known = reader.source.columns or {}
     found: dict[str, str] = {}
     for name in names:
         values = [row.get(name) for row in rows]
         encoding = given.get(name) or known.get(name)
         if not (encoding and _takes(encoding, values)):
-            encoding = given.get(name) or infer_column(name, values)
+            encoding = given.get(name) or _inferred_column(name, values, places)
         hint = reader.source.hint(name) if encoding.rstrip("?") == "bytes" else None
         found[name] = encoding.replace("bytes", hint) if hint else encoding
     return found
+
+
+def _inferred_column(name: str, values: Sequence[Any], places: Sequence[str]) -> str:
+    """Choose the encoding of a column; an error says where the first value is that is of another type than the first."""
+    try:
+        return infer_column(name, values)
+    except ConfigError as error:
+        types = [type(value) for value in values if value is not None]
+        odd = next((i for i, value in enumerate(values) if value is not None and type(value) is not types[0]), None)
+        raise ConfigError(str(error) if odd is None else f"{error} The first that differs: {places[odd]}.") from error
 
 
 def _takes(encoding: str, values: Sequence[Any]) -> bool:
@@ -212,10 +234,10 @@ def _takes(encoding: str, values: Sequence[Any]) -> bool:
     return True
 
 
-def _readable(reader: Reader, part: Part) -> Iterator[Row]:
-    for row in reader.rows(part):
+def _readable(reader: Reader, part: Part) -> Iterator[tuple[str, Row]]:
+    for number, row in enumerate(reader.rows(part)):
         if isinstance(row, Mapping):
-            yield row
+            yield (_made_at(part, number) if reader.steps else part.at(number)), row
         elif isinstance(row, StreamingError) and not reader.source.files.skips:
             raise row
 
@@ -226,13 +248,18 @@ def peek(reader: Reader, count: int) -> list[Row]:
     Raises:
         SourceError: One cannot be read.
     """
-    rows: list[Row] = []
+    return _peeked(reader, count)[1]
+
+
+def _peeked(reader: Reader, count: int) -> tuple[list[str], list[Row]]:
+    """Return the same, and where each of them is."""
+    rows: list[tuple[str, Row]] = []
     for part in reader.source.parts:
         try:
             rows += islice(_readable(reader, part), count - len(rows))
-        except SourceError:
+        except (SourceError, StorageError):
             if not reader.source.files.skips:
                 raise
         if len(rows) >= count:
             break
-    return rows
+    return [place for place, _ in rows], [row for _, row in rows]

@@ -26,6 +26,10 @@ def tensor_to_numpy(tensor: Any) -> NDArray[Any]:
     try:
         return tensor.numpy(force=True)
     except (TypeError, RuntimeError) as error:
+        if str(tensor.layout) != "torch.strided":
+            raise TypeError("a sparse tensor is no array; convert it first, such as by .to_dense()") from error
+        if tensor.is_meta:
+            raise TypeError("a tensor on the device 'meta' has no values") from error
         raise TypeError(f"NumPy has no {tensor.dtype}; convert the tensor first, such as by .float()") from error
 
 

@@ -73,7 +73,7 @@ class Files:
         skips: Whether files that cannot be read are to be left out rather than refused.
         in_place: Whether rows are served from where they are: images are taken as they are then, and refused if they are
             damaged where they are written elsewhere.
-        encodings: The encoding that each column of rows is to have, once that is known.
+        encodings: The encoding that each column of rows is to have, once that is known, or as the user chose.
         came: Told of bytes that came from the store.
         format: Name of their format.
         step_bytes: As for a file.
@@ -85,7 +85,7 @@ class Files:
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     skips: bool = False
     in_place: bool = False
-    encodings: Mapping[str, str] = field(default_factory=dict[str, str])
+    encodings: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
     came: Callable[[int], Any] = _nothing
     format: str = ""
     step_bytes: int = STEP_BYTES
@@ -204,6 +204,9 @@ class Source(ABC):
         return None
 
     def batches(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Any] | None:
-        """Return the rows of a part as Arrow's record batches, whose columns fit ``columns``; ``None`` if it has none."""
+        """Return the rows of a part as Arrow's record batches, whose columns fit ``columns``; ``None`` if it has none.
+
+        In place of rows that cannot be read, there are errors.
+        """
         del part, names
         return None

@@ -15,6 +15,7 @@ import numpy as np
 
 from streaming.core.errors import SourceError
 from streaming.sources.types import (
+    SHAPE,
     array_encoding,
     column_values,
     encoding_of,
@@ -110,7 +111,11 @@ class TableColumns:
     def _shape(self, field: Any) -> tuple[int, ...] | None:
         """Return the shape that all values of a column of numbers have."""
         feature = self._features.get(field.name, {})
-        if not str(feature.get("_type")).startswith("Array") or not is_full(field) or _dtype_within(field.type) is None:
+        if not is_full(field) or _dtype_within(field.type) is None:
+            return None
+        if noted := (field.metadata or {}).get(SHAPE):
+            return tuple(map(int, noted.split(b",")))
+        if not str(feature.get("_type")).startswith("Array"):
             return None
         shape = cast("list[int | None]", feature.get("shape") or [])
         return tuple(size for size in shape if size) if all(shape) else None
@@ -143,6 +148,8 @@ class TableColumns:
         array = array.storage if hasattr(array.type, "storage_type") else array
         try:
             array = plain(array if _is_as(array.type, kind) else array.cast(kind))
+            if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+                array.validate(full=True)  # that it is UTF-8, which the file only claims
             if name in self.files:
                 return _contents(array, where, name)
             if self._is_json(field):

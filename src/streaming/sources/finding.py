@@ -44,7 +44,8 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
     if format == "lance" or (format is None and is_lance(place)):
         return "lance", Files(str(place), *find_lance(place, options), options, skips, format="lance")
     root, pattern = root_of(place)
-    is_file = not pattern and _names_a_file(place)
+    is_here = place.is_local and os.path.isfile(place.expanded().path)  # whatever its name would stand for
+    is_file = is_here or (not pattern and _names_a_file(place))
     if is_file:
         root, _, pattern = _parent(place)
         store = open_store(root)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from streaming.core.errors import ConfigError
 from streaming.core.registry import Registry
@@ -37,7 +38,14 @@ sources: Registry[Callable[[Files], Source]] = Registry(
 )
 
 
-def open_source(place: Location, format: str | None = None, *, skips: bool = False, **options: str | None) -> Source:
+def open_source(
+    place: Location,
+    format: str | None = None,
+    *,
+    skips: bool = False,
+    encodings: Mapping[str, str | None] | None = None,
+    **options: str | None,
+) -> Source:
     """Open what lies at a place.
 
     Args:
@@ -45,6 +53,7 @@ def open_source(place: Location, format: str | None = None, *, skips: bool = Fal
             ``hf://datasets/owner/name`` is a dataset of the Hugging Face Hub.
         format: Name of the format; ``None``: as names and contents tell.
         skips: Leave out files that cannot be read, rather than refuse all.
+        encodings: Of columns, those that the user chose.
         options: What else is to be told: ``split``, ``config``, ``labels``, ``schema``, ``sort``.
 
     Raises:
@@ -60,4 +69,4 @@ def open_source(place: Location, format: str | None = None, *, skips: bool = Fal
     kind, files = find(place, format, given, skips)
     if "sort" in given and kind != "mds":
         raise ConfigError(f"A source of the format {kind!r} cannot be sorted. Convert it, and then sort the dataset.")
-    return sources[kind](files)
+    return sources[kind](replace(files, encodings=encodings or {}))

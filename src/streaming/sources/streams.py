@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any
 
+from streaming.core.errors import StorageError
+from streaming.format.codecs import decoders
 from streaming.sources.file import SourceFile
 from streaming.storage.retry import RetryPolicy, call_with_retries
 
 __all__ = ["fetch", "open_stream"]
 
 _BEYOND = 1 << 16
-#: How much of a frame is decompressed at once: a hundred times as much may come of it.
-_FRAME_STEP = 1 << 14
+#: What `zstd --ultra --long=31` needs.
+_LONGEST_WINDOW = 1 << 31
+_DECODERS = {
+    "gz": decoders.gzip,
+    "tgz": decoders.gzip,
+    "zst": partial(decoders.zstd, window=_LONGEST_WINDOW),
+    "bz2": decoders.bzip2,
+    "xz": decoders.xz,
+}
 
 
 def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
@@ -31,59 +42,13 @@ def open_stream(file: SourceFile, begin: int = 0, end: int | None = None) -> IO[
         file: It.
         begin: The first byte; 0 of one that is compressed.
         end: Where no more is expected to be read, though it can be; ``None``: at the end of the file.
+
+    What is read of it raises ``OSError`` where what is compressed is damaged, or cut off.
     """
-    raw: Any = io.BufferedReader(_Chunks(file, begin, file.size if end is None else end), 1 << 16)
-    suffix = file.name.lower().rpartition(".")[2]
-    if suffix in ("gz", "tgz"):
-        import gzip
-
-        return gzip.GzipFile(fileobj=raw)  # pyright: ignore[reportReturnType]
-    if suffix == "zst":
-        return io.BufferedReader(_Frames(raw), 1 << 18)  # pyright: ignore[reportReturnType]
-    if suffix == "bz2":
-        import bz2
-
-        return bz2.BZ2File(raw)  # pyright: ignore[reportReturnType]
-    if suffix == "xz":
-        import lzma
-
-        return lzma.LZMAFile(raw)  # pyright: ignore[reportReturnType]
-    return raw
-
-
-class _Frames(io.RawIOBase):
-    """Frames of zstd, one after the other. Unlike the library's own reader, it refuses a frame that is cut off."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        super().__init__()
-        import zstandard
-
-        self._raw = raw
-        self._library = zstandard
-        self._frame: Any = None
-        self._rest = b""
-        self._found = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._found:
-            data = self._rest or self._raw.read(_FRAME_STEP)
-            if not data:
-                if self._frame is not None:
-                    raise EOFError("it is cut off: its last frame has no end")
-                return 0
-            if self._frame is None:
-                self._frame = self._library.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-            self._found = memoryview(self._frame.decompress(data))
-            self._rest = b""
-            if self._frame.eof:
-                self._rest, self._frame = self._frame.unused_data, None
-        count = min(len(buffer), len(self._found))
-        buffer[:count] = self._found[:count]
-        self._found = self._found[count:]
-        return count
+    chunks = _Chunks(file, begin, file.size if end is None else end)
+    decoder = _DECODERS.get(file.name.lower().rpartition(".")[2])
+    raw = chunks if decoder is None else _Decompressed(io.BufferedReader(chunks, 1 << 16), decoder(None))
+    return io.BufferedReader(raw, 1 << 16 if decoder is None else 1 << 18)
 
 
 class _Chunks(io.RawIOBase):
@@ -107,4 +72,38 @@ class _Chunks(io.RawIOBase):
         count = min(len(buffer), len(self._chunk))
         buffer[:count] = self._chunk[:count]
         self._chunk = self._chunk[count:]
+        return count
+
+
+class _Decompressed(io.RawIOBase):
+    """What a compressed file becomes."""
+
+    def __init__(self, source: IO[bytes], decoder: decoders.Decoder) -> None:
+        super().__init__()
+        self._pieces = self._decoded(source, decoder)
+        self._piece = memoryview(b"")
+
+    @staticmethod
+    def _decoded(source: IO[bytes], decoder: decoders.Decoder) -> Iterator[bytes]:
+        while chunk := source.read(1 << 16):
+            yield from decoder.feed(chunk)
+        yield from decoder.finish()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._piece:
+            try:
+                piece = next(self._pieces, None)
+            except StorageError:
+                raise
+            except Exception as error:  # each library has errors of its own
+                raise OSError(f"the compressed file is cut off or damaged: {error}") from error
+            if piece is None:
+                return 0
+            self._piece = memoryview(piece)
+        count = min(len(buffer), len(self._piece))
+        buffer[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
         return count

@@ -8,7 +8,19 @@ import numpy as np
 
 from streaming.core.errors import ConfigError
 
-__all__ = ["array_encoding", "column_values", "encoding_of", "is_list", "is_list_of_numbers", "plain", "storage_of"]
+__all__ = [
+    "SHAPE",
+    "array_encoding",
+    "column_values",
+    "encoding_of",
+    "is_list",
+    "is_list_of_numbers",
+    "plain",
+    "storage_of",
+]
+
+#: Where the metadata of a field has the shape of its values, if their type told one.
+SHAPE = b"streaming.shape"
 
 
 def encoding_of(field: Any) -> str:
@@ -130,8 +142,18 @@ def storage_of(schema: Any) -> Any:
     for i, field in enumerate(schema):
         kind = _storage_type(field.type)
         if kind != field.type:
-            schema = schema.set(i, field.with_type(kind))
+            shape = _shape_of(field.type)
+            noted = {**(field.metadata or {}), SHAPE: shape} if shape else field.metadata
+            schema = schema.set(i, field.with_type(kind).with_metadata(noted))
     return schema
+
+
+def _shape_of(kind: Any) -> str:
+    """Return the shape of a type of tensors of a shape, as text; ``''`` of any other."""
+    if getattr(kind, "extension_name", "") != "arrow.fixed_shape_tensor":
+        return ""
+    order = kind.permutation or []
+    return ",".join(map(str, kind.shape)) if list(order) == sorted(order) else ""
 
 
 def _storage_type(kind: Any) -> Any:
@@ -163,7 +185,7 @@ def plain(array: Any) -> Any:
         array = array.storage
     kind, types = array.type, pa.types
     if types.is_dictionary(kind):
-        return plain(array.cast(kind.value_type))
+        return plain(plain(array.dictionary).take(array.indices))
     if is_list(kind) and types.is_temporal(kind.value_type) and kind.value_type != _plain_type(kind.value_type):
         return array.cast(pa.large_list(_plain_type(kind.value_type)))
     target = _plain_type(kind)

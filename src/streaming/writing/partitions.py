@@ -27,7 +27,7 @@ def paths_below(partitions: Sequence[Place], root: Place) -> list[str]:
     Raises:
         ConfigError: One is elsewhere, or two would have the same path.
     """
-    paths = [_path_below(partition, root) for partition in partitions]
+    paths = [path_below(partition, root) for partition in partitions]
     elsewhere = [str(partition) for partition, path in zip(partitions, paths, strict=True) if path is None]
     if elsewhere:
         named = ", ".join(elsewhere[:_NAMED]) + (", ..." if len(elsewhere) > _NAMED else "")
@@ -44,7 +44,7 @@ def paths_below(partitions: Sequence[Place], root: Place) -> list[str]:
     return prefixes
 
 
-def _path_below(partition: Place, root: Place) -> str | None:
+def path_below(partition: Place, root: Place) -> str | None:
     """Return the path of a partition below the root, ``None`` if it is elsewhere."""
     for mine, other in ((partition.remote, root.remote), (partition.local, root.local)):
         if mine and other:

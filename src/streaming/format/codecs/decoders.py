@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from streaming.core.errors import ShardFormatError
 from streaming.core.imports import optional_import
 
-__all__ = ["Decoder", "brotli", "bzip2", "gzip", "snappy", "zstd"]
+__all__ = ["Decoder", "brotli", "bzip2", "gzip", "snappy", "xz", "zstd"]
 
 _PIECE = 1 << 20  # most bytes that one step gives, where the library can be told
 _SLICE = 1 << 16  # bytes of input that one step takes
@@ -106,11 +106,18 @@ def _step_bzip2(member: Any, data: bytes) -> tuple[bytes, bytes, bool]:
     return output, member.unused_data if member.eof else b"", not member.needs_input
 
 
-def zstd(_max_bytes: int | None) -> Decoder:
-    """Return a decoder of Zstandard frames."""
+def xz(_max_bytes: int | None) -> Decoder:
+    """Return a decoder of xz streams."""
+    import lzma
+
+    return _Members(lzma.LZMADecompressor, _step_bzip2, padded=True)
+
+
+def zstd(_max_bytes: int | None, window: int = 0) -> Decoder:
+    """Return a decoder of Zstandard frames, with a window of up to so many bytes; 0: as the library does by itself."""
     import zstandard
 
-    context = zstandard.ZstdDecompressor()
+    context = zstandard.ZstdDecompressor(max_window_size=window)
     return _Members(context.decompressobj, _step_zstd, slice_bytes=_SMALL_SLICE)
 
 

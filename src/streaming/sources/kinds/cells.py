@@ -15,12 +15,13 @@ from streaming.sources.names import COMPRESSED, bare_name
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import open_stream
 
-__all__ = ["Cells"]
+__all__ = ["Cells", "separator_of"]
 
 _PIECE_BYTES = 8 << 20
 _LONGEST_CELL = (1 << 31) - 1
 #: Whole numbers of so many digits are exact as floats.
 _SAFE_DIGITS, _LONGEST = 15, 300
+_LONGEST_NAMES = 1 << 16
 #: What stands for a missing number.
 _MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null"))
 _WHOLE = re.compile(r"[+-]?\d+")
@@ -28,8 +29,16 @@ _MOST = 1 << 63
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE)
 
 
+def separator_of(file: SourceFile) -> str:
+    """Return what separates values: a comma, of ``.tsv`` a tab; if the line of names has none, another that it has."""
+    usual = "\t" if bare_name(file.name).lower().endswith(".tsv") else ","
+    with open_stream(file, 0, _LONGEST_NAMES) as stream:
+        names = stream.readline(_LONGEST_NAMES).decode("utf-8", "replace")
+    return next((mark for mark in (usual, ",", "\t", ";", "|") if mark in names), usual)
+
+
 class Cells(Source):
-    """Files of separated values with a line of names: commas, or tabs where the name ends in ``.tsv``."""
+    """Files of separated values with a line of names."""
 
     @property
     def parts(self) -> Sequence[Part]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -103,10 +112,9 @@ class Cells(Source):
                 yield line.decode("utf-8-sig" if at == len(line) else "utf-8")
 
         csv.field_size_limit(_LONGEST_CELL)
-        is_tabs = bare_name(file.name).lower().endswith(".tsv")
         try:
             with open_stream(file, begin, end if end >= 0 else None) as stream:
-                for cells in csv.reader(lines(), delimiter="\t" if is_tabs else ",", strict=True):
+                for cells in csv.reader(lines(), delimiter=separator_of(file), strict=True):
                     if cells:
                         yield at, cells
         except (csv.Error, ValueError, EOFError) as error:
@@ -149,8 +157,8 @@ class _Kind:
         return ("int" if self._is_whole else "float64") + ("?" if self._misses else "")
 
 
-def _reader(encodings: Mapping[str, str], name: str) -> Callable[[str], Any]:
-    encoding = encodings.get(name, "str").rstrip("?")
+def _reader(encodings: Mapping[str, str | None], name: str) -> Callable[[str], Any]:
+    encoding = (encodings.get(name) or "str").rstrip("?")
     number: Any = {"int": int, "float64": float}.get(encoding)
     return str if number is None else lambda cell: None if cell in _MISSING else number(cell)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -78,11 +79,33 @@ class Folder(Source):
             raise ConfigError(f"The table {file.name} in {self.files.origin} has no rows.")
         key = "file_name" if "file_name" in rows[0] else next(iter(rows[0]))
         prefix = file.name.rpartition("/")[0]
-        table = {f"{prefix}/{row[key]}".lstrip("/"): {k: v for k, v in row.items() if k != key} for row in rows}
+        table: dict[str, dict[str, Any]] = {}
+        for number, row in enumerate(rows):
+            path = f"{prefix}/{row.get(key)}".lstrip("/")
+            if path in table or row.keys() != rows[0].keys():
+                what = (
+                    f"{path!r} is there twice"
+                    if path in table
+                    else f"it has {', '.join(map(str, row))}, the first row others"
+                )
+                raise SourceError(f"{file.name}, row {number}: {what}. A table of labels has one row for each file.")
+            table[path] = {k: v for k, v in row.items() if k != key}
+        self._check_there(table, file.name)
         columns = {name: _encoding_of([row[name] for row in table.values()]) for name in rows[0] if name != key}
         for row in table.values():
             row.update({name: _value(row[name], encoding) for name, encoding in columns.items()})
         return table, columns
+
+    def _check_there(self, table: Mapping[str, Any], name: str) -> None:
+        """Warn of rows of a table whose files are not there."""
+        there = {self.files.infos[number].path for number in self._chosen}
+        gone = [path for path in table if path not in there]
+        if gone:
+            warnings.warn(
+                f"{name} names {len(gone):,} files that are not in {self.files.origin}, such as {gone[0]!r}: these rows are "
+                "left out.",
+                stacklevel=2,
+            )
 
     def _cut(self) -> Iterator[Part]:
         begin = size = 0
@@ -147,7 +170,7 @@ class Folder(Source):
         row: dict[str, Any] = {self._kind: data, "path": path}
         if self._table_columns:
             if path not in self._table:
-                return SourceError(f"{path}: the table of labels has no row for it.")
+                return SourceError(f"{path}: the table of labels has no row for it. Add one, or leave out the file.")
             row.update(self._table[path])
         if self.classes:
             row["label"] = self.classes.index(_directory(path))

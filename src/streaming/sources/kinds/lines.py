@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from streaming.core.errors import SourceError
+from streaming.core.errors import SourceError, StorageError
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.file import SourceFile
 from streaming.sources.learning import Learner
@@ -89,10 +90,10 @@ class _Lines(Source):
                     at += len(line)
                     yield number, at, line.removesuffix(b"\n").removesuffix(b"\r")
                     number += 1
-        except Exception as error:
-            if isinstance(error, OSError) and type(error).__module__.startswith("streaming"):
-                raise
-            raise SourceError(f"{file.name}, after line {self._number(part, number)}: {error}") from error
+        except StorageError:
+            raise
+        except OSError as error:
+            raise SourceError(f"{file.name}, after line {self._number(part, number) - 1}: {error}") from error
 
     def _number(self, part: Part, line: int) -> int:
         """Return the number in its file, from 1, of a line of a part."""
@@ -128,6 +129,21 @@ def _piece(begin: int, end: int, learner: Learner, before: Sequence[Piece]) -> P
     return Piece(begin, end, learner.rows - sum(piece.rows for piece in before), end - begin)
 
 
+def _is_document(file: SourceFile) -> bool:
+    return bare_name(file.name).lower().endswith(".json")
+
+
+def _begin_of(file: SourceFile) -> bytes:
+    """Return the first bytes of a file; none, if it is damaged, which is told where its rows are read."""
+    try:
+        with open_stream(file) as stream:
+            return stream.read(1 << 10)
+    except StorageError:
+        raise
+    except OSError:
+        return b""
+
+
 class JSONLines(_Lines):
     """Lines of JSON objects. A file whose name ends in ``.json`` may be one array of them instead."""
 
@@ -137,12 +153,10 @@ class JSONLines(_Lines):
 
     def _cut(self, number: int) -> Iterator[Part]:
         file = self.files[number]
-        if bare_name(file.name).lower().endswith(".json"):
-            with open_stream(file) as stream:
-                if stream.read(1 << 10).lstrip()[:1] == b"[":
-                    self._arrays.add(number)
-                    yield Part(file.name, number, 0, -1, 0, -1, file.size)
-                    return
+        if _is_document(file) and _begin_of(file).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+            self._arrays.add(number)
+            yield Part(file.name, number, 0, -1, 0, -1, file.size)
+            return
         yield from super()._cut(number)
 
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
@@ -162,17 +176,24 @@ class JSONLines(_Lines):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            return SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}")
+            hint = (
+                ". A .json file has an object a line, or is one array of them"
+                if _is_document(self.files[part.file])
+                else ""
+            )
+            return SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}{hint}")
         if isinstance(row, dict):
             return cast("Row", row)
         return self._no_object(f"{part.name}, line {self._number(part, number)}", row)
 
     def _array(self, part: Part) -> Iterator[Row | SourceError]:
-        with open_stream(self.files[part.file]) as stream:
-            try:
+        try:
+            with open_stream(self.files[part.file]) as stream:
                 found: list[Any] = json.loads(stream.read())
-            except (ValueError, RecursionError) as error:
-                raise SourceError(f"{part.name}: not JSON: {error}") from error
+        except StorageError:
+            raise
+        except (ValueError, RecursionError, OSError) as error:
+            raise SourceError(f"{part.name}: not JSON: {error}") from error
         for number, row in enumerate(found):
             yield row if isinstance(row, dict) else self._no_object(f"{part.name}, row {number}", row)
 

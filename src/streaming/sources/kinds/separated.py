@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from streaming.core.errors import SourceError
+from streaming.core.errors import SourceError, StorageError
 from streaming.core.imports import optional_import
 from streaming.sources.file import SourceFile
-from streaming.sources.names import bare_name
+from streaming.sources.kinds.cells import separator_of
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import open_stream
 
 __all__ = ["Separated"]
 
 _BLOCK_BYTES = 4 << 20
+#: Arrow's types of the encodings that a user may have chosen, without question marks.
+_TYPES = {"str": "string", "bytes": "binary", "int": "int64", "float64": "float64", "float32": "float64"}
 
 
 class Separated:
-    """Files of separated values with a line of names: commas, or tabs where the name ends in ``.tsv``.
+    """Files of separated values with a line of names.
 
     Args:
-        types: Names of Arrow's types, of columns whose first lines do not tell.
+        encodings: Of columns, those that the user chose.
+        skips: Whether rows that cannot be read come as errors, in place of the file.
     """
 
     counts_rows = False
 
-    def __init__(self, types: Mapping[str, str]) -> None:
-        self._types = dict(types)
+    def __init__(self, encodings: Mapping[str, str | None], skips: bool) -> None:
+        found = {name: _TYPES.get((encoding or "").rstrip("?")) for name, encoding in encodings.items()}
+        self._types = {name: kind for name, kind in found.items() if kind}
+        self._skips = skips
 
     def scan(self, file: SourceFile) -> Scan:
         """Look at the first lines: what types their values are of, and where one is missing."""
         pa = optional_import("pyarrow", "arrow", "Reading separated values")
-        batch = next(self._batches(file, None), None)
+        batch = next((batch for batch in self._batches(file, None) if not isinstance(batch, SourceError)), None)
         if batch is None:
             return Scan(pa.schema([]), [])
+        odd = [field.name for field in batch.schema if pa.types.is_binary(field.type) and field.name not in self._types]
+        if odd:
+            raise SourceError(
+                f"{file.name}, column {odd[0]!r}: not UTF-8. Convert the file, such as by iconv -f latin1 -t utf-8, or have "
+                f"its bytes, by columns={{{odd[0]!r}: 'bytes'}}."
+            )
         fields = [
             field.with_type(pa.string()).with_nullable(True)
             if pa.types.is_null(field.type)
@@ -44,33 +56,75 @@ class Separated:
         return Scan(pa.schema(fields), [Piece(0, 1, -1, file.size)])
 
     def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
-        """Yield the rows, with the types that the first lines have."""
+        """Yield the rows, with the types that the first lines have; errors in place of some, if these are to be left out."""
         del pieces
         schema = self.scan(file).schema
         for batch in self._batches(file, schema):
-            yield batch.select([name for name in names if name in schema.names])
+            yield batch if isinstance(batch, SourceError) else batch.select([n for n in names if n in schema.names])
 
     def _batches(self, file: SourceFile, schema: Any) -> Iterator[Any]:
         pa = optional_import("pyarrow", "arrow", "Reading separated values")
         csv: Any = optional_import("pyarrow.csv", "arrow", "Reading separated values")
-        is_tabs = bare_name(file.name).lower().endswith(".tsv")
         types: Any = {name: pa.type_for_alias(kind) for name, kind in self._types.items()} if schema is None else schema
-        row = 0
+        odd: list[SourceError] = []
+
+        def note(row: Any) -> str:
+            where = f"{file.name}, row {row.number - 2}"
+            odd.append(
+                SourceError(
+                    f"{where}: {row.actual_columns} values for {row.expected_columns} columns: {row.text[:80]!r}"
+                )
+            )
+            return "skip" if self._skips else "error"
+
+        at = 0
         try:
             with open_stream(file) as stream:
                 reader = csv.open_csv(
                     pa.PythonFile(stream, "r"),
                     read_options=csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-                    parse_options=csv.ParseOptions(delimiter="\t" if is_tabs else ",", newlines_in_values=True),
+                    parse_options=csv.ParseOptions(
+                        delimiter=separator_of(file), newlines_in_values=True, invalid_row_handler=note
+                    ),
                     convert_options=csv.ConvertOptions(strings_can_be_null=False, column_types=types),
                 )
                 for batch in reader:
-                    row += batch.num_rows
-                    yield batch
-        except pa.ArrowInvalid as error:
-            if row == 0 and "Empty CSV file" in str(error):
+                    yield from self._without_names(batch, f"{file.name}, row {{}}", at, odd)
+                    yield from odd
+                    at += batch.num_rows + len(odd)
+                    odd.clear()
+        except StorageError:
+            raise
+        except (pa.ArrowInvalid, OSError) as error:
+            if not at and "Empty CSV file" in str(error):
                 return
-            raise SourceError(
-                f"{file.name}, after row {row - 1}: {error} If a column's type is another than its first lines tell, say "
-                "which by `columns`."
-            ) from error
+            raise (odd or [_failure(file, at, error)])[-1] from error
+
+    def _without_names(self, batch: Any, where: str, at: int, odd: list[SourceError]) -> Iterator[Any]:
+        """Yield a batch; where it has the line of names once more, without that, which is noted.
+
+        Raises:
+            SourceError: It has, and no row is to be left out.
+        """
+        pa = optional_import("pyarrow", "arrow", "Reading separated values")
+        pc: Any = optional_import("pyarrow.compute", "arrow", "Reading separated values")
+        if batch.num_columns < 2 or not all(pa.types.is_string(kind) for kind in batch.schema.types):
+            yield batch
+            return
+        same = reduce(
+            pc.and_, (pc.equal(column, name) for name, column in zip(batch.schema.names, batch.columns, strict=True))
+        )
+        again = [row for row, is_same in enumerate(same.to_pylist()) if is_same] if pc.any(same).as_py() else []
+        errors = [
+            SourceError(f"{where.format(at + row)}: the names of the columns again, not values.") for row in again
+        ]
+        if errors and not self._skips:
+            raise errors[0]
+        odd += errors
+        yield batch.filter(pc.invert(same)) if again else batch
+
+
+def _failure(file: SourceFile, at: int, error: Exception) -> SourceError:
+    where = f"{file.name}, after row {at - 1}" if at else file.name
+    hint = ". The first rows told another type of that column; say which it has, as by columns={'name': 'str'}."
+    return SourceError(f"{where}: {error}{hint if 'conversion error' in str(error) else ''}")

@@ -49,8 +49,7 @@ def separated(files: Files) -> Source:
     """Open files of separated values."""
     if files.in_place:
         return Cells(files)
-    types = dict(pair.split("=") for pair in files.options.get("types", "").split(",") if pair)
-    return Tables(files, Separated(types))
+    return Tables(files, Separated(files.encodings, files.skips))
 
 
 class Tables(Source):
@@ -73,7 +72,7 @@ class Tables(Source):
         self.schema = self._united(found)
         self.parts = list(self._parts(looked))
         if not any(part.rows for part in self.parts):
-            raise EmptyDatasetError(f"There are no rows in the {len(files)} files at {files.origin}.")
+            raise EmptyDatasetError(f"There are no rows at {files.origin}.")
 
     def _look(self) -> list[Scan | StreamingError]:
         def look(number: int) -> Scan | StreamingError:
@@ -133,9 +132,12 @@ class Tables(Source):
         """Names of classes, sampling rates, and what files hold."""
         return self.table.metadata
 
-    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row]:
+    def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
         """Yield the rows of a part."""
         for batch in self.batches(part, names):
+            if isinstance(batch, SourceError):
+                yield batch
+                continue
             columns = [
                 self.table.values(column, name) for name, column in zip(batch.schema.names, batch.columns, strict=True)
             ]
@@ -143,11 +145,14 @@ class Tables(Source):
                 yield dict(zip(batch.schema.names, values, strict=True))
 
     def batches(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Any]:
-        """Yield record batches of plain columns, in the order of the names."""
+        """Yield record batches of plain columns, in the order of the names; errors in place of rows that cannot be read."""
         pa = optional_import("pyarrow", "arrow", "Reading tables")
         wanted = list(names) if names is not None else list(self.schema.names)
         at = part.first_row
         for batch in self._read(part, wanted):
+            if isinstance(batch, SourceError):
+                yield batch
+                continue
             arrays = [self.table.array(batch, name, f"{part.name}, rows from {at}") for name in wanted]
             yield pa.RecordBatch.from_arrays(arrays, wanted)
             at += batch.num_rows

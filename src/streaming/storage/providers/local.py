@@ -235,6 +235,8 @@ def _walk(top: str, prefix: str) -> Iterator[ObjectInfo]:
             yield from _walk(entry.path, prefix + name)
         elif entry.is_file() and not (name.startswith(".") and name.endswith(_PART)):
             yield _info(prefix + name, entry.stat())
+        elif entry.is_symlink() and not os.path.exists(entry.path):  # a link to nothing, which cannot be read
+            yield _info(prefix + name, entry.stat(follow_symlinks=False))
 
 
 @contextmanager

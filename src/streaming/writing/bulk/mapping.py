@@ -148,7 +148,7 @@ class _Maker(Part):
         if isinstance(row, StreamingError):
             if not self._skips:
                 raise row
-            self.skip(number, item, f"row {row_number}: {row}")
+            self.skip(number, item, str(row))
             return
         if len(row) != len(self._names) and self.unknown is None:
             extra = [key for key in row.keys() if key not in self._names]  # noqa: SIM118 - a row of pandas iterates its values
@@ -261,17 +261,23 @@ def infer_from(
         ConfigError: No encoding fits a column.
     """
     rows: list[dict[str, Any]] = []
+    failure: InputError | None = None
     for number, item in enumerate(map(pickle.loads, items)):
         try:
             made = (row for row in _rows(function, number, item) if isinstance(row, Mapping))
             rows += (snapshot(row) for row in islice(made, num_rows - len(rows)))
-        except InputError:
+        except InputError as error:
             if not skips:
                 raise
+            failure = failure or error
         if len(rows) >= num_rows:
             break
     if len(rows) < num_rows and not is_last:
         return None
+    if not rows and failure is not None:  # to leave all of it out is not what anybody wants
+        raise failure
+    if not rows:
+        raise ConfigError("fn made no row of the first inputs. Have it return rows, or pass `columns`.")
     columns = infer_columns(rows)
     check_fit(rows, columns)
     return columns

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from streaming.core.arrays import is_tensor
 from streaming.core.errors import SampleError, ShardTooLargeError
 from streaming.format.encodings import mds_encode
 from streaming.format.encodings.compatible import check_compatible
@@ -107,7 +108,7 @@ def freeze_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> dict[str,
 
     Returns:
         A row of values that cannot change, or that are copies. If some cannot be copied simply: a pickle of it. A row that
-        cannot be pickled is encoded here already, and that pickled.
+        cannot be pickled, or has tensors, is encoded here already, and that pickled.
 
     Raises:
         SampleError: It does not fit the columns, which was seen by encoding it.
@@ -119,6 +120,8 @@ def freeze_row(recipe: Recipe, number: int, row: Mapping[str, Any]) -> dict[str,
         for name, value in wanted.items():
             if type(value) is np.ndarray and value.dtype.kind in "biuf":
                 wanted[name] = value.copy()
+            elif is_tensor(value):  # PyTorch does not read back each of those that it pickles
+                return pickle.dumps(encode_row(recipe, number, row), protocol=5)
             elif type(value) not in _IMMUTABLE:
                 simple = False
         if simple:

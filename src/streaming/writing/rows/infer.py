@@ -81,9 +81,11 @@ def infer_column(name: str, values: Sequence[Any]) -> str:
         ConfigError: No encoding fits them.
     """
     present = [value for value in values if value is not None]
+    if not values:
+        raise ConfigError(f"The encoding of column {name!r} cannot be inferred without a row. Pass `columns`.")
     if not present:
         raise ConfigError(
-            f"The encoding of column {name!r} cannot be inferred: the first {len(values)} rows hold NoneType alone. Pass "
+            f"The encoding of column {name!r} cannot be inferred: the rows that were looked at hold NoneType alone. Pass "
             f"`columns` with an encoding that takes None, such as {{{name!r}: 'str?'}}."
         )
     encoding = _encoding(name, present)
@@ -105,7 +107,8 @@ def _encoding(name: str, values: Sequence[Any]) -> str:
         return "datetime:UTC"
     if None not in kinds and all(kind is not None and kind.startswith("ndarray:") for kind in kinds):
         return "ndarray"
-    types = ", ".join(dict.fromkeys(map(_type_name, values)))
+    firsts = {_type_name(value): value for value in reversed(values)}
+    types = ", ".join(f"{kind} ({brief})" if (brief := _brief(firsts[kind])) else kind for kind in reversed(firsts))
     raise ConfigError(
         f"The encoding of column {name!r} cannot be inferred: the first rows hold {types}. {_advice(name, values)}"
     )
@@ -214,6 +217,11 @@ def _type_name(value: Any) -> str:
     if isinstance(value, np.ndarray) and not value.size:
         return f"{name} without elements"
     return f"{name} of {dtype}" if isinstance(value, np.ndarray) or is_tensor(value) else name
+
+
+def _brief(value: Any) -> str:
+    """Return how a value looks that is a number, text or bytes, to find it by; else nothing."""
+    return repr(value)[:40] if isinstance(value, (bool, int, float, str, bytes)) else ""
 
 
 def _advice(name: str, values: Sequence[Any]) -> str:

@@ -76,6 +76,8 @@ def taken(given: Rows, columns: Mapping[str, str] | None) -> tuple[Iterable[Row]
     _refuse(given)
     table = _table(given)
     if table is not None:
+        if not table.names:
+            raise ConfigError(f"The {type(given).__name__} has no columns. Give each row at least one.")
         if columns is None:
             columns = {name: infer_column(name, table.examples(name)) for name in table.names}
         return table, columns
@@ -175,15 +177,37 @@ def _refuse(given: Any) -> None:
             f"{given!r:.80} is text or a path, not rows. {_SHAPE}; of a file's lines: ({{'text': line}} for line in "
             "open(path))."
         )
+    splits = getattr(sys.modules.get("datasets"), "DatasetDict", None)
+    if splits is not None and isinstance(given, splits):
+        raise ConfigError(
+            f"{type(given).__name__} has several datasets: {', '.join(given)}. Give one, such as data['train']."
+        )
     if isinstance(given, Mapping):
         raise ConfigError(
             "A dict of columns is not rows. Turn it into rows, by [dict(zip(d, row)) for row in zip(*d.values())], or into "
             "a table, by pyarrow.table(d) or pandas.DataFrame(d)."
         )
+    if type(given).__module__.partition(".")[0] == "polars":
+        _refuse_polars(given)
     if isinstance(given, (np.ndarray, np.generic)) or is_tensor(given):
         raise ConfigError(
             f"{type(given).__name__} has no names of columns. Name them: ({{'x': row}} for row in array), or a column for "
             "each of several arrays: ({'x': a, 'y': b} for a, b in zip(x, y))."
+        )
+
+
+def _refuse_polars(given: Any) -> None:
+    """Refuse what Polars has no values of yet, or none that it would hand over.
+
+    Raises:
+        ConfigError: It is such a thing.
+    """
+    if type(given).__name__ == "LazyFrame":
+        raise ConfigError("A LazyFrame has no rows yet. Give lazy.collect().")
+    odd = [name for name, kind in dict(getattr(given, "schema", {})).items() if str(kind) == "Object"]
+    if odd:
+        raise ConfigError(
+            f"Column {odd[0]!r} holds Python's objects, which Polars does not hand over. Convert or drop it."
         )
 
 

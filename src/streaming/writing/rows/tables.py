@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import chain
 from types import MappingProxyType
@@ -181,11 +182,12 @@ class _ArrowTable(Columnar):
 
     def examples(self, name: str) -> list[Any]:
         column = self._table.column(name)
-        return arrow_examples(column, self._arrays[self.names.index(name)])
+        with _named(name):
+            return arrow_examples(column, self._arrays[self.names.index(name)])
 
     def parts(self) -> Iterator[Sequence[Sequence[Any]]]:
         for batch in self._table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            yield [arrow_values(column, arrays) for column, arrays in zip(batch.columns, self._arrays, strict=True)]
+            yield _batch_values(batch, self._arrays)
 
 
 class _ArrowStream(Columnar):
@@ -201,11 +203,35 @@ class _ArrowStream(Columnar):
         if not self._first:
             raise ConfigError("Columns cannot be inferred without a row. Pass `columns`, such as {'text': 'str'}.")
         at = self.names.index(name)
-        return arrow_examples(self._first[0].column(at), self._arrays[at])
+        with _named(name):
+            return arrow_examples(self._first[0].column(at), self._arrays[at])
 
     def parts(self) -> Iterator[Sequence[Sequence[Any]]]:
         for batch in chain(self._first, self._batches):
-            yield [arrow_values(column, arrays) for column, arrays in zip(batch.columns, self._arrays, strict=True)]
+            yield _batch_values(batch, self._arrays)
+
+
+def _batch_values(batch: Any, arrays: Sequence[bool]) -> list[list[Any]]:
+    values: list[list[Any]] = []
+    for name, column, are_arrays in zip(batch.schema.names, batch.columns, arrays, strict=True):
+        with _named(name):
+            values.append(arrow_values(column, are_arrays))
+    return values
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which column it is whose values cannot be taken.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise ConfigError(f"Column {name!r}: {error}. Convert it first, as to another type.") from error
 
 
 def present_part(column: Any) -> Any:
@@ -242,7 +268,12 @@ def arrow_values(column: Any, arrays: bool) -> list[Any]:
         column = column.combine_chunks()
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return arrow_values(column.cast(kind.value_type), arrays)
+        is_view = pa.types.is_string_view(kind.value_type)  # which Arrow does not cast yet
+        return column.to_pylist() if is_view else arrow_values(column.cast(kind.value_type), arrays)
+    if hasattr(column, "to_numpy_ndarray") and not column.null_count:  # tensors of a shape
+        return list(column.to_numpy_ndarray())
+    if pa.types.is_time64(kind) and kind.unit == "ns":
+        column = column.cast(pa.time64("us"))  # or they would lose what is less, without a word
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _arrow_numbers(column)
     if not arrays:

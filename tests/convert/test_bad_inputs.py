@@ -1,0 +1,276 @@
+"""What users bring that is damaged, contradicts itself or is odd: named by file, row and column, left out, or right."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from PIL import Image
+
+import streaming
+from streaming import LocalDataset
+from streaming.core.errors import ConfigError, EmptyDatasetError, InputError, SourceError, StorageError, StreamingError
+
+
+def convert(source: Any, out: Any, **options: Any) -> Any:
+    return streaming.convert(source, out, **{"workers": 0, "progress_bar": False, **options})
+
+
+def rows(source: Any, out: Path, **options: Any) -> list[Any]:
+    convert(source, out, **options)
+    return list(LocalDataset(str(out))[:])
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
+    """Makes a file."""
+
+    def make(name: str, data: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    return make
+
+
+LINES = b"".join(b'{"n": %d}\n' % i for i in range(3000))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [
+        ("gz", gzip.compress),
+        ("zst", zstandard.ZstdCompressor().compress),
+        ("bz2", bz2.compress),
+        ("xz", lzma.compress),
+    ],
+)
+def test_compressed_files_that_are_cut_off(
+    at: Callable[..., Path], tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    whole = compress(LINES)
+    assert len(rows(at(f"w.jsonl.{suffix}", whole + whole), tmp_path / "w")) == 6000  # of two members
+    for cut in (1, len(whole) // 2):
+        path = at(f"x{cut}.jsonl.{suffix}", whole[:-cut])
+        with pytest.raises(SourceError, match=rf"x{cut}\.jsonl\.{suffix}, after line \d+: .* cut off or damaged"):
+            convert(path, tmp_path / "out")
+    table = at(f"y.csv.{suffix}", compress(b"a,b\n" + b"1,2\n" * 3000)[:-1])
+    with pytest.raises(SourceError, match=rf"y\.csv\.{suffix}.*cut off or damaged"):
+        convert(table, tmp_path / "out")
+    array = at(f"z.json.{suffix}", compress(b'[{"a": 1}]')[:-1])
+    with pytest.raises((SourceError, EmptyDatasetError), match=rf"z\.json\.{suffix}"):
+        convert(array, tmp_path / "out")
+
+
+def test_lines_before_the_damage_are_kept(at: Callable[..., Path], tmp_path: Path) -> None:
+    frames = zstandard.ZstdCompressor().compress(LINES), zstandard.ZstdCompressor().compress(LINES)[:-1]
+    report = convert(at("x.jsonl.zst", b"".join(frames)), tmp_path / "out", on_error="skip")
+    assert report.samples >= 3000
+    assert f"after line {report.samples}" in report.skipped[0].reason
+
+
+def test_csv_rows_that_are_odd(at: Callable[..., Path], tmp_path: Path) -> None:
+    path = at("x.csv", 'a,b\n1,x\n2\n3,y,z\n4,"w,w"\n')
+    with pytest.raises(SourceError, match=r"x\.csv, row 1: 1 values for 2 columns: '2'"):
+        convert(path, tmp_path / "out")
+    report = convert(path, tmp_path / "o1", on_error="skip")
+    assert [skipped.reason.partition(":")[0] for skipped in report.skipped] == ["x.csv, row 1", "x.csv, row 2"]
+    assert list(LocalDataset(str(tmp_path / "o1"))[:]) == [{"a": 1, "b": "x"}, {"a": 4, "b": "w,w"}]
+    path = at("twice.csv", "a,b\n1,x\na,b\n2,y\n")
+    with pytest.raises(SourceError, match=r"twice\.csv, row 1: the names of the columns again"):
+        convert(path, tmp_path / "out")
+    assert [row["b"] for row in rows(path, tmp_path / "o2", on_error="skip")] == ["x", "y"]
+    with pytest.raises(SourceError, match=r"same\.csv has two columns of the name 'a'"):
+        convert(at("same.csv", "a,a\n1,2\n"), tmp_path / "out")
+    path = at("latin.csv", b"a,b\n1,\xe9\n")
+    with pytest.raises(SourceError, match=r"latin\.csv, column 'b': not UTF-8.*iconv"):
+        convert(path, tmp_path / "out")
+    assert rows(path, tmp_path / "o3", columns={"a": "int", "b": "bytes"}) == [{"a": 1, "b": b"\xe9"}]
+
+
+def test_csv_is_read_as_it_was_written(at: Callable[..., Path], tmp_path: Path) -> None:
+    wanted = [{"a": 1, "b": "x y"}]
+    for name, data in {
+        "semicolon.csv": "a;b\n1;x y\n",
+        "tabs.csv": "a\tb\n1\tx y\n",
+        "bom.csv": "\ufeffa,b\r\n1,x y\r\n",
+        "commas.tsv": "a,b\n1,x y\n",
+    }.items():
+        assert rows(at(name, data), tmp_path / f"o-{name}") == wanted
+    # Types come from the first lines: what is chosen by `columns` goes before.
+    path = at("late.csv", "zip,n\n" + "00501,1\n" * 600_000 + "A-1,2\n")
+    with pytest.raises(SourceError, match=r"late\.csv, after row \d+:.*columns="):
+        convert(path, tmp_path / "out", columns=["zip"])
+    found = convert(path, tmp_path / "late", columns={"zip": "str", "n": "int"})
+    assert found.samples == 600_001
+    assert LocalDataset(str(tmp_path / "late"))[0] == {"zip": "00501", "n": 1}
+
+
+def test_json_that_is_odd(at: Callable[..., Path], tmp_path: Path) -> None:
+    at("d/a.jsonl", '{"x": 1}\n{"x": 2}\n')
+    at("d/b.jsonl", '{"x": 3}\n{"x": "a"}\n')
+    with pytest.raises(ConfigError, match=r"'x' .*int \(1\), str \('a'\).* differs: b\.jsonl, row 1\."):
+        convert(tmp_path / "d", tmp_path / "out")
+    with pytest.raises(SourceError, match=r"p\.json, line 1: not JSON.*an object a line, or is one array"):
+        convert(at("p.json", '{\n "x": 1\n}\n'), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"rows of .*empty\.jsonl have no columns"):
+        convert(at("empty.jsonl", "{}\n{}\n"), tmp_path / "out")
+    assert rows(at("bom.json", '\ufeff[{"x": 1}]'), tmp_path / "bom") == [{"x": 1}]
+    for name in ("[br].jsonl", "{a,b}.jsonl", "st*r?.jsonl", "new\nline.jsonl", "100% #1.jsonl"):
+        assert rows(at(f"odd/{name}", '{"x": 1}\n'), tmp_path / f"o-{name}") == [{"x": 1}]
+
+
+def test_files_that_cannot_be_read(at: Callable[..., Path], tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for i in range(3):
+        at(f"photos/cat/{i}.png", b"")
+        Image.new("RGB", (2, 2)).save(photos / "cat" / f"{i}.png")
+    at("photos/cat/empty.png", b"")
+    os.symlink(tmp_path / "gone", photos / "cat" / "link.png")
+    with pytest.raises(SourceError, match=r"cat/empty\.png, column 'image': it is empty"):
+        convert(photos, tmp_path / "out")
+    report = convert(photos, tmp_path / "o1", on_error="skip")
+    assert report.samples == 3
+    assert [skipped.reason.partition(".png")[0] for skipped in report.skipped] == ["cat/empty", "cat/link"]
+    at("lines/a.jsonl", '{"x": 1}\n')
+    os.symlink(tmp_path / "gone", tmp_path / "lines" / "b.jsonl")
+    with pytest.raises(StorageError, match=r"b\.jsonl"):
+        convert(tmp_path / "lines", tmp_path / "out")
+    report = convert(tmp_path / "lines", tmp_path / "o2", on_error="skip")
+    assert report.samples == 1
+    assert "b.jsonl" in report.skipped[0].reason
+    with pytest.raises(SourceError, match=r"e\.parquet .*cut off: its 0 bytes"):
+        convert(at("e.parquet", b""), tmp_path / "out")
+    for name in ("e.txt", "e.jsonl", "e.csv", "e.json"):
+        with pytest.raises(EmptyDatasetError, match="no rows"):
+            convert(at(name, b""), tmp_path / "out")
+
+
+def test_a_table_of_labels_that_does_not_fit(at: Callable[..., Path], tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (2, 2)).save(photos / f"{name}.png")
+    at("photos/metadata.csv", "file_name,x\na.png,1\na.png,2\nb.png,3\n")
+    with pytest.raises(SourceError, match=r"metadata\.csv, row 1: 'a\.png' is there twice"):
+        convert(photos, tmp_path / "out")
+    at("photos/metadata.csv", "file_name,x\na.png,1\nb.png\n")
+    with pytest.raises(SourceError, match=r"metadata\.csv, row 1: .*x"):
+        convert(photos, tmp_path / "out")
+    at("photos/metadata.csv", "file_name,x\na.png,1\n")
+    with pytest.raises(SourceError, match=r"b\.png: the table of labels has no row"):
+        convert(photos, tmp_path / "out")
+    at("photos/metadata.csv", "file_name,x\na.png,1\nb.png,2\nc.png,3\n")
+    with pytest.warns(UserWarning, match=r"metadata\.csv names 1 files .*'c\.png'"):
+        assert [row["x"] for row in rows(photos, tmp_path / "o1")] == [1, 2]
+
+
+def test_tables_that_are_odd(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    with pytest.raises(SourceError, match=r"x\.parquet has two columns of the name 'a'"):
+        convert(path, tmp_path / "out")
+    raw = [None, pa.py_buffer(np.array([0, 1, 3], np.int32)), pa.py_buffer(b"a\xff\xfe")]
+    pq.write_table(pa.table({"a": pa.Array.from_buffers(pa.string(), 2, raw)}), path)
+    with pytest.raises(SourceError, match=r"x\.parquet, rows from 0, column 'a': Invalid UTF8.* index 1"):
+        convert(path, tmp_path / "out")
+    pq.write_table(pa.table({"a": pa.array([1], pa.timestamp("ns"))}), path)
+    with pytest.raises(SourceError, match=r"x\.parquet.*column 'a': .*would lose data.*Round"):
+        convert(path, tmp_path / "out")
+    pq.write_table(pa.table({"a": range(5000)}), path)
+    data = bytearray(path.read_bytes())
+    data[40:4000] = bytes(3960)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=r"^x\.parquet cannot be read as Parquet: "):
+        convert(path, tmp_path / "out")
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(8, dtype=np.float32).reshape(2, 2, 2))
+    pq.write_table(pa.table({"a": tensors}), path)
+    assert convert(path, tmp_path / "t").columns == {"a": "ndarray:float32:2,2"}
+    assert LocalDataset(str(tmp_path / "t"))[1]["a"].tolist() == [[4, 5], [6, 7]]
+
+
+def test_a_source_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
+    streaming.write([{"a": i} for i in range(3)], tmp_path / "root" / "data", workers=0, progress_bar=False)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "root")
+    for source, out in (
+        (tmp_path / "root/data", tmp_path / "root/data"),
+        (tmp_path / "root/data/index.json", link / "data"),
+        (tmp_path / "root/data", tmp_path / "root"),
+        (tmp_path / "root/data", (str(tmp_path / "new"), str(tmp_path / "root/data"))),
+    ):
+        with pytest.raises(ConfigError, match="would be removed before it is read"):
+            convert(source, out, exist_ok=True)
+    assert len(LocalDataset(str(tmp_path / "root/data"))) == 3
+
+
+def test_functions_that_make_nothing(at: Callable[..., Path], tmp_path: Path) -> None:
+    path = at("x.jsonl", json.dumps({"a": 1}) + "\n")
+    with pytest.raises(EmptyDatasetError, match="fn returned no row"):
+        convert(path, tmp_path / "out", fn=lambda row: row.update(b=2))
+    with pytest.raises(ConfigError, match="fn made no row"):
+        streaming.write([1, 2], tmp_path / "out", fn=lambda i: None, workers=0)
+    with pytest.raises(InputError, match=r"Input 0 \(1\).*ZeroDivisionError"):
+        streaming.write([1, 2], tmp_path / "out", fn=lambda i: {"a": i / 0}, on_error="skip", workers=0)
+
+
+def _of_polars() -> dict[str, tuple[Any, Any]]:
+    import polars as pl
+
+    return {
+        "categorical": (pl.DataFrame({"x": ["a", "b", None]}, schema={"x": pl.Categorical}), ["a", "b", None]),
+        "enumeration": (pl.DataFrame({"x": ["b"]}, schema={"x": pl.Enum(["a", "b"])}), ["b"]),
+        "objects": (pl.DataFrame({"x": [object()]}, schema={"x": pl.Object}), "'x' holds Python's objects"),
+        "lazy": (pl.LazyFrame({"x": [1]}), r"lazy\.collect\(\)"),
+    }
+
+
+def _of_arrow() -> dict[str, tuple[Any, Any]]:
+    import pandas as pd
+
+    raw = [None, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\xff")]
+    return {
+        "nanoseconds": (pa.table({"x": pa.array([5], pa.time64("ns"))}), "Column 'x': .*would lose data"),
+        "no text": (pa.table({"x": pa.Array.from_buffers(pa.string(), 1, raw)}), "Column 'x': 'utf-8' codec"),
+        "no columns": (pd.DataFrame(index=[1, 2]), "has no columns"),
+        "no rows": (pa.table({"x": pa.array([], pa.int8())}), "without a row"),
+    }
+
+
+@pytest.mark.parametrize("made", [_of_polars, _of_arrow])
+def test_tables_that_are_written(tmp_path: Path, made: Callable[[], dict[str, tuple[Any, Any]]]) -> None:
+    for name, (given, wanted) in made().items():
+        out = tmp_path / name
+        if isinstance(wanted, str):
+            with pytest.raises(StreamingError, match=wanted):
+                streaming.write(given, out, workers=0, progress_bar=False)
+            continue
+        streaming.write(given, out, workers=0, progress_bar=False)
+        assert [row["x"] for row in LocalDataset(str(out))] == wanted
+
+
+def test_tensors_that_are_written(tmp_path: Path) -> None:
+    import torch
+
+    eighths = torch.tensor([1.0, 2.0]).to(torch.float8_e4m3fn)  # which does not survive being pickled
+    streaming.write([{"x": eighths}], tmp_path / "a", workers=1, progress_bar=False)
+    assert torch.equal(LocalDataset(str(tmp_path / "a"))[0]["x"].float(), eighths.float())
+    tensors = np.arange(8).reshape(2, 2, 2)
+    table = pa.table({"x": pa.FixedShapeTensorArray.from_numpy_ndarray(tensors)})
+    streaming.write(table, tmp_path / "b", workers=0, progress_bar=False)
+    assert np.array_equal([row["x"] for row in LocalDataset(str(tmp_path / "b"))], tensors)
+    for tensor, words in ((torch.eye(2).to_sparse(), r"\.to_dense\(\)"), (torch.ones(2, device="meta"), "no values")):
+        with pytest.raises(ConfigError, match=words):
+            streaming.write([{"x": tensor}], tmp_path / "out", workers=0)
