@@ -100,7 +100,9 @@ def test_csv_rows_that_are_odd(at: Callable[..., Path], tmp_path: Path) -> None:
     assert rows(path, tmp_path / "o3", columns={"a": "int", "b": "bytes"}) == [{"a": 1, "b": b"\xe9"}]
 
 
-def test_csv_is_read_as_it_was_written(at: Callable[..., Path], tmp_path: Path) -> None:
+def test_csv_is_read_as_it_was_written(
+    at: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = [{"a": 1, "b": "x y"}]
     for name, data in {
         "semicolon.csv": "a;b\n1;x y\n",
@@ -110,11 +112,12 @@ def test_csv_is_read_as_it_was_written(at: Callable[..., Path], tmp_path: Path) 
     }.items():
         assert rows(at(name, data), tmp_path / f"o-{name}") == wanted
     # Types come from the first lines: what is chosen by `columns` goes before.
-    path = at("late.csv", "zip,n\n" + "00501,1\n" * 600_000 + "A-1,2\n")
+    monkeypatch.setattr("streaming.sources.kinds.separated._BLOCK_BYTES", 1 << 10)
+    path = at("late.csv", "zip,n\n" + "00501,1\n" * 500 + "A-1,2\n")
     with pytest.raises(SourceError, match=r"late\.csv, after row \d+:.*columns="):
         convert(path, tmp_path / "out", columns=["zip"])
     found = convert(path, tmp_path / "late", columns={"zip": "str", "n": "int"})
-    assert found.samples == 600_001
+    assert found.samples == 501
     assert LocalDataset(str(tmp_path / "late"))[0] == {"zip": "00501", "n": 1}
 
 
@@ -167,7 +170,7 @@ def test_a_table_of_labels_that_does_not_fit(at: Callable[..., Path], tmp_path: 
     with pytest.raises(SourceError, match=r"metadata\.csv, row 1: 'a\.png' is there twice"):
         convert(photos, tmp_path / "out")
     at("photos/metadata.csv", "file_name,x\na.png,1\nb.png\n")
-    with pytest.raises(SourceError, match=r"metadata\.csv, row 1: .*x"):
+    with pytest.raises(SourceError, match=r"metadata\.csv, row 1: it has other columns"):
         convert(photos, tmp_path / "out")
     at("photos/metadata.csv", "file_name,x\na.png,1\n")
     with pytest.raises(SourceError, match=r"b\.png: the table of labels has no row"):
@@ -185,10 +188,10 @@ def test_tables_that_are_odd(tmp_path: Path) -> None:
     raw = [None, pa.py_buffer(np.array([0, 1, 3], np.int32)), pa.py_buffer(b"a\xff\xfe")]
     pq.write_table(pa.table({"a": pa.Array.from_buffers(pa.string(), 2, raw)}), path)
     with pytest.raises(SourceError, match=r"x\.parquet, rows from 0, column 'a': Invalid UTF8.* index 1"):
-        convert(path, tmp_path / "out")
+        convert(path, tmp_path / "o1")
     pq.write_table(pa.table({"a": pa.array([1], pa.timestamp("ns"))}), path)
     with pytest.raises(SourceError, match=r"x\.parquet.*column 'a': .*would lose data.*Round"):
-        convert(path, tmp_path / "out")
+        convert(path, tmp_path / "o2")
     pq.write_table(pa.table({"a": range(5000)}), path)
     data = bytearray(path.read_bytes())
     data[40:4000] = bytes(3960)

@@ -31,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("streaming: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    words: dict[str, str] = {}
     try:
         command = import_module(f"streaming.cli.commands.{args.module}")
+        words = getattr(command, "WORDS", words)
         import_module("streaming.cli.shell.options").locate(args)
         code = command.run(args)
         sys.stdout.flush()
@@ -41,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (StreamingError, OSError) as error:
-        return _fail(str(error))
+        text = str(error)
+        for word, option in words.items():
+            text = text.replace(word, option)
+        return _fail(text)
     except KeyboardInterrupt:
         _fail("interrupted")
         return EXIT_INTERRUPTED

@@ -190,10 +190,11 @@ def _check_apart(source: Location, format: str, out: Out, storage_options: Stora
     Raises:
         ConfigError: It is.
     """
-    if (
-        format in ("mds", "litdata")
-        and path_below(Place.of(source.above("index.json")), Place.parse(out, storage_options)) is not None
-    ):
+    if format not in ("mds", "litdata"):
+        return
+    read, written = Place.of(source.above("index.json")), Place.parse(out, storage_options)
+    places = [Place.of(place) for place in (written.local, written.remote) if place is not None]
+    if any(path_below(read, place) is not None for place in places):
         raise ConfigError(
             f"{source} would be removed before it is read, as exist_ok=True replaces what is at {out!r}. Write to another "
             "place, and move it then."
@@ -208,6 +209,7 @@ def preview(
     tokenizer: str | os.PathLike[str] | Callable[[str], Any] | None = None,
     text: str = "text",
     format: str | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
     storage_options: StorageOptions | None = None,
     **options: str | None,
 ) -> Preview:
@@ -220,6 +222,7 @@ def preview(
         tokenizer: Makes tokens of text.
         text: The column of text.
         format: Format of the source.
+        on_error: ``'skip'`` leaves out files and rows that cannot be read.
         storage_options: Settings of its store.
         options: ``schema``, ``split``, ``config``, ``labels``, ``sort``.
 
@@ -235,7 +238,7 @@ def preview(
         {'id': 'int', 'text': 'str'}
     """
     place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
-    reader, encodings, _ = _prepared(place, columns, fn, tokenizer, text, format, "raise", options)
+    reader, encodings, _ = _prepared(place, columns, fn, tokenizer, text, format, on_error, options)
     files, parts = reader.source.files, reader.source.parts
     first: list[Row] = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
     found = estimate(reader)
@@ -261,6 +264,8 @@ def _prepared(
         raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     if isinstance(columns, str):
         raise ConfigError(f"columns must be a list of names, or their encodings by name; got {columns!r}.")
+    if tokenizer is None and text != "text":
+        raise ConfigError(f"text={text!r} is the column that a tokenizer reads, and none is given. Pass `tokenizer`.")
     chosen = columns if isinstance(columns, Mapping) and fn is None and tokenizer is None else None
     opened = open_source(place, format, skips=on_error == "skip", encodings=chosen, **options)
     if not opened.parts:

@@ -68,7 +68,9 @@ def estimate(reader: Reader, limit_s: float = 2.0) -> Estimate:
         for part in parts:
             for made in counted(part):
                 if isinstance(made, StreamingError):
-                    raise made
+                    if not kept.skips:
+                        raise made
+                    continue
                 count += len(made.sizes) if isinstance(made, EncodedRows) else 1
                 size += _size(made, reader)
                 if time.perf_counter() - began > limit_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -178,9 +179,12 @@ def choose_columns(reader: Reader, given: Mapping[str, str | None] | Sequence[st
         EmptyDatasetError: There are no rows.
     """
     wanted = given if given is None or isinstance(given, Mapping) else dict.fromkeys(given)
+    if wanted is not None and len(wanted) < len(given or ()):
+        raise ConfigError(f"columns names one twice: {', '.join(given or ())}. Name each once.")
     known = None if reader.steps else reader.source.columns
     if known is None:
         if wanted is not None and all(wanted.values()):
+            _warn_of_unknown(reader, wanted)
             return {name: str(encoding) for name, encoding in wanted.items()}
         known = _inferred(reader, wanted or {})
     if wanted is None:
@@ -189,6 +193,18 @@ def choose_columns(reader: Reader, given: Mapping[str, str | None] | Sequence[st
         if name not in known:
             raise ConfigError(f"{reader.source.files.origin} has no column {name!r}; it has {', '.join(known)}.")
     return {name: encoding or known[name] for name, encoding in wanted.items()}
+
+
+def _warn_of_unknown(reader: Reader, wanted: Mapping[str, Any]) -> None:
+    """Warn of columns that none of the first rows has: they would be missing in all."""
+    rows = [] if reader.steps else peek(reader, _PEEKED)
+    unknown = [name for name in wanted if not any(name in row for row in rows)] if rows else []
+    if unknown:
+        warnings.warn(
+            f"None of the first {len(rows)} rows at {reader.source.files.origin} has the columns "
+            f"{', '.join(map(repr, unknown))}; they have {', '.join(map(repr, rows[0]))}. Check `columns`.",
+            stacklevel=5,
+        )
 
 
 def _inferred(reader: Reader, given: Mapping[str, str | None]) -> dict[str, str]:

@@ -56,6 +56,8 @@ class Tokens:
             tokenizers = optional_import("tokenizers", "text", "A tokenizer by its name")
             name = os.fspath(self.tokenizer)
             path = os.path.join(name, "tokenizer.json") if os.path.isdir(name) else name
+            if path.endswith(".json") and not os.path.isfile(path):
+                raise ConfigError(f"tokenizer={name!r}: there is no file {path}. Check the path.")
             try:
                 kind = tokenizers.Tokenizer
                 self._loaded = kind.from_file(path) if os.path.isfile(path) else kind.from_pretrained(name)

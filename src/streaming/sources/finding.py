@@ -58,9 +58,26 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
     infos = _of_format(store, infos, format, pattern)
     if is_split_folder(infos):
         infos = of_split(infos, options.get("split"), name)
+    else:
+        _check_choice(options, name, "split")
+    if place.scheme != "hf":
+        _check_choice(options, name, "config")
     if not infos:
         raise EmptyDatasetError(f"There are no files of the format {format!r} at {name}. Check the path.")
     return format, Files(name, store, _comparable(place, infos), options, skips, format=format)
+
+
+def _check_choice(options: Mapping[str, str], place: str, name: str) -> None:
+    """Refuse to choose where there is no choice.
+
+    Raises:
+        ConfigError: That was wanted.
+    """
+    if name in options:
+        what = {"split": "splits", "config": "configurations"}[name]
+        raise ConfigError(
+            f"{name}={options[name]!r}: {place} has no {what} to choose from. Leave it out, or check the path."
+        )
 
 
 def _comparable(place: Location, infos: list[ObjectInfo]) -> list[ObjectInfo]:

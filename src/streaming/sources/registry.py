@@ -38,6 +38,9 @@ sources: Registry[Callable[[Files], Source]] = Registry(
 )
 
 
+_TABLES = ("parquet", "arrow", "lance", "csv")
+
+
 def open_source(
     place: Location,
     format: str | None = None,
@@ -69,4 +72,8 @@ def open_source(
     kind, files = find(place, format, given, skips)
     if "sort" in given and kind != "mds":
         raise ConfigError(f"A source of the format {kind!r} cannot be sorted. Convert it, and then sort the dataset.")
+    if "labels" in given and kind != "folder":
+        raise ConfigError(f"labels is for folders of images, sounds or videos; {place} is of the format {kind!r}.")
+    if "schema" in given and kind not in _TABLES and (kind, given["schema"]) != ("jsonl", "union"):
+        raise ConfigError(f"schema={given['schema']!r} is for tables; {place} is of the format {kind!r}. Leave it out.")
     return sources[kind](replace(files, encodings=encodings or {}))

@@ -78,8 +78,15 @@ def add_serve(commands: Any) -> None:
         "--reports", metavar="FOLDER", help="the run to watch: the folder that its loaders have as `report_to`"
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
-    serve.add_argument("--port", type=count, default=8080, metavar="N", help="port (default 8080; 0: any that is free)")
+    serve.add_argument("--port", type=_port, default=8080, metavar="N", help="port (default 8080; 0: any that is free)")
     serve.add_argument("--no-token", action="store_true", help="answer any program of this machine")
     serve.add_argument(
         "--tokenizer", metavar="NAME", help="show arrays of token ids as text: a tokenizer.json, or a name at the Hub"
     )
+
+
+def _port(text: str) -> int:
+    number = count(text)
+    if number >= 1 << 16:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return number

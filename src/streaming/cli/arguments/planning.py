@@ -28,13 +28,15 @@ def add_plan(commands: Any) -> None:
     _add_run(plan)
     plan.add_argument("--bandwidth", metavar="SIZE", help="bytes a second that a node receives, such as 500mb")
     plan.add_argument("--connection", metavar="SIZE", help="the same of one request, where the store limits that")
+    training = plan.add_mutually_exclusive_group()
     for name, text in (
         ("latency", "from a request to its first byte"),
         ("decode", "in which a worker makes a sample"),
         ("step", "of a training step"),
         ("sample", "that a rank trains on one sample, instead of --step"),
     ):
-        plan.add_argument(f"--{name}", type=_seconds, metavar="S", help=f"seconds {text}")
+        add = training if name in ("step", "sample") else plan
+        add.add_argument(f"--{name}", type=_seconds, metavar="S", help=f"seconds {text}")
     plan.add_argument("--bench", metavar="FILE", help="take speeds from what `streaming bench --json` printed")
     plan.add_argument("--price", metavar="NAME", help="what data costs: a name of the table, or a number for each GB")
     plan.add_argument("--prices", metavar="FILE", help="another table of prices, as JSON")
@@ -78,8 +80,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=count, metavar="N", help="DataLoader workers of each rank (default 0)")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="samples of a batch of a rank (default 32)")
     parser.add_argument("--replication", type=positive, metavar="N", help="consecutive ranks that get the same samples")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="epochs (default 1)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="global batches, instead")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=positive, metavar="N", help="epochs (default 1)")
+    length.add_argument("--steps", type=positive, metavar="N", help="global batches, instead")
     parser.add_argument("--cache-limit", metavar="SIZE", help="what a node's cache may hold, such as 100gb")
     parser.add_argument("--no-shuffle", action="store_true", help="samples as they were written")
     parser.add_argument("--proportions", metavar="LIST", help="shares of the streams, joined by commas")

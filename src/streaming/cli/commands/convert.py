@@ -8,13 +8,26 @@ from typing import Any
 
 from streaming.cli.shell.output import print_json, print_line, print_note, print_table, print_title
 from streaming.converting.convert import Preview, convert, preview
+from streaming.core.errors import ConfigError
 from streaming.format.values import as_json, summary
 from streaming.writing.bulk.report import show_bytes
 from streaming.writing.bulk.workers import default_workers
+from streaming.writing.options import WriterOptions
+from streaming.writing.parts.engines import get_engine
 
-__all__ = ["run"]
+__all__ = ["WORDS", "run"]
 
 _LISTED = 20
+#: What the errors of the functions call what options are here.
+WORDS = {
+    "exist_ok=True": "--force",
+    "on_error='skip'": "--skip",
+    "schema='union'": "--schema union",
+    "`columns`": "--columns",
+    "`format`": "--format",
+    "`split`": "--split",
+    "`tokenizer`": "--tokenizer",
+}
 
 
 def run(args: Namespace) -> int:
@@ -31,7 +44,8 @@ def run(args: Namespace) -> int:
         "sort": args.sort,
     }
     if args.dry_run:
-        _show(preview(args.source, **given), args)
+        _check(args)
+        _show(preview(args.source, **given, on_error="skip" if args.skip else "raise"), args)
         return 0
     report = convert(
         args.source,
@@ -60,13 +74,28 @@ def run(args: Namespace) -> int:
     return 0
 
 
+def _check(args: Namespace) -> None:
+    """Check what a dry run has no use for, and the conversion would refuse.
+
+    Raises:
+        ConfigError: It would.
+    """
+    hashes = args.hashes.split(",") if args.hashes else None
+    WriterOptions(compression=args.compression, hashes=hashes, size_limit=args.size_limit)
+    if args.engine != "local":
+        get_engine(args.engine)
+
+
 def _columns(text: str | None) -> list[str] | Mapping[str, str | None] | None:
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]
+    names = [name for name, _, _ in pairs]
+    if len(set(names)) < len(names) or "" in names:
+        raise ConfigError(f"--columns {text!r}: expected different names, joined by commas, such as id,text=str.")
     if any(equals for _, equals, _ in pairs):
         return {name: encoding or None for name, _, encoding in pairs}
-    return [name for name, _, _ in pairs]
+    return names
 
 
 def _show(found: Preview, args: Namespace) -> None:

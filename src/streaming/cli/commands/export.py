@@ -8,7 +8,10 @@ from dataclasses import asdict
 from streaming.cli.shell.output import print_json, print_line
 from streaming.converting.exporting.export import export
 
-__all__ = ["run"]
+__all__ = ["WORDS", "run"]
+
+#: What the errors of the functions call what options are here.
+WORDS = {"exist_ok=True": "--force", "`columns`": "--columns"}
 
 
 def run(args: Namespace) -> int:
@@ -17,7 +20,7 @@ def run(args: Namespace) -> int:
         args.source,
         args.target,
         args.format,
-        columns=args.columns and args.columns.split(","),
+        columns=None if args.columns is None else args.columns.split(","),
         workers=args.jobs,
         exist_ok=args.force,
         progress_bar=not args.json,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from streaming.cli.shell.output import print_json, print_line
+from streaming.core.errors import ConfigError
 from streaming.inplace.indexing import index_files
 from streaming.writing.side.index import index_place
 
@@ -21,6 +22,10 @@ def run(args: Namespace) -> int:
         options = {name: value for name, value in told.items() if value is not None}
         report = index_files(args.url, args.out, args.format, options)
     else:
+        odd = next((option for option in ("format", "config", "split", "version") if getattr(args, option)), None)
+        if odd is not None:
+            option = "at" if odd == "version" else odd
+            raise ConfigError(f"--{option} is for files of other formats, and --columns for a dataset of this library.")
         report = index_place(args.url, args.out, args.beside, args.columns, args.jobs)
     if args.json:
         print_json(asdict(report))

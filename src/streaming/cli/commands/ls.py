@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
 from streaming.cli.reading.source import INDEX_NAME
 from streaming.cli.shell.output import print_json, print_table
-from streaming.core.errors import ObjectNotFoundError
+from streaming.core.errors import ConfigError, ObjectNotFoundError
 from streaming.storage.registry import open_store
 from streaming.writing.bulk.report import show_bytes
 
@@ -44,6 +45,8 @@ def run(args: Namespace) -> int:
         row.num_files += 1
         row.num_bytes += info.bytes
         row.is_dataset |= rest == INDEX_NAME and not args.recursive
+    if args.url.is_local and os.path.isfile(args.url.path):
+        raise ConfigError(f"{args.url} is a file. Name the directory that it is in.")
     if not rows and not store.exists_root():
         raise ObjectNotFoundError(f"There is nothing at {args.url}. Check the path.")
     if args.json:

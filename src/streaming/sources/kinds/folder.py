@@ -74,7 +74,8 @@ class Folder(Source):
             return {}, {}
         file = self.files[number]
         text = fetch(file).decode("utf-8-sig")
-        rows = _objects(text) if file.name.endswith("l") else list(csv.DictReader(io.StringIO(text, newline="")))
+        is_lines = file.name.endswith("l")
+        rows: list[dict[Any, Any]] = _objects(text) if is_lines else list(csv.DictReader(io.StringIO(text, newline="")))
         if not rows:
             raise ConfigError(f"The table {file.name} in {self.files.origin} has no rows.")
         key = "file_name" if "file_name" in rows[0] else next(iter(rows[0]))
@@ -82,13 +83,10 @@ class Folder(Source):
         table: dict[str, dict[str, Any]] = {}
         for number, row in enumerate(rows):
             path = f"{prefix}/{row.get(key)}".lstrip("/")
-            if path in table or row.keys() != rows[0].keys():
-                what = (
-                    f"{path!r} is there twice"
-                    if path in table
-                    else f"it has {', '.join(map(str, row))}, the first row others"
-                )
-                raise SourceError(f"{file.name}, row {number}: {what}. A table of labels has one row for each file.")
+            is_ragged = not is_lines and None in (*row, *row.values())
+            if path in table or is_ragged or row.keys() != rows[0].keys():
+                what = f"{path!r} is there twice" if path in table else "it has other columns than the first"
+                raise SourceError(f"{file.name}, row {number}: {what}. A table of labels has a row for each file.")
             table[path] = {k: v for k, v in row.items() if k != key}
         self._check_there(table, file.name)
         columns = {name: _encoding_of([row[name] for row in table.values()]) for name in rows[0] if name != key}

@@ -154,6 +154,8 @@ class LocalStore(Store):
         full = self._path(path)
         directory, name = os.path.split(full)
         part = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{_PART}")
+        if os.path.isdir(full):
+            raise AccessDeniedError(f"{full} is a directory. Name a file.")
         with _translated(full):
             os.makedirs(directory, exist_ok=True)
             if "/" in path:
@@ -248,6 +250,10 @@ def _translated(where: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         missing = error.filename or where
         raise ObjectNotFoundError(f"There is no file {missing}. Check the path.") from error
+    except FileExistsError as error:
+        raise AccessDeniedError(
+            f"{error.filename or where} is a file, not a directory. Choose another place."
+        ) from error
     except PermissionError as error:
         raise AccessDeniedError(
             f"No permission for {error.filename or where}: {error.strerror}. Check its owner and mode."

@@ -108,7 +108,9 @@ def _encoding(name: str, values: Sequence[Any]) -> str:
     if None not in kinds and all(kind is not None and kind.startswith("ndarray:") for kind in kinds):
         return "ndarray"
     firsts = {_type_name(value): value for value in reversed(values)}
-    types = ", ".join(f"{kind} ({brief})" if (brief := _brief(firsts[kind])) else kind for kind in reversed(firsts))
+    kinds = list(reversed(firsts))
+    shown = [repr(firsts[kind])[:40] for kind in kinds if isinstance(firsts[kind], (bool, int, float, str, bytes))]
+    types = f"{', '.join(kinds)}{' (' + ', '.join(shown) + ')' if len(kinds) > 1 and shown else ''}"
     raise ConfigError(
         f"The encoding of column {name!r} cannot be inferred: the first rows hold {types}. {_advice(name, values)}"
     )
@@ -217,11 +219,6 @@ def _type_name(value: Any) -> str:
     if isinstance(value, np.ndarray) and not value.size:
         return f"{name} without elements"
     return f"{name} of {dtype}" if isinstance(value, np.ndarray) or is_tensor(value) else name
-
-
-def _brief(value: Any) -> str:
-    """Return how a value looks that is a number, text or bytes, to find it by; else nothing."""
-    return repr(value)[:40] if isinstance(value, (bool, int, float, str, bytes)) else ""
 
 
 def _advice(name: str, values: Sequence[Any]) -> str:
