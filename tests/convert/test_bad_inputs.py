@@ -24,7 +24,8 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, InputError, So
 
 
 def convert(source: Any, out: Any, **options: Any) -> Any:
-    return streaming.convert(source, out, **{"workers": 0, "progress_bar": False, **options})
+    arguments: Any = {"workers": 0, "progress_bar": False, **options}
+    return streaming.convert(source, out, **arguments)
 
 
 def rows(source: Any, out: Path, **options: Any) -> list[Any]:
@@ -92,7 +93,7 @@ def test_csv_rows_that_are_odd(at: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"twice\.csv, row 1: the names of the columns again"):
         convert(path, tmp_path / "out")
     assert [row["b"] for row in rows(path, tmp_path / "o2", on_error="skip")] == ["x", "y"]
-    with pytest.raises(SourceError, match=r"same\.csv has two columns of the name 'a'"):
+    with pytest.raises(SourceError, match=r"same\.csv has two columns 'a'"):
         convert(at("same.csv", "a,a\n1,2\n"), tmp_path / "out")
     path = at("latin.csv", b"a,b\n1,\xe9\n")
     with pytest.raises(SourceError, match=r"latin\.csv, column 'b': not UTF-8.*iconv"):
@@ -124,7 +125,7 @@ def test_csv_is_read_as_it_was_written(
 def test_json_that_is_odd(at: Callable[..., Path], tmp_path: Path) -> None:
     at("d/a.jsonl", '{"x": 1}\n{"x": 2}\n')
     at("d/b.jsonl", '{"x": 3}\n{"x": "a"}\n')
-    with pytest.raises(ConfigError, match=r"'x' .*int \(1\), str \('a'\).* differs: b\.jsonl, row 1\."):
+    with pytest.raises(ConfigError, match=r"'x' .*int, str \(1, 'a'\).* differs: b\.jsonl, row 1\."):
         convert(tmp_path / "d", tmp_path / "out")
     with pytest.raises(SourceError, match=r"p\.json, line 1: not JSON.*an object a line, or is one array"):
         convert(at("p.json", '{\n "x": 1\n}\n'), tmp_path / "out")
@@ -183,14 +184,14 @@ def test_a_table_of_labels_that_does_not_fit(at: Callable[..., Path], tmp_path: 
 def test_tables_that_are_odd(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
-    with pytest.raises(SourceError, match=r"x\.parquet has two columns of the name 'a'"):
+    with pytest.raises(SourceError, match=r"x\.parquet has two columns 'a'"):
         convert(path, tmp_path / "out")
     raw = [None, pa.py_buffer(np.array([0, 1, 3], np.int32)), pa.py_buffer(b"a\xff\xfe")]
     pq.write_table(pa.table({"a": pa.Array.from_buffers(pa.string(), 2, raw)}), path)
     with pytest.raises(SourceError, match=r"x\.parquet, rows from 0, column 'a': Invalid UTF8.* index 1"):
         convert(path, tmp_path / "o1")
     pq.write_table(pa.table({"a": pa.array([1], pa.timestamp("ns"))}), path)
-    with pytest.raises(SourceError, match=r"x\.parquet.*column 'a': .*would lose data.*Round"):
+    with pytest.raises(SourceError, match=r"x\.parquet.*column 'a': .*would lose data.*round"):
         convert(path, tmp_path / "o2")
     pq.write_table(pa.table({"a": range(5000)}), path)
     data = bytearray(path.read_bytes())
@@ -220,10 +221,13 @@ def test_a_source_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
 
 
 def test_functions_that_make_nothing(at: Callable[..., Path], tmp_path: Path) -> None:
+    def forgetful(row: Any) -> None:
+        row["b"] = 2
+
     path = at("x.jsonl", json.dumps({"a": 1}) + "\n")
     with pytest.raises(EmptyDatasetError, match="fn returned no row"):
-        convert(path, tmp_path / "out", fn=lambda row: row.update(b=2))
-    with pytest.raises(ConfigError, match="fn made no row"):
+        convert(path, tmp_path / "out", fn=forgetful)
+    with pytest.raises(ConfigError, match="fn made none"):
         streaming.write([1, 2], tmp_path / "out", fn=lambda i: None, workers=0)
     with pytest.raises(InputError, match=r"Input 0 \(1\).*ZeroDivisionError"):
         streaming.write([1, 2], tmp_path / "out", fn=lambda i: {"a": i / 0}, on_error="skip", workers=0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
@@ -18,13 +19,6 @@ __all__ = ["fetch", "open_stream"]
 _BEYOND = 1 << 16
 #: What `zstd --ultra --long=31` needs.
 _LONGEST_WINDOW = 1 << 31
-_DECODERS = {
-    "gz": decoders.gzip,
-    "tgz": decoders.gzip,
-    "zst": partial(decoders.zstd, window=_LONGEST_WINDOW),
-    "bz2": decoders.bzip2,
-    "xz": decoders.xz,
-}
 
 
 def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
@@ -46,9 +40,30 @@ def open_stream(file: SourceFile, begin: int = 0, end: int | None = None) -> IO[
     What is read of it raises ``OSError`` where what is compressed is damaged, or cut off.
     """
     chunks = _Chunks(file, begin, file.size if end is None else end)
-    decoder = _DECODERS.get(file.name.lower().rpartition(".")[2])
-    raw = chunks if decoder is None else _Decompressed(io.BufferedReader(chunks, 1 << 16), decoder(None))
-    return io.BufferedReader(raw, 1 << 16 if decoder is None else 1 << 18)
+    decode = _DECODERS.get(file.name.lower().rpartition(".")[2])
+    if decode is None:
+        return io.BufferedReader(chunks, 1 << 16)
+    return io.BufferedReader(_Decompressed(decode(io.BufferedReader(chunks, 1 << 16))), 1 << 18)
+
+
+def _gunzipped(source: IO[bytes]) -> Iterator[bytes]:
+    return iter(partial(gzip.GzipFile(fileobj=source).read1, 1 << 18), b"")
+
+
+def _decoded(new: Callable[[None], decoders.Decoder], source: IO[bytes]) -> Iterator[bytes]:
+    decoder = new(None)
+    while chunk := source.read(1 << 16):
+        yield from decoder.feed(chunk)
+    yield from decoder.finish()
+
+
+_DECODERS: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
+    "gz": _gunzipped,
+    "tgz": _gunzipped,
+    "zst": partial(_decoded, partial(decoders.zstd, window=_LONGEST_WINDOW)),
+    "bz2": partial(_decoded, decoders.bzip2),
+    "xz": partial(_decoded, decoders.xz),
+}
 
 
 class _Chunks(io.RawIOBase):
@@ -78,16 +93,10 @@ class _Chunks(io.RawIOBase):
 class _Decompressed(io.RawIOBase):
     """What a compressed file becomes."""
 
-    def __init__(self, source: IO[bytes], decoder: decoders.Decoder) -> None:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__()
-        self._pieces = self._decoded(source, decoder)
+        self._pieces = pieces
         self._piece = memoryview(b"")
-
-    @staticmethod
-    def _decoded(source: IO[bytes], decoder: decoders.Decoder) -> Iterator[bytes]:
-        while chunk := source.read(1 << 16):
-            yield from decoder.feed(chunk)
-        yield from decoder.finish()
 
     def readable(self) -> bool:
         return True

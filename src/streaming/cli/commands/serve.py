@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import sys
@@ -35,6 +36,8 @@ def run(args: Namespace) -> int:
         raise ConfigError(
             f"--no-token is for this machine alone, and --host {args.host} is for others too. Leave one out."
         )
+    if args.file is not None and not os.path.isfile(args.file):
+        raise ConfigError(f"--run: There is no file {args.file}. Check the path.")
     with (
         tempfile.TemporaryDirectory(prefix="streaming-serve-", ignore_cleanup_errors=True) as directory,
         _listening(args.host, args.port) as sock,

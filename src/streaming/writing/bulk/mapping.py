@@ -277,7 +277,10 @@ def infer_from(
     if not rows and failure is not None:  # to leave all of it out is not what anybody wants
         raise failure
     if not rows:
-        raise ConfigError("fn made no row of the first inputs. Have it return rows, or pass `columns`.")
+        raise ConfigError(
+            "Columns cannot be inferred without a row: fn made none of the first inputs. Have it return rows, or pass "
+            "`columns`."
+        )
     columns = infer_columns(rows)
     check_fit(rows, columns)
     return columns
