@@ -211,7 +211,7 @@ def test_the_commands(
     assert main(["convert", "data", "sorted", "--sort", "label", "--columns", "i,label", "-j", "1"]) == 0
     assert [r["i"] for r in LocalDataset("sorted")[:]] == [*range(0, 40, 2), *range(1, 40, 2)]
     assert main(["export", "data", "out", "-j", "1"]) == 2
-    assert "exist_ok" in capsys.readouterr().err
+    assert "--force" in capsys.readouterr().err
 
 
 def files(directory: Path) -> dict[str, bytes]:
