@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import pickle
+import tarfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,10 +35,13 @@ from streaming import (
 )
 from streaming.core.errors import CheckpointError, ConfigError
 from streaming.dataset.views import transforms
+from streaming.sources.kinds import lines, survey, tars
 
 from budget import pairings, repetitions, share
 
 N, GLOBAL = 90, 6
+#: A dataset's directory, or what a stream is told of files that are read in place.
+Place = str | dict[str, Any]
 EXAMPLES = repetitions("STREAMING_TEST_EXAMPLES", 8, 500)
 
 
@@ -413,9 +421,10 @@ STARTS = [(1, 0, None), (2, 0, None), (3, 0, None), (1, 2, "fork"), (2, 3, "fork
 CASES = st.tuples(st.sampled_from(sorted(VIEWS)), st.sampled_from(sorted(MIXTURES)), st.sampled_from(ALGOS))
 
 
-def rank_of(paths: list[str], view: str, mixture: str, algo: str, rank: int, world: int) -> Any:
+def rank_of(paths: list[Place], view: str, mixture: str, algo: str, rank: int, world: int) -> Any:
     weights = MIXTURES[mixture]
-    streams = {str(i): Stream(local=paths[i], **weight) for i, weight in enumerate(weights)}
+    places = [{"local": path} if isinstance(path, str) else path for path in paths]
+    streams = {str(i): Stream(**places[i], **weight) for i, weight in enumerate(weights)}
     is_scheduled = mixture == "schedule"  # which lanes alone know
     more: dict[str, Any] = {"mix": MIX, "epoch_size": 66} if is_scheduled else {}
     data = StreamingDataset(
@@ -436,7 +445,7 @@ def batch_of(view: str, world: int) -> int:
 
 
 def play(
-    paths: list[str], case: tuple[str, str, str], start: Any, steps: int | None, state: Any
+    paths: list[Place], case: tuple[str, str, str], start: Any, steps: int | None, state: Any
 ) -> tuple[list[Any], Any]:
     """Play all ranks; return what is in each global batch, and the checkpoint of the last rank."""
     world, num_workers, context = start
@@ -485,7 +494,68 @@ def test_pairs(people: str, others: str, view: str, mixture: str, algo: str, ste
     check_resuming([people, others], (view, mixture, algo), STARTS[2], STARTS[1], steps)
 
 
-def check_resuming(paths: list[str], case: tuple[str, str, str], first: Any, then: Any, steps: int) -> None:
+@pytest.fixture(scope="module")
+def in_place(people: str, others: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Place]]]:
+    """The same people and others by format: as our own shards, and as files of others that are read where they lie."""
+    root = tmp_path_factory.mktemp("in_place")
+    found: dict[str, list[Place]] = {"mds": [people, others]}
+    with pytest.MonkeyPatch.context() as patch:
+        for module, bytes_ in ((lines, 300), (survey, 12_000)):
+            patch.setattr(module, "_PIECE_BYTES", bytes_)
+        patch.setattr("streaming.inplace.cutting.SHARD_BYTES", 600)
+        for name in ("age", "sex", "patient"):
+            patch.setitem(tars._ENCODINGS, name, "int" if name == "age" else "str")
+            patch.setitem(tars._DECODERS, name, int if name == "age" else bytes.decode)
+        for kind, write in (("parquet", write_parquet), ("tar", write_tar), ("jsonl.gz", write_lines)):
+            found[kind] = []
+            for path in (people, others):
+                place = root / kind / Path(path).parent.name
+                place.mkdir(parents=True)
+                rows = LocalDataset(path)[:]
+                for number, begin in enumerate(range(0, len(rows), 25)):
+                    write(place / f"{number}.{kind}", rows[begin : begin + 25])
+                found[kind].append({"remote": f"{place}/*.{kind}", "local": str(place / "cache")})
+        yield found
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
+
+
+def write_tar(path: Path, rows: list[dict[str, Any]]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for row in rows:
+            for name, value in row.items():
+                info, data = tarfile.TarInfo(f"{row['id']}.{name}"), str(value).encode()
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+
+
+#: What lies in the first stream, and in the second.
+KINDS = ["parquet mds", "tar parquet", "jsonl.gz tar", "mds jsonl.gz"]
+IN_PLACE = [
+    pytest.param(view, mixture, kinds, marks=() if m == v % len(MIXTURES) and k == v % len(KINDS) else pytest.mark.long)
+    for v, view in enumerate(sorted(VIEWS))
+    for m, mixture in enumerate(sorted(MIXTURES))
+    for k, kinds in enumerate(KINDS)
+]
+
+
+@pytest.mark.parametrize(("view", "mixture", "kinds"), IN_PLACE)
+def test_pairs_in_place(in_place: dict[str, list[Place]], view: str, mixture: str, kinds: str) -> None:
+    """The same of files that are read where they lie, of several formats in one dataset."""
+    places = [in_place[kind][i] for i, kind in enumerate(kinds.split())]
+    algo = ALGOS[len(view + mixture) % 3]
+    check_resuming(
+        places, (view, mixture, algo), STARTS[len(view) % 5], STARTS[len(mixture + kinds) % 5], 1 + len(view) % 4
+    )
+
+
+def check_resuming(paths: list[Place], case: tuple[str, str, str], first: Any, then: Any, steps: int) -> None:
     world = 1
     if case[:2] == ("buckets", "schedule"):  # weights change at global batches
         world, then = first[0], (first[0], *then[1:])
