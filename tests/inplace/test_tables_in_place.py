@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake.schema import ArrayType, Field, PrimitiveType
 
 from streaming import StreamingDataset
 from streaming.cli.main import main
@@ -60,6 +61,11 @@ def test_versions_of_a_delta_table(delta: Path, tmp_path: Path) -> None:
         own = deltalake.DeltaTable(delta, version=version).to_pyarrow_table().to_pylist()
         assert by_id(dataset[:]) == by_id(own)
     assert len(own) == 26
+    lists = ArrayType(PrimitiveType("integer"), contains_null=True)
+    deltalake.DeltaTable(delta).alter.add_columns([Field("note", PrimitiveType("string")), Field("numbers", lists)])
+    dataset = StreamingDataset(remote=delta, format="delta", local=local, batch_size=1)
+    assert by_id(dataset[:]) == by_id(deltalake.DeltaTable(delta).to_pyarrow_table().to_pylist())
+    assert dataset.filter("note is null").size == 26
     some = StreamingDataset(remote=f"delta+{delta}", columns=["lang", "id"], local=local, batch_size=1)
     assert list(some[0]) == ["lang", "id"]
     with pytest.raises(ConfigError, match="at version 9"):
@@ -138,7 +144,8 @@ def test_names_that_a_delta_table_maps(tmp_path: Path) -> None:
 
 def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.types import DoubleType
+    from pyiceberg.table import StaticTable
+    from pyiceberg.types import DoubleType, StringType
 
     warehouse = tmp_path / "house"
     warehouse.mkdir()
@@ -170,6 +177,20 @@ def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
     table.refresh()
     renewed = StreamingDataset(**arguments, columns=["lang", "body", "id"])
     assert by_id(renewed[:]) == by_id(table.scan(selected_fields=("lang", "body", "id")).to_arrow().to_pylist())
+    with table.update_schema() as change:
+        change.add_column("late", StringType())
+        change.add_column("told", StringType())
+    table.refresh()
+    assert by_id(StreamingDataset(**arguments)[:]) == by_id(table.scan().to_arrow().to_pylist())
+    metadata = json.loads(Path(table.metadata_location.removeprefix("file://")).read_text())
+    for field in metadata["schemas"][-1]["fields"]:  # which no writer at hand writes
+        if field["name"] == "told":
+            field["initial-default"] = "a default"
+    newer = warehouse / "web" / "pages" / "metadata" / "00099-x.metadata.json"
+    newer.write_text(json.dumps(metadata | {"format-version": 3, "next-row-id": 0}))
+    found = by_id(StreamingDataset(**arguments)[:])
+    assert found == by_id(StaticTable.from_metadata(str(newer)).scan().to_arrow().to_pylist())
+    assert {(row["late"], row["told"]) for row in found} == {(None, "a default")}
 
 
 def test_tables_are_looked_into_at_a_version(delta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

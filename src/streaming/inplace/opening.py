@@ -36,6 +36,7 @@ from streaming.sources.lakes.found import Found
 from streaming.sources.lakes.places import locate
 from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
+from streaming.sources.types import storage_of
 from streaming.storage.location import Location
 from streaming.storage.store import Store
 
@@ -152,7 +153,7 @@ def open_source_files(
             names = [stored[number] for number in scanned.schema_ids]
             schemas = [renamed(each, own) for each, own in zip(scanned.schemas, stored, strict=True)]
             scanned = replace(scanned, schemas=schemas)
-        how = schema if found.names is None else "union"
+        how = schema if found.table is None else "union"
         source = TableColumns(_with(unite(scanned, how, origin), found))
         rows = row_schema(source, columns, origin)
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
@@ -179,11 +180,15 @@ def _with(schema: Any, found: Found) -> Any:
     for one in found.columns or ():
         if one.name not in schema.names:
             schema = schema.append(one)
-    if found.names is None:
+    if found.table is None:
         return schema
     import pyarrow as pa
 
-    return pa.schema([schema.field(name) for name in found.names if name in schema.names], schema.metadata)
+    known = set(schema.names)  # a column that was added has no file yet
+    fields = [
+        schema.field(one.name) if one.name in known else one.with_nullable(True) for one in storage_of(found.table)
+    ]
+    return pa.schema(fields, schema.metadata)
 
 
 def _index(recipes: Recipes) -> Index:

@@ -43,13 +43,31 @@ def unite(scanned: Scanned, how: str, origin: str) -> Any:
             united = pa.unify_schemas(scanned.schemas, promote_options="permissive")
         except pa.ArrowException as error:
             raise SourceError(
-                f"The files of {origin} have columns of types that do not go together: {error}"
+                f"The files of {origin} have columns of types that do not go together: {_clash(scanned) or error} Leave "
+                "out the files of one, or write them anew."
             ) from error
         fields = [_joined(field, scanned.schemas, field.name in missing) for field in united]
         return pa.schema(fields, united.metadata)
     for number, schema in enumerate(scanned.schemas[1:], 1):
         _check_same(scanned, number, _types(first), _types(schema), origin)
     return pa.schema([_joined(field, scanned.schemas, False) for field in first], first.metadata)
+
+
+def _clash(scanned: Scanned) -> str | None:
+    """Name two files, and the column whose types in them do not go together."""
+    import pyarrow as pa
+
+    first = scanned.schemas[0]
+    for number, schema in enumerate(scanned.schemas):
+        for field in schema:
+            own = first.field(field.name) if field.name in first.names else field
+            try:
+                pa.unify_schemas([pa.schema([own]), pa.schema([field])], promote_options="permissive")
+            except pa.ArrowException:
+                names = [scanned.files[scanned.schema_ids.index(i)].path for i in (0, number)]
+                return f"column {field.name!r} is {own.type} in {names[0]}, and {field.type} in {names[1]}."
+        first = pa.unify_schemas([first, schema], promote_options="permissive")
+    return None
 
 
 def _joined(field: Any, schemas: Sequence[Any], is_missing: bool) -> Any:

@@ -52,7 +52,7 @@ def find_delta(place: Location, options: Mapping[str, str]) -> Found:
             keys = _keys(table, place)
             actions = pa.table(table.get_add_actions(flatten=True))
             masks = pa.table(table.deletion_vectors()).to_pylist()
-            names = [field.name for field in table.schema().fields]
+            schema = pa.schema(table.schema().to_arrow())
         except deltalake.exceptions.DeltaError as error:
             asked = "" if version is None else f" at version {version}"
             raise ConfigError(f"{place} is no table of Delta{asked} that can be read: {error}") from error
@@ -64,7 +64,7 @@ def find_delta(place: Location, options: Mapping[str, str]) -> Found:
     kept = [column for column in actions.column_names if column.startswith(_PARTITION)]
     types = [pa.field(c[len(_PARTITION) :], actions.schema.field(c).type) for c in kept]
     values = [{c[len(_PARTITION) :]: row[c] for c in kept} for row in actions.select(kept).to_pylist()] if kept else []
-    return Found(store, "parquet", files, pa.schema(types), values, gone, names, keys)
+    return Found(store, "parquet", files, pa.schema(types), values, gone, schema, keys)
 
 
 def _keys(table: Any, place: Location) -> dict[str, str] | None:

@@ -28,7 +28,8 @@ class Found:
             none.
         values: These values, of each file; empty if there are none.
         gone: By the number of a file, ``int64[n]`` in ascending order: rows of it that were deleted.
-        names: The columns of a table, whose files may lack some or have others; ``None``: those that the files have.
+        table: The ``pyarrow.Schema`` of a table, whose files may lack some of its columns or have others; ``None``: the
+            columns are those of the files.
         keys: By the name of a column of a table, the number of its field in files, or its name there; ``None``: files call
             columns as the table does.
     """
@@ -39,7 +40,7 @@ class Found:
     columns: Any = None
     values: Sequence[Mapping[str, Any]] = ()
     gone: Mapping[int, NDArray[np.int64]] = field(default_factory=dict[int, Any])
-    names: Sequence[str] | None = None
+    table: Any = None
     keys: Mapping[str, int | str] | None = None
 
     def values_of(self, number: int) -> Mapping[str, Any]:

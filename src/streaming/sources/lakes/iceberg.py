@@ -35,8 +35,10 @@ def find_iceberg(place: Location, options: Mapping[str, str]) -> Found:
         StorageError: Its metadata cannot be read.
         MissingDependencyError: ``pyiceberg`` is not installed.
     """
-    optional_import("pyarrow", "iceberg", "Reading Iceberg tables")
+    pa: Any = optional_import("pyarrow", "iceberg", "Reading Iceberg tables")
     optional_import("pyiceberg", "iceberg", "Reading Iceberg tables")
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
     store = open_store(place)
     table = _open(store, place)
     version = as_version(options, place)
@@ -57,9 +59,12 @@ def find_iceberg(place: Location, options: Mapping[str, str]) -> Found:
         rows = [_deleted(store, each, task.file.file_path, table, place) for each in task.delete_files]
         if rows:
             gone[number] = np.unique(np.concatenate(rows))
-    fields = scan.projection().fields
-    keys = {field.name: int(field.field_id) for field in fields}
-    return Found(store, "parquet", files, gone=gone, names=[*keys], keys=keys)
+    schema = scan.projection()
+    keys = {field.name: int(field.field_id) for field in schema.fields}
+    told = {field.name: field.initial_default for field in schema.fields if field.initial_default is not None}
+    table = schema_to_pyarrow(schema, include_field_ids=False)
+    defaults = pa.schema([table.field(name) for name in told])
+    return Found(store, "parquet", files, defaults, [told] * len(files) if told else [], gone, table, keys)
 
 
 def _open(store: Store, place: Location) -> Any:
