@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streaming.core.errors import SourceError
+from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, SourceError
 from streaming.sources.file import SourceFile
 from streaming.sources.kinds.archive import Member, is_compressed
 from streaming.sources.learning import Learner
@@ -134,20 +134,25 @@ class Survey:
                 first, rows = end, 0
 
 
-def read_index(file: SourceFile, names: Set[str]) -> Groups | None:
+def read_index(file: SourceFile, names: Set[str] | None) -> Groups | None:
     """Return what the index of an archive says; ``None`` if there is none, or none that is known.
 
     Args:
         file: The archive.
-        names: Names of files that may be indexes.
+        names: Names of files that may be indexes; ``None``: nobody knows.
 
     Raises:
         SourceError: It is that of another archive.
     """
     stem = file.name.removesuffix(".tar")
     for name, parse in ((f"{file.name}.idx", _of_numbers), (f"{stem}.idx", _of_lines)):
-        if name in names:
-            data = file.store.get(name)
+        if names is None or name in names:
+            try:
+                data = file.store.get(name)
+            except (ObjectNotFoundError, AccessDeniedError):
+                if names is not None:
+                    raise
+                continue
             file.came(len(data))
             groups = parse(data)
             if groups is None:

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from streaming.core.errors import SourceError, StreamingError
+from streaming.core.errors import SourceError, StorageError, StreamingError, ThrottledError, UnavailableError
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.file import SourceFile
 from streaming.sources.images import fault_of_image
@@ -56,11 +56,16 @@ class Tars(Source):
         return survey.by_members(self._members(file, 0, file.size))
 
     @cached_property
-    def _indexes(self) -> set[str]:
-        """Names of the files that may be indexes, where archives are."""
+    def _indexes(self) -> set[str] | None:
+        """Names of the files that may be indexes, where archives are; ``None`` of a store that lists none."""
         places = {info.path.rpartition("/")[0] for info in self.files.infos}
         place = os.path.commonpath(places) if len(places) > 1 else places.pop()
-        return {info.path for info in self.files.store.list(place) if info.path.endswith(".idx")}
+        try:
+            return {info.path for info in self.files.store.list(place) if info.path.endswith(".idx")}
+        except (UnavailableError, ThrottledError):
+            raise
+        except StorageError:  # a web server, or nobody may list what all may read
+            return None
 
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
         """Yield the groups of members."""
