@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import re
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from streaming import MDSWriter
@@ -78,13 +82,15 @@ def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WebServer]:
 class Jobs:
     """What the program does in one directory, and what that left behind."""
 
-    def __init__(self, process: subprocess.Popen[str], web: WebServer, local: Path, limit: int, seed: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], web: WebServer, local: Path, limit: int, seed: int, remote: str = "data"
+    ) -> None:
         self.process, self.rng = process, random.Random(seed)
         self.scratch, self.out, self.said = (
             local.with_name(f"{local.name}.{name}") for name in ("tmp", "json", "said")
         )
         self.scratch.mkdir()
-        self.command = {"data": [f"{web.url}/data", str(local), limit or None], "scratch": str(self.scratch)}
+        self.command = {"data": [f"{web.url}/{remote}", str(local), limit or None], "scratch": str(self.scratch)}
         self.command.update(out=str(self.out), said=str(self.said))
 
     def run(self, who: str | None, after: float) -> list[Any] | None:
@@ -186,6 +192,80 @@ def test_killed_and_started_again(web: WebServer, process: subprocess.Popen[str]
         assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
     if share:
         assert sum(path.stat().st_size for path in local.glob("shard*")) <= total * share
+    assert shm() <= before
+    assert [path.name for path in jobs.scratch.iterdir() if not OTHERS.match(path.name)] == []
+
+
+FILES = 20
+
+
+def write_parquet(path: Path, ids: range) -> None:
+    table = pa.table({"id": ids, "x": [value(i) for i in ids]})
+    pq.write_table(table, path, row_group_size=25, use_dictionary=False, compression="none")
+
+
+def write_tar(path: Path, ids: range) -> None:
+    with tarfile.open(path, "w") as archive:
+        for i in ids:
+            for name, data in (("id", str(i).encode()), ("x", value(i))):
+                info = tarfile.TarInfo(f"{i}.{name}")
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [
+        ("parquet", 0.5),
+        ("tar", 0),
+        pytest.param("parquet", 0, marks=pytest.mark.long),
+        pytest.param("tar", 0.5, marks=pytest.mark.long),
+    ],
+)
+def test_killed_while_files_are_read_in_place(
+    process: subprocess.Popen[str], tmp_path: Path, kind: str, share: float
+) -> None:
+    before = shm()
+    with web_server() as web:
+        for number in range(FILES):
+            path = tmp_path / f"{number}.{kind}"
+            {"parquet": write_parquet, "tar": write_tar}[kind](
+                path, range(N * number // FILES, N * (number + 1) // FILES)
+            )
+            web.objects[f"data/{path.name}"] = path.read_bytes()
+        remote = f"data/{{0..{FILES - 1}}}.{kind}"
+        expected = Jobs(process, web, tmp_path / "whole", 0, 0, remote).run(None, 0)
+        assert expected is not None
+        assert sorted(i for i, _ in expected) == list(range(N))
+        assert all(edge == (value(i)[:8] + value(i)[-8:]).hex() for i, edge in expected)
+
+        def slowly(handler: Any, path: str) -> bool:
+            del handler, path
+            time.sleep(0.03)
+            return False
+
+        web.fault = slowly
+        seed = int(share * 10)
+        rng = random.Random(seed)
+        local = tmp_path / "cache"
+        jobs = Jobs(process, web, local, int(N * ROW * share), seed, remote)
+        killed = 0
+        while killed < KILLS:
+            found = jobs.run(("worker", "rank", "all")[killed % 3], rng.uniform(0.05, 0.9))
+            killed += found is None
+            if found is not None:  # it was done before it could be killed
+                assert found == expected
+                for path in local.glob("*.mds"):
+                    path.unlink()
+        time.sleep(0.1)
+        assert jobs.run(None, 0) == expected
+        assert "hangs" not in jobs.errors()
+        wait_for_orphans(local)
+    assert [path.name for path in local.glob("*.part*")] == []
+    for path in local.glob("*.mds"):
+        assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+    if share:
+        assert sum(path.stat().st_size for path in local.glob("*.mds")) <= N * ROW * share
     assert shm() <= before
     assert [path.name for path in jobs.scratch.iterdir() if not OTHERS.match(path.name)] == []
 
