@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from streaming.cache.fetching.parts import PART_BYTES
-from streaming.cache.fetching.spans import coalesce, cut
+from streaming.cache.fetching.spans import cut, join
 from streaming.core.errors import UnavailableError
 from streaming.storage import versions
 from streaming.storage.providers.local import LocalStore
@@ -24,6 +24,8 @@ __all__ = ["STEP_BYTES", "SourceFile"]
 STEP_BYTES = 8 << 20
 
 _REQUESTS = 8
+#: So many are soon answered; of more, neighbours are asked for at once.
+_FEW_REQUESTS = 4 * _REQUESTS
 
 
 def _nothing(count: int) -> None:
@@ -93,7 +95,7 @@ class SourceFile:
 
     def _fill(self, fd: int, ranges: Sequence[tuple[int, int]]) -> None:
         begins, ends = np.array(ranges, np.int64).reshape(-1, 2).T
-        wanted = list(cut(*coalesce(begins, ends), PART_BYTES))
+        wanted = list(cut(*join(begins, ends, _FEW_REQUESTS), PART_BYTES))
 
         def get(part: tuple[int, int]) -> None:
             os.pwrite(fd, self.read(*part), part[0])
