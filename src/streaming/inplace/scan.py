@@ -25,6 +25,7 @@ __all__ = ["Scanner", "scan_files"]
 
 logger = logging.getLogger(__name__)
 
+#: Files that are looked into at a time; of those whose ends are enough, twice as many: that is waiting, and little memory.
 _AT_ONCE = 32
 #: How long those who wait see nothing of who looks into files before they give up, and how often they are shown something.
 _LOCK_S, _TELL_S = 600.0, 1.0
@@ -85,7 +86,8 @@ def _look(
             told = time.monotonic()
             os.utime(part)
 
-    with ThreadPoolExecutor(_AT_ONCE, "streaming-scan") as threads, open(part, "a") as file:
+    at_once = _AT_ONCE * (1 + getattr(kind, "counts_rows", False))
+    with ThreadPoolExecutor(at_once, "streaming-scan") as threads, open(part, "a") as file:
         coming = {threads.submit(look, info): info for info in files}
         try:
             for future in as_completed(coming):

@@ -65,12 +65,12 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
 
 def _partitions(paths: Sequence[str]) -> tuple[Any, list[dict[str, Any]]]:
     """Return the columns that names of directories make, and their values for each file."""
-    import pyarrow as pa
-
     told = [{unquote(name): unquote(value) for name, value in _PARTITION.findall(path)} for path in paths]
     names = list(told[0])
     if not names or any(list(each) != names for each in told):
         return None, []
+    import pyarrow as pa
+
     rows: list[dict[str, Any]] = [
         {name: None if value == _MISSING else value for name, value in each.items()} for each in told
     ]
