@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from streaming.writing.writers import TSVWriter as TSVWriter
     from streaming.writing.writers import XSVWriter as XSVWriter
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0"
 
 __all__ = [
     "Balance",

@@ -68,7 +68,7 @@ def test_a_package_that_requires_the_original(tmp_path: Path) -> None:
     shown = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert shown.stdout.split() == [
         "0.13.0+streaming.dataset",
-        "streaming-dataset>=1.0.0.dev0",
+        "streaming-dataset>=1.0.0",
         "streaming.writing.writers",
         "True",
     ]
