@@ -52,7 +52,7 @@ RECIPES = {
         probe=_PROBE,
     ),
     "community": Recipe("COMMUNITY_PYTHON", (*_LIGHT, "matplotlib"), ("streaming-community",), _PROBE),
-    "neprr": Recipe("NEPRR_PYTHON", _LIGHT, ("neprr-streaming",), _PROBE),
+    "neprr": Recipe("NEPRR_PYTHON", (*_LIGHT, "pyarrow"), ("neprr-streaming",), _PROBE),
     "litdata": Recipe(
         variable="LITDATA_PYTHON",
         light=("numpy", "filelock", "boto3", "requests", "tifffile", "obstore", "pillow", "zstd", "lightning-utilities"),
