@@ -108,17 +108,17 @@ def check(cause: str, data: Any, workers: int = 0, **kwargs: Any) -> None:
     """Assert that what a loader waits for is told 95% right, where batches come late by a known cause.
 
     What is right is known: each delay was noted as it was, and so was each wait. Whatever else a busy machine puts between
-    is no delay, and told as something else. A wait for a part of a batch's making is told as the whole of it was, which differs
-    from what was done just then by no more than what the making took beside the delays.
+    is no delay, and told as something else. A wait for a part of a batch's making is told as the whole of it was, which
+    differs from what was done just then by no more than what the making took beside the delays.
     """
     loader = StreamingDataLoader(data, batch_size=BATCH, num_workers=workers, **kwargs)
     waits: list[tuple[float, float]] = []
-    making: list[float] = []
+    made: list[tuple[float, float]] = []
     add = loader._record.add
 
     def listen(begin: int, end: int, samples: int, worker: int, spent: tuple[int, ...]) -> None:
         waits.append((begin / 1e9, end / 1e9))
-        making.append((sum(spent[2:]) - spent[2 + START]) / 1e9)
+        made.append(((spent[0] + spent[2 + START]) / 1e9, spent[1] / 1e9))
         add(begin, end, samples, worker, spent)
 
     loader._record.add = listen
@@ -130,8 +130,8 @@ def check(cause: str, data: Any, workers: int = 0, **kwargs: Any) -> None:
     right = beside = 0.0
     for batch, (begin, end) in enumerate(waits):
         delays = union([(since, until) for of, since, until in noted if of == batch])
-        right += sum(max(0.0, min(end, until) - max(begin, since)) for since, until in delays)
-        beside += max(0.0, making[batch] - sum(until - since for since, until in delays))
+        right += common(delays, begin, end)
+        beside += made[batch][1] - made[batch][0] - common(delays, *made[batch])
     assert right >= 0.9 * DELAY_S  # one batch was waited for, at least
     exposed = report.waited - report.causes["start"]
     assert abs(report.causes[cause] - right) <= 0.05 * exposed + beside, (
@@ -140,6 +140,11 @@ def check(cause: str, data: Any, workers: int = 0, **kwargs: Any) -> None:
         right,
         beside,
     )
+
+
+def common(spans: list[tuple[float, float]], begin: float, end: float) -> float:
+    """Return how long such spans are within another."""
+    return sum(max(0.0, min(end, until) - max(begin, since)) for since, until in spans)
 
 
 def union(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
