@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,11 @@ def test_workers_that_are_behind_are_told() -> None:
         "rank 0: 30 samples/s, 3 batches/s; waited 40.0% of 10 s (p50 100 ms, p99 200 ms), for store 12%"
     )
     assert line.endswith("behind: worker 2")
+    assert "56,000 samples/s, 83.33 batches/s" in str(replace(report, samples=5_600_000, batches=8333, seconds=100.0))
+    assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    for wrong in ({}, [], {**report.to_dict(), "p50": -1}, {**report.to_dict(), "workers": [1]}):
+        with pytest.raises(ValueError, match="reports have"):
+            Report.from_dict(wrong)
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
     assert report.since(report).batches_per_second == report.since(report).share == 0
 

@@ -23,7 +23,7 @@ from streaming.cli.serving.plots import line
 from streaming.cli.serving.run import Run
 from streaming.core.errors import ObjectNotFoundError, StreamingError
 from streaming.core.imports import optional_import
-from streaming.loader.watching.report import show_time
+from streaming.loader.watching.report import show_rate, show_time
 from streaming.writing.bulk.report import show_bytes
 
 __all__ = ["make_application"]
@@ -100,7 +100,7 @@ def _templates() -> Any:
         loader=jinja2.FileSystemLoader(os.path.join(_HERE, "templates")), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    found.filters.update(bytes=show_bytes, line=line, number="{:,}".format, time=show_time)
+    found.filters.update(bytes=show_bytes, line=line, number="{:,}".format, time=show_time, rate=show_rate)
     return found
 
 

@@ -87,7 +87,7 @@ def _array(array: np.ndarray[Any, Any], brief: bool, decode: Callable[[Sequence[
 def _tree(value: Any, brief: bool, decode: Callable[[Sequence[int]], str] | None, depth: int) -> Shown:
     named = isinstance(value, Mapping)
     pairs = list(cast("Mapping[Any, Any]", value).items() if named else enumerate(cast("Sequence[Any]", value)))
-    text = f"{len(pairs):,} {'fields' if named else 'items'}"
+    text = f"{len(pairs):,} {'field' if named else 'item'}{'s' * (len(pairs) != 1)}"
     if depth >= _DEEPEST:
         return Shown("text", f"{text}, not unfolded")
     most = 8 if brief else _MOST_ITEMS

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
-__all__ = ["Report", "Worker", "show_time"]
+__all__ = ["Report", "Worker", "show_rate", "show_time"]
 
 #: No number of a report is larger: seconds, samples, bytes.
 _MOST = 1e18
@@ -172,7 +172,8 @@ class Report:
 
     def __str__(self) -> str:
         text = (
-            f"rank {self.rank}: {_rate(self.samples_per_second)} samples/s, {_rate(self.batches_per_second)} batches/s; "
+            f"rank {self.rank}: {show_rate(self.samples_per_second)} samples/s, "
+            f"{show_rate(self.batches_per_second)} batches/s; "
             f"waited {self.share:.1%} of {self.seconds:,.0f} s (p50 {show_time(self.p50)}, p99 {show_time(self.p99)})"
         )
         if self.waited:
@@ -183,7 +184,8 @@ class Report:
         return text + (f"; behind: worker {behind}" if behind else "")
 
 
-def _rate(rate: float) -> str:
+def show_rate(rate: float) -> str:
+    """Return how many a second, as whole numbers where they are large."""
     return f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
 
 
