@@ -16,7 +16,7 @@ from deltalake.schema import ArrayType, Field, PrimitiveType
 
 from streaming import StreamingDataset
 from streaming.cli.main import main
-from streaming.core.errors import ConfigError, EmptyDatasetError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
 from streaming.inplace import cutting
 from streaming.sources.kinds.parquet import Parquet
 from streaming.storage.registry import open_store
@@ -191,6 +191,93 @@ def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
     found = by_id(StreamingDataset(**arguments)[:])
     assert found == by_id(StaticTable.from_metadata(str(newer)).scan().to_arrow().to_pylist())
     assert {(row["late"], row["told"]) for row in found} == {(None, "a default")}
+
+
+def delete_rows(table: Any, content: str, deleted: bytes, suffix: str = "parquet") -> None:
+    """Have a file of a table say which rows are deleted; the writer at hand writes data anew instead."""
+    from pyiceberg.manifest import (
+        DataFile,
+        DataFileContent,
+        FileFormat,
+        ManifestContent,
+        ManifestEntry,
+        ManifestEntryStatus,
+        ManifestWriterV2,
+        write_manifest_list,
+    )
+    from pyiceberg.typedef import Record
+
+    class Writer(ManifestWriterV2):
+        def content(self) -> ManifestContent:
+            return ManifestContent.DELETES
+
+        @property
+        def _meta(self) -> dict[str, str]:
+            return {**super()._meta, "content": "deletes"}
+
+    place, last = table.metadata.location, table.current_snapshot()
+    number, sequence = last.snapshot_id + 1, last.sequence_number + 1
+    path = f"{place}/data/deletes-{content}.{suffix}"
+    Path(path.removeprefix("file://")).write_bytes(deleted)
+    file = DataFile.from_args(
+        content=DataFileContent[content], file_path=path, file_format=FileFormat[suffix.upper()], partition=Record(),
+        record_count=2, file_size_in_bytes=len(deleted), equality_ids=[1] if content == "EQUALITY_DELETES" else None,
+    )  # fmt: skip
+    file.spec_id = 0
+    added = ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=number, data_file=file)
+    output = table.io.new_output(f"{place}/metadata/{content}.avro")
+    with Writer(table.spec(), table.schema(), output, number, "null") as writer:
+        writer.add_entry(added)
+    listed = f"{place}/metadata/list-{content}.avro"
+    with write_manifest_list(2, table.io.new_output(listed), number, last.snapshot_id, sequence, "null") as manifests:
+        manifests.add_manifests([*last.manifests(table.io), writer.to_manifest_file()])
+    metadata = json.loads(Path(table.metadata_location.removeprefix("file://")).read_text())
+    snapshot = {
+        **metadata["snapshots"][-1],
+        "snapshot-id": number,
+        "sequence-number": sequence,
+        "manifest-list": listed,
+    }
+    changed = {"snapshots": [*metadata["snapshots"], snapshot], "current-snapshot-id": number, "refs": {}}
+    text = json.dumps({**metadata, **changed, "last-sequence-number": sequence})
+    Path(f"{place}/metadata/00099-x.metadata.json".removeprefix("file://")).write_text(text)
+
+
+def test_rows_that_another_file_deletes(tmp_path: Path) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import StaticTable
+
+    catalog = SqlCatalog("c", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}")
+    catalog.create_namespace("web")
+    table = catalog.create_table("web.pages", schema=rows_of(0, 1).schema)
+    table.append(rows_of(0, 20))
+    table.append(rows_of(20, 10))
+    files = [task.file.file_path for task in table.scan().plan_files()]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"file_path": [files[0], files[0], files[1]], "pos": [3, 7, 0]}), sink)
+    arguments: Any = {"remote": f"iceberg+{tmp_path}/web/pages", "local": tmp_path / "c", "batch_size": 1}
+    delete_rows(table, "POSITION_DELETES", sink.getvalue().to_pybytes())
+    own = StaticTable.from_metadata(str(tmp_path / "web" / "pages" / "metadata" / "00099-x.metadata.json"))
+    rows = by_id(own.scan().to_arrow().to_pylist())
+    assert len(rows) == 27
+    dataset = StreamingDataset(**arguments)
+    assert by_id(dataset[:]) == rows
+    assert dataset.filter("lang = 'de'").size == sum(row["lang"] == "de" for row in rows)
+    delete_rows(table, "EQUALITY_DELETES", b"")
+    with pytest.raises(ConfigError, match="web/pages cannot be read: .*equality deletes.* Have its engine rewrite"):
+        StreamingDataset(**arguments)
+    delete_rows(table, "POSITION_DELETES", b"", "puffin")
+    with pytest.raises(ConfigError, match="by a vector, which is not supported"):
+        StreamingDataset(**arguments)
+
+
+def test_a_clone_of_a_delta_table(tmp_path: Path) -> None:
+    """No writer at hand makes one: its log names files of another table."""
+    mapped(tmp_path / "table")
+    log = tmp_path / "table" / "_delta_log" / f"{0:020}.json"
+    log.write_text(log.read_text().replace('"path": "en.parquet"', '"path": "s3://other/table/en.parquet"'))
+    with pytest.raises(SourceError, match=r"a file elsewhere \(s3://other/table/en\.parquet\), as clones have"):
+        StreamingDataset(remote=f"delta+{tmp_path}/table", local=tmp_path / "c", batch_size=1)
 
 
 def test_tables_are_looked_into_at_a_version(delta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

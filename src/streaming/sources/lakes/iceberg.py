@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StreamingError
 from streaming.core.imports import optional_import
 from streaming.sources.lakes.found import Found, as_version
 from streaming.storage.location import Location
@@ -50,7 +50,14 @@ def find_iceberg(place: Location, options: Mapping[str, str]) -> Found:
         raise ConfigError(f"{place} has no snapshot {snapshot}; it has {known}.")
     scan = table.scan(snapshot_id=version)
     _check_names(table, place)
-    tasks = sorted(scan.plan_files(), key=lambda task: task.file.file_path)
+    try:
+        tasks = sorted(scan.plan_files(), key=lambda task: task.file.file_path)
+    except (ValueError, NotImplementedError) as error:
+        if isinstance(error, StreamingError):
+            raise
+        raise ConfigError(
+            f"The table {place} cannot be read: {error}. Have its engine rewrite the data files."
+        ) from error
     if not tasks:
         raise EmptyDatasetError(f"There are no rows in the snapshot {snapshot} of the table {place}.")
     files = [_info(task.file, table, place) for task in tasks]
