@@ -18,7 +18,10 @@ from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.inplace import cutting
 from streaming.storage.registry import open_store
 
+from clouds import Clouds, clear_credentials
 from servers import S3Server
+
+LONG = pytest.mark.long
 
 _WRITE = """
 import json, sys
@@ -104,3 +107,20 @@ def test_in_a_store_and_converted(lance: Path, s3: S3Server, tmp_path: Path) -> 
     assert main(["index", remote, "--out", str(tmp_path / "found")]) == 0
     streaming.convert(lance, tmp_path / "out")
     assert plain(StreamingDataset(local=tmp_path / "out", batch_size=1)[:]) == rows_of(lance, 3)
+
+
+@pytest.mark.parametrize(
+    "family", ["gs-hmac", "azure", *(pytest.param(f, marks=LONG) for f in ("gs", "azure-dl", "oci"))]
+)
+def test_in_clouds(lance: Path, clouds: Clouds, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lance is told of places by other schemes than ours."""
+    clear_credentials(monkeypatch, tmp_path)
+    place = clouds.place(family)
+    for name, value in place.env.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(place.url)
+    for path in lance.rglob("*"):
+        if path.is_file():
+            store.put(f"lake/table.lance/{path.relative_to(lance)}", str(path))
+    remote = f"{place.url}/lake/table.lance"
+    assert plain(StreamingDataset(remote=remote, local=tmp_path / "c", batch_size=1)[:]) == rows_of(lance, 3)

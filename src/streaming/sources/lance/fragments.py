@@ -22,6 +22,7 @@ __all__ = ["Fragments", "find_lance", "is_lance"]
 
 _TABLE = "streaming.sources.lance.table"
 _STALL_S = 120.0
+_SCHEMES = {"S3Store": "s3", "GCSStore": "gs", "AzureStore": "az"}
 
 
 def is_lance(place: Location) -> bool:
@@ -62,12 +63,19 @@ def _spec(store: Store, version: int | str | None) -> ClientSpec:
     settings: dict[str, Any]
     if isinstance(store, RemoteStore):
         own = store.described()
-        settings = {"uri": store.url, "storage": _told(own.settings)}
+        settings = {"uri": _uri(store.url, own), "storage": _told(own.settings)}
     else:
         directory = store.directory if isinstance(store, LocalStore) else ""
         own, settings = ClientSpec(directory, "", {}), {"uri": directory}
     settings = {**settings, "version": version}
     return own._replace(builder=f"{_TABLE}:open_table", settings=settings, write_headers={}, public=None)
+
+
+def _uri(url: str, own: ClientSpec) -> str:
+    """Return the place as Lance calls it, which knows fewer schemes: by what our client talks to."""
+    bucket = own.settings.get("bucket") or own.settings.get("container_name")
+    scheme = "s3" if own.builder.endswith(":build_s3") else _SCHEMES.get(str(own.settings.get("kind")))
+    return url if scheme is None or bucket is None else f"{scheme}://{bucket}/{own.settings.get('prefix') or ''}"
 
 
 def _told(settings: Mapping[str, Any]) -> dict[str, str]:
