@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.schema import ArrayType, Field, PrimitiveType
 
+import streaming
 from streaming import StreamingDataset
 from streaming.cli.main import main
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
@@ -269,6 +270,27 @@ def test_rows_that_another_file_deletes(tmp_path: Path) -> None:
     delete_rows(table, "POSITION_DELETES", b"", "puffin")
     with pytest.raises(ConfigError, match="by a vector, which is not supported"):
         StreamingDataset(**arguments)
+
+
+def test_the_files_of_a_table_are_not_taken_for_its_rows(delta: Path, s3: S3Server, tmp_path: Path) -> None:
+    arguments: Any = {"local": tmp_path / "c", "batch_size": 1}
+    root = s3.create_bucket()
+    for path in delta.rglob("*.*"):
+        open_store(root).put(f"lake/table/{path.relative_to(delta)}", str(path))
+    for place in (str(delta), f"{root}/lake/table"):
+        with pytest.raises(
+            ConfigError, match=r"table is a table of Delta Lake: .* rows that were deleted\. Train from it by"
+        ):
+            StreamingDataset(remote=place, format="parquet", **arguments)
+        with pytest.raises(ConfigError, match="is a table of Delta Lake"):
+            streaming.convert(place, tmp_path / "out")
+        with pytest.warns(UserWarning, match="is a table of Delta Lake"):
+            assert len(StreamingDataset(remote=f"{place}/**/*.parquet", schema="union", **arguments)) > 26
+    with pytest.raises(ConfigError, match="is a table, which is trained from in place, and not converted"):
+        streaming.convert(f"delta+{delta}", tmp_path / "out")
+    rows = StreamingDataset(remote=f"delta+{delta}", **arguments)
+    streaming.write(rows, tmp_path / "out")
+    assert StreamingDataset(local=tmp_path / "out", batch_size=1)[:] == rows[:]
 
 
 def test_a_clone_of_a_delta_table(tmp_path: Path) -> None:

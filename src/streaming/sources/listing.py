@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,11 @@ _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST_NAMES = 1 << 20
+#: What tells that a directory is that of a table.
+_LOG = re.compile(
+    r"(?:(.*)/)?(_delta_log|metadata|\.hoodie)/(?:\d+\.json|v?\d+[^/]*\.metadata\.json|hoodie\.properties)"
+)
+_LOGS = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hudi"}
 _LINES = ("jsonl", "csv", "text")
 _AT_ONCE = 32
 
@@ -149,12 +155,34 @@ def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
     head = pattern[: found.start()] if (found := _SPECIAL.search(pattern)) else pattern
     prefix = head.rpartition("/")[0]
     match = re.compile(_regex(pattern)).fullmatch if pattern else None
+    log: re.Match[str] | None = None
     for info in store.list(prefix):
+        if log is None and (log := _LOG.fullmatch(info.path)):
+            _check_log(store, log, pattern)
         if match is None:
             if not _is_hidden(info.path):
                 yield info
         elif match(info.path):
             yield info
+
+
+def _check_log(store: Store, log: re.Match[str], pattern: str) -> None:
+    """Refuse to take the files of a table for its rows; warn of it where a pattern names them.
+
+    Raises:
+        ConfigError: No pattern does.
+    """
+    name, kind = "/".join(filter(None, (repr(store), log[1]))), _LOGS[log[2]]
+    also = "its files are those of all its versions, and hold rows that were deleted"
+    if pattern:
+        warnings.warn(
+            f"{name} is a table of {kind}: {also}. Name the table instead, or the files of a directory.", stacklevel=2
+        )
+        return
+    raise ConfigError(
+        f"{name} is a table of {kind}: {also}. Train from it by format='delta' or 'iceberg'; to take its files all the "
+        "same, name them by a pattern."
+    )
 
 
 def _regex(pattern: str) -> str:

@@ -15,6 +15,8 @@ __all__ = ["open_source", "sources"]
 
 _KINDS = "streaming.sources.kinds"
 
+_LAKES = ("delta", "iceberg")
+
 #: What opens files of a format: ``Files`` in, a ``Source`` out. Packages may add more.
 sources: Registry[Callable[[Files], Source]] = Registry(
     "source format",
@@ -66,6 +68,11 @@ def open_source(
         StorageError: They cannot be listed or read.
         MissingDependencyError: A package that reads the format is not installed.
     """
+    if format in _LAKES or str(place).startswith(tuple(f"{name}+" for name in _LAKES)):
+        raise ConfigError(
+            f"{place} is a table, which is trained from in place, and not converted. To write what it has: "
+            "streaming.write(StreamingDataset(remote=..., version=...), out)."
+        )
     if format is not None:
         _ = sources[format]
     given = {name: value for name, value in options.items() if value is not None}
