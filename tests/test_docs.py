@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import os
 import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+import streaming
 
 from programs import run_program
 
@@ -40,7 +47,8 @@ def test_blocks_run_when_pasted_one_after_the_other(tmp_path: Path, page: Path) 
     chosen = [block for block in blocks(page) if page.name in ENGINES or not any(word in block for word in LEFT_OUT)]
     program = "\n".join(chosen).replace('"[a-c]*.py"', '"b*.py"')  # a smaller corpus
     (tmp_path / "program.py").write_text(program)
-    status, _, said = run_program(tmp_path / "program.py", timeout_s=200)
+    around = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    status, _, said = run_program(tmp_path / "program.py", environment=around, timeout_s=290)
     assert status == 0, f"{program}\n{said}"
 
 
@@ -58,3 +66,27 @@ def test_the_first_program_needs_nothing_but_itself(tmp_path: Path) -> None:
         status, out, said = run_program(tmp_path / "first.py", timeout_s=200)
         assert status == 0, said
         assert "torch.Size([32, 128]) document" in out
+
+
+def calls(text: str) -> list[ast.Call]:
+    """Return the calls of public names in the code that stands within lines."""
+    found: list[ast.Call] = []
+    for code in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text):
+        with suppress(SyntaxError):
+            found += [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_calls_within_lines_have_arguments_that_there_are(page: Path) -> None:
+    for call in calls(re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)):
+        name = ast.unparse(call.func).removeprefix("streaming.")
+        if name not in streaming.__all__:
+            continue
+        is_cut = any(isinstance(arg, ast.Starred) or ast.unparse(arg) == "..." for arg in call.args)
+        given = [] if is_cut else call.args
+        named = {str(keyword.arg): None for keyword in call.keywords if keyword.arg is not None}
+        try:
+            inspect.signature(getattr(streaming, name)).bind_partial(*given, **named)
+        except TypeError as error:
+            pytest.fail(f"{ast.unparse(call)}: {error}")
