@@ -79,7 +79,10 @@ def calls(text: str) -> list[ast.Call]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_calls_within_lines_have_arguments_that_there_are(page: Path) -> None:
-    for call in calls(re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    if page.name == "equivalents.md":  # the first of two columns is what others have
+        text = re.sub(r"^\|[^|]*\|", "", text, flags=re.M)
+    for call in calls(text):
         name = ast.unparse(call.func).removeprefix("streaming.")
         if name not in streaming.__all__:
             continue
