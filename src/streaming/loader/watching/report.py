@@ -140,7 +140,9 @@ class Report:
         whole: dict[str, Any] = {
             name: int(_number(known, name)) for name in ("rank", "num_ranks", "batches", "samples")
         }
-        spans = {name: float(_number(known, name)) for name in ("time", "seconds", "p50", "p99", "longest")}
+        spans: dict[str, Any] = {
+            name: float(_number(known, name)) for name in ("time", "seconds", "p50", "p99", "longest")
+        }
         causes, counts = (
             {str(name): _number(of, name) for name in of} for of in (_part(known, "causes"), _part(known, "counts"))
         )
