@@ -307,7 +307,8 @@ def test_the_page_of_a_file(root: Path, tmp_path: Path) -> None:
         assert "<dd>45 of 4 samples, 3 epochs</dd>" in server.page("plan")
 
 
-def _report(rank: int, waited_s: float, **further: Any) -> Report:
+def _report(rank: int, waited_s: float, age_s: float = -3600, **further: Any) -> Report:
+    """Return a report, of an age at which no rank is silent, however long a test takes."""
     causes = {**dict.fromkeys(CAUSES, 0.0), "store": waited_s}
     workers = tuple(Worker(number, 9, 1.0 + 2 * (number == 2)) for number in range(3))
     numbers: dict[str, Any] = {
@@ -319,8 +320,7 @@ def _report(rank: int, waited_s: float, **further: Any) -> Report:
         "longest": 1.0,
         **further,
     }
-    later = time.time() + 3600  # it is not silent, however long a test takes
-    return Report(later, rank, 4, causes=causes, workers=workers, **numbers)
+    return Report(time.time() - age_s, rank, 4, causes=causes, workers=workers, **numbers)
 
 
 def _rows(page: str) -> list[list[str]]:
@@ -337,7 +337,7 @@ def test_a_run_is_followed(tmp_path: Path) -> None:
         assert "/run?token=" in server.address
         assert "no such folder yet" in server.page("run")
         for rank, waited_s in enumerate([1.0, 1.0, 8.0, 1.2]):
-            ReportFile(folder).write(_report(rank, waited_s), rank != 3)
+            ReportFile(folder).write(_report(rank, waited_s, 3600 if rank == 3 else -3600), rank < 2)
         time.sleep(1.1)  # it is not read more often
         page = server.page("run")
         assert "4 of 4 have reported, 3 run" in page
@@ -358,8 +358,7 @@ def test_a_run_is_followed(tmp_path: Path) -> None:
         hostile = {"host": "<script>1</script>", "pid": [], "every": "x", "is_running": True, "line": 3, "format": 1}
         known = _report(7, 1.0, seconds=1e18, samples=10**17, p99=1e18).to_dict()
         (folder / "rank-00007.json").write_text(json.dumps({**hostile, "report": {**known, "rank": 7}}))
-        silent = {**_report(5, 1.0).to_dict(), "time": time.time() - 600}
-        (folder / "rank-00005.json").write_text(json.dumps({"format": 1, "is_running": True, "report": silent}))
+        ReportFile(folder).write(_report(5, 1.0, 600), True)
         wrong = {
             "rank-<script>.json": "{",
             "rank-1.json": "[" * 100_000,

@@ -94,9 +94,9 @@ class Run:
                 self._known = read_files(self.folder)
                 self._keep(self._known[0])
                 self._read_at = time.monotonic()
-            (found, wrong), windows = self._known, [self._window(written) for written in self._known[0]]
+            now, (found, wrong) = time.time(), self._known
+            windows = [self._window(written, now) for written in found]
         behind = are_behind([report.share for report in windows])
-        now = time.time()
         ranks = sorted(
             (
                 Rank(
@@ -133,11 +133,12 @@ class Run:
             kept[_key(written)] = past
         self._kept = kept
 
-    def _window(self, written: Written) -> Report:
+    def _window(self, written: Written, now: float) -> Report:
         """Return what a rank did of late, the whole where no more is known."""
         report = written.report
         earlier = self._kept[_key(written)][0]
-        return report.since(earlier) if report.seconds > earlier.seconds and written.known.get("is_running") else report
+        is_late = report.seconds > earlier.seconds and _state(written, now) != "ended"
+        return report.since(earlier) if is_late else report
 
 
 def _key(written: Written) -> tuple[str, int]:
@@ -150,11 +151,11 @@ def _host(written: Written) -> str:
 
 
 def _state(written: Written, now: float) -> str:
-    if written.known.get("is_running") is not True:
-        return "ended"
     every = written.known.get("every")
     silent = now - written.report.time
-    return "runs" if silent < 3 * (every if isinstance(every, (int, float)) else 5) else f"silent for {_span(silent)}"
+    if silent < 3 * (every if isinstance(every, (int, float)) else 5):
+        return "runs"  # perhaps from one iteration to the next
+    return f"silent for {_span(silent)}" if written.known.get("is_running") is True else "ended"
 
 
 def _span(seconds: float) -> str:
