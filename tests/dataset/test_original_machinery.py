@@ -50,10 +50,10 @@ def test_a_reader_of_very_many(make_dataset: Make, tmp_path: Path) -> None:
     """Asking for one does not make the others."""
     source = Path(make_dataset(20))
     index = json.loads((source / "index.json").read_text())
-    index["shards"] = index["shards"][:1] * 100_000
+    index["shards"] = index["shards"][:1] * 20_000
     (source / "index.json").write_text(json.dumps(index))
     data = LocalDataset(str(source))
-    assert data.shards[99_999][0] == data[0]
+    assert data.shards[19_999][0] == data[0]
     assert len(data.shards._made) == 1  # pyright: ignore[reportPrivateUsage]
 
 

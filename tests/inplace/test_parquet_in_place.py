@@ -85,10 +85,12 @@ def test_a_directory_and_some_of_the_columns(lake: Path, tmp_path: Path) -> None
     assert batch["id"].tolist() == [0, 1, 2, 3]
 
 
-def test_small_pieces_are_one_shard_and_large_ones_are_not(tmp_path: Path) -> None:
+def test_small_pieces_are_one_shard_and_large_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.inplace.cutting.SHARD_BYTES", 1 << 20)
+    monkeypatch.setattr("streaming.inplace.cutting._WHOLE_BYTES", 2 << 20)
     lake = tmp_path / "lake"
     lake.mkdir()
-    big = pa.table({"id": range(300), "blob": [os.urandom(1 << 20)] * 150 + [b""] * 150})
+    big = pa.table({"id": range(300), "blob": [os.urandom(1 << 14)] * 150 + [b""] * 150})
     pq.write_table(big, lake / "big.parquet", row_group_size=75, use_dictionary=False)
     for i in range(20):
         pq.write_table(pa.table({"id": [i], "blob": [b"x"]}), lake / f"small-{i:02}.parquet")

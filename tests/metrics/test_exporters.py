@@ -8,14 +8,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import MissingDependencyError
 from streaming.metrics.callbacks import (
     composer_callback,
     huggingface_callback,
-    lightning_callback,
     to_tensorboard,
     to_wandb,
 )
@@ -114,39 +112,6 @@ def test_tensorboard_writes_each_number(loader: StreamingDataLoader, tmp_path: P
     with writers.SummaryWriter(str(tmp_path / "events")) as writer:
         to_tensorboard(writer)(scalars(loader.report()), 7)
     assert any(b"streaming/share" in path.read_bytes() for path in (tmp_path / "events").iterdir())
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_lightning_logs_while_it_trains(loader: StreamingDataLoader, tmp_path: Path) -> None:
-    pytest.importorskip("lightning")
-    import lightning.pytorch as pl
-    from lightning.pytorch.loggers import CSVLogger
-
-    class Model(pl.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(()))
-
-        def training_step(self, batch: Any, at: int) -> Any:
-            return self.weight * batch["i"].float().mean()
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), 0.1)
-
-    logger = CSVLogger(str(tmp_path), flush_logs_every_n_steps=1)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=logger,
-        callbacks=[lightning_callback(every=2)],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Model(), loader)
-    lines = Path(logger.log_dir, "metrics.csv").read_text().splitlines()
-    assert "streaming/share" in lines[0]
-    assert len(lines) == 1 + 4
 
 
 def test_hugging_face_tells_each_step(loader: StreamingDataLoader) -> None:

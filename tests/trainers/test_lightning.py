@@ -1,4 +1,4 @@
-"""Lightning: a run that is killed in the middle of an epoch resumes with the next batch."""
+"""Lightning: a run that is killed in the middle of an epoch resumes with the next batch, and logs what it waited for."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ import os, signal, sys, json, warnings, logging
 warnings.simplefilter("ignore")
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 import torch, lightning as L
+from lightning.pytorch.loggers import CSVLogger
 from sample_data import open_kind
 from streaming import StreamingDataLoader
+from streaming.metrics.callbacks import lightning_callback
 
 paths = sys.argv[1:]
 
@@ -47,8 +49,10 @@ class Die(L.Callback):
 def train(workers, die_at):
     dataset = open_kind(kind, data, batch_size=4, shuffle=True)
     loader = StreamingDataLoader(dataset, batch_size=4, num_workers=workers)
-    trainer = L.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
-                        enable_progress_bar=False, enable_model_summary=False, callbacks=[Die(die_at)])
+    logger = CSVLogger(log + "ged", name="", version="", flush_logs_every_n_steps=1) if workers == 1 else False
+    trainer = L.Trainer(max_epochs=2, accelerator="cpu", logger=logger, enable_checkpointing=False,
+                        enable_progress_bar=False, enable_model_summary=False,
+                        callbacks=[Die(die_at), lightning_callback(every=2)])
     trainer.fit(Model(), loader, ckpt_path=checkpoint if os.path.exists(checkpoint) else None)
 
 if __name__ == "__main__":
@@ -76,3 +80,6 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
         whole = [json.dumps([epoch, ids[i : i + 4]]) for epoch, ids in enumerate(epochs) for i in range(0, 120, 4)]
         assert len(set(whole)) == 60
         assert Path(paths[1] + kind).read_text().splitlines() == whole
+        lines = Path(paths[1] + kind + "ged", "metrics.csv").read_text().splitlines()
+        assert "streaming/share" in lines[0]
+        assert len(lines) == 1 + 10  # of the 20 steps after it was resumed, every second

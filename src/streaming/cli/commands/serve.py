@@ -24,13 +24,6 @@ def run(args: Namespace) -> int:
     uvicorn = optional_import("uvicorn", "serve", "Serving pages")
     optional_import("starlette", "serve", "Serving pages")
     optional_import("jinja2", "serve", "Serving pages")
-    from streaming.cli.serving.application import make_application
-    from streaming.cli.serving.catalog import Catalog
-    from streaming.cli.serving.guard import Guard
-    from streaming.cli.serving.planner import Planner
-    from streaming.cli.serving.plans import Plans
-    from streaming.cli.serving.run import Run
-
     token = None if args.no_token else secrets.token_urlsafe(24)
     if token is None and args.host not in _LOOPBACK:
         raise ConfigError(
@@ -38,6 +31,13 @@ def run(args: Namespace) -> int:
         )
     if args.file is not None and not os.path.isfile(args.file):
         raise ConfigError(f"--run: There is no file {args.file}. Check the path.")
+    from streaming.cli.serving.application import make_application
+    from streaming.cli.serving.catalog import Catalog
+    from streaming.cli.serving.guard import Guard
+    from streaming.cli.serving.planner import Planner
+    from streaming.cli.serving.plans import Plans
+    from streaming.cli.serving.run import Run
+
     with (
         tempfile.TemporaryDirectory(prefix="streaming-serve-", ignore_cleanup_errors=True) as directory,
         _listening(args.host, args.port) as sock,
