@@ -78,6 +78,7 @@ def test_ray(tmp_path: Path, source: str) -> None:
         "PYTHONPATH": os.pathsep.join([str(PROGRAM.parent), os.environ.get("PYTHONPATH", "")]),
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_prestart_worker_first_driver": "0",  # processes begin when there is something for them
         "RAY_worker_niceness": "0",
         "RAY_health_check_timeout_ms": "120000",
         "RAY_raylet_start_wait_time_s": "120",

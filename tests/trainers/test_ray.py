@@ -100,6 +100,7 @@ def test_two_workers_then_one(tmp_path: Path, fits: list[tuple[int, int]]) -> No
         "RAY_AUTH_MODE": "disabled",
         "RAY_TRAIN_V2_ENABLED": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_prestart_worker_first_driver": "0",  # processes begin when there is something for them
         "RAY_worker_niceness": "0",  # else other processes can keep its workers from ever running
         # On a busy machine its processes are slow to answer, not dead.
         "RAY_health_check_timeout_ms": "120000",
