@@ -49,7 +49,7 @@ _IN_MEMORY = _temporary_files_in_memory()
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Leave nothing in memory, but of tests that failed: what their directories hold may say why."""
-    if _IN_MEMORY and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    if _IN_MEMORY and exitstatus != pytest.ExitCode.TESTS_FAILED:
         shutil.rmtree(_IN_MEMORY, ignore_errors=True)
 
 
