@@ -58,9 +58,9 @@ from streaming.storage.options import StorageOptions
 if TYPE_CHECKING:
     from streaming.format.reader import Reader
     from streaming.order.queries.inspect import EpochInspector
+    from streaming.planning import proofs
     from streaming.planning.plan import Plan
     from streaming.planning.prices import Price
-    from streaming.planning.proofs import Report
     from streaming.planning.speed import Speed
 
 __all__ = ["StreamingDataset"]
@@ -655,7 +655,7 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         steps: int | None = None,
         worlds: Sequence[tuple[int, int, int]] = (),
         most: int = 1 << 24,
-    ) -> Report:
+    ) -> proofs.Report:
         """Prove what the coming epoch would serve, by its order and the index alone.
 
         Every sample comes as often as it should, ranks have equally many, other worlds have the same global batches, what is
