@@ -264,6 +264,15 @@ def test_a_page_whose_checksum_is_wrong(tmp_path: Path) -> None:
         StreamingDataset(remote=path, local=tmp_path / "cache", batch_size=1)[:]
 
 
+def test_a_stream_of_arrow_that_has_no_end(tmp_path: Path) -> None:
+    table, path = pa.table({"id": range(10)}), tmp_path / "x.arrow"
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+    path.write_bytes(path.read_bytes()[:-8])  # as of a writer that was killed
+    with pytest.warns(UserWarning, match=r"x\.arrow has no mark at its end: it may be cut off"):
+        assert len(StreamingDataset(remote=path, local=tmp_path / "cache", batch_size=1)) == 10
+
+
 def test_lists_in_which_values_are_missing(tmp_path: Path) -> None:
     day = date(2026, 1, 2)
     columns = {

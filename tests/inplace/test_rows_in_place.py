@@ -464,6 +464,13 @@ def test_arrays_of_numpy(tmp_path: Path) -> None:
         opened(tmp_path / "c.npy", tmp_path)
 
 
+def test_an_archive_of_numpy_that_is_cut_off(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", a=np.arange(9))
+    (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:100])
+    with pytest.raises(SourceError, match=r"x\.npz cannot be read as NumPy's"):
+        opened(tmp_path / "x.npz", tmp_path)
+
+
 @pytest.mark.parametrize("empty", [False, True])
 def test_tokens_of_megatron(tmp_path: Path, empty: bool) -> None:
     """Laid out as Megatron-LM's indexed dataset has it; some documents are of several sequences."""

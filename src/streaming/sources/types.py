@@ -34,9 +34,11 @@ def encoding_of(field: Any) -> str:
     """
     encoding = _encoding(field.type)
     if encoding is None:
+        odd = _not_json(field.type)
+        what = "it" if odd == str(field.type) else f"{odd} within others"
         raise ConfigError(
-            f"Column {field.name!r} is {field.type}, and no encoding holds {_not_json(field.type)} within others. Leave it "
-            "out by `columns`, or have `fn` of streaming.convert make columns of what is in it."
+            f"Column {field.name!r} is {field.type}, and no encoding holds {what}. Leave it out by `columns`, or "
+            "have `fn` of streaming.convert make columns of what is in it."
         )
     return f"{encoding}?" if field.nullable and encoding != "json" else encoding
 

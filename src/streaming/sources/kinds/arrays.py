@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -27,7 +29,7 @@ class Arrays(Source):
         try:
             found: Any = np.load(io.BytesIO(fetch(file)), allow_pickle=False)
             arrays = {name: found[name] for name in cast("list[str]", found.files)}
-        except (ValueError, EOFError, OSError, AttributeError) as error:
+        except (ValueError, EOFError, OSError, AttributeError, BadZipFile, zlib.error) as error:
             raise SourceError(f"{file.name} cannot be read as NumPy's: {error}") from error
         if len({array.shape[:1] for array in arrays.values()}) != 1 or not next(iter(arrays.values())).ndim:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())

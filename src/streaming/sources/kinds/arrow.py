@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,8 @@ __all__ = ["ArrowFiles"]
 
 _PIECE_BYTES = 1 << 25
 _ROWS = 1 << 13
-_MAGIC = b"ARROW1"
+#: What files end in, and streams.
+_MAGIC, _END = b"ARROW1", b"\xff\xff\xff\xff\0\0\0\0"
 
 
 class ArrowFiles:
@@ -28,6 +30,8 @@ class ArrowFiles:
 
     def scan(self, file: SourceFile) -> Scan:
         """Go through the record batches of a file."""
+        if not file.read(max(0, file.size - len(_END)), file.size).endswith((_MAGIC, _END)):
+            warnings.warn(f"{file.name} has no mark at its end: it may be cut off. Write it anew.", stacklevel=2)
         missing: set[str] = set()
         lacking: set[str] = set()
         pieces: list[Piece] = []
