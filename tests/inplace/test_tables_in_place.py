@@ -353,6 +353,17 @@ def test_directories_say_what_rows_have(tmp_path: Path, write: str) -> None:
     assert sorted(row["year"] for row in only[:]) == sorted(row["year"] for row in found)
 
 
+def test_directories_that_do_not_say_the_same(tmp_path: Path) -> None:
+    for name in ("a=1/b=2/0.parquet", "a=1/1.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows_of(0, 2), tmp_path / name)
+    with pytest.warns(
+        UserWarning, match=r"tell a= of a=1/1\.parquet, and a=, b= of a=1/b=2/0\.parquet: no columns are made"
+    ):
+        dataset = StreamingDataset(remote=f"{tmp_path}/**/*.parquet", local=tmp_path / "c", batch_size=1)
+    assert list(dataset[0]) == ["id", "text", "lang"]
+
+
 def test_large_row_groups_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "SHARD_BYTES", 2000)
     monkeypatch.setattr(cutting, "_WHOLE_BYTES", 4000)

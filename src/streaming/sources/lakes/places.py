@@ -6,6 +6,7 @@ That is what their directories are called (``year=2024/month=5/...``), and what 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -67,7 +68,15 @@ def _partitions(paths: Sequence[str]) -> tuple[Any, list[dict[str, Any]]]:
     """Return the columns that names of directories make, and their values for each file."""
     told = [{unquote(name): unquote(value) for name, value in _PARTITION.findall(path)} for path in paths]
     names = list(told[0])
-    if not names or any(list(each) != names for each in told):
+    odd = next((number for number, each in enumerate(told) if list(each) != names), None)
+    if odd is not None:
+        one, other = ("=, ".join([*told[number], ""]).rstrip(", ") or "nothing" for number in (0, odd))
+        warnings.warn(
+            f"Directories tell {one} of {paths[0]}, and {other} of {paths[odd]}: no columns are made of them. Name files of "
+            "which they tell the same by a pattern.",
+            stacklevel=2,
+        )
+    if not names or odd is not None:
         return None, []
     import pyarrow as pa
 
