@@ -110,12 +110,12 @@ class Jobs:
 
 
 def shm() -> set[str]:
-    """What is there, but for what PyTorch, Python and Ray make and remove, and tests that run beside this one.
+    """What is there, but for what PyTorch, Python and Ray make and remove, and tests that run beside this one keep there.
 
     glibc's ``sem_open`` makes a semaphore, here one of a DataLoader's queues, under a name of six letters first, which stays
     when the process is killed before it has the name that it was asked for.
     """
-    others = re.compile("sem\\.(mp-|[A-Za-z0-9]{6}$)|torch_|pymp-|plasma|ray|test-|streaming-test-")
+    others = re.compile("sem\\.(mp-|[A-Za-z0-9]{6}$)|torch_|pymp-|plasma|ray|test-|streaming-test-|t[a-z0-9_]{8}$")
     return {name for name in os.listdir("/dev/shm") if not others.match(name)}
 
 
