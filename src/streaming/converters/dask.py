@@ -13,7 +13,7 @@ from typing import Any
 from streaming.core.errors import MissingDependencyError
 from streaming.core.names import Out
 from streaming.writing.bulk.report import WriteReport
-from streaming.writing.parts.engines import lost
+from streaming.writing.parts.engines import lost, telling_of_no_workers
 from streaming.writing.parts.write import write_parts
 from streaming.writing.rows.inputs import taken
 
@@ -90,11 +90,12 @@ def _run(dataframe: Any, function: Any, tasks: Sequence[Any], at_once: int | Non
         return
     futures = client.compute(parts)
     try:
-        for future in distributed.as_completed(futures):
-            error = future.exception()
-            if isinstance(error, distributed.KilledWorker):
-                raise lost("Dask", error) from error
-            yield error if isinstance(error, Exception) else future.result()
+        with telling_of_no_workers("Dask", client.nthreads):
+            for future in distributed.as_completed(futures):
+                error = future.exception()
+                if isinstance(error, distributed.KilledWorker):
+                    raise lost("Dask", error) from error
+                yield error if isinstance(error, Exception) else future.result()
     finally:
         client.cancel(futures)
 

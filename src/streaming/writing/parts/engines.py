@@ -6,15 +6,20 @@ again in vain, so it raises nothing; see :class:`streaming.writing.parts.write.E
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from itertools import islice
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 from streaming.core.errors import UnknownNameError, WorkerError
 from streaming.core.imports import optional_import
 
-__all__ = ["ENGINES", "failed", "get_engine", "lost"]
+__all__ = ["ENGINES", "failed", "get_engine", "lost", "telling_of_no_workers"]
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,6 +27,8 @@ R = TypeVar("R")
 #: How often a task may lose its process before all is given up.
 _LOSSES = 20
 _LOST_WORKER = "distributed.deploy.lost-worker-timeout"
+#: So long a cluster is without a worker before that is told, in seconds.
+_PATIENCE_S = 60.0
 #: So many tasks a core are handed to a cluster ahead.
 _WAITING = 4
 
@@ -49,20 +56,21 @@ def _ray(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) ->
     coming = iter(tasks)
     room = at_once or _WAITING * max(1, int(ray.cluster_resources().get("CPU", 1)))
     running: list[Any] = [remote.remote(sent, task) for task in islice(coming, room)]
-    try:
-        while running:
-            (ready, *_), running = ray.wait(running)
-            try:
-                result = ray.get(ready)
-            except ray.exceptions.RayTaskError as error:
-                raise failed("Ray", error) from error
-            except ray.exceptions.RayError as error:
-                raise lost("Ray", error) from error
-            running += [remote.remote(sent, task) for task in islice(coming, 1)]
-            yield result
-    finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+    with telling_of_no_workers("Ray", lambda: ray.cluster_resources().get("CPU", 0)):
+        try:
+            while running:
+                (ready, *_), running = ray.wait(running)
+                try:
+                    result = ray.get(ready)
+                except ray.exceptions.RayTaskError as error:
+                    raise failed("Ray", error) from error
+                except ray.exceptions.RayError as error:
+                    raise lost("Ray", error) from error
+                running += [remote.remote(sent, task) for task in islice(coming, 1)]
+                yield result
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
 
 
 def _dask(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) -> Iterator[R]:
@@ -93,23 +101,24 @@ def _by_client(
 
     room = at_once or _WAITING * max(1, sum(client.nthreads().values()))
     ready = distributed.as_completed([submit(task) for task in islice(coming, room)])
-    try:
-        for future in ready:
-            task, error = given.pop(future.key), future.exception()
-            following = islice(coming, 1)
-            if isinstance(error, (distributed.KilledWorker, CancelledError)):
-                losses += 1
-                if losses > _LOSSES:
-                    raise lost("Dask", error) from error
-                following = iter((task,))
-            elif error is not None:
-                raise failed("Dask", error) from error
-            for task in following:
-                ready.add(submit(task))
-            if error is None:
-                yield future.result()
-    finally:
-        client.cancel(list(ready.futures))
+    with telling_of_no_workers("Dask", client.nthreads):
+        try:
+            for future in ready:
+                task, error = given.pop(future.key), future.exception()
+                following = islice(coming, 1)
+                if isinstance(error, (distributed.KilledWorker, CancelledError)):
+                    losses += 1
+                    if losses > _LOSSES:
+                        raise lost("Dask", error) from error
+                    following = iter((task,))
+                elif error is not None:
+                    raise failed("Dask", error) from error
+                for task in following:
+                    ready.add(submit(task))
+                if error is None:
+                    yield future.result()
+        finally:
+            client.cancel(list(ready.futures))
 
 
 def _spark(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) -> Iterator[R]:
@@ -121,6 +130,40 @@ def _spark(function: Callable[[T], R], tasks: Sequence[T], at_once: int | None) 
         yield from context.parallelize(tasks, len(tasks)).map(function).collect()
     except Exception as error:
         raise failed("Spark", error) from error
+
+
+@contextmanager
+def telling_of_no_workers(engine: str, workers: Callable[[], Any]) -> Iterator[None]:
+    """Warn where a cluster has had no worker for a minute. Spark does so by itself.
+
+    What the cluster was given waits until there is one, however long that is: who began it may be about to start some.
+
+    Args:
+        engine: Its name.
+        workers: Returns something that is true if there are workers.
+    """
+    is_over = Event()
+
+    def watch() -> None:
+        checks = 0  # in a row that found none
+        while not is_over.wait(_PATIENCE_S / 2):
+            with suppress(Exception):  # of a cluster that ends
+                checks = 0 if workers() else checks + 1
+                if checks == 2:
+                    logger.warning(
+                        "%s has no worker, and has had none for %.0f s: nothing is done until there is one. Start some, or "
+                        "stop this call; made again, it continues.",
+                        engine,
+                        _PATIENCE_S,
+                    )
+
+    thread = Thread(target=watch, name="streaming-workers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(1)
 
 
 def _call(function: Callable[[T], R], task: T) -> R:
