@@ -22,8 +22,9 @@ __all__ = ["Fixed", "RowsFile", "Varying", "lay_columns"]
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-#: Up to so many bytes a value, all values are moved by one index; above, each by a copy of its own.
-_SHORT = 48
+#: Up to so many bytes a value, all values are moved by one index; above, each by a copy of its own. And so many where they
+#: follow each other, which takes an index less.
+_SHORT, _SHORT_IN_A_ROW = 48, 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,13 @@ class Fixed:
 
     def write(self, target: Bytes, begins: Ints) -> None:
         """Write each value to where it begins."""
-        target[begins[:, None] + np.arange(self.values.shape[1])] = self.values
+        width = self.values.shape[1]
+        if width and len(
+            begins
+        ):  # a value at each byte of the target, of which those that begin where one is to be are set
+            kind = np.dtype((np.void, width))
+            places: Any = np.ndarray((len(target) - width + 1,), kind, target, strides=(1,))
+            places[begins] = np.ascontiguousarray(self.values).view(kind)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +84,23 @@ class Varying:
         heads = self._heads()
         if self.heads is not None:
             width = np.arange(self.heads.shape[1])
-            places = begins[:, None] + width
             if self.head_sizes is None:
-                target[places] = self.heads
+                Fixed(self.heads).write(target, begins)
             else:
                 used = width < self.head_sizes[:, None]
-                target[places[used]] = self.heads[used]
+                target[(begins[:, None] + width)[used]] = self.heads[used]
         begins = begins + heads
         sizes = self.ends - self.begins
         total = int(sizes.sum())
         if not total:
+            return
+        first, last = int(self.begins[0]), int(self.ends[-1])
+        if (
+            total <= _SHORT_IN_A_ROW * len(sizes)
+            and total == last - first
+            and bool((self.begins[1:] == self.ends[:-1]).all())
+        ):
+            target[np.arange(first, last) + np.repeat(begins - self.begins, sizes)] = self.data[first:last]
             return
         if total <= _SHORT * len(sizes):
             within = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -98,7 +98,9 @@ class Cutter:
         """
         data, sizes = piece
         begin = end = start = 0
-        for i, size in enumerate(sizes):
+        whole = len(data) + self._extra_bytes * len(sizes)
+        fits = not self._limit or self._shard_bytes + whole <= self._limit  # as nearly always
+        for i, size in enumerate(() if fits else sizes):
             size_in_shard = size + self._extra_bytes
             if self._limit and self._limit < self._shard_bytes + size_in_shard and (self._pieces or i > start):
                 self._keep(data[begin:end], sizes[start:i])
@@ -108,7 +110,9 @@ class Cutter:
                 begin, start = end, i
             end += size
             self._shard_bytes += size_in_shard
-        self._keep(data[begin:end], sizes[start:])
+        if fits:
+            self._shard_bytes += whole
+        self._keep(data[begin:], sizes[start:])
         if place is not None and sizes:
             self._place = place(len(sizes) - 1)
 
