@@ -1,4 +1,4 @@
-"""A cluster that has no worker: what it was given waits for one, and that is told."""
+"""A cluster that has no worker, or workers without this package: what it was given waits, or fails, and that is told."""
 
 from __future__ import annotations
 
@@ -56,3 +56,10 @@ def test_dask_without_workers(
         assert not thread.is_alive()
     assert [row["x"] for row in LocalDataset(str(out))] == [1, 2]
     assert len(said(caplog)) == 1
+
+
+def test_workers_without_this_package() -> None:
+    told = str(engines.failed("Spark", ModuleNotFoundError("Task failed\nNo module named 'streaming'")))
+    assert told.startswith("Spark could not run a task: No module named 'streaming'. Its workers run a Python without")
+    assert "PYSPARK_PYTHON" in told
+    assert "PYSPARK_PYTHON" not in str(engines.failed("Ray", ModuleNotFoundError("No module named 'streaming'")))

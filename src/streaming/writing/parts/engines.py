@@ -174,7 +174,11 @@ def failed(engine: str, error: BaseException) -> WorkerError:
     """Return the error of a task that could not be run, in one sentence."""
     text = str(error).partition("\n SQLSTATE:")[0].partition("\n\tat ")[0]  # Spark's own code, and Java's stack
     what = text.strip().rpartition("\n")[2]
-    return WorkerError(f"{engine} could not run a task: {what}. The same call again continues.")
+    hint = ""
+    if "No module named 'streaming'" in what:
+        spark = ", or set os.environ['PYSPARK_PYTHON'] = sys.executable before the session begins"
+        hint = f" Its workers run a Python without this package: install it there{spark if engine == 'Spark' else ''}."
+    return WorkerError(f"{engine} could not run a task: {what}.{hint} The same call again continues.")
 
 
 def lost(engine: str, error: BaseException) -> WorkerError:
