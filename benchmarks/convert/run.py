@@ -110,7 +110,10 @@ def memory(folder: Path) -> None:
         found.append(
             child(sys.executable, "ours", "memory", str(folder / "lines.jsonl"), str(folder / "out"))["peak_mb"]
         )
-    print(f"memory: {found[0]:.0f} MB of all processes, and {found[1]:.0f} MB for 20 times the input", flush=True)
+    print(
+        f"memory: {found[0]:.0f} MB of all processes for 8 shards, and {found[1]:.0f} MB for 20 times the input",
+        flush=True,
+    )
 
 
 def main() -> None:

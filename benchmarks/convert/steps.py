@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 WORKERS = 2
+SHARD_BYTES = 8_000_000
 
 
 def resized(data: bytes) -> bytes:
@@ -89,7 +90,10 @@ def tokens_alone(source: str, tokenizer: str) -> None:
 def memory(source: str, out: str) -> None:
     import streaming
 
-    streaming.convert(source, out, workers=WORKERS, progress_bar=False, compression="zstd")
+    report = streaming.convert(
+        source, out, workers=WORKERS, progress_bar=False, compression="zstd", size_limit=SHARD_BYTES
+    )
+    assert report.shards >= 4 * WORKERS, report  # a few for each worker, or nothing is shown
 
 
 def watch(peak: list[float]) -> None:

@@ -286,3 +286,10 @@ def test_no_decoder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "import_module", nothing)
     with pytest.raises(ImportError, match=r"torchcodec, soundfile, av.*streaming-dataset\[media\]"):
         Audio(b"").samples()
+
+
+@pytest.mark.parametrize("span", [(-1, 1), (1, 0.5), (float("nan"), 1), ("a", None)])
+def test_ranges_of_time_that_are_none(span: Any) -> None:
+    for decode in (Audio(b"RIFF").samples, Video(b"").frames):
+        with pytest.raises(ConfigError, match="seconds from 0 on"):
+            decode(*span)

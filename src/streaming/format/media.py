@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import BytesIO
+from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.errors import ColumnValueError, MissingDependencyError
+from streaming.core.errors import ColumnValueError, ConfigError, MissingDependencyError
 
 __all__ = ["Audio", "Video"]
 
@@ -55,6 +56,7 @@ class Audio(bytes):
             ``float32[frames, channels]`` from -1 to 1, and how many frames a second has.
 
         Raises:
+            ConfigError: That is no range.
             ColumnValueError: The bytes are those of no sound file.
             MissingDependencyError: No decoder is installed.
 
@@ -64,6 +66,7 @@ class Audio(bytes):
             >>> samples.shape, rate
             ((4000, 1), 8000)
         """
+        _check_range(begin_s, end_s)
         name, decoder = _decoder("torchcodec.decoders", "soundfile", "av")
         with _reporting("sound", name):
             return _AUDIO[name](decoder, self, begin_s, end_s)
@@ -95,6 +98,7 @@ class Video(bytes):
             ``uint8[n, height, width, 3]`` in RGB, and ``float64[n]``: when each is shown, in seconds.
 
         Raises:
+            ConfigError: That is no range.
             ColumnValueError: The bytes are those of no video file.
             MissingDependencyError: No decoder is installed.
 
@@ -104,9 +108,21 @@ class Video(bytes):
             >>> pixels.shape, times.tolist()
             ((4, 16, 32, 3), [0.2, 0.3, 0.4, 0.5])
         """
+        _check_range(begin_s, end_s)
         name, decoder = _decoder("torchcodec.decoders", "av")
         with _reporting("video", name):
             return _VIDEO[name](decoder, self, begin_s, end_s)
+
+
+def _check_range(begin_s: float, end_s: float | None) -> None:
+    try:
+        fits = 0 <= begin_s < inf and (end_s is None or begin_s <= end_s)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"begin_s and end_s are seconds from 0 on, the first not behind the other; got {begin_s!r}, {end_s!r}."
+        )
 
 
 def _decoder(*names: str) -> tuple[str, Any]:
