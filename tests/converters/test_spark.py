@@ -178,7 +178,7 @@ def test_the_command(session: Any, tmp_path: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["samples"] == 100
     assert [row["id"] for row in LocalDataset(tmp_path / "out")[:]] == [f"{n}{i}" for n in "ab" for i in range(50)]
     assert main(command) == 2  # it is there
-    assert "exist_ok" in capsys.readouterr().err
+    assert "--force" in capsys.readouterr().err
 
 
 def test_a_task_is_tried_again(session: Any, tmp_path: Path) -> None:
