@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ __all__ = ["MAX_PIXELS", "kind_of", "playable", "thumbnail"]
 
 #: Images of more are not decoded.
 MAX_PIXELS = 64_000_000
-#: Each that is being decoded may take half a gigabyte.
-_turn = BoundedSemaphore(2)
+#: Decodes one image after the other, each of which may take a quarter of a gigabyte: several threads would each keep as
+#: much, since what a thread has freed, only that thread uses anew.
+_thread = ThreadPoolExecutor(1, "streaming-images")
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _SOUNDS = {b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"\xff\xfb": "audio/mpeg"}
 _VIDEOS = {b"\x1a\x45\xdf\xa3": "video/webm"}
@@ -70,8 +71,7 @@ def thumbnail(value: Any, side: int) -> bytes:
         MissingDependencyError: Pillow is not installed.
     """
     module = optional_import("PIL.Image", "vision", "Showing images")
-    with _turn:
-        return _thumbnail(module, value, side)
+    return _thread.submit(_thumbnail, module, value, side).result()
 
 
 def _thumbnail(module: Any, value: Any, side: int) -> bytes:
@@ -86,8 +86,10 @@ def _thumbnail(module: Any, value: Any, side: int) -> bytes:
         if getattr(image, "format", None) in ("JPEG", "MPO"):
             image = module.open(BytesIO(as_file(image)))  # the value itself may be asked for again
             image.draft("RGB", (side, side))
-        image = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
-        image.thumbnail((side, side))
+        if image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
+            image = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+        share = side / max(side, *image.size)
+        image = image.resize([max(1, round(share * pixels)) for pixels in image.size], reducing_gap=2.0)
         file = BytesIO()
         image.save(file, format="PNG")
     except ValueError:
