@@ -39,7 +39,8 @@ def write(path: Path, format: int, rng: random.Random) -> None:
 def walked(path: Path, begin: int = 0, end: int | None = None) -> list[tuple[str, int, int, int]]:
     store = LocalStore(str(path.parent))
     file = SourceFile(store, store.head(path.name))
-    return [tuple(member[:4]) for member in members(open_archive(file, end or file.size, False), begin, end)]
+    found = members(open_archive(file, end or file.size, False), begin, end)
+    return [(member.name, member.begin, member.data, member.size) for member in found]
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
