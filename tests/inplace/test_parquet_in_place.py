@@ -167,6 +167,16 @@ def test_only_what_is_wanted_is_fetched(s3: S3Server, tmp_path: Path) -> None:
     assert dataset.stats()["bytes_fetched"] <= 1.15 * chunks
 
 
+def test_a_small_file_does_not_come_twice(s3: S3Server, lake: Path, tmp_path: Path) -> None:
+    root = s3.create_bucket()
+    for path in lake.glob("*.parquet"):
+        open_store(root).put(f"lake/{path.name}", str(path))
+    arguments: dict[str, Any] = {"local": tmp_path / "cache", "batch_size": 1, "columns": ["id", "text"]}
+    dataset = StreamingDataset(remote=f"{root}/lake/*.parquet", **arguments)
+    assert dataset[:] == [{name: row[name] for name in ("id", "text")} for row in rows_of(lake)]
+    assert dataset.stats()["bytes_fetched"] == 0  # all of it came when it was looked into
+
+
 def test_evicted_and_made_again(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "SHARD_BYTES", 1 << 22)
     for number in range(3, 9):

@@ -13,6 +13,7 @@ import pytest
 import streaming
 from streaming import LocalDataset
 from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
+from streaming.sources import listing
 from streaming.sources.registry import open_source
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
@@ -127,3 +128,29 @@ def test_what_is_said_where_nothing_tells(tmp_path: Path) -> None:
     assert convert(tmp_path / "mixed", tmp_path / "out", format="csv").samples == 1
     with pytest.raises(ConfigError, match="Unknown source format 'parquett'"):
         convert(tmp_path / "mixed", tmp_path / "out", format="parquett")
+
+
+def test_many_names_in_braces_are_found_by_one_listing(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = s3.create_bucket()
+    store = open_store(root)
+    for number in range(0, 40, 2):
+        store.put(f"lake/{number:02}.txt", b"a\n" * (number + 1))
+    monkeypatch.setattr(listing, "_AT_ONCE", 4)
+    looked: list[str] = []
+    head: Any = type(store).head
+
+    def look(self: Any, path: str) -> Any:
+        looked.append(path)
+        return head(self, path)
+
+    monkeypatch.setattr(type(store), "head", look)
+    names = ",".join(f"{number:02}" for number in range(38, -1, -2))
+    place = Location.parse(f"{root}/lake/{{{names}}}.txt")
+    files = listing.list_files(place, None)[2]
+    assert [(info.path, info.bytes) for info in files] == [(f"{n:02}.txt", 2 * n + 2) for n in range(38, -1, -2)]
+    assert not looked
+    monkeypatch.setattr(listing, "_MORE_NAMES", 0)
+    assert listing.list_files(place, None)[2] == files
+    assert len(looked) == 20
+    with pytest.raises(ObjectNotFoundError):
+        listing.list_files(Location.parse(f"{root}/lake/{{00..05}}.txt"), None)

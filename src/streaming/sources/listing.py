@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import islice, product
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
+from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError, StreamingError
 from streaming.sources.names import format_of, is_named_as_data
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
@@ -30,6 +30,10 @@ _LOG = re.compile(
 _LOGS = {"_delta_log": "Delta Lake", "metadata": "Iceberg", ".hoodie": "Hudi"}
 _LINES = ("jsonl", "csv", "text")
 _AT_ONCE = 32
+#: How many times as many names of a directory are gone through as are wanted of it.
+_MORE_NAMES = 8
+#: Where files had better be looked up one by one: here, and where a listing has other versions than a read.
+_LOOKED_UP = ("", "file", "hf")
 
 
 def is_source(location: Location) -> bool:
@@ -91,8 +95,9 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
             store, files = alone
     else:
         names = _expanded(pattern)
+        known = _listed(store, names, location.scheme)
         with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
-            files = [info for some in threads.map(partial(_named, store), names) for info in some]
+            files = [info for some in threads.map(partial(_named, store, known), names) for info in some]
     if kind is None:
         kind = _kind_of(files, location)
     elif kind == "megatron":
@@ -114,12 +119,25 @@ def _is_broken(name: str, kind: str) -> bool:
     return kind in (told, "any") and told not in (None, *_LINES)
 
 
-def _named(store: Store, name: str) -> list[ObjectInfo]:
+def _listed(store: Store, names: list[str], scheme: str) -> dict[str, ObjectInfo]:
+    """Return those of many files of a directory that its listing soon has: a request for all, in place of one for each."""
+    places = {name.rpartition("/")[0] for name in names}
+    if len(names) < _AT_ONCE or len(places) > 1 or scheme in _LOOKED_UP:
+        return {}
+    try:
+        return {info.path: info for info in islice(store.list(*places), _MORE_NAMES * len(names))}
+    except StreamingError:  # a web server has no listing, or who may read may not list
+        return {}
+
+
+def _named(store: Store, known: Mapping[str, ObjectInfo], name: str) -> list[ObjectInfo]:
     """Return the file of a name, or the files of the directory of that name, as Spark calls them.
 
     Raises:
         ObjectNotFoundError: There is neither.
     """
+    if name in known:
+        return [known[name]]
     try:
         return [store.head(name)]
     except StorageError:

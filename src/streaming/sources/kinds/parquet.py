@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from io import BytesIO
+from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
 from streaming.core.imports import optional_import
@@ -13,6 +14,7 @@ from streaming.sources.features import mark_full
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.types import is_list, storage_of
+from streaming.storage.providers.local import LocalStore
 
 __all__ = ["Parquet"]
 
@@ -33,7 +35,7 @@ class Parquet:
 
     def scan(self, file: SourceFile) -> Scan:
         """Read the footer."""
-        found = _footer(file)
+        found = _end(file).footer
         pieces: list[Piece] = []
         begin = 0
         for i in range(found.num_row_groups):
@@ -47,13 +49,13 @@ class Parquet:
     def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
         """Fetch the chunks, and decode them some rows at a time; the pieces are neighbours."""
         pq = _pyarrow(".parquet")
-        found = _footer(file)
+        found, whole = _end(file)
         begin, end = (pieces[0].begin, pieces[-1].end) if pieces else (0, 0)
         if end > found.num_rows:
             raise SourceError(f"{file.name} has {found.num_rows:,} rows now. It was changed; index it again.")
         at, groups = _groups(found, begin, end)
         ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
-        with file.open(ranges) as local, _named(file):
+        with file.open(ranges) if whole is None else BytesIO(whole) as local, _named(file):
             opened = pq.ParquetFile(
                 local, metadata=found, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
             )
@@ -125,8 +127,20 @@ def _pyarrow(module: str = "") -> Any:
     return optional_import(f"pyarrow{module}", "arrow", "Reading Parquet")
 
 
+class _End(NamedTuple):
+    """What is known of a file.
+
+    Attributes:
+        footer: Its metadata.
+        whole: All of it, if it is so small that it came with them: it need not come again.
+    """
+
+    footer: Any
+    whole: bytes | None
+
+
 @lru_cache(256)
-def _footer(file: SourceFile) -> Any:
+def _end(file: SourceFile) -> _End:
     pa, pq = _pyarrow(), _pyarrow(".parquet")
     tail = file.read(max(0, file.size - _TAIL_BYTES), file.size)
     encrypted = f"{file.name} is encrypted, which is not supported. Decrypt it, and give the result."
@@ -137,13 +151,14 @@ def _footer(file: SourceFile) -> Any:
         raise SourceError(
             f"{file.name} is no Parquet file, or is cut off: its {file.size:,} bytes do not end in a footer."
         )
+    whole = None if len(tail) < file.size or isinstance(file.store, LocalStore) else tail
     if len(tail) < needed:
         tail = file.read(file.size - needed, file.size)
     with _named(file):
         found = pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
     if needed - _END_BYTES - found.serialized_size == _SIGNATURE_BYTES:
         raise SourceError(encrypted)
-    return found
+    return _End(found, whole)
 
 
 def _chunks(group: Any, names: set[str]) -> Iterator[tuple[int, int]]:
