@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import forkserver, set_forkserver_preload
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ _IN_MEMORY = _temporary_files_in_memory()
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Leave nothing in memory, but of tests that failed: what their directories hold may say why."""
     if _IN_MEMORY and exitstatus != pytest.ExitCode.TESTS_FAILED:
-        shutil.rmtree(_IN_MEMORY, ignore_errors=True)
+        Finalize(None, shutil.rmtree, (_IN_MEMORY, True), exitpriority=-200)  # after multiprocessing's own, at -100
 
 
 # What its children need and takes them seconds to import.
