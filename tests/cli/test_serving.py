@@ -303,14 +303,19 @@ def test_a_plan_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> 
         planner.close()
 
 
-def test_the_page_of_a_file(root: Path, tmp_path: Path) -> None:
+def test_the_page_of_a_file(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("yaml")
     run = {"train_loader": {"dataset": {"remote": f"{root}/texts", "local": "/none"}}, "max_duration": "3ep"}
     path = tmp_path / "run.yaml"
     path.write_text(json.dumps({**run, "compute": {"gpus": 2}, "global_train_batch_size": 4}))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with _serving("--run", str(path)) as server:
         assert "/plan?token=" in server.address
         assert "<dd>45 of 4 samples, 3 epochs</dd>" in server.page("plan")
+        assert list(tmp_path.glob("streaming-serve-*"))
+        server.process.terminate()
+        assert server.process.wait(60) == 128 + signal.SIGTERM
+        assert not list(tmp_path.glob("streaming-serve-*"))
 
 
 def _report(rank: int, waited_s: float, age_s: float = -3600, **further: Any) -> Report:

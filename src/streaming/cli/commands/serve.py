@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def run(args: Namespace) -> int:
     from streaming.cli.serving.plans import Plans
     from streaming.cli.serving.run import Run
 
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the temporary directory is removed
     with (
         tempfile.TemporaryDirectory(prefix="streaming-serve-", ignore_cleanup_errors=True) as directory,
         _listening(args.host, args.port) as sock,
