@@ -19,7 +19,7 @@ import zstandard
 from PIL import Image
 
 import streaming
-from streaming import LocalDataset
+from streaming import LocalDataset, StreamingDataset
 from streaming.core.errors import ConfigError, EmptyDatasetError, InputError, SourceError, StorageError, StreamingError
 
 
@@ -217,7 +217,12 @@ def test_a_source_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match="would be removed before it is read"):
             convert(source, out, exist_ok=True)
-    assert len(LocalDataset(str(tmp_path / "root/data"))) == 3
+    data = str(tmp_path / "root/data")
+    datasets: list[Any] = [LocalDataset(data), LocalDataset(data).take(2), StreamingDataset(local=data, batch_size=1)]
+    for dataset in datasets:
+        with pytest.raises(ConfigError, match="would be removed before it is read"):
+            streaming.write(dataset, data, exist_ok=True, workers=0)
+    assert len(LocalDataset(data)) == 3
 
 
 def test_functions_that_make_nothing(at: Callable[..., Path], tmp_path: Path) -> None:

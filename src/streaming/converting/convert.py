@@ -20,7 +20,7 @@ from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
 from streaming.writing.bulk.write import write
-from streaming.writing.partitions import path_below
+from streaming.writing.partitions import check_not_replaced
 from streaming.writing.parts.engines import get_engine
 from streaming.writing.parts.write import write_parts
 from streaming.writing.publish.places import Place
@@ -161,8 +161,8 @@ def convert(
     place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
     place = place if cluster is None else place.absolute(os.getcwd())
     reader, encodings, known = _prepared(place, columns, fn, tokenizer, text, format, on_error, options)
-    if exist_ok:
-        _check_apart(place, reader.source.files.format, out, storage_options)
+    if exist_ok and reader.source.files.format in ("mds", "litdata"):
+        check_not_replaced(place.above("index.json"), Place.parse(out, storage_options))
     read: Any = reader  # which also gives rows that are encoded, and errors in place of rows
     given: dict[str, Any] = {
         "fn": read,
@@ -182,23 +182,6 @@ def convert(
     if cluster is not None:
         return write_parts(cluster, grouped(reader.source, size_limit), out, encodings, **given)
     return write(reader.source.parts, out, encodings, keep_local=keep_local, append=append, **given)
-
-
-def _check_apart(source: Location, format: str, out: Out, storage_options: StorageOptions | None) -> None:
-    """Check that what is to be replaced is not what is to be read.
-
-    Raises:
-        ConfigError: It is.
-    """
-    if format not in ("mds", "litdata"):
-        return
-    read, written = Place.of(source.above("index.json")), Place.parse(out, storage_options)
-    places = [Place.of(place) for place in (written.local, written.remote) if place is not None]
-    if any(path_below(read, place) is not None for place in places):
-        raise ConfigError(
-            f"{source} would be removed before it is read, as exist_ok=True replaces what is at {out!r}. Write to another "
-            "place, and move it then."
-        )
 
 
 def preview(

@@ -15,7 +15,15 @@ from streaming.storage.registry import open_store
 from streaming.writing.publish.entries import INDEX_NAME
 from streaming.writing.publish.places import Place
 
-__all__ = ["by_numbers", "directory_of_index", "find_partitions", "parse_place", "paths_below"]
+__all__ = [
+    "by_numbers",
+    "check_not_replaced",
+    "directory_of_index",
+    "find_partitions",
+    "parse_place",
+    "path_below",
+    "paths_below",
+]
 
 #: So many partitions are named in a text.
 _NAMED = 5
@@ -54,6 +62,24 @@ def path_below(partition: Place, root: Place) -> str | None:
             if path.startswith(top.rstrip("/") + "/"):
                 return path[len(top.rstrip("/")) + 1 :]
     return None
+
+
+def check_not_replaced(read: Location, written: Place) -> None:
+    """Check that a dataset that is read is not at, or below, a place that is to be replaced.
+
+    Args:
+        read: Its directory.
+        written: The place.
+
+    Raises:
+        ConfigError: It is.
+    """
+    places = [Place.of(place) for place in (written.local, written.remote) if place is not None]
+    if any(path_below(Place.of(read), place) is not None for place in places):
+        raise ConfigError(
+            f"{read} would be removed before it is read, as exist_ok=True replaces what is at {written}. Write to another "
+            "place, and move it then."
+        )
 
 
 def _plain(location: Location) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from streaming.writing.bulk.resume import begin
 from streaming.writing.bulk.sources import InputSource, RowSource, Source
 from streaming.writing.bulk.workers import WorkerPool, default_workers
 from streaming.writing.options import WriterOptions, checked_workers
+from streaming.writing.partitions import check_not_replaced
 from streaming.writing.publish.places import Place, staging_directory
 from streaming.writing.publish.target import Target
 from streaming.writing.rows.inputs import Inputs
@@ -131,6 +132,8 @@ def write(
     )
     num_workers = default_workers() if workers is None else checked_workers(workers) or 0
     place = Place.parse(out, storage_options)
+    for read in _read_from(inputs) if exist_ok else ():
+        check_not_replaced(read, place)
     staging = place.local is None
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with _source(inputs, columns, fn, num_workers, on_error) as source:
@@ -182,6 +185,15 @@ def _source(given: Any, columns: Mapping[str, str] | None, fn: Function | None, 
     if on_error == "skip":
         raise ConfigError("on_error='skip' is about inputs for which fn fails: pass fn.")
     return RowSource(given, columns)
+
+
+def _read_from(inputs: Any) -> Iterator[Location]:
+    """Yield where the rows of a dataset of this library come from, and where they are kept; of anything else, nothing."""
+    for source in getattr(inputs, "sources", None) or ():
+        directory = getattr(source, "directory", None)
+        for place in (getattr(directory, "directory", None), getattr(directory, "origin", None)):
+            if isinstance(place, str):  # behind the URL of a store, there may be that of its server
+                yield Location.parse(place if place.startswith(("/", "file:")) else place.partition(" ")[0])
 
 
 def _staged(place: Place) -> Place:
