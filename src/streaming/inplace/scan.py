@@ -18,6 +18,7 @@ from streaming.core.errors import StreamingError
 from streaming.core.process.lock import locked_part
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan, Scanned
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
@@ -25,8 +26,8 @@ __all__ = ["Scanner", "scan_files"]
 
 logger = logging.getLogger(__name__)
 
-#: Files that are looked into at a time; of those whose ends are enough, twice as many: that is waiting, and little memory.
-_AT_ONCE = 32
+#: Files that are looked into at a time: where their ends are enough, that is waiting; all of one that is here is work.
+_ENDS_AT_ONCE, _AT_ONCE, _HERE_AT_ONCE = 64, 32, 4
 #: How long those who wait see nothing of who looks into files before they give up, and how often they are shown something.
 _LOCK_S, _TELL_S = 600.0, 1.0
 
@@ -86,7 +87,8 @@ def _look(
             told = time.monotonic()
             os.utime(part)
 
-    at_once = _AT_ONCE * (1 + getattr(kind, "counts_rows", False))
+    here = _HERE_AT_ONCE if isinstance(store, LocalStore) else _AT_ONCE
+    at_once = _ENDS_AT_ONCE if getattr(kind, "counts_rows", False) else here
     with ThreadPoolExecutor(at_once, "streaming-scan") as threads, open(part, "a") as file:
         coming = {threads.submit(look, info): info for info in files}
         try:
