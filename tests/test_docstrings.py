@@ -63,6 +63,7 @@ WITHOUT = {
     "streaming.metrics.callbacks.*_callback": "the same; tests/metrics runs it",
     "streaming.metrics.instruments.Instrument": "made by instruments, which shows it",
     "streaming.loader.watching.report.*": "made by StreamingDataLoader.report, which shows it",
+    "streaming.loader.watching.files.Written": "what read_files returns, which shows it",
     "streaming.loader.watching.files.ReportFile": "made by StreamingDataLoader(report_to=...)",
     "streaming.text.c4.*": "so does a tokenizer; tests/base/test_convenience.py runs it",
     "streaming.text.pile.*": "the same",

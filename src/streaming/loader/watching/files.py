@@ -124,6 +124,13 @@ def read_files(folder: str | os.PathLike[str]) -> tuple[list[Written], list[str]
 
     Returns:
         The reports, and a sentence for each file that has none.
+
+    Example:
+        >>> loader = StreamingDataLoader(StreamingDataset(local='data', batch_size=16), report_to='reports')
+        >>> batches = list(loader)
+        >>> reports, wrong = read_files('reports')
+        >>> reports[0].name, wrong
+        ('rank-00000.json', [])
     """
     found: list[Written] = []
     wrong: list[str] = []
@@ -156,6 +163,10 @@ def are_behind(shares: Sequence[float]) -> list[bool]:
 
     Args:
         shares: The part of its time that each rank waits.
+
+    Example:
+        >>> are_behind([0.02, 0.4, 0.02])
+        [False, True, False]
     """
     usual = sorted(shares)[(len(shares) - 1) // 2] if shares else 0.0
     return [share > max(1.5 * usual, usual + 0.05) for share in shares]

@@ -187,12 +187,20 @@ class Report:
 
 
 def show_rate(rate: float) -> str:
-    """Return how many a second, as whole numbers where they are large."""
+    """Return how many a second, as whole numbers where they are large.
+
+    Args:
+        rate: A number a second.
+    """
     return f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
 
 
 def show_time(seconds: float) -> str:
-    """Return a time in the unit that fits."""
+    """Return a time in the unit that fits.
+
+    Args:
+        seconds: The time.
+    """
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
 
 
