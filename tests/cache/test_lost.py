@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +122,17 @@ for pages in range(12):
 """
 
 
-def test_a_full_disk_is_an_exception(tmp_path: Path) -> None:
-    write_dataset(str(tmp_path / "remote"), 400, size_limit=4000)
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """A directory that is not below /dev/shm, where those of other tests may lie."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        yield Path(place)
+
+
+def test_a_full_disk_is_an_exception(on_disk: Path) -> None:
+    write_dataset(str(on_disk / "remote"), 400, size_limit=4000)
     script = 'mount -t tmpfs -o size=256k tmpfs /dev/shm || exit 77; exec "$0" -c "$1" "$2" /dev/shm'
-    command = ["unshare", "-rm", "sh", "-c", script, sys.executable, FULL, str(tmp_path / "remote")]
+    command = ["unshare", "-rm", "sh", "-c", script, sys.executable, FULL, str(on_disk / "remote")]
     if shutil.which("unshare") is None:
         pytest.skip("a small file system cannot be mounted here")
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
