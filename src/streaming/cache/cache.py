@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from streaming.cache.planning.needs import NEVER, Plan
 from streaming.core.errors import ConfigError, ShardUnavailableError
 from streaming.format.shard import Shard
 
-__all__ = ["ShardCache"]
+__all__ = ["ShardCache", "Tolerance"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,21 @@ logger = logging.getLogger(__name__)
 _TRIES = 32
 #: How long a reader waits for others' downloads before it passes the limit, and how often it looks.
 _PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.01
+
+
+class Tolerance(Protocol):
+    """What a reader has that goes on without shards that cannot be had."""
+
+    def tolerate(self, shard: int, error: BaseException) -> bool:
+        """Say whether the reader deals with a shard's failure itself."""
+        ...
+
+    def attempt(self, shard: int, fetch: Callable[[], bool]) -> bool:
+        """Return what a fetch returns, or raise how the shard has failed before; called in the thread that fetches.
+
+        Nobody can ask for a shard between its failure and this hearing of it, so that each is asked for once.
+        """
+        ...
 
 
 class ShardCache:
@@ -145,11 +160,12 @@ class ShardCache:
         if self._made_evictor is not None and self._pid == os.getpid():
             self._made_evictor.leave()
 
-    def get(self, shard_id: int) -> Shard:
+    def get(self, shard_id: int, tolerance: Tolerance | None = None) -> Shard:
         """Return an open shard, fetching it first if need be.
 
         Args:
             shard_id: Index over the shards of all streams.
+            tolerance: Of a reader that goes on without shards that cannot be had.
 
         Returns:
             The shard, which this cache keeps open for a while.
@@ -159,7 +175,7 @@ class ShardCache:
             ShardFormatError: Its bytes contradict the index.
         """
         shard = self.peek(shard_id)
-        return self._get_slowly(shard_id) if shard is None else shard
+        return self._get_slowly(shard_id, tolerance) if shard is None else shard
 
     def find_rows(self, shards: NDArray[np.int64]) -> FoundRows | None:
         """Find samples, fetching and opening their shards if need be.
@@ -180,7 +196,7 @@ class ShardCache:
         """Say whether the shards of samples, ``int64[k]``, may all be open at once, by the descriptors of this process."""
         return self._open.fit(shards)
 
-    def _get_slowly(self, shard_id: int) -> Shard:
+    def _get_slowly(self, shard_id: int, tolerance: Tolerance | None) -> Shard:
         self._check_process()
         directory, local = self.locate(shard_id)
         for _ in range(_TRIES):
@@ -189,7 +205,7 @@ class ShardCache:
             shard = self._open_now(shard_id) if shard is None else shard
             if shard is not None:
                 return shard
-            self._wait_for(shard_id, self._deadline_s(directory, local))
+            self._wait_for(shard_id, self._deadline_s(directory, local), tolerance)
         raise ShardUnavailableError(
             f"Shard {shard_id} in {directory.directory} keeps disappearing: other processes evict it as fast as it "
             "is fetched. Raise cache_limit."
@@ -202,8 +218,8 @@ class ShardCache:
             self._open.add(shard_id, shard)
         return shard
 
-    def _wait_for(self, shard_id: int, timeout_s: float) -> None:
-        future = self.prefetch(shard_id, NOW)
+    def _wait_for(self, shard_id: int, timeout_s: float, tolerance: Tolerance | None) -> None:
+        future = self.prefetch(shard_id, NOW, tolerance)
         try:
             self._fetches.wait(shard_id, future, timeout_s)
         except TimeoutError as error:
@@ -213,27 +229,33 @@ class ShardCache:
                 f"{directory.origin}."
             ) from error
 
-    def prefetch(self, shard_id: int, deadline: float) -> Future[bool]:
+    def prefetch(self, shard_id: int, deadline: float, tolerance: Tolerance | None = None) -> Future[bool]:
         """Begin to fetch a shard in the background, the lowest deadline first.
+
+        Args:
+            shard_id: Index over the shards of all streams.
+            deadline: When it is needed.
+            tolerance: See :meth:`get`.
 
         Returns:
             A future that ends with ``True`` when the shard is present, with ``False`` if for now there is only room for
             what is needed before, or with the exception that kept the shard from being present.
         """
         self._check_process()
-        return self._fetches.submit(shard_id, deadline, lambda deadline: self.fetch(shard_id, deadline))
+        return self._fetches.submit(shard_id, deadline, lambda deadline: self.fetch(shard_id, deadline, tolerance))
 
     def in_background(self, key: Hashable, deadline: float, job: Callable[[float], bool]) -> Future[bool]:
         """Have a job done by the threads that fetch, the lowest deadline first; each key is done once at a time."""
         self._check_process()
         return self._fetches.in_background(key, deadline, job)
 
-    def fetch(self, shard_id: int, deadline: float = NOW) -> bool:
+    def fetch(self, shard_id: int, deadline: float = NOW, tolerance: Tolerance | None = None) -> bool:
         """Make a shard present in this thread.
 
         Args:
             shard_id: Index over the shards of all streams.
             deadline: When it is needed; what is needed before is not evicted for it.
+            tolerance: See :meth:`get`.
 
         Returns:
             Whether it is present.
@@ -241,7 +263,13 @@ class ShardCache:
         Raises:
             ShardUnavailableError: It could not be made present.
         """
-        return self._fetches.run(shard_id, lambda stats: self._fetch(shard_id, deadline, stats))
+
+        def fetch(stats: FetchStats) -> bool:
+            return self._fetch(shard_id, deadline, stats)
+
+        if tolerance is None:
+            return self._fetches.run(shard_id, fetch)
+        return self._fetches.run(shard_id, lambda stats: tolerance.attempt(shard_id, lambda: fetch(stats)))
 
     def _fetch(self, shard_id: int, deadline: float, stats: FetchStats) -> bool:
         directory, local = self.locate(shard_id)

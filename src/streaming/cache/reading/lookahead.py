@@ -5,13 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.cache import ShardCache
+from streaming.cache.cache import ShardCache, Tolerance
 from streaming.core.arrays import distinct
 from streaming.core.errors import StreamingError
 
@@ -55,7 +54,7 @@ class LookAhead:
         cache: The shards.
         schedule: What will be read.
         window: Positions ahead of the reader to look.
-        tolerate: Says of a shard's failure whether the reader deals with it itself.
+        tolerance: Of a reader that goes on without shards that cannot be had.
         following: Returns what will be read after the end of the schedule, if that is known; called in a background
             thread.
     """
@@ -65,13 +64,13 @@ class LookAhead:
         cache: ShardCache,
         schedule: Schedule,
         window: int,
-        tolerate: Callable[[int, BaseException], bool] | None = None,
+        tolerance: Tolerance | None = None,
         following: Callable[[], Schedule | None] | None = None,
     ) -> None:
         self._cache = cache
         self._schedule = schedule
         self._window = window
-        self._tolerate = tolerate
+        self._tolerance = tolerance
         self._following = following
         self._closed = False
         self._seen_to = 0
@@ -137,10 +136,7 @@ class LookAhead:
             return
         if not present:
             self._times[shard] = time
-            future = self._asked[shard] = self._cache.prefetch(shard, float(time))
-            if self._tolerate is not None:
-                # At once: a reader that comes to the shard first would ask for it again.
-                future.add_done_callback(partial(_note_failure, self._tolerate, shard))
+            self._asked[shard] = self._cache.prefetch(shard, float(time), self._tolerance)
 
     def _see_results(self) -> None:
         put_off: list[int] = []
@@ -174,11 +170,11 @@ class LookAhead:
                 unique, first = distinct(shards)
                 for shard, position in zip(unique.tolist(), first.tolist(), strict=True):
                     if shard >= 0 and not self._cache.is_present(shard):
-                        self._cache.prefetch(shard, float(schedule.time(position)))
+                        self._cache.prefetch(shard, float(schedule.time(position)), self._tolerance)
         return True
 
     def _fail(self, shard: int, error: BaseException) -> None:
-        if self._tolerate is None or not self._tolerate(shard, error):
+        if self._tolerance is None or not self._tolerance.tolerate(shard, error):
             raise error
 
     def close(self) -> None:
@@ -186,12 +182,6 @@ class LookAhead:
         self._closed = True
         self._asked.clear()
         self._leave()
-
-
-def _note_failure(tolerate: Callable[[int, BaseException], bool], shard: int, future: Future[bool]) -> None:
-    error = None if future.cancelled() else future.exception()
-    if error is not None:
-        tolerate(shard, error)
 
 
 def _put_off() -> Future[bool]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.cache.cache import ShardCache
+from streaming.cache.cache import ShardCache, Tolerance
 from streaming.cache.reading.lookahead import LookAhead
 from streaming.cache.reading.ranges import FirstSamples
 from streaming.core.process.ledger import DECODE, LEDGERS, USER, Ledger
@@ -45,7 +45,7 @@ class Planned:
         predownload: Samples ahead of the one being served whose shards are fetched.
         following: Returns what the worker reads in the next epoch, if that is known.
         block: Samples whose order is worked out at a time, at most: a power of two.
-        tolerate: Says of a shard's failure whether the reader deals with it.
+        tolerance: Of a reader that goes on without shards that cannot be had.
         renew: Given a slot at which a batch begins, returns what is read from now on instead, if that has changed; ``None``
             where it never does.
     """
@@ -57,7 +57,7 @@ class Planned:
     predownload: int
     following: Callable[[], Planned | None]
     block: int = BLOCK
-    tolerate: Callable[[int, BaseException], bool] | None = None
+    tolerance: Tolerance | None = None
     renew: Callable[[int], Planned | None] | None = None
 
 
@@ -105,7 +105,7 @@ def steps(
 
     cache.follow(planned.plan, planned.processes)
     blocks = _Blocks(planned, table)
-    ahead = LookAhead(cache, blocks, planned.predownload, planned.tolerate, schedule_following)
+    ahead = LookAhead(cache, blocks, planned.predownload, planned.tolerance, schedule_following)
     renew = planned.renew
     if renew is not None:
         size = planned.batch_size  # so that each batch is begun by itself

@@ -73,7 +73,7 @@ class EpochReader:
         if source.on_error == "skip":
             seed = start.settings.get("shuffle_seed", self._ordering.config.shuffle_seed)
             substitutes = Substitutes(read or source.get_item, self._cache, self._table, seed, start.epoch)
-            read, planned = substitutes.read, replace(planned, tolerate=substitutes.tolerate)
+            read, planned = substitutes.read, replace(planned, tolerance=substitutes)
         begun = partial(self._look_around, source, start, planned)
         if in_worker() and start.balance != self._balance:
             return self._otherwise(start)

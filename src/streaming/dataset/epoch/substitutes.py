@@ -66,6 +66,16 @@ class Substitutes:
             self._report(shard, None, error)
         return True
 
+    def attempt(self, shard: int, fetch: Callable[[], bool]) -> bool:
+        """Return what a fetch returns, or raise how the shard has failed before."""
+        if shard in self._bad_shards:
+            raise self._bad_shards[shard]
+        try:
+            return fetch()
+        except Exception as error:
+            self.tolerate(shard, error)
+            raise
+
     def read(self, sample_id: int) -> Any:
         """Return a sample, or the one that takes its place.
 
@@ -101,7 +111,7 @@ class Substitutes:
         for shard in self._table.needed(sample_id):
             if shard not in self._bad_shards:
                 try:
-                    self._cache.get(shard)
+                    self._cache.get(shard, self)
                 except Exception as error:
                     if not self.tolerate(shard, error):
                         raise
