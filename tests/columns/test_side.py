@@ -258,7 +258,7 @@ def test_no_thread_is_left(people: SideColumns) -> None:
         people.values("sex")
         with pytest.raises(ConfigError):
             people.where("nothing > 3")
-    assert threads() == before
+    assert not threads() - before  # some that earlier tests left may have ended
 
 
 class Kept(Dataset[int]):
