@@ -89,7 +89,7 @@ def tokens(folder: Path) -> None:
     rng = random.Random(0)
     words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(WORDS)]
     with open(folder / "texts.jsonl", "w") as file:
-        for _ in range(20_000):
+        for _ in range(240_000):
             file.write(json.dumps({"text": " ".join(rng.choices(words, k=rng.randint(20, 200)))}) + "\n")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
