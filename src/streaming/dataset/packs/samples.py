@@ -6,6 +6,7 @@ Legend: T tokens of a sample, k pieces of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,16 @@ def pack_documents(rule: Pack, documents: Sequence[Any], starts: Ints, lengths: 
             pieces.append(values[start : start + length])
         kind = np.result_type(*pieces) if pieces else np.dtype(np.int64)
         filler = rule.pad if name == rule.columns[0] else 0
-        whole_ = np.full(rule.to, filler, kind if kind.kind == "f" else np.int64)
+        whole_ = np.empty(rule.to, kind if kind.kind == "f" else np.int64)
+        whole_[used:] = filler
         np.concatenate(pieces, out=whole_[:used], casting="unsafe")
         sample[name] = whole_
+    # Where each piece begins, where what fills the rest does, and the end.
+    borders = np.empty(len(lengths) + 2, np.int64)
+    borders[0], borders[-1] = 0, rule.to
+    np.cumsum(lengths, out=borders[1:-1])
     for name in rule.emit:
-        sample[name] = _EMIT[name](sample[rule.columns[0]], lengths, used)
+        sample[name] = _EMIT[name](sample[rule.columns[0]], borders, used)
     return sample
 
 
@@ -86,36 +92,41 @@ def _values(document: Any, name: str, rule: Pack) -> NDArray[Any]:
     return values
 
 
-def _position_ids(tokens: Ints, lengths: Ints, used: int) -> Ints:
-    every = np.append(lengths, len(tokens) - used)
-    return np.arange(len(tokens)) - np.repeat(np.cumsum(every) - every, every)
+@lru_cache(maxsize=8)
+def _every(count: int) -> Ints:
+    """Return the numbers below one, which are not to be written to."""
+    every = np.arange(count)
+    every.flags.writeable = False
+    return every
 
 
-def _doc_ids(tokens: Ints, lengths: Ints, used: int) -> Ints:
-    ids = np.full(len(tokens), -1)
-    ids[:used] = np.repeat(np.arange(len(lengths)), lengths)
+def _position_ids(tokens: Ints, borders: Ints, used: int) -> Ints:
+    return _every(len(tokens)) - np.repeat(borders[:-1], np.diff(borders))
+
+
+def _doc_ids(tokens: Ints, borders: Ints, used: int) -> Ints:
+    ids = np.repeat(_every(len(borders) - 1), np.diff(borders))
+    ids[used:] = -1
     return ids
 
 
-def _labels(tokens: Ints, lengths: Ints, used: int) -> Ints:
+def _labels(tokens: Ints, borders: Ints, used: int) -> Ints:
     labels = tokens.copy()
     labels[used:] = -100
-    labels[np.cumsum(lengths) - lengths] = -100
+    labels[borders[:-2]] = -100
     return labels
 
 
-def _attention_mask(tokens: Ints, lengths: Ints, used: int) -> Ints:
-    return (np.arange(len(tokens)) < used).astype(np.int64)
+def _attention_mask(tokens: Ints, borders: Ints, used: int) -> Ints:
+    return (_every(len(tokens)) < used).astype(np.int64)
 
 
-def _cu_seqlens(tokens: Ints, lengths: Ints, used: int) -> Borders:
-    ends = np.cumsum(lengths)
-    every = [[0], ends, [len(tokens)] if used < len(tokens) else []]
-    return np.concatenate(every).astype(np.int32).view(Borders)
+def _cu_seqlens(tokens: Ints, borders: Ints, used: int) -> Borders:
+    return borders[: len(borders) - (used == len(tokens))].astype(np.int32).view(Borders)
 
 
-def _max_seqlen(tokens: Ints, lengths: Ints, used: int) -> Longest:
-    return Longest(max(int(lengths.max(initial=0)), len(tokens) - used))
+def _max_seqlen(tokens: Ints, borders: Ints, used: int) -> Longest:
+    return Longest(int(np.diff(borders).max(initial=0)))
 
 
 _EMIT: dict[str, Callable[[Ints, Ints, int], Any]] = {
