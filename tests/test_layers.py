@@ -156,3 +156,14 @@ def test_rooms_are_small() -> None:
 
 def test_the_drawing_is_of_the_sources(drawing: dict[str, Any]) -> None:
     assert drawing["PICTURE"].read_text() == drawing["draw"](), "run: python tools/architecture.py"
+
+
+def test_the_readme_has_every_layer_below_what_it_imports() -> None:
+    lines = (ROOT.parents[1] / "README.md").read_text().splitlines()
+    listed = lines[lines.index("    src/streaming/") + 1 :]
+    listed = listed[: listed.index("")]
+    layers = [name.strip(" /") for line in listed for name in line.strip().split("  ")[0].split(",")]
+    assert sorted(layers) == sorted(ALLOWED)
+    for layer, imported in ALLOWED.items():
+        for other in imported:
+            assert layers.index(other) < layers.index(layer), f"{layer} imports {other}, which comes later"
