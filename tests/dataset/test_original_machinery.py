@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from streaming import LocalDataset, Stream, StreamingDataset
+from streaming.base.batching import batching_methods
 
 Make = Callable[..., str]
 
@@ -127,3 +128,82 @@ def test_what_to_write_instead(make_dataset: Make) -> None:
 def test_names_of_the_original_stay_importable() -> None:
     with pytest.raises(ImportError, match=re.escape("_Iterator")):
         from streaming.base.dataset import _Iterator  # noqa: F401
+
+
+def test_arguments_set_on_a_dataset(make_dataset: Make) -> None:
+    """They are what the constructor would have been given, for the iterations that come."""
+    remote = make_dataset(40)
+    changed: dict[str, Any] = {"batch_size": 8, "shuffle": True, "shuffle_algo": "py1s", "num_canonical_nodes": 2}
+    changed |= {
+        "shuffle_seed": 3,
+        "shuffle_block_size": 10,
+        "sampling_method": "fixed",
+        "batching_method": "stratified",
+    }
+    expected = StreamingDataset(local=remote, **changed)
+    data = StreamingDataset(local=remote)
+    for name, value in changed.items():
+        setattr(data, name, value)
+        assert getattr(data, name) == value
+    assert data.state_dict(0) == expected.state_dict(0)
+    batches = [batch["id"].tolist() for batch in DataLoader(data, batch_size=8, num_workers=1)]
+    assert batches == [batch["id"].tolist() for batch in DataLoader(expected, batch_size=8, num_workers=1)]
+    data.batch_size = 8  # as it is
+    with pytest.raises(ValueError, match=r"batch_size=4 was set after an iteration .* began"):
+        data.batch_size = 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("batch_size", "8", "batch_size must be an integer"),
+        ("shuffle_algo", "other", "Unknown shuffle algorithm"),
+        ("epoch_size", 10, "epoch_size is settled when a dataset is made. Make it with epoch_size=10"),
+        ("cache_limit", 1 << 30, "cache_limit is settled"),
+    ],
+)
+def test_arguments_that_cannot_be_set(make_dataset: Make, name: str, value: Any, text: str) -> None:
+    data = StreamingDataset(local=make_dataset(20), batch_size=4)
+    before = getattr(data, name)
+    with pytest.raises(ValueError, match=text):
+        setattr(data, name, value)
+    assert getattr(data, name) == before
+
+
+def _set_a_seed(_: int) -> None:
+    info = get_worker_info()
+    assert info is not None
+    info.dataset.shuffle_seed = 1
+
+
+def test_arguments_set_too_late(make_dataset: Make) -> None:
+    """After a checkpoint, whose settings hold; and in a worker, whom the others would not follow."""
+    data = StreamingDataset(local=make_dataset(20), batch_size=4)
+    with pytest.raises(ValueError, match="shuffle_seed=1 was set in a worker"):
+        list(DataLoader(data, batch_size=4, num_workers=1, worker_init_fn=_set_a_seed))
+    data.load_state_dict(data.state_dict(4))
+    with pytest.raises(ValueError, match="or a checkpoint was loaded"):
+        data.shuffle_seed = 1
+
+
+def test_what_datasets_would_not_notice(make_dataset: Make) -> None:
+    data = StreamingDataset(local=make_dataset(20), batch_size=4)
+    with pytest.raises(TypeError, match=r"shards\[0\] was set, .*override `get_item`"):
+        data.shards[0] = data.shards[0]  # type: ignore[index]
+    with pytest.raises(ValueError, match=r"proportion was set on a stream of a dataset, .*a schedule"):
+        data.streams[0].proportion = 0.5
+    with pytest.raises(TypeError, match=r"batching_methods\['random'\] was set.*streaming.order.registry"):
+        batching_methods["random"] = batching_methods["stratified"]
+
+
+def test_a_stream_whose_class_has_values(make_dataset: Make) -> None:
+    """They are not looked at, as little as the original looks at the places among them."""
+    with pytest.warns(UserWarning, match=r"The body of Ranked sets remote, proportion, which the arguments of Stream"):
+
+        class Ranked(Stream):
+            remote = "s3://bucket/ranked"  # type: ignore[assignment]
+            proportion = 2.0
+
+    stream = Ranked(local=make_dataset(20))
+    assert (stream.remote, stream.proportion) == (None, None)
+    assert StreamingDataset(streams=[stream], batch_size=4)[3]["id"] == 3

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -357,12 +357,32 @@ def generate_work_device_per_stream_batching(dataset: Any, world: World, epoch: 
     return generate_work("device_per_stream", dataset, world, epoch, sample_in_epoch)
 
 
-#: Read-only: a method of one's own is registered in ``streaming.order.registry.batching_methods``, with its arguments.
-batching_methods: Mapping[str, Callable[..., Ints]] = MappingProxyType(
-    {
-        "random": generate_work_random_batching,
-        "stratified": generate_work_stratified_batching,
-        "per_stream": generate_work_per_stream_batching,
-        "device_per_stream": generate_work_device_per_stream_batching,
-    }
-)
+class _BatchingMethods(Mapping[str, Callable[..., Ints]]):
+    """The original's functions, by name. Read-only."""
+
+    _functions = MappingProxyType(
+        {
+            "random": generate_work_random_batching,
+            "stratified": generate_work_stratified_batching,
+            "per_stream": generate_work_per_stream_batching,
+            "device_per_stream": generate_work_device_per_stream_batching,
+        }
+    )
+
+    def __getitem__(self, name: str) -> Callable[..., Ints]:
+        return self._functions[name]
+
+    def __setitem__(self, name: str, function: Callable[..., Ints]) -> NoReturn:
+        raise TypeError(
+            f"batching_methods[{name!r}] was set, which datasets would not see. Register a method in "
+            "streaming.order.registry.batching_methods, whose functions take other arguments; datasets then take its name."
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+
+batching_methods = _BatchingMethods()

@@ -25,6 +25,7 @@ from streaming.core.names import BatchingMethod, HashName, PartitionAlgo, Sampli
 from streaming.core.world import World
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.compat.machinery import no_attribute, warn_of_machinery
+from streaming.dataset.compat.settings import ARGUMENTS, with_setting
 from streaming.dataset.config import (
     CacheConfig,
     OrderConfig,
@@ -252,12 +253,15 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
 
     def _assemble(self, sources: Sequence[Source]) -> None:
         """Make the parts that depend on what is served, at the beginning of the first epoch."""
+        self.__dict__.pop("_ordering", None)  # nothing is settled
         self.streams: list[Stream] = [copy(stream) for stream in self._given]  # which get their weights
         self.num_streams: int = len(self.streams)
         super().__init__(sources, self.cache_limit)
         self._epochs = Epochs()
         self._progress = Progress()
         ordering = Ordering(self._order_config, self._table, self.streams, self.stream_names)
+        for stream in self.streams:
+            stream.serve()
         self.epoch_size: int = ordering.epoch_size
         self._ordering = ordering
         self._epoch_reader = EpochReader(self._cache, self._table, ordering, self._epochs, self._progress, self._ranks)
@@ -273,6 +277,19 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the readers of shards, which are made again where they are asked for."""
         return {name: value for name, value in self.__dict__.items() if name not in ("shards", "spanner")}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; an argument of the order is set for the iterations that come, before the first one begins.
+
+        Raises:
+            ConfigError: It is an argument that is settled, or the value is none for it.
+        """
+        if name in ARGUMENTS and "_ordering" in self.__dict__ and value != getattr(self, name):
+            is_under_way = bool(self._epochs.begun or self._epochs.current().settings)
+            self._order_config = with_setting(self._order_config, name, value, is_under_way)
+            self._ordering.config = self._order_config
+            value = getattr(self._order_config, name)
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         """Give the tables of shards and streams by the names that :class:`ShardTable` documents."""

@@ -193,6 +193,29 @@ class Stream(StreamDetails):
             self.format = table or self.format
         self._remote = None if text is None else Location.parse(text, self._storage_options).above(_INDEX_NAME)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, unless a dataset serves this stream as it is.
+
+        Raises:
+            ConfigError: It does, and would not notice.
+        """
+        if self.__dict__.get("_is_served") and value != getattr(self, name, None):
+            raise ConfigError(
+                f"{name} was set on a stream of a dataset, which goes by what it was made with. Make a dataset of other "
+                "streams; weights that change during a run are a schedule (mix)."
+            )
+        super().__setattr__(name, value)
+
+    def serve(self) -> None:
+        """Be the stream of a dataset: from now on nothing of it can be set."""
+        self._is_served = True
+
+    def __copy__(self) -> Stream:
+        """Return a stream that no dataset serves yet."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _is_served=False)
+        return other
+
     def __repr__(self) -> str:
         where = str(self._remote) if self._remote else None
         return f"Stream(remote={where!r}, local={self.local!r}, split={self.split!r})"

@@ -33,6 +33,13 @@ _NOT_CALLED = (
 )
 
 
+# What a class of streams may be told to have by its body, and the constructor's arguments say.
+_ARGUMENTS = (
+    *("remote", "local", "split", "proportion", "repeat", "choose"),
+    *("download_retry", "download_timeout", "validate_hash", "keep_zip"),
+)
+
+
 class StreamDetails:
     """Methods of a ``Stream`` that show how it is used."""
 
@@ -53,8 +60,17 @@ class StreamDetails:
         def open(self, allow_unsafe_types: bool = False) -> tuple[ShardDirectory, int]: ...  # noqa: D102
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Tell the author of a stream that a method of it will not be called."""
+        """Tell the author of a stream what of it will not be looked at: a method, or a value in the class's body."""
         super().__init_subclass__(**kwargs)
+        given = [name for name in _ARGUMENTS if not hasattr(vars(cls).get(name, property()), "__get__")]
+        if given:
+            warnings.warn(
+                f"The body of {cls.__name__} sets {', '.join(given)}, which the arguments of Stream take the place of. Give "
+                "them to super().__init__().",
+                stacklevel=2,
+            )
+        for name in given:
+            delattr(cls, name)
         dead = [name for name in _NOT_CALLED if name in vars(cls)]
         if dead:
             warnings.warn(

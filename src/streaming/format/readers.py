@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from streaming.core.registry import Registry
 from streaming.format.index import Index
@@ -328,6 +328,17 @@ class Readers(Sequence[Reader]):
         number = range(len(self))[at]
         reader = self._made.get(number)
         return self._made.setdefault(number, self._make(number)) if reader is None else reader
+
+    def __setitem__(self, at: int, reader: Any) -> NoReturn:
+        """Say what to do instead of putting a reader in a shard's place.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            f"shards[{at!r}] was set, and datasets do not read through these readers. To change samples, override "
+            "`get_item`, or use `dataset.map(fn)`."
+        )
 
     def _make(self, number: int) -> Reader:
         part = bisect_right(self._ends, number)

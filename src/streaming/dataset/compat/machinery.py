@@ -25,6 +25,7 @@ _MACHINERY = {
     "_ready_thread": _ITERATE,
     "_resume": "`load_state_dict()` resumes, `next_epoch` and `set_epoch()` say which epoch comes",
     "_resume_incr_epoch": "`load_state_dict()` resumes, `next_epoch` and `set_epoch()` say which epoch comes",
+    "_set_shuffle_block_size": "iterating, `epoch_work` and `generate_work` work out the default by themselves",
     "_share_work": _EPOCH,
     "_unique_rank_world": _WORLD,
     "_unique_worker_world": _WORLD,
