@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as encryption
 import pytest
 
-from streaming import Stream, StreamingDataLoader, StreamingDataset
+from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.errors import ConfigError, EmptyDatasetError, ShardUnavailableError, SourceError
 from streaming.inplace import cutting
 from streaming.storage.registry import open_store
@@ -197,7 +200,40 @@ def test_a_file_that_was_changed_is_looked_at_again(lake: Path, tmp_path: Path) 
     arguments: Any = {"remote": f"{lake}/*.parquet", "local": tmp_path / "cache", "batch_size": 1}
     assert len(StreamingDataset(**arguments)[:]) == 152
     pq.write_table(table_of(500, 33), lake / "part-1.parquet")
-    assert [row["id"] for row in StreamingDataset(**arguments)[50:83]] == list(range(500, 533))
+    with pytest.warns(UserWarning, match=r"part-1\.parquet was written again \([\d,]+ bytes before, [\d,]+ now\)"):
+        dataset = StreamingDataset(**arguments)
+    assert [row["id"] for row in dataset[50:83]] == list(range(500, 533))
+    assert len(StreamingDataset(**arguments)) == 135
+
+
+@pytest.mark.parametrize("kind", ["another size", "the same size", "a copy", "mds"])
+def test_a_checkpoint_of_files_that_were_replaced(
+    lake: Path, tmp_path: Path, kind: str, make_dataset: Callable[..., str]
+) -> None:
+    remote = f"{lake}/*.parquet"
+    if kind == "mds":
+        remote = make_dataset(num_samples=40)
+    dataset = StreamingDataset(remote=remote, local=tmp_path / "a", batch_size=2)
+    assert len(list(islice(dataset, 8))) == 8
+    state = dataset.state_dict(8)
+    words = "names, sizes or hashes of the files differ"
+    name = lake / "part-1.parquet"
+    if kind == "another size":
+        pq.write_table(table_of(500, 50), name, row_group_size=20)
+    elif kind == "the same size":
+        name.write_bytes(name.read_bytes())
+        words = "written again, with the same names and sizes"
+    elif kind == "a copy":
+        remote = f"{shutil.copytree(lake, tmp_path / 'copy', copy_function=shutil.copyfile)}/*.parquet"
+    else:
+        with MDSWriter(columns={"text": "str"}, out=remote, exist_ok=True) as out:
+            for i in range(40):
+                out.write({"text": "something else" * i})
+    dataset = StreamingDataset(remote=remote, local=tmp_path / "b", batch_size=2)
+    with nullcontext() if kind == "a copy" else pytest.warns(UserWarning, match=words):
+        dataset.load_state_dict(state)
+    assert len(list(dataset)) == len(dataset) - 8
+    dataset.load_state_dict({key: value for key, value in state.items() if key != "files"})  # of who knew nothing of it
 
 
 def test_a_file_that_changes_in_mid_run_is_not_served(lake: Path, tmp_path: Path) -> None:
@@ -258,6 +294,7 @@ def test_columns_of_one_name_and_files_that_are_empty(tmp_path: Path) -> None:
         StreamingDataset(**arguments)
     pq.write_table(table_of(0, 3), tmp_path / "x.parquet")
     (tmp_path / "y.parquet").touch()
+    arguments["local"] = tmp_path / "other"
     with pytest.raises(SourceError, match=r"y\.parquet is no Parquet file, or is cut off: its 0 bytes"):
         StreamingDataset(**arguments)
 
@@ -310,6 +347,7 @@ def test_files_that_differ(lake: Path, tmp_path: Path) -> None:
     assert both[-1] == {"id": 2, "new": "b", "text": None}
     assert both[0] == {"id": 0, "new": None, "text": ""}
     pq.write_table(pa.table({"id": ["text"]}), lake / "part-9.parquet")
+    arguments["local"] = tmp_path / "other"
     with pytest.raises(SourceError, match=r"do not go together: column 'id' is int64 in part-0\.parquet, and .*part-9"):
         StreamingDataset(**arguments, schema="union")
     with pytest.raises(ConfigError, match="schema must be 'same' or 'union', got 'any'"):

@@ -327,6 +327,13 @@ def test_looked_into_once_for_every_machine(
         patched.delattr(Parquet, "scan")  # nobody looks again
         dataset = StreamingDataset(**arguments, index=f"{root}/found")
     assert len(dataset[:]) == 90
+    pq.write_table(rows_of(0, 20), tmp_path / "t.parquet")
+    for name in ("0", "3"):
+        store.put(f"lake/{name}.parquet", str(tmp_path / "t.parquet"))
+    store.delete("lake/1.parquet")
+    arguments["local"] = tmp_path / "d"
+    with pytest.warns(UserWarning, match=r"0\.parquet was written again.*3\.parquet is new; 1\.parquet is gone.*--out"):
+        assert len(StreamingDataset(**arguments, index=f"{root}/found")) == 70
     assert main(["index", str(tmp_path), "--out", str(tmp_path / "x")]) != 0
 
 

@@ -58,6 +58,7 @@ class ShardTable:
         units: Digest of what counts as a sample, ``None`` where every row does.
         tokens: How many a sample has room for, where all are bins of tokens.
         num_shards: Shards of the streams and of what is joined to them.
+        files: Prints, joined by dots: of what the streams hold, of where that is, and of its versions there.
 
     Args:
         sources: The streams.
@@ -76,6 +77,7 @@ class ShardTable:
         self.shard_offset_per_stream: NDArray[np.int64] = np.cumsum(counts) - counts
         self.samples_per_stream: NDArray[np.int64] = np.array([source.counts.sum() for source in sources], np.int64)
         self.sample_offset_per_stream: NDArray[np.int64] = np.cumsum(self.samples_per_stream) - self.samples_per_stream
+        self.files: str = _print_of(sources)
         units = [source.units for source in sources]
         self.translation: Translation | None = None
         self.units: str | None = None
@@ -221,6 +223,13 @@ class ShardTable:
             return np.array([row_id])
         shard = int(np.searchsorted(self._row_offsets + self.rows_per_shard, row_id, side="right"))
         return self.translation.find(shard, row_id - int(self._row_offsets[shard]))
+
+
+def _print_of(sources: Sequence[Source]) -> str:
+    found = [source.directory.contents() for source in sources]
+    places = [s.directory.identity.origin if own else b"" for s, (_, own) in zip(sources, found, strict=True)]
+    facts = ([one for one, _ in found], places, [own for _, own in found])
+    return ".".join(blake2b(b"|".join(fact), digest_size=4).hexdigest() for fact in facts)
 
 
 def _reach_of(units: Sequence[Units | None], counts: NDArray[np.int64]) -> NDArray[np.int64] | None:

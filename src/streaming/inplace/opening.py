@@ -38,6 +38,7 @@ from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
 from streaming.sources.types import storage_of
 from streaming.storage.location import Location
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import Store
 
 __all__ = ["Recipes", "open_source_files"]
@@ -77,6 +78,20 @@ class Recipes:
             return SourceRecipe(self.found.kind, self.schema, self.source, tuple(map(self._taken, runs)), count)
         some = tuple((run.file, run.pieces, self._first(run)) for run in runs)
         return RowsRecipe(self.source, self.schema, some, count)
+
+    def contents(self) -> tuple[bytes, bytes]:
+        """Return a print of the names and sizes of the files and of what is deleted of them, and one of their versions."""
+        names, versions = blake2b(digest_size=8), blake2b(digest_size=8)
+        is_here = isinstance(
+            self.found.store, LocalStore
+        )  # a copy that keeps times is the same; its node is another one
+        for info in self.found.files:
+            version = info.modified if is_here or info.etag is None else info.etag
+            names.update(f"{info.path}\0{info.bytes}\n".encode("utf-8", "surrogateescape"))
+            versions.update(f"{version}\n".encode())
+        for number, gone in self.found.gone.items():
+            names.update(f"{number}:".encode() + gone.tobytes())
+        return names.digest(), versions.digest()
 
     def _taken(self, run: Run) -> Taken:
         gone = self.found.gone.get(run.file)
@@ -142,7 +157,7 @@ def open_source_files(
         bring_index(index, kept)
 
     def scan(scanner: Scanner) -> Scanned:
-        return scan_files(found.store, found.files, scanner, kept, config.download_retry)
+        return scan_files(found.store, found.files, scanner, kept, config.download_retry, index and str(index))
 
     if found.kind in kinds:
         optional_import("pyarrow", "arrow", "Reading files of other formats")

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Protocol, cast
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 _ENDS_AT_ONCE, _AT_ONCE, _HERE_AT_ONCE = 64, 32, 4
 #: How long those who wait see nothing of who looks into files before they give up, and how often they are shown something.
 _LOCK_S, _TELL_S = 600.0, 1.0
+_NAMED = 3
 
 
 class Scanner(Protocol):
@@ -40,7 +42,9 @@ class Scanner(Protocol):
         ...
 
 
-def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Scanner, kept: str, retries: int) -> Scanned:
+def scan_files(
+    store: Store, files: Sequence[ObjectInfo], kind: Scanner, kept: str, retries: int, index: str | None = None
+) -> Scanned:
     """Look into files, those that were not looked into before.
 
     Args:
@@ -49,12 +53,14 @@ def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Scanner, kept: s
         kind: Their format.
         kept: Local file that keeps what is found; one process at a time looks.
         retries: Further attempts after a failed one.
+        index: Where what was found before was brought from, if it was.
 
     Raises:
         SourceError: A file is damaged.
         StorageError: A file cannot be read.
     """
     found = _read(kept)
+    _warn_of_changes(repr(store), files, found, index)
     if not all(_key(info) in found for info in files):
         with locked_part(f"{kept}.part", _LOCK_S) as part:
             found = {**_read(kept), **_read(part)}
@@ -65,6 +71,29 @@ def scan_files(store: Store, files: Sequence[ObjectInfo], kind: Scanner, kept: s
                 file.write(lines)
             os.replace(part, kept)
     return _scanned(list(files), found)
+
+
+def _warn_of_changes(place: str, files: Sequence[ObjectInfo], found: Collection[str], index: str | None) -> None:
+    """Warn of files that are not those that were looked into before."""
+    before = {path: int(size) for path, size, _ in (key.rsplit("\n", 2) for key in found)}
+    missing = [info for info in files if _key(info) not in found]
+    odd = [
+        f"{info.path} was written again ({before[info.path]:,} bytes before, {info.bytes:,} now)"
+        for info in missing
+        if info.path in before
+    ]
+    if index is not None:
+        present = {info.path for info in files}
+        odd += [f"{info.path} is new" for info in missing if info.path not in before]
+        odd += [f"{path} is gone" for path in before if path not in present]
+    if odd:
+        more = f", and {len(odd) - _NAMED:,} more" if len(odd) > _NAMED else ""
+        advice = "" if index is None else f" Make it again, or each machine does so: streaming index URL --out {index}"
+        warnings.warn(
+            f"Files at {place} are not those that were looked into before: {'; '.join(odd[:_NAMED])}{more}. What is there "
+            f"now is served, and looked into again.{advice}",
+            stacklevel=2,
+        )
 
 
 def _look(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,17 @@ class ShardDirectory:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the table is mapped again where it is needed."""
         return {**self.__dict__, "_table": None, "_unrecorded": {}, "_current": set()}
+
+    def contents(self) -> tuple[bytes, bytes]:
+        """Return prints of what shards hold: one that copies elsewhere share, and one that only these very files have.
+
+        The second is empty where nothing but the first is known.
+        """
+        hasher = blake2b(digest_size=8)
+        for files in (self.index.raw_data, self.index.raw_meta):
+            hasher.update(files.bytes.astype("<i8").tobytes())
+            hasher.update(files.hashes.blob.tobytes())
+        return hasher.digest(), b""
 
     @property
     def in_place(self) -> NDArray[np.bool_]:

@@ -29,6 +29,10 @@ class Recipes(Protocol):
         """Return what makes a shard."""
         ...
 
+    def contents(self) -> tuple[bytes, bytes]:
+        """Return prints of the files, as :meth:`ShardDirectory.contents` does."""
+        ...
+
     def together(self, shard: int) -> range:
         """Return the shards that are best made at once with one, itself among them: all are in what any of them takes."""
         ...
@@ -70,6 +74,10 @@ class MadeDirectory(ShardDirectory):
         super().__init__(directory, index, store, config, origin, identity, columns)
         self.metadata = metadata
         self.recipe = recipes
+
+    def contents(self) -> tuple[bytes, bytes]:
+        """Return prints of the files that the shards are made of."""
+        return self.recipe.contents()
 
     def is_stored(self, shard: int) -> bool:
         """Say whether the store holds the very files that the index names."""

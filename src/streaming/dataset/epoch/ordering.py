@@ -287,6 +287,7 @@ class Ordering:
             "epoch_size": self.epoch_size,
             "weights": self._weights_print,
             "dataset": self._dataset_print,
+            "files": self._shard_table.files,
             **({} if self._units_print is None else {"units": self._units_print}),
             **({} if self.balance is None else {"balance": self.balance.name}),
             "global_batch_size": None if batch_size is None else batch_size * world.num_ranks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,24 @@ def check_state(state: Mapping[str, Any], present: Mapping[str, Any]) -> None:
             + "\n".join(differences)
             + "\nTo begin a new run on this data instead, do not load the checkpoint."
         )
+    _warn_of_files(state.get("files"), present.get("files"))
+
+
+def _warn_of_files(saved: Any, present: Any) -> None:
+    """Warn if the data are not those of the checkpoint, though there are as many samples in each shard."""
+    then, now = str(saved).split("."), str(present).split(".")
+    if saved is None or present is None or then == now or len(then) != len(now):
+        return
+    what = "names, sizes or hashes of the files differ"
+    if then[0] == now[0]:
+        if then[1] != now[1]:  # a copy
+            return
+        what = "the files were written again, with the same names and sizes"
+    warnings.warn(
+        f"The data are not those that the checkpoint was made with: {what}. The run continues in the same order, over what "
+        "is there now. If samples changed, point the dataset at the data of the checkpoint, or begin a new run.",
+        stacklevel=2,
+    )
 
 
 def _units(state: Mapping[str, Any]) -> str:
