@@ -27,6 +27,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 register_profiles()
 
+pytest_plugins = ["apart"]
+
 # As many tests run at a time as there are cores: threads of one would wait for those of the others, and burn a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -90,6 +92,14 @@ def pytest_collection_finish() -> None:
     """What is there before the first test stays: no collection of garbage has to look at it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_given_back() -> Iterator[None]:
+    """What the tests of a module have freed goes back to the system: each child begins with a copy of what is held."""
+    yield
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from streaming.cache.fetching.parts import PART_BYTES, download_in_parts
 from streaming.core.errors import UnavailableError
 
+pytestmark = pytest.mark.apart
 NUM_PARTS = 12
 
 

@@ -108,6 +108,7 @@ def test_the_simulator_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [["serve", "--port", "0"], ["serve", "--port", "8080", "--run", "run.yaml"]]
 
 
+@pytest.mark.apart
 def test_the_published_example(run: Run) -> None:
     words = [
         "--ranks",

@@ -66,6 +66,7 @@ def test_a_large_footer_is_read(tmp_path: Path) -> None:
     assert len(open_columns(path, "", DIGEST, 1).names) == 2000
 
 
+@pytest.mark.apart
 def test_tables_of_any_size_become_even_row_groups(tmp_path: Path) -> None:
     path = str(tmp_path / "columns.parquet")
     sizes = [1, 0, ROWS_PER_GROUP - 1, 5, 2 * ROWS_PER_GROUP, 7]

@@ -41,6 +41,7 @@ def test_random_access(make_dataset: Make, tmp_path: Path, compression: str | No
             dataset[bad]
 
 
+@pytest.mark.apart
 def test_looking_ahead_over_a_whole_long_epoch(make_dataset: Make, tmp_path: Path) -> None:
     remote = make_dataset()
     wide, narrow = (

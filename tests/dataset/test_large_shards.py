@@ -13,6 +13,7 @@ from streaming.cache.files.witness import version_number
 from budget import pairings
 from sample_data import part_of
 
+pytestmark = pytest.mark.apart
 N, ROW, BATCH = 420, 50_000, 8
 
 

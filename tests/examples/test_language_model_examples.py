@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.apart
 EXAMPLES = Path(__file__).parents[2] / "examples" / "language_model"
 #: `packed_and_unpacked` and `model` have tests in `tests/packing/test_training.py`.
 OTHERS = {"model", "packed_and_unpacked"}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import brotli
 import numpy as np
@@ -181,10 +182,14 @@ AT_ENDS_OF_JOBS = [max(0, (blocks << 19) + more) for blocks in (0, 1, 2, 8, 16, 
 UP_TO = {"zstd": 9 << 20, "zstd:1": 5 << 20, "zstd:9": 1 << 21, "gz": 1 << 21, "bz2": 1 << 20}
 
 
+def marks_of(algo: str, size: int) -> list[Any]:
+    return [pytest.mark.apart] * (size > 1 << 22) + [pytest.mark.long] * (size >= UP_TO[algo])
+
+
 @pytest.mark.parametrize(
     ("algo", "size"),
     [
-        pytest.param(algo, size, marks=() if size < UP_TO[algo] else pytest.mark.long)
+        pytest.param(algo, size, marks=marks_of(algo, size))
         for algo in UP_TO
         for size in AT_ENDS_OF_JOBS
         if size < 1 << 23 or algo in ("zstd", "zstd:1")

@@ -180,6 +180,7 @@ def test_a_small_file_does_not_come_twice(s3: S3Server, lake: Path, tmp_path: Pa
     assert dataset.stats()["bytes_fetched"] == 0  # all of it came when it was looked into
 
 
+@pytest.mark.apart
 def test_evicted_and_made_again(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "SHARD_BYTES", 1 << 22)
     for number in range(3, 9):

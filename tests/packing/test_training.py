@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from streaming import MDSWriter, Pack, StreamingDataLoader, StreamingDataset
 
+pytestmark = pytest.mark.apart
 EXAMPLE = Path(__file__).parents[2] / "examples" / "language_model"
 VOCABULARY, TO, BINS, EPOCHS = 31, 48, 3, 4
 

@@ -21,7 +21,8 @@ from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
 CHECKS: dict[str, Callable[[Store, str], None]] = {}
-NEED_LIST = {"list_is_recursive_and_sorted", "list_of_a_prefix", "list_many", "big_objects_are_put_in_parts"}
+BIG = "big_objects_are_put_in_parts"
+NEED_LIST = {"list_is_recursive_and_sorted", "list_of_a_prefix", "list_many", BIG}
 
 
 def check(function: Callable[[Store, str], None]) -> Callable[[Store, str], None]:
@@ -271,6 +272,10 @@ def begin_worker(env: dict[str, str]) -> None:
     """Make this process a worker."""
     os.environ.update(env)
     declare_worker()
+
+
+#: The name of each; one takes much memory.
+NAMES = [pytest.param(name, marks=pytest.mark.apart if name == BIG else ()) for name in sorted(CHECKS)]
 
 
 def run(name: str, url: str, scratch: str, options: Any = None) -> None:

@@ -7,17 +7,18 @@ import pytest
 
 import conformance
 from clouds import Clouds
+from conformance import BIG, NAMES
 from servers import WebServer
 
 CHECKS = sorted(conformance.CHECKS)
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_local(name: str, tmp_path: Path) -> None:
     conformance.run(name, str(tmp_path / "store"), str(tmp_path))
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_s3_by_helper(name: str, bucket: str, tmp_path: Path) -> None:
     conformance.run(name, f"{bucket}/some/prefix", str(tmp_path))
 
@@ -44,13 +45,12 @@ def test_http_in_a_worker(name: str, web: WebServer, tmp_path: Path, worker: Pro
 # Families whose client is that of S3 need not do again what its own tests do.
 SAME_CLIENT = ["list_is_recursive_and_sorted", "missing_objects", "put_then_get", "the_root"]
 CASES = [
-    (family, name)
+    pytest.param(family, name, marks=pytest.mark.apart if name == BIG else ())
     for family in ("gs", "azure", "hf", "volumes", "dbfs", "oci-native", "sftp", "fsspec")
     for name in CHECKS
 ]
-CASES += [(family, name) for family in ("gs-hmac", "azure-dl", "oci") for name in SAME_CLIENT]
+CASES += [pytest.param(family, name) for family in ("gs-hmac", "azure-dl", "oci") for name in SAME_CLIENT]
 # The bytes go through the client: the same in a worker where it is of Python, and that of `sftp` where fsspec reaches it.
-BIG = "big_objects_are_put_in_parts"
 IN_A_WORKER = [BIG, "download_continues", "many_threads", "put_then_get"]
 
 
@@ -73,7 +73,7 @@ def test_cloud_in_a_worker(family: str, name: str, clouds: Clouds, tmp_path: Pat
     worker.submit(conformance.run, name, place.url, str(tmp_path), place.options).result(60)
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_fsspec_in_memory(name: str, tmp_path: Path) -> None:
     conformance.run(name, f"memory://{tmp_path}/store", str(tmp_path))
 

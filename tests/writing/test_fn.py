@@ -163,6 +163,7 @@ def test_other_inputs_are_noticed(tmp_path: Path) -> None:
     assert again(iter(items)).resumed_samples == 6
 
 
+@pytest.mark.apart
 def test_a_generator_streams(tmp_path: Path) -> None:
     """Many more rows than fit the room ahead; what is made is taken before the rest is made."""
 
