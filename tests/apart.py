@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
+from inspect import signature
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -31,8 +32,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     context = get_context("fork")
     answers, theirs = context.Pipe(duplex=False)
-    names = pyfuncitem._fixtureinfo.argnames
-    child = context.Process(target=_run, args=(pyfuncitem, {name: pyfuncitem.funcargs[name] for name in names}, theirs))
+    arguments = {name: pyfuncitem.funcargs[name] for name in signature(pyfuncitem.obj).parameters}
+    child = context.Process(target=_run, args=(pyfuncitem, arguments, theirs))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
         child.start()
