@@ -68,3 +68,24 @@ def test_a_package_of_the_same_import_name_is_warned_of(tmp_path: Path, name: st
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
         assert said in done.stderr
         assert bool(said) == bool(done.stderr), done.stderr
+
+
+def test_the_program_where_another_was_installed_over_this(tmp_path: Path) -> None:
+    """What is imported is the other one, which may not even be importable."""
+    folder = tmp_path / "site-packages"
+    (folder / "mosaicml_streaming-0.13.0.dist-info").mkdir(parents=True)
+    (folder / "mosaicml_streaming-0.13.0.dist-info" / "RECORD").write_text("streaming/__init__.py,sha256=0,0\n")
+    (folder / "streaming").mkdir()
+    (folder / "streaming" / "__init__.py").write_text("import no_such_module\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r}); import streaming_dataset; sys.exit(streaming_dataset.main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "doctor"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "streaming: mosaicml-streaming writes into the same folder `streaming` as streaming-dataset. Run: pip uninstall -y "
+        "mosaicml-streaming streaming-dataset && pip install streaming-dataset",
+        "What failed: ModuleNotFoundError: No module named 'no_such_module'",
+    ]

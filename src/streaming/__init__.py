@@ -19,8 +19,8 @@ if not TYPE_CHECKING and sys.platform == "win32":
         "streaming does not support Windows, as it maps and locks files the POSIX way: use Linux, macOS or WSL 2."
     )
 
-from streaming.core.namesakes import find_namesakes
 from streaming.core.process.collector import collector_paused
+from streaming_dataset import find_namesakes
 
 for _name, _version in find_namesakes():
     warnings.warn(

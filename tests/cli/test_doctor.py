@@ -199,3 +199,19 @@ def test_an_index_may_be_named(make_dataset: Callable[..., str], tmp_path: Path,
         dataset = StreamingDataset(remote=f"{place}/index.json", local=str(tmp_path / "cache"), batch_size=1)
         assert len(dataset) == 300
         assert dataset.streams[0].remote == place
+
+
+def test_doctor_finds_what_was_removed_with_another_package(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    folder = home / "site-packages"
+    info = folder / "streaming_dataset-1.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: streaming-dataset\nVersion: 1.0.0\n")
+    lines = ("../../../bin/simulator", "streaming/base/util.py", "streaming/__init__.py", f"{info.name}/METADATA")
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in lines))
+    monkeypatch.syspath_prepend(folder)
+    code, found = findings(capsys)
+    assert code == 1
+    assert found["streaming-dataset"]["level"] == "problem"
+    assert found["streaming-dataset"]["value"].endswith("of which 3 files are missing, such as streaming/__init__.py")

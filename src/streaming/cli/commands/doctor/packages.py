@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from streaming.cli.commands.doctor.findings import Finding
-from streaming.core.namesakes import find_namesakes
+from streaming_dataset import NAME, find_missing, find_namesakes
 
 __all__ = ["find_packages"]
 
-_NAME = "streaming-dataset"
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,-]+\])?\s*(?:>=\s*([\d.]+))?")
 #: Extras for those who work on the package itself.
-_INNER_EXTRAS = {"all", "bench", "demo", "dev", "quick", "test"}
+_INNER_EXTRAS = {"all", "bench", "demo", "dev", "docs", "quick", "test"}
 
 
 def find_packages() -> Iterator[Finding]:
@@ -27,7 +26,7 @@ def find_packages() -> Iterator[Finding]:
     yield _itself()
     yield from _namesakes()
     extras: dict[str, list[str]] = {}
-    for text in metadata.requires(_NAME) or []:
+    for text in metadata.requires(NAME) or []:
         needed, _, marker = text.partition(";")
         match = _REQUIREMENT.match(needed)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
@@ -39,7 +38,7 @@ def find_packages() -> Iterator[Finding]:
             extras.setdefault(extra[1], []).append(_optional(match[1], match[2]))
     for name, found in sorted(extras.items()):
         old = any("older than" in text for text in found)
-        advice = f"pip install -U '{_NAME}[{name}]'" if old else ""
+        advice = f"pip install -U '{NAME}[{name}]'" if old else ""
         yield Finding("extras", name, ", ".join(found), "warning" if old else "ok", advice)
 
 
@@ -48,16 +47,22 @@ def _itself() -> Finding:
     here = os.path.abspath(__file__)
     for _ in range(4):
         here = os.path.dirname(here)
-    return Finding("packages", _NAME, f"{metadata.version(_NAME)}, {here}")
+    value = f"{metadata.version(NAME)}, {here}"
+    missing = find_missing()
+    if not missing:
+        return Finding("packages", NAME, value)
+    value += f", of which {len(missing)} files are missing, such as {missing[0]}"
+    why = "Removing a package of the same import name removes files of both."
+    return Finding("packages", NAME, value, "problem", f"{why} pip uninstall {NAME}; pip install {NAME}")
 
 
 def _namesakes() -> Iterator[Finding]:
     known = {_normal(name): _version(name) for name in metadata.packages_distributions().get("streaming", [])}
     for name, version in sorted({**known, **dict(find_namesakes())}.items()):
-        if name != _NAME and version is not None:
+        if name != NAME and version is not None:
             yield Finding(
                 "packages", name, f"{version}, which also installs the import name `streaming`", "problem",
-                f"Two packages write into one folder. pip uninstall {name} {_NAME}; pip install {_NAME}",
+                f"Two packages write into one folder. pip uninstall {name} {NAME}; pip install {NAME}",
             )  # fmt: skip
 
 
