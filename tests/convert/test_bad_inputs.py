@@ -136,6 +136,18 @@ def test_json_that_is_odd(at: Callable[..., Path], tmp_path: Path) -> None:
         assert rows(at(f"odd/{name}", '{"x": 1}\n'), tmp_path / f"o-{name}") == [{"x": 1}]
 
 
+def test_keys_that_are_there_twice(at: Callable[..., Path], tmp_path: Path) -> None:
+    said = "the key 'x' is there twice"
+    path = at("a.jsonl", '{"x": 1}\n{"y": {"x": 2, "x": 3}}\n')
+    with pytest.raises(SourceError, match=rf"a\.jsonl, line 2: {said}"):
+        convert(path, tmp_path / "out")
+    assert "line 2" in convert(path, tmp_path / "o1", on_error="skip").skipped[0].reason
+    with pytest.raises(SourceError, match=said):
+        StreamingDataset(remote=str(path), local=str(tmp_path / "local"), batch_size=1)
+    with pytest.raises((SourceError, EmptyDatasetError), match=rf"b\.json: {said}"):
+        convert(at("b.json", '[{"x": 1, "x": 1}]'), tmp_path / "out")
+
+
 def test_files_that_cannot_be_read(at: Callable[..., Path], tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for i in range(3):
@@ -171,7 +183,7 @@ def test_a_table_of_labels_that_does_not_fit(at: Callable[..., Path], tmp_path: 
     with pytest.raises(SourceError, match=r"metadata\.csv, row 1: 'a\.png' is there twice"):
         convert(photos, tmp_path / "out")
     at("photos/metadata.csv", "file_name,x\na.png,1\nb.png\n")
-    with pytest.raises(SourceError, match=r"metadata\.csv, row 1: it has other columns"):
+    with pytest.raises(SourceError, match=r"metadata\.csv, row 1: 1 values for the 2 columns"):
         convert(photos, tmp_path / "out")
     at("photos/metadata.csv", "file_name,x\na.png,1\n")
     with pytest.raises(SourceError, match=r"b\.png: the table of labels has no row"):
@@ -179,6 +191,60 @@ def test_a_table_of_labels_that_does_not_fit(at: Callable[..., Path], tmp_path: 
     at("photos/metadata.csv", "file_name,x\na.png,1\nb.png,2\nc.png,3\n")
     with pytest.warns(UserWarning, match=r"metadata\.csv names 1 files .*'c\.png'"):
         assert [row["x"] for row in rows(photos, tmp_path / "o1")] == [1, 2]
+
+
+def test_tables_of_labels_of_which_nothing_is_lost(at: Callable[..., Path], tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (2, 2)).save(photos / "a.png")
+    table = at("photos/metadata.csv", "")
+    for data, said in {
+        "": "has no rows",
+        "file_name,x\n": "has no rows",
+        "file_name,x,x\na.png,1,2\n": "two columns 'x'",
+        "file_name,path\na.png,1\n": "rename the column 'path'",
+        'file_name,x\na.png,"1\n': r"metadata\.csv, after byte",
+    }.items():
+        table.write_text(data)
+        with pytest.raises((SourceError, ConfigError), match=said):
+            convert(photos, tmp_path / "out")
+    table.write_text("file_name;x;zip\n./a.png;1_0;007\n")
+    assert rows(photos, tmp_path / "o1", columns={"x": "str", "zip": "str"}) == [{"x": "1_0", "zip": "007"}]
+    at("photos/metadata.jsonl", '{"file_name": "a.png", "is": true}\n')
+    with pytest.raises(ConfigError, match=r"both metadata\.csv and metadata\.jsonl.*`labels`"):
+        convert(photos, tmp_path / "out")
+    assert rows(photos, tmp_path / "o2", labels="metadata.jsonl")[0]["is"] is True
+    table.unlink()
+    at("photos/metadata.jsonl", '{"file_name": "a.png"\n')
+    with pytest.raises(SourceError, match=r"metadata\.jsonl, line 1: not JSON"):
+        convert(photos, tmp_path / "out")
+    at("photos/metadata.jsonl", "").unlink()
+    (photos / "below").mkdir()
+    at("photos/below/metadata.csv", "file_name,x\nb.png,1\n")
+    with pytest.warns(UserWarning, match=r"below/metadata\.csv in .* is not read"):
+        convert(photos, tmp_path / "o3")
+
+
+def test_sounds_and_videos_that_are_cut_off(at: Callable[..., Path], tmp_path: Path) -> None:
+    def vint(size: int) -> bytes:
+        return (size | 1 << 28).to_bytes(4, "big")
+
+    body = bytes(range(200)) * 2  # the header of Ogg's page says so: 0xff + 0x91
+    whole = {
+        "a.wav": b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WAVE" + body,
+        "a.mp4": b"\0\0\0\x10ftypisom\0\0\0\0" + (len(body) + 8).to_bytes(4, "big") + b"mdat" + body,
+        "a.ogg": b"OggS" + bytes(22) + b"\2\xff\x91" + body,
+        "a.webm": b"\x1a\x45\xdf\xa3" + vint(3) + b"xyz" + b"\x18\x53\x80\x67" + vint(len(body)) + body,
+    }
+    for name, data in whole.items():
+        kind = name.partition(".")[2]
+        assert convert(at(f"w-{kind}/{name}", data).parent, tmp_path / f"o-{kind}").samples == 1
+        for cut in (2, 300):
+            folder = at(f"{kind}-{cut}/{name}", data[:-cut]).parent
+            with pytest.raises(SourceError, match=rf"{name}, column .*cut off: .* that it says it has"):
+                convert(folder, tmp_path / f"out-{kind}")
+    piped = at("piped/a.wav", b"RIFF\xff\xff\xff\xffWAVE" + body)  # of a program that did not know
+    assert convert(piped.parent, tmp_path / "piped-out").samples == 1
 
 
 def test_tables_that_are_odd(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from bulk_program import ARGUMENTS, COLUMNS, rows
 
 import streaming
 from streaming import LocalDataset, MDSWriter
-from streaming.core.errors import WorkerError
+from streaming.core.errors import StreamingError, WorkerError
 from streaming.writing.rows.infer import infer_columns
 
 from budget import repetitions
@@ -306,7 +306,7 @@ class Deadly:
 
 
 def test_a_worker_that_dies(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match="exit code 3"):
+    with pytest.raises(WorkerError, match="exit code 3.*has ended it"):
         streaming.write([{"x": Deadly()}], str(tmp_path / "out"), {"x": "pkl"}, workers=1)
 
 
@@ -330,6 +330,34 @@ def test_jpeg_files_keep_their_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.jpg").read_bytes() in shard.read_bytes()
     opened = Image.open(BytesIO((tmp_path / "a.jpg").read_bytes()))
     assert infer_columns([{"x": opened}]) == {"x": "png"}
+
+
+def test_images_of_several_frames(tmp_path: Path) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    frames = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (4, 5, 3), np.uint8)) for i in range(3)]
+
+    def saved(name: str) -> Path:
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        return tmp_path / name
+
+    for number, path in enumerate(map(saved, ("a.gif", "a.png", "a.tif"))):
+        with Image.open(path) as image:
+            with pytest.warns(UserWarning, match="several frames.*the one that it shows is stored.*'image'"):
+                streaming.write([{"x": image}], tmp_path / f"{number}", workers=0)
+            streaming.write([{"x": image}], tmp_path / f"{number}-file", {"x": "image"}, workers=0)
+            streaming.write([{"x": image.copy()}], tmp_path / f"{number}-copy", workers=0)
+        assert LocalDataset(tmp_path / f"{number}-file")[0]["x"].n_frames == 3
+    with Image.open(saved("b.gif")) as image:
+        image.load()
+        image.putpixel((0, 0), image.getpixel((0, 0)) ^ 1)  # which counting its frames would undo
+        pixels = image.convert("RGB").tobytes()
+        streaming.write([{"x": image}], tmp_path / "drawn", workers=0)
+    assert LocalDataset(tmp_path / "drawn")[0]["x"].convert("RGB").tobytes() == pixels
+    with Image.open(saved("c.mpo")) as image:  # as cameras write: a JPEG to every reader
+        assert streaming.write([{"x": image}], tmp_path / "c", workers=0).columns == {"x": "jpeg"}
+    assert (tmp_path / "c.mpo").read_bytes() in (tmp_path / "c" / "shard.00000.mds").read_bytes()
+    with pytest.raises(StreamingError, match="cannot write empty image"):
+        streaming.write([{"x": Image.new("RGB", (0, 0))}], tmp_path / "empty", {"x": "png"}, workers=0)
 
 
 @pytest.mark.parametrize(

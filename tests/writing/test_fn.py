@@ -200,6 +200,9 @@ def test_what_a_function_may_return(tmp_path: Path) -> None:
     for wrong, text in (("abc", "returned a str"), (5, "returned a int"), ([5], "got int")):
         with pytest.raises(InputError, match=rf"Input 0 \(1\).*{text}"):
             streaming.write([1], str(tmp_path / "wrong"), {"x": "int"}, fn=lambda _, w=wrong: w, workers=1)
+    for workers in (0, 1):
+        with pytest.raises(InputError, match=r"Input 0 \(1\).*failed: SystemExit: 3"):
+            streaming.write([1], str(tmp_path / "wrong"), {"x": "int"}, fn=lambda _: sys.exit(3), workers=workers)
 
 
 def test_keys_that_are_no_columns(tmp_path: Path) -> None:

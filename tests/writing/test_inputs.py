@@ -151,6 +151,14 @@ TIMES = {
 }
 
 
+def test_an_index_that_holds_data_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": list("xyz")})
+    streaming.write(frame[frame.a > 1], tmp_path / "numbers", workers=0)
+    for number, indexed in enumerate((frame.set_index("b"), frame.set_index("b").rename_axis(None))):
+        with pytest.warns(UserWarning, match=r"index.* is not stored\. Give frame\.reset_index\(\)"):
+            streaming.write(indexed, tmp_path / str(number), workers=0)
+
+
 @pytest.mark.parametrize("make", ["rows", "arrow", "polars", "pandas", "hf"])
 def test_dates_and_times(tmp_path: Path, make: str) -> None:
     rows = [{name.replace(":", "_"): values[i] for name, values in TIMES.items()} for i in range(2)]

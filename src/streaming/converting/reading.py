@@ -162,7 +162,7 @@ class Call:
                 continue
             try:
                 yield from made_rows(self.function(row))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 brief = {name: value if isinstance(value, (str, int, float)) else "..." for name, value in row.items()}
                 yield failed_on(f"{at(number)}: {str(brief)[:200]}", self.function, error)
 

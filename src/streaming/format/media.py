@@ -19,6 +19,9 @@ from streaming.core.errors import ColumnValueError, ConfigError, MissingDependen
 
 __all__ = ["Audio", "Video"]
 
+#: What soundfile says of a format that it does not know, as that of ``.m4a``, which PyAV does.
+_NOT_RECOGNISED = 1
+
 
 class Audio(bytes):
     """A sound file: its bytes, which :meth:`samples` decodes.
@@ -159,7 +162,14 @@ def _audio_torchcodec(decoders: Any, data: bytes, begin_s: float, end_s: float |
 
 
 def _audio_soundfile(soundfile: Any, data: bytes, begin_s: float, end_s: float | None) -> Any:
-    with soundfile.SoundFile(BytesIO(data)) as file:
+    try:
+        file = soundfile.SoundFile(BytesIO(data))
+    except soundfile.LibsndfileError as error:
+        if error.code == _NOT_RECOGNISED:
+            with suppress(ImportError):
+                return _audio_av(import_module("av"), data, begin_s, end_s)
+        raise
+    with file:
         rate = file.samplerate
         begin = min(round(begin_s * rate), file.frames)
         file.seek(begin)

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice, product
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError, StreamingError
-from streaming.sources.names import format_of, is_named_as_data
+from streaming.sources.names import LABELS, format_of, is_named_as_data
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
@@ -115,6 +115,8 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
 
 def _is_broken(name: str, kind: str) -> bool:
     """Say whether a file that is empty is to be kept, and refused when it is read: of notes and lines, nothing is lost."""
+    if name.rpartition("/")[2] in LABELS:
+        return kind == "any"
     told = format_of(name)
     return kind in (told, "any") and told not in (None, *_LINES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["COMPRESSED", "MEDIA", "SUFFIXES", "bare_name", "format_of", "is_named_as_data", "media_of"]
+__all__ = ["COMPRESSED", "LABELS", "MEDIA", "SUFFIXES", "bare_name", "format_of", "is_named_as_data", "media_of"]
 
 #: What names of compressed files end in.
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
@@ -21,6 +21,8 @@ SUFFIXES = {
     ".mds": "mds",
     ".lance": "lance",
 }  # fmt: skip
+#: Tables that lie beside files of images, sounds and videos.
+LABELS = ("metadata.csv", "metadata.jsonl")
 #: Files of images, sounds and videos.
 MEDIA = {
     "image": ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm"),

@@ -15,6 +15,7 @@ from streaming.format.encodings.packed import pack_list, unpack_list
 
 __all__ = [
     "JPEG",
+    "JPEGS",
     "PIL",
     "PNG",
     "ImageFile",
@@ -25,7 +26,11 @@ __all__ = [
     "PNGList",
     "file_of",
     "jpeg_file_of",
+    "warn_of_frames",
 ]
+
+#: What images are that were opened from files that every reader of JPEG reads; those of some cameras hold more than one.
+JPEGS = ("JPEG", "MPO")
 
 
 def _image_module() -> Any:
@@ -41,11 +46,27 @@ def _check_image(obj: Any) -> Any:
 
 def _save(obj: Any, kind: str) -> bytes:
     out = BytesIO()
+    warn_of_frames(_check_image(obj))
     try:
-        _check_image(obj).save(out, format=kind)
-    except OSError as error:
+        obj.save(out, format=kind)
+    except (OSError, ValueError) as error:
         raise ColumnValueError(f"image of mode {obj.mode} as {kind}: {error}") from error
     return out.getvalue()
+
+
+def warn_of_frames(image: Any) -> None:
+    """Warn of an image of several frames or pages, of which one is to be stored."""
+    if image.format == "GIF" and not getattr(image, "tile", ()):  # to count its frames would undo what was drawn on it
+        data = file_of(image)
+        if data is None:
+            return
+        image = _image_module().open(BytesIO(data))
+    if getattr(image, "n_frames", 1) > 1:
+        warnings.warn(
+            "Of an image that has several frames or pages, the one that it shows is stored. A column of 'image' keeps the "
+            "whole file; image.copy() has one.",
+            stacklevel=2,
+        )
 
 
 class PIL(Encoding):
@@ -54,6 +75,7 @@ class PIL(Encoding):
     def encode(self, obj: Any) -> bytes:
         """Return the header and the pixels."""
         image = _check_image(obj)
+        warn_of_frames(image)
         if image.palette is not None and image.palette.palette:
             warnings.warn(
                 "A column of 'pil' keeps an image's pixels, but not its palette: what is read back has the indices of the "
@@ -127,7 +149,7 @@ class ImageFile(Encoding):
 
 def jpeg_file_of(image: Any) -> bytes | None:
     """Return the JPEG file that an image was opened from; see :func:`file_of`."""
-    return file_of(image) if getattr(image, "format", None) == "JPEG" else None
+    return file_of(image) if getattr(image, "format", None) in JPEGS else None
 
 
 def file_of(image: Any) -> bytes | None:

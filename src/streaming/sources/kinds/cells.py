@@ -117,6 +117,9 @@ class Cells(Source):
                 for cells in csv.reader(lines(), delimiter=separator_of(file), strict=True):
                     if cells:
                         yield at, cells
+        except UnicodeDecodeError as error:
+            advice = "Convert the file, such as by iconv -f latin1 -t utf-8."
+            raise SourceError(f"{file.name}, after byte {at:,}: not UTF-8: {error}. {advice}") from error
         except (csv.Error, ValueError, EOFError) as error:
             raise SourceError(f"{file.name}, after byte {at:,}: {error}") from error
         except OSError as error:

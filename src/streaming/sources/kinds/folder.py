@@ -7,19 +7,21 @@ or what ``labels`` names) has a row a file: ``file_name``, or its first column, 
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from posixpath import normpath
 from typing import Any
 
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StorageError
 from streaming.sources.contract import Files, Part, Row, Source
-from streaming.sources.images import fault_of_image
-from streaming.sources.names import media_of
+from streaming.sources.faults import fault_of_file
+from streaming.sources.kinds.cells import Cells
+from streaming.sources.kinds.lines import JSONLines
+from streaming.sources.learning import NOTHING
+from streaming.sources.names import LABELS, format_of, media_of
 from streaming.sources.streams import fetch
 from streaming.storage.providers.local import LocalStore
 
@@ -27,7 +29,6 @@ __all__ = ["Folder"]
 
 _MOST_FILES = 256
 _AT_ONCE = 16
-_TABLES = ("metadata.csv", "metadata.jsonl")
 
 
 class Folder(Source):
@@ -61,37 +62,58 @@ class Folder(Source):
         names = {_directory(self.files.infos[i].path) for i in self._chosen}
         return sorted(names) if len(names) > 1 or "" not in names else []
 
+    def _find_table(self) -> int | None:
+        """Return the number of the file that is the table of labels; ``None``: there is none.
+
+        Raises:
+            ConfigError: The one that was named is not there, or there are two.
+        """
+        places = {info.path: number for number, info in enumerate(self.files.infos)}
+        wanted, origin = self.files.options.get("labels"), self.files.origin
+        if wanted:
+            if wanted not in places:
+                raise ConfigError(f"There is no table {wanted!r} in {origin}. Name one by its path below that.")
+            return places[wanted]
+        here = [name for name in LABELS if name in places]
+        if len(here) > 1:
+            raise ConfigError(f"{origin} has both {' and '.join(here)}. Say which to take, by `labels`.")
+        below = [] if here else [path for path in places if path.rpartition("/")[2] in LABELS]
+        if below:
+            warnings.warn(
+                f"{below[0]} in {origin} is not read. Name it by `labels`, or the directory that it is in.",
+                stacklevel=2,
+            )
+        return places[here[0]] if here else None
+
     def _read_table(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """Return what a table says of each file by its path, and the encodings of its columns."""
-        wanted = self.files.options.get("labels")
-        names = [wanted] if wanted else list(_TABLES)
-        number = next((i for i, info in enumerate(self.files.infos) if info.path in names), None)
+        number = self._find_table()
         if number is None:
-            if wanted:
-                raise ConfigError(
-                    f"There is no table {wanted!r} in {self.files.origin}. Name one by its path below that."
-                )
             return {}, {}
         file = self.files[number]
-        text = fetch(file).decode("utf-8-sig")
-        is_lines = file.name.endswith("l")
-        rows: list[dict[Any, Any]] = _objects(text) if is_lines else list(csv.DictReader(io.StringIO(text, newline="")))
-        if not rows:
-            raise ConfigError(f"The table {file.name} in {self.files.origin} has no rows.")
-        key = "file_name" if "file_name" in rows[0] else next(iter(rows[0]))
-        prefix = file.name.rpartition("/")[0]
+        name = file.name
+        kind = JSONLines if format_of(name) == "jsonl" else Cells
+        files = replace(self.files, infos=[file.info], in_place=True)
+        found: Any = kind(files).scan(file).schema
+        encodings = {column: "json" if encoding == NOTHING else encoding for column, encoding in found.items()}
+        encodings.update({c: encoding for c, encoding in self.files.encodings.items() if encoding and c in found})
+        key = "file_name" if "file_name" in encodings else next(iter(encodings), "")
+        columns = {column: encoding for column, encoding in encodings.items() if column != key}
+        if taken := columns.keys() & {self._kind, "path"}:
+            raise ConfigError(f"{name}: rename the column {taken.pop()!r}, a folder has one of that name already.")
+        source = kind(replace(files, encodings=encodings))
         table: dict[str, dict[str, Any]] = {}
-        for number, row in enumerate(rows):
-            path = f"{prefix}/{row.get(key)}".lstrip("/")
-            is_ragged = not is_lines and None in (*row, *row.values())
-            if path in table or is_ragged or row.keys() != rows[0].keys():
-                what = f"{path!r} is there twice" if path in table else "it has other columns than the first"
-                raise SourceError(f"{file.name}, row {number}: {what}. A table of labels has a row for each file.")
-            table[path] = {k: v for k, v in row.items() if k != key}
-        self._check_there(table, file.name)
-        columns = {name: _encoding_of([row[name] for row in table.values()]) for name in rows[0] if name != key}
-        for row in table.values():
-            row.update({name: _value(row[name], encoding) for name, encoding in columns.items()})
+        for row in (row for part in source.parts for row in source.read(part)):
+            if isinstance(row, SourceError):
+                raise row
+            path = normpath(f"{name.rpartition('/')[0]}/{row.get(key)}".lstrip("/"))
+            if path in table:
+                what = f"{path!r} is there twice. A table of labels has a row for each file."
+                raise SourceError(f"{name}, row {len(table)}: {what}")
+            table[path] = {column: row.get(column) for column in columns}
+        if not table:
+            raise ConfigError(f"The table {name} in {self.files.origin} has no rows.")
+        self._check_there(table, name)
         return table, columns
 
     def _check_there(self, table: Mapping[str, Any], name: str) -> None:
@@ -158,7 +180,7 @@ class Folder(Source):
             return SourceError(f"{name}: {error}")
         if self.files.in_place:
             return self._row(number, data)
-        fault = fault_of_image(data) if self._kind == "image" else None if data else "it is empty"
+        fault = fault_of_file(self._kind, data)
         if fault:
             return SourceError(f"{name}, column {self._kind!r}: {fault}")
         return self._row(number, data)
@@ -178,24 +200,3 @@ class Folder(Source):
 def _directory(path: str) -> str:
     """Return the name of the directory that a file is in."""
     return path.rpartition("/")[0].rpartition("/")[2]
-
-
-def _objects(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
-
-
-def _encoding_of(values: Sequence[Any]) -> str:
-    """Return the encoding of a column of a table whose values may be text."""
-    for encoding, kind in (("int", int), ("float64", float)):
-        try:
-            for value in values:
-                kind(value)
-        except (TypeError, ValueError):
-            continue
-        if all(not isinstance(value, float) for value in values) or encoding == "float64":
-            return encoding
-    return "str" if all(isinstance(value, str) for value in values) else "json"
-
-
-def _value(value: Any, encoding: str) -> Any:
-    return int(value) if encoding == "int" else float(value) if encoding == "float64" else value

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from streaming.core.errors import SourceError, StorageError
+from streaming.core.text import parse_json
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.file import SourceFile
 from streaming.sources.learning import Learner
@@ -174,14 +175,11 @@ class JSONLines(_Lines):
 
     def _row(self, line: bytes, part: Part, number: int) -> Row | SourceError:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            hint = (
-                ". A .json file has an object a line, or is one array of them"
-                if _is_document(self.files[part.file])
-                else ""
-            )
-            return SourceError(f"{part.name}, line {self._number(part, number)}: not JSON: {error}{hint}")
+            row = parse_json(line)
+        except ValueError as error:
+            is_document = str(error).startswith("not JSON") and _is_document(self.files[part.file])
+            hint = ". A .json file has an object a line, or is one array of them" if is_document else ""
+            return SourceError(f"{part.name}, line {self._number(part, number)}: {error}{hint}")
         if isinstance(row, dict):
             return cast("Row", row)
         return self._no_object(f"{part.name}, line {self._number(part, number)}", row)
@@ -189,11 +187,11 @@ class JSONLines(_Lines):
     def _array(self, part: Part) -> Iterator[Row | SourceError]:
         try:
             with open_stream(self.files[part.file]) as stream:
-                found: list[Any] = json.loads(stream.read())
+                found: list[Any] = parse_json(stream.read())
         except StorageError:
             raise
-        except (ValueError, RecursionError, OSError) as error:
-            raise SourceError(f"{part.name}: not JSON: {error}") from error
+        except (ValueError, OSError) as error:
+            raise SourceError(f"{part.name}: {error}") from error
         for number, row in enumerate(found):
             yield row if isinstance(row, dict) else self._no_object(f"{part.name}, row {number}", row)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import tarfile
@@ -17,9 +16,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from streaming.core.errors import SourceError, StorageError, StreamingError, ThrottledError, UnavailableError
+from streaming.core.text import parse_json
 from streaming.sources.contract import Files, Part, Row, Source
+from streaming.sources.faults import fault_of_file
 from streaming.sources.file import SourceFile
-from streaming.sources.images import fault_of_image
 from streaming.sources.kinds.archive import Member, ReadAt, check_end, is_compressed, members, open_archive
 from streaming.sources.kinds.survey import KEY, Survey, read_index
 from streaming.sources.names import media_of
@@ -151,8 +151,8 @@ def _array(data: bytes) -> Any:
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 
-def _image(data: bytes) -> bytes:
-    fault = fault_of_image(data)
+def _checked(kind: str, data: bytes) -> bytes:
+    fault = fault_of_file(kind, data)
     if fault:
         raise ValueError(fault)
     return data
@@ -161,7 +161,7 @@ def _image(data: bytes) -> bytes:
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
     **dict.fromkeys(("txt", "text", "transcript", "caption"), _text),
     **dict.fromkeys(("cls", "cls2", "index", "inx", "id", "count"), _integer),
-    **dict.fromkeys(("json", "jsn"), json.loads),
+    **dict.fromkeys(("json", "jsn"), parse_json),
     "npy": _array,
 }
 
@@ -177,4 +177,5 @@ _ENCODINGS = {
 def _decoder(column: str, as_is: bool) -> Callable[[bytes], Any] | None:
     """Return what decodes the members of a column; ``None``: they stay as they are."""
     known = _DECODERS.get(column.rpartition(".")[2])
-    return known or (_image if media_of(column) == "image" and not as_is else None)
+    kind = media_of(column)
+    return known or (partial(_checked, kind) if kind and not as_is else None)

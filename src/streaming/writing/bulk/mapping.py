@@ -200,7 +200,7 @@ def _rows(function: Function, number: int, item: Any) -> Iterator[Mapping[str, A
     try:
         # What is done with a row, in `yield`, raises nothing here.
         yield from made_rows(function(item))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failed_on(f"Input {number} ({_shown(item)})", function, error) from error
 
 

@@ -185,9 +185,12 @@ class _Worker:
             succeeded, value = self._pipe.recv()
         except (EOFError, OSError) as error:
             self._process.join(1)
+            code = self._process.exitcode
+            why = f"It may have been short of memory: {self._relief}"
+            if code is not None and code >= 0:
+                why = "Something that it called has ended it, such as by os._exit"
             raise WorkerError(
-                f"A worker process of {self._work} has died (exit code {self._process.exitcode}). It may have been "
-                f"short of memory: {self._relief}. The same call again continues."
+                f"A worker process of {self._work} has died (exit code {code}). {why}. The same call again continues."
             ) from error
         if succeeded:
             return value

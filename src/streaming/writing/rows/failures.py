@@ -14,7 +14,7 @@ __all__ = ["failed_on"]
 _CALLERS = ("streaming.writing.", "streaming.converting.reading")
 
 
-def failed_on(what: str, function: Callable[..., Any], error: Exception) -> InputError:
+def failed_on(what: str, function: Callable[..., Any], error: BaseException) -> InputError:
     """Return the error that tells what a function failed on, why, and in which line of its file.
 
     Args:
@@ -29,7 +29,7 @@ def failed_on(what: str, function: Callable[..., Any], error: Exception) -> Inpu
     return failure
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return the last line of the file that the function is in, of those that the error came through."""
     frames = [(frame.f_globals.get("__name__", ""), frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
     while frames and frames[0][0].startswith(_CALLERS):

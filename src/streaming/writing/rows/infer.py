@@ -12,6 +12,7 @@ import numpy as np
 
 from streaming.core.arrays import is_tensor, tensor_to_numpy
 from streaming.core.errors import ConfigError
+from streaming.format.encodings.image import JPEGS
 from streaming.format.encodings.tensor import TENSOR_DTYPES
 from streaming.format.encodings.times import zone_of
 from streaming.format.media import Audio, Video
@@ -180,7 +181,7 @@ def _image(value: Any) -> str | None:
     if module is None or not isinstance(value, module.Image):
         return None
     # Only an image that was opened by name keeps its file's bytes; any other would lose by JPEG.
-    return "jpeg" if getattr(value, "format", None) == "JPEG" and getattr(value, "filename", None) else "png"
+    return "jpeg" if getattr(value, "format", None) in JPEGS and getattr(value, "filename", None) else "png"
 
 
 def _check_json(name: str, values: Sequence[Any]) -> None:

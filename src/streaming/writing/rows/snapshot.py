@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from streaming.core.errors import ConfigError, SampleError
 from streaming.format.encodings import mds_encode
-from streaming.format.encodings.image import jpeg_file_of
+from streaming.format.encodings.image import file_of, warn_of_frames
 
 __all__ = ["check_fit", "snapshot"]
 
@@ -18,7 +18,7 @@ __all__ = ["check_fit", "snapshot"]
 def snapshot(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a row that shares nothing with it that can change.
 
-    An image that was opened from a JPEG file, and is as it was then, stays one: its copy brings the file's bytes. A value
+    An image that was opened from a file, and is as it was then, stays one: its copy brings the file's bytes. A value
     that cannot be copied is the same in the copy: no encoding is inferred for any such.
     """
     return {name: _copy(value) for name, value in row.items()}
@@ -35,7 +35,9 @@ def _copy(value: Any) -> Any:
 
 
 def _copy_image(module: Any, image: Any) -> Any:
-    data = jpeg_file_of(image)
+    data = file_of(image)
+    if data is None:
+        warn_of_frames(image)
     copied = image.copy() if data is None else module.open(BytesIO(data))
     for name in ("format", "filename"):
         if getattr(image, name, None):

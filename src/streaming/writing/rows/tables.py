@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -87,14 +88,26 @@ class _Frame(Columnar):
 
 
 def pandas_rows(frame: Any) -> Columnar:
-    """Return the rows of a pandas ``DataFrame``, without its index.
+    """Return the rows of a pandas ``DataFrame``, without its index; one that has a name, or no numbers, is warned of.
 
     ``None`` and ``NA`` are ``None``; so is ``NaN``, but for columns of NumPy floats, where it is a value.
 
     Raises:
         ConfigError: A column's name is no text.
     """
+    _warn_of_index(frame.index)
     return _Frame(frame)
+
+
+def _warn_of_index(index: Any) -> None:
+    names = [name for name in getattr(index, "names", [index.name]) if name is not None]
+    if names or not np.issubdtype(getattr(index.dtype, "type", object), np.integer):
+        which = f"index {', '.join(map(repr, names))}".strip()
+        warnings.warn(
+            f"The {which} of the DataFrame is not stored. Give frame.reset_index() to keep it, or "
+            "frame.reset_index(drop=True) to leave it out.",
+            stacklevel=2,
+        )
 
 
 class _Frames(Columnar):
@@ -125,6 +138,7 @@ def dask_rows(frame: Any) -> Columnar:
     Raises:
         ConfigError: A column's name is no text.
     """
+    _warn_of_index(frame.index)
     return _Frames(frame)
 
 
