@@ -122,6 +122,32 @@ def test_csv_is_read_as_it_was_written(
     assert LocalDataset(str(tmp_path / "late"))[0] == {"zip": "00501", "n": 1}
 
 
+def test_csv_of_which_nothing_is_lost(at: Callable[..., Path], tmp_path: Path) -> None:
+    open_quote = at("open.csv", 'a,b\n0,z\n1,"x\n2,y\n')
+    with pytest.raises(SourceError, match=r"open\.csv, row 1: a quote is not closed"):
+        convert(open_quote, tmp_path / "out")
+    report = convert(open_quote, tmp_path / "o1", on_error="skip")
+    assert report.samples == 1
+    assert "row 1: a quote is not closed" in report.skipped[0].reason
+    closed = ['1,"x"', '1,""""', '1,"x"""\n', '1,""', '1,5"x', '1,5"', "1,x"]
+    for number, line in enumerate(closed):
+        values = rows(at(f"closed{number}.csv", f"a,b\n{line}"), tmp_path / f"closed{number}")
+        assert [row["b"] for row in values] == [["x", '"', 'x"', "", '5"x', '5"', "x"][number]]
+    numbers = at("numbers.csv", "a,b,c\n99999999999999999999,0x10,1e3\n1,2,0.1234567890123456789\n")
+    assert rows(numbers, tmp_path / "o2")[0] == {"a": "99999999999999999999", "b": "0x10", "c": 1000.0}
+    with pytest.warns(UserWarning, match=r"first line is taken for the names .* \(1, 2\)"):
+        convert(at("nameless.csv", "1,2\n3,4\n"), tmp_path / "o3")
+    for name, data, said in (
+        ("wide", "a,b\n1,2\n".encode("utf-16"), "is UTF-16.*iconv"),
+        ("excel", b"\xef\xbb\xbfsep=;\na;b\n1;2\n", "begins with 'sep=;'"),
+    ):
+        path = at(f"{name}.csv", data)
+        with pytest.raises(SourceError, match=rf"^{name}\.csv {said}"):
+            convert(path, tmp_path / "out")
+        with pytest.raises(SourceError, match=rf"^{name}\.csv {said}"):
+            StreamingDataset(remote=str(path), local=str(tmp_path / f"local-{name}"), batch_size=1)
+
+
 def test_json_that_is_odd(at: Callable[..., Path], tmp_path: Path) -> None:
     at("d/a.jsonl", '{"x": 1}\n{"x": 2}\n')
     at("d/b.jsonl", '{"x": 3}\n{"x": "a"}\n')
@@ -269,6 +295,22 @@ def test_tables_that_are_odd(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": tensors}), path)
     assert convert(path, tmp_path / "t").columns == {"a": "ndarray:float32:2,2"}
     assert LocalDataset(str(tmp_path / "t"))[1]["a"].tolist() == [[4, 5], [6, 7]]
+
+
+def test_what_directories_tell(tmp_path: Path) -> None:
+    for year, month in ((2024, "01"), (2025, "02")):
+        place = tmp_path / "lake" / f"year={year}" / f"month={month}"
+        place.mkdir(parents=True)
+        pq.write_table(pa.table({"a": [year]}), place / "x.parquet")
+        pq.write_table(pa.table({"a": pa.array([], pa.int64())}), place / "y.parquet")
+    wanted = [{"a": 2024, "month": "01", "year": 2024}, {"a": 2025, "month": "02", "year": 2025}]
+    assert rows(tmp_path / "lake", tmp_path / "o1") == wanted
+    assert rows(tmp_path / "lake", tmp_path / "o2", columns=["year"]) == [{"year": 2024}, {"year": 2025}]
+    assert rows(tmp_path / "lake", tmp_path / "o3", fn=dict) == wanted
+    assert convert(tmp_path / "lake", tmp_path / "o5").columns["a"] == "int"  # an empty file has no missing value
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "lake" / "z.parquet")
+    with pytest.warns(UserWarning, match=r"Directories tell .*: no columns are made of them"):
+        assert rows(tmp_path / "lake", tmp_path / "o4")[2] == {"a": 1}
 
 
 def test_a_source_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:

@@ -146,6 +146,9 @@ def test_tars_that_are_damaged(tmp_path: Path) -> None:
     twice = tar(tmp_path / "twice.tar", [("a.cls", b"1"), ("b.cls", b"2"), ("b.cls", b"3")])
     with pytest.raises(SourceError, match=r"twice\.tar, b\.cls: 'b' has two members 'cls'"):
         convert(twice, tmp_path / "a")
+    apart = tar(tmp_path / "apart.tar", [("a.txt", b"1"), ("b.txt", b"2"), ("a.cls", b"3"), ("b.cls", b"4")])
+    with pytest.raises(SourceError, match=r"apart\.tar: the members of 'a' lie apart: txt here, cls there.*tar --sort"):
+        convert(apart, tmp_path / "d")
     odd = tar(tmp_path / "odd.tar", [("a.cls", b"1"), ("b.cls", b"one"), ("c.cls", b"3")])
     with pytest.raises(SourceError, match=r"odd\.tar, b\.cls, column 'cls': invalid literal"):
         convert(odd, tmp_path / "b")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from streaming.sources.names import COMPRESSED, bare_name
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import open_stream
 
-__all__ = ["Cells", "separator_of"]
+__all__ = ["Cells", "separator_of", "warn_of_names"]
 
 _PIECE_BYTES = 8 << 20
 _LONGEST_CELL = (1 << 31) - 1
@@ -30,11 +32,30 @@ _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?
 
 
 def separator_of(file: SourceFile) -> str:
-    """Return what separates values: a comma, of ``.tsv`` a tab; if the line of names has none, another that it has."""
+    """Return what separates values: a comma, of ``.tsv`` a tab; if the line of names has none, another that it has.
+
+    Raises:
+        SourceError: The first line shows that these are no values as they are expected.
+    """
     usual = "\t" if bare_name(file.name).lower().endswith(".tsv") else ","
     with open_stream(file, 0, _LONGEST_NAMES) as stream:
-        names = stream.readline(_LONGEST_NAMES).decode("utf-8", "replace")
+        line = stream.readline(_LONGEST_NAMES)
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(f"{file.name} is UTF-16. Convert it, such as by iconv -f utf-16 -t utf-8.")
+    names = line.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+    if re.fullmatch(r"sep=.\s*", names):
+        raise SourceError(f"{file.name} begins with {names.strip()!r}, which is for Excel alone. Remove that line.")
     return next((mark for mark in (usual, ",", "\t", ";", "|") if mark in names), usual)
+
+
+def warn_of_names(names: Sequence[str], where: str) -> None:
+    """Warn of names of columns that look like values."""
+    if names and all(map(_FLOAT.fullmatch, names)) and list(names) != list(map(str, range(len(names)))):
+        warnings.warn(
+            f"{where}: the first line is taken for the names of the columns, and has numbers alone "
+            f"({', '.join(names)[:40]}). If they are values, put a line of names before it.",
+            stacklevel=2,
+        )
 
 
 class Cells(Source):
@@ -59,6 +80,7 @@ class Cells(Source):
                 twice = next((name for name in names if names.count(name) > 1), None)
                 if twice is not None:
                     raise SourceError(f"{file.name} has two columns {twice!r}. Rename one in its first line.")
+                warn_of_names(names, file.name)
                 kinds = [_Kind() for _ in names]
                 continue
             _check_width(file, names, cells, rows + sum(piece.rows for piece in pieces))
@@ -117,6 +139,8 @@ class Cells(Source):
                 for cells in csv.reader(lines(), delimiter=separator_of(file), strict=True):
                     if cells:
                         yield at, cells
+        except SourceError:
+            raise
         except UnicodeDecodeError as error:
             advice = "Convert the file, such as by iconv -f latin1 -t utf-8."
             raise SourceError(f"{file.name}, after byte {at:,}: not UTF-8: {error}. {advice}") from error

@@ -116,7 +116,7 @@ def _without_nulls(footer: Any) -> Any:
 def _paths_with_nulls(footer: Any) -> Iterator[str]:
     for g in range(footer.num_row_groups):
         group = footer.row_group(g)
-        for i in range(footer.num_columns):
+        for i in range(footer.num_columns if group.num_rows else 0):
             chunk = group.column(i)
             statistics = chunk.statistics if chunk.is_stats_set else None
             if statistics is None or not statistics.has_null_count or statistics.null_count:

@@ -19,7 +19,7 @@ from streaming.sources.kinds.archive import Member, is_compressed
 from streaming.sources.learning import Learner
 from streaming.sources.pieces import Piece, Scan
 
-__all__ = ["KEY", "Survey", "read_index"]
+__all__ = ["KEY", "Survey", "check_together", "read_index"]
 
 #: The column of what the members of a row have in common.
 KEY = "__key__"
@@ -112,13 +112,7 @@ class Survey:
     def _add(self, key: str, columns: list[str], seen: dict[str, tuple[str, ...]]) -> None:
         these = tuple(columns)
         self._rows[these] += 1
-        before = seen.setdefault(key, these)
-        if before != these and set(before) != set(these):
-            raise SourceError(
-                f"{self._file.name}: the members of {key!r} lie apart: {', '.join(sorted(before))} here, "
-                f"{', '.join(columns)} there. Write those of a name one after the other, as tar --sort=name "
-                "does."
-            )
+        check_together(self._file.name, key, these, seen)
 
     def _cut(self, begins: list[int]) -> None:
         if len(begins) < 2:
@@ -132,6 +126,26 @@ class Survey:
             if end - first >= _PIECE_BYTES or end == begins[-1]:
                 self._pieces.append(Piece(first, end, rows, end - first))
                 first, rows = end, 0
+
+
+def check_together(name: str, key: str, columns: tuple[str, ...], seen: dict[str, tuple[str, ...]]) -> None:
+    """Check that what was found under a name is all that there is, and note it.
+
+    Args:
+        name: Of the archive.
+        key: The name.
+        columns: What was found of it, one member after the other.
+        seen: What was found of others before.
+
+    Raises:
+        SourceError: Other members of that name were found before, elsewhere.
+    """
+    before = seen.setdefault(key, columns)
+    if before != columns and set(before) != set(columns):
+        raise SourceError(
+            f"{name}: the members of {key!r} lie apart: {', '.join(sorted(before))} here, {', '.join(columns)} there. "
+            "Write those of a name one after the other, as tar --sort=name does."
+        )
 
 
 def read_index(file: SourceFile, names: Set[str] | None) -> Groups | None:

@@ -5,7 +5,7 @@ Columns of files (of Hugging Face's features ``Image``, ``Audio``, ``Video``) ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
@@ -17,10 +17,11 @@ from streaming.sources.columns import unite
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.features import TableColumns
 from streaming.sources.kinds.arrow import ArrowFiles
-from streaming.sources.kinds.cells import Cells
+from streaming.sources.kinds.cells import Cells, warn_of_names
 from streaming.sources.kinds.parquet import Parquet
 from streaming.sources.kinds.separated import Separated
 from streaming.sources.lance.fragments import Fragments
+from streaming.sources.names import partitions
 from streaming.sources.pieces import Kind, Piece, Scan, Scanned
 
 __all__ = ["Tables", "arrow", "lance", "parquet", "separated"]
@@ -49,7 +50,9 @@ def separated(files: Files) -> Source:
     """Open files of separated values."""
     if files.in_place:
         return Cells(files)
-    return Tables(files, Separated(files.encodings, files.skips))
+    tables = Tables(files, Separated(files.encodings, files.skips))
+    warn_of_names(tables.schema.names, files.origin)
+    return tables
 
 
 class Tables(Source):
@@ -69,6 +72,7 @@ class Tables(Source):
         if not found:
             error = next(scan for scan in looked if isinstance(scan, StreamingError))
             raise SourceError(f"None of the {len(files)} files at {files.origin} can be read: {error}") from error
+        self._told, self._values = self._of_directories()
         self.schema = self._united(found)
         self.parts = list(self._parts(looked))
         if not any(part.rows for part in self.parts):
@@ -95,7 +99,24 @@ class Tables(Source):
         if how not in ("same", "union"):
             raise ConfigError(f"schema must be 'same' or 'union', got {how!r}.")
         scanned = Scanned([info for info, _ in found], schemas, ids, [])
-        return unite(scanned, how, self.files.origin)
+        schema = unite(scanned, how, self.files.origin)
+        for field in self._told or ():
+            schema = schema if field.name in schema.names else schema.append(field)
+        return schema
+
+    def _of_directories(self) -> tuple[Any, Sequence[Mapping[str, Any]]]:
+        """Return the columns that names of directories make, and their values for each file."""
+        if self.files.format == "lance" or self.files.origin.startswith("hf:"):
+            return None, []
+        return partitions([info.path for info in self.files.infos])
+
+    def _array(self, batch: Any, name: str, part: Part, at: int) -> Any:
+        """Return a column of a record batch, or one that the file's directory tells."""
+        pa = optional_import("pyarrow", "arrow", "Reading tables")
+        if self._values and name in self._values[part.file] and name not in batch.schema.names:
+            value = pa.scalar(self._values[part.file][name], self.schema.field(name).type)
+            return pa.repeat(value, batch.num_rows)
+        return self.table.array(batch, name, f"{part.name}, rows from {at}")
 
     def _parts(self, looked: Sequence[Scan | StreamingError]) -> Iterator[Part]:
         for number, (info, scan) in enumerate(zip(self.files.infos, looked, strict=True)):
@@ -153,7 +174,7 @@ class Tables(Source):
             if isinstance(batch, SourceError):
                 yield batch
                 continue
-            arrays = [self.table.array(batch, name, f"{part.name}, rows from {at}") for name in wanted]
+            arrays = [self._array(batch, name, part, at) for name in wanted]
             yield pa.RecordBatch.from_arrays(arrays, wanted)
             at += batch.num_rows
 

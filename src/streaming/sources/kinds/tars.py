@@ -21,7 +21,7 @@ from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.faults import fault_of_file
 from streaming.sources.file import SourceFile
 from streaming.sources.kinds.archive import Member, ReadAt, check_end, is_compressed, members, open_archive
-from streaming.sources.kinds.survey import KEY, Survey, read_index
+from streaming.sources.kinds.survey import KEY, Survey, check_together, read_index
 from streaming.sources.names import media_of
 from streaming.sources.pieces import Scan
 
@@ -74,11 +74,15 @@ class Tars(Source):
         file = self.files[part.file]
         end = part.end if part.end >= 0 else file.size
         source = open_archive(file, end, True)
+        seen: dict[str, tuple[str, ...]] = {}
+        found: list[str] = []
         for key, column, member in self._members(file, part.begin, end, source):
             if row and key != row[KEY]:
+                check_together(file.name, row[KEY], tuple(found), seen)
                 yield fault or row
-                row, fault = {}, None
+                row, fault, found = {}, None, []
             row[KEY] = key
+            found.append(column)
             if column in row:
                 fault = fault or SourceError(f"{file.name}, {member.name}: {key!r} has two members {column!r}.")
             elif names is None or column in names:
@@ -91,6 +95,7 @@ class Tars(Source):
                 except (ValueError, EOFError, RecursionError, BadZipFile) as error:
                     fault = fault or SourceError(f"{file.name}, {member.name}, column {column!r}: {error}")
         if row:
+            check_together(file.name, row[KEY], tuple(found), seen)
             yield fault or row
 
     def _members(

@@ -177,8 +177,9 @@ def _refuse(given: Any) -> None:
             f"{given!r:.80} is text or a path, not rows. {_SHAPE}; of a file's lines: ({{'text': line}} for line in "
             "open(path))."
         )
-    splits = getattr(sys.modules.get("datasets"), "DatasetDict", None)
-    if splits is not None and isinstance(given, splits):
+    module = sys.modules.get("datasets")
+    splits = tuple(filter(None, (getattr(module, f"{name}Dict", None) for name in ("Dataset", "IterableDataset"))))
+    if isinstance(given, splits):
         raise ConfigError(
             f"{type(given).__name__} has several datasets: {', '.join(given)}. Give one, such as data['train']."
         )
