@@ -370,6 +370,7 @@ def test_images_of_several_frames(tmp_path: Path) -> None:
         ([True], "json"),
         ([{"a": 1}], "json"),
         ([[1, 2]], "json"),
+        ([[b"a", b"bc"], []], "list:bytes"),
         ([np.float32(1)], "float32"),
         ([np.int16(1)], "int16"),
         ([np.float64(1)], "float64"),

@@ -181,7 +181,7 @@ def test_columns_are_inferred_from_rows_as_they_came(tmp_path: Path, workers: in
         ([{"a": {None: 1}}], "row 2: JSON would make text of the key None"),
         ({"a": [{0: 1}]}, "row 2: JSON would make text of the key 0"),
         ({"a": {1, 2}}, "its values hold set, which JSON cannot"),
-        ([b"bytes"], "its values hold bytes, which JSON cannot"),
+        ([{"b": b"bytes"}], "its values hold bytes, which JSON cannot"),
     ],
 )
 def test_what_json_cannot_hold_is_not_inferred(tmp_path: Path, value: Any, text: str) -> None:

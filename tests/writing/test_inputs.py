@@ -233,6 +233,20 @@ def test_images_of_hugging_face_stay_the_same_files(tmp_path: Path, streamed: bo
     assert LocalDataset(str(tmp_path / "c"))[0]["image"] is None
 
 
+def test_lists_of_files_of_hugging_face(tmp_path: Path) -> None:
+    files = [{"bytes": jpeg(i), "path": None} for i in range(3)]
+    for number, feature in enumerate((datasets.Sequence(datasets.Image()), [datasets.Image()])):
+        lists = [files[:2], [], None, files[2:]]
+        given = datasets.Dataset.from_dict({"images": lists}, features=datasets.Features({"images": feature}))
+        for streamed in (False, True):
+            out = tmp_path / f"{number}-{streamed}"
+            columns, samples = written(given.to_iterable_dataset() if streamed else given, out)
+            assert columns == {"images": "list:image?"}
+            (shard,) = out.glob("*.mds")
+            assert all(file["bytes"] in shard.read_bytes() for file in files)
+            assert [None if row["images"] is None else len(row["images"]) for row in samples] == [2, 0, None, 1]
+
+
 def test_other_features_of_hugging_face(tmp_path: Path) -> None:
     features = datasets.Features(
         {
@@ -331,7 +345,7 @@ def test_a_table_is_continued(tmp_path: Path) -> None:
         (lambda: pa.table([[1], [2]], names=["a", "a"]), "Two columns have the same name"),
         (lambda: pd.DataFrame({0: [1]}), "Names of columns are text, got 0"),
         ([{"a": {1: 2}}], "key that is no text"),
-        ([{"a": [b"x"]}], "hold bytes, which JSON cannot"),
+        ([{"a": [[b"x"]]}], "hold bytes, which JSON cannot"),
         ([{"a": {"b": {"c": (1, 2)}}}], "hold tuple"),
         ([{"a": (1, 2)}], "hold tuple.*list"),
         ([{"a": datetime.datetime(2020, 1, 1)}, {"a": datetime.date(2020, 1, 1)}], "datetime, date"),

@@ -23,8 +23,8 @@ _FILES = ("Image", "Audio", "Video")
 def hugging_face_rows(dataset: Any) -> Columnar | None:
     """Return the rows of a ``datasets.Dataset`` or ``IterableDataset``; ``None`` for one with a transform of the user's.
 
-    Images are :class:`ImageFile`, sounds and videos ``bytes``: those of the files. Lists of numbers are arrays if none is
-    empty. Class labels are their numbers.
+    Images are :class:`ImageFile`, sounds and videos ``bytes``: those of the files, also in lists. Lists of numbers are
+    arrays if none is empty. Class labels are their numbers.
 
     Raises:
         ConfigError: The dataset does not say what its columns are.
@@ -66,8 +66,7 @@ class _Table(Columnar):
         column = column.combine_chunks()
         if hasattr(column.type, "shape"):  # Array2D and its like
             return [None if value is None else np.array(value, feature.dtype) for value in column.storage.to_pylist()]
-        values = arrow_values(column, self._arrays[name])
-        return [_file(name, feature, value) for value in values] if _is_file(feature) else values
+        return [_bare(name, feature, value) for value in arrow_values(column, self._arrays[name])]
 
 
 class _Stream(Columnar):
@@ -78,8 +77,8 @@ class _Stream(Columnar):
         self.names = checked_names(self._features)
         self.facts = {name: _facts(feature) for name, feature in self._features.items()}
         for name, feature in self._features.items():
-            if _is_file(feature):
-                dataset = dataset.cast_column(name, type(feature)(decode=False))
+            if _holds_files(feature):
+                dataset = dataset.cast_column(name, _undecoded(feature))
         self._rows = iter(dataset)
         self._first = list(islice(self._rows, _EXAMPLES))
 
@@ -93,12 +92,36 @@ class _Stream(Columnar):
             yield [[self._value(name, row)] for name in self.names]
 
     def _value(self, name: str, row: Any) -> Any:
-        feature = self._features[name]
-        return _file(name, feature, row[name]) if _is_file(feature) else row[name]
+        return _bare(name, self._features[name], row[name])
 
 
 def _is_file(feature: Any) -> bool:
     return type(feature).__name__ in _FILES
+
+
+def _of_list(feature: Any) -> Any:
+    """Return the feature of the values of a list; ``None`` of what is none."""
+    return feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+
+
+def _holds_files(feature: Any) -> bool:
+    return _is_file(feature) or _is_file(_of_list(feature))
+
+
+def _undecoded(feature: Any) -> Any:
+    """Return a feature of files, or of lists of them, whose values are not decoded."""
+    if _is_file(feature):
+        return type(feature)(decode=False)
+    inner = _undecoded(_of_list(feature))
+    return [inner] if isinstance(feature, list) else type(feature)(inner)
+
+
+def _bare(name: str, feature: Any, value: Any) -> Any:
+    """Return a value with the bytes of files in place of them."""
+    if _is_file(feature):
+        return _file(name, feature, value)
+    inner = _of_list(feature)
+    return [_file(name, inner, one) for one in value] if value is not None and _is_file(inner) else value
 
 
 def _facts(feature: Any) -> dict[str, Any]:
@@ -108,7 +131,7 @@ def _facts(feature: Any) -> dict[str, Any]:
         return {"names": list(feature.names)}
     if kind == "Audio":
         return {"type": "audio"} | ({"sampling_rate": feature.sampling_rate} if feature.sampling_rate else {})
-    inner = getattr(feature, "feature", None)  # of lists
+    inner = _of_list(feature)
     if inner is not None:
         return _facts(inner)
     return {"type": kind.lower()} if kind in _FILES else {}

@@ -34,7 +34,7 @@ def infer_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     ``str``, ``bytes``           the same
     ``int``                      ``int`` (64 bits)
     ``float``                    ``float64``, also where some values are ``int``
-    ``bool``, ``dict``, ``list`` ``json``, if JSON can hold what is in them
+    ``bool``, ``dict``, ``list`` ``json``, if JSON can hold what is in them; ``list:image`` and ``list:bytes`` of those
     NumPy scalar                 its type: ``float32``, ``int16`` ...; ``json`` for ``bool``
     NumPy array                  ``ndarray:<dtype>``, ``ndarray`` where they differ; any shape
     torch tensor                 as the NumPy array, or scalar, that it reads back as; ``tensor:bfloat16`` and the like for
@@ -100,6 +100,11 @@ def _encoding(name: str, values: Sequence[Any]) -> str:
             _check_json(name, values)
         return found[0]
     kinds = set(found)
+    lists = kinds - {"json"}
+    if lists in ({"list:image"}, {"list:bytes"}) and all(
+        kind != "json" or value == [] for kind, value in zip(map(_kind, values), values, strict=True)
+    ):
+        return str(lists.pop())
     if kinds == {"int", "float64"}:
         return "float64"
     if kinds == {"jpeg", "png"}:
@@ -129,6 +134,12 @@ def _kind(value: Any) -> str | None:
         return type(value).__name__.lower()
     if isinstance(value, bytes):
         return "bytes"
+    if isinstance(value, list) and value:
+        kinds = {
+            "image" if _image(item) or isinstance(item, ImageFile) else type(item) for item in cast("list[Any]", value)
+        }
+        if kinds in ({"image"}, {bytes}):
+            return "list:image" if "image" in kinds else "list:bytes"
     if isinstance(value, (bool, np.bool_, dict, list)):
         return "json"
     if isinstance(value, decimal.Decimal):
