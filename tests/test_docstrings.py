@@ -201,6 +201,7 @@ def test_the_example_runs(name: str) -> None:
     assert result.failed == 0, "".join(said)
 
 
+@pytest.mark.apart
 def test_everything_public_has_an_example() -> None:
     def needs_none(name: str, obj: Any) -> bool:
         raised = inspect.isclass(obj) and issubclass(obj, BaseException)  # by the library, not by its user

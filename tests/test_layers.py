@@ -81,12 +81,12 @@ FORBIDDEN_PACKAGES = {
 }
 
 
-@cache
 def nodes_of(path: Path) -> list[ast.AST]:
     """What a file consists of."""
     return list(ast.walk(ast.parse(path.read_text())))
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, at the top or inside functions."""
     found: set[str] = set()
