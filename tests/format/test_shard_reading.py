@@ -212,7 +212,7 @@ def test_value_that_cannot_be_decoded(tmp_path: Path) -> None:
     data = contents(tmp_path, info)
     data[-7:-6] = b"\xff"  # the last letter of the last text
     shard = open_shard(rewrite(tmp_path, info, bytes(data)), str(tmp_path))
-    with pytest.raises(ShardFormatError, match=r"sample 4: UnicodeDecodeError"):
+    with pytest.raises(ShardFormatError, match=r"00000\.mds, sample 4, column '\w+': UnicodeDecodeError"):
         shard.get(4)
 
 

@@ -18,19 +18,23 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
+import pyarrow.parquet as pq
 import pytest
 import webdataset as wds
 import zstandard
 from PIL import Image
 
 from streaming import Stream, StreamingDataLoader, StreamingDataset
-from streaming.core.errors import ConfigError, ShardUnavailableError, SourceError
+from streaming.core.errors import ConfigError, ShardFormatError, ShardUnavailableError, SourceError
 from streaming.sources.kinds import cells, lines, survey, tars
 from streaming.storage.registry import open_store
 
 from servers import S3Server
 
 Rows = list[dict[str, Any]]
+
+#: Of tests that write a file again, and open it with the same cache.
+rewrites = pytest.mark.filterwarnings("ignore:Files at .* are not those that were looked into before")
 
 
 def json_rows(begin: int, end: int) -> Rows:
@@ -151,6 +155,7 @@ def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
     assert len(opened(tmp_path / "y.jsonl.zst", tmp_path)) == 1000
 
 
+@rewrites
 def test_files_whose_columns_differ(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1, "b": null}\n{"a": 2}\n')
     (tmp_path / "b.jsonl").write_text('{"a": 1.5, "b": "x"}\n')
@@ -262,6 +267,7 @@ def test_indexes_beside_them_are_used(tmp_path: Path, s3: S3Server, monkeypatch:
         opened(f"{root}/*.tar", tmp_path, local=tmp_path / "other")
 
 
+@rewrites
 def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     tar_of(path, [("a.txt", b"1"), ("a.txt", b"2")])
@@ -284,6 +290,34 @@ def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path) -> None:
             opened(path, tmp_path)[:]
 
 
+@pytest.mark.parametrize("kind", ["tars", "parquet", "folder"])
+def test_an_image_that_cannot_be_decoded_is_named_by_its_file(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "lake"
+    place.mkdir()
+    good = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(good, "png")
+    images = [good.getvalue() if i != 7 else good.getvalue()[:40] for i in range(10)]
+    remote, more, where = str(place), {"format": "folder"}, rf"{place}/7\.png, column 'image'"
+    if kind == "tars":
+        for number in range(2):
+            members = [(f"{i:04}.png", images[i]) for i in range(5 * number, 5 * number + 5)]
+            tar_of(place / f"{number}.tar", members)
+        remote, more, where = f"{place}/*.tar", {}, rf"{place}/1\.tar, row 2 \('0007'\), column 'png'"
+    elif kind == "parquet":
+        table = pa.table({"n": range(10), "image": [{"bytes": data, "path": None} for data in images]})
+        features = json.dumps({"info": {"features": {"n": {"_type": "Value"}, "image": {"_type": "Image"}}}})
+        pq.write_table(table.replace_schema_metadata({"huggingface": features}), place / "0.parquet", row_group_size=3)
+        remote, more, where = f"{place}/*.parquet", {}, rf"{place}/0\.parquet, row 7, column 'image'"
+    else:
+        for i, data in enumerate(images):
+            (place / f"{i}.png").write_bytes(data)
+    dataset = opened(remote, tmp_path, **more)
+    assert len(dataset[:7]) == 7
+    with pytest.raises(ShardFormatError, match=rf"^{where}: \w*Error"):
+        dataset[7]
+
+
+@rewrites
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
 def test_archives_of_which_other_readers_leave_some_out(tmp_path: Path, name: str) -> None:
     """Links, files with holes, archives behind archives, and a compressed one that is damaged behind its last member."""
@@ -321,6 +355,7 @@ def test_archives_of_which_other_readers_leave_some_out(tmp_path: Path, name: st
                 opened(path, tmp_path)
 
 
+@rewrites
 def test_an_archive_that_changes_in_mid_run_is_not_served(tmp_path: Path) -> None:
     place = pictures(tmp_path / "tars", 40)
     dataset = opened(f"{place}/*.tar", tmp_path, download_retry=0)
@@ -435,6 +470,7 @@ def test_separated_values_as_arrow_reads_them(tmp_path: Path, monkeypatch: pytes
     }  # fmt: skip
 
 
+@rewrites
 def test_numbers_of_many_digits_keep_them_all(tmp_path: Path) -> None:
     """Arrow's own reader makes floats of what 64 bits do not hold."""
     whole, huge = ["1234567890123456789", "-9223372036854775808"], ["12345678901234567890123", "1"]
@@ -471,6 +507,7 @@ def test_an_archive_of_numpy_that_is_cut_off(tmp_path: Path) -> None:
         opened(tmp_path / "x.npz", tmp_path)
 
 
+@rewrites
 @pytest.mark.parametrize("empty", [False, True])
 def test_tokens_of_megatron(tmp_path: Path, empty: bool) -> None:
     """Laid out as Megatron-LM's indexed dataset has it; some documents are of several sequences."""

@@ -7,7 +7,8 @@ import mmap
 import os
 import stat
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any, NoReturn
@@ -25,12 +26,15 @@ from streaming.format.index import ShardInfo
 from streaming.format.index.files import FileInfo
 from streaming.format.samples.rows import Rows
 from streaming.format.samples.sample import OFFSETS, ReadSample, SampleDecoder, SampleTable
+from streaming.format.samples.schema import Schema
 
-__all__ = ["Shard", "open_shard"]
+__all__ = ["NameSample", "Shard", "open_shard"]
 
 _MIN_ROWS = 4  # from here on, gathering rows beats decoding them one by one
 
 Buffer = mmap.mmap | bytes
+#: From the number of a sample, and what reads a column of it (``None`` where it cannot), to what people call the sample.
+NameSample = Callable[[int, Callable[[str], Any]], str]
 
 
 def open_shard(
@@ -38,6 +42,7 @@ def open_shard(
     directory: str,
     statuses: list[os.stat_result] | None = None,
     columns: tuple[str, ...] | None = None,
+    name: NameSample | None = None,
 ) -> Shard:
     """Map a shard's files and check them against the index and against themselves.
 
@@ -46,6 +51,7 @@ def open_shard(
         directory: Local directory of the index.
         statuses: What was opened, a file each, is appended here.
         columns: Names of the columns that samples are to have, in that order; ``None`` for all.
+        name: What samples are called in errors; ``None``: by the file and their number.
 
     Returns:
         The shard.
@@ -68,7 +74,7 @@ def open_shard(
         for buffer in buffers:
             _unmap(buffer)
         raise
-    return Shard(paths[-1], buffers, offsets, decoder)
+    return Shard(paths[-1], buffers, offsets, decoder, _Fault(info.schema, name))
 
 
 class Shard:
@@ -81,6 +87,7 @@ class Shard:
         buffers: The files; the first begins with the offsets, the last holds the samples.
         offsets: ``uint32[n + 1]``, view of the first buffer, checked.
         decoder: How a sample is read.
+        fault: What tells which sample, and which column of it, cannot be read.
 
     Attributes:
         decoder: How a sample is read.
@@ -96,6 +103,7 @@ class Shard:
         buffers: list[Buffer],
         offsets: NDArray[np.uint32],
         decoder: SampleDecoder,
+        fault: _Fault,
     ) -> None:
         self._path = path
         self._buffers = buffers
@@ -112,7 +120,7 @@ class Shard:
             rows: Any = np.frombuffer(self._data, np.uint8, prod(shape), first)
             self._rows = Rows.of(rows.reshape(shape))
         # Nothing in it leads back here, or a shard that nobody uses would stay mapped until the garbage collector comes.
-        outside, failed = partial(_no_sample, path, count), partial(_explain, path, self._data)
+        outside, failed = partial(_no_sample, path, count), partial(_explain, path, self._data, self._table, fault)
         self.samples = SampleTable(self._data, self._table, first, count, outside, failed)
         self.get: ReadSample = decoder.bind(self.samples)
 
@@ -189,12 +197,48 @@ def _no_sample(path: str, num_samples: int, sample_id: int) -> NoReturn:
     raise IndexError(f"No sample {sample_id}: shard {path} has {num_samples} samples.")
 
 
-def _explain(path: str, data: Buffer, sample_id: int, error: Exception) -> NoReturn:
+@dataclass(frozen=True)
+class _Fault:
+    """Tells which sample, and which column of it, cannot be read.
+
+    Attributes:
+        schema: Of the samples.
+        name: What samples are called; ``None``: by the file and their number.
+    """
+
+    schema: Schema
+    name: NameSample | None
+
+    def place(self, path: str, data: Buffer, table: Buffer, sample_id: int) -> str:
+        """Return where the fault is, for people."""
+
+        def read(*columns: str) -> Any:
+            begin, end = OFFSETS.unpack_from(table, 4 + 4 * sample_id)
+            return get_decoder(self.schema, columns).read(data, begin, end)
+
+        def look_up(column: str) -> Any:
+            with contextlib.suppress(Exception):  # it is not there, or cannot be read either
+                return read(column)[column]
+            return None
+
+        where = f"Shard {path}, sample {sample_id}" if self.name is None else self.name(sample_id, look_up)
+        column = ""
+        try:
+            read()  # its parts are where they are said to be
+            for column in self.schema.column_names:
+                read(column)
+        except Exception:
+            return f"{where}, column {column!r}" if column else where
+        return where
+
+
+def _explain(path: str, data: Buffer, table: Buffer, fault: _Fault, sample_id: int, error: Exception) -> NoReturn:
     if isinstance(error, (MissingDependencyError, UnknownNameError, MemoryError)):
         raise error
     if isinstance(data, mmap.mmap) and data.closed:
         raise ValueError(f"Shard {path} is closed.") from error
-    raise ShardFormatError(f"Shard {path}, sample {sample_id}: {type(error).__name__}: {error}") from error
+    where = fault.place(path, data, table, sample_id)
+    raise ShardFormatError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def _map(path: str, file: FileInfo, directory: str, statuses: list[os.stat_result]) -> Buffer:

@@ -16,7 +16,7 @@ from streaming.cache.bookkeeping.identity import Identity, digest
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
 from streaming.cache.files.keeper import Recipe
-from streaming.core.errors import ConfigError, EmptyDatasetError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
 from streaming.core.imports import optional_import
 from streaming.format.index import FileInfo, FileTable, Index
 from streaming.format.index.files import FileTableBuilder
@@ -28,10 +28,11 @@ from streaming.inplace.naming import renamed, stored_names
 from streaming.inplace.parts import make_parts, neighbours, parts_of
 from streaming.inplace.recipe import SourceRecipe, Taken
 from streaming.inplace.rows import RowsRecipe, known_rows
-from streaming.inplace.scan import Scanner, scan_files
+from streaming.inplace.scan import Scanner, blame, scan_files
 from streaming.sources.columns import choose_columns, encoded_schema, row_schema, unite, unite_encodings
 from streaming.sources.contract import Files, Source
 from streaming.sources.features import TableColumns
+from streaming.sources.kinds.survey import KEY
 from streaming.sources.lakes.found import Found
 from streaming.sources.lakes.places import locate
 from streaming.sources.pieces import Piece, Scanned, kinds
@@ -44,6 +45,7 @@ from streaming.storage.store import Store
 __all__ = ["Recipes", "open_source_files"]
 
 _SCHEMAS = ("same", "union")
+_NONE: NDArray[np.int64] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,42 @@ class Recipes:
         for number, gone in self.found.gone.items():
             names.update(f"{number}:".encode() + gone.tobytes())
         return names.digest(), versions.digest()
+
+    def place(self, shard: int, row: int, read: Callable[[str], Any]) -> str:
+        """Return where a row of a shard comes from, for people.
+
+        Args:
+            shard: The shard.
+            row: Its number there.
+            read: Returns the value that the row has in a column; ``None`` if that cannot be read, or is none.
+        """
+        for run in self.shards[shard]:
+            count = sum(piece.rows for piece in run.pieces)
+            if row < count:
+                return f"{self.found.store!r}/{self._place(run, row)}{self._key(read)}"
+            row -= count
+        raise IndexError(row)
+
+    def _place(self, run: Run, row: int) -> str:
+        if isinstance(self.source, Source):
+            for piece in run.pieces:
+                if row < piece.rows:
+                    return self.source.at(run.file, piece, self._first(run._replace(pieces=(piece,))) + row)
+                row -= piece.rows
+        first = self._first(run)
+        gone = self.found.gone.get(run.file, _NONE)
+        gone = gone[gone >= first] - first
+        row += int(np.searchsorted(gone - np.arange(len(gone)), row, side="right"))
+        return f"{self.found.files[run.file].path}, row {first + row}"
+
+    def _key(self, read: Callable[[str], Any]) -> str:
+        """Return what a row of an archive is called."""
+        key = read(KEY) if self.found.kind == "webdataset" else None
+        return "" if key is None else f" ({key!r})"
+
+    def blame(self, error: SourceError) -> SourceError:
+        """Return an error that says of which place the files are that it names."""
+        return blame(error, self.found.store, self.found.files)
 
     def _taken(self, run: Run) -> Taken:
         gone = self.found.gone.get(run.file)
@@ -174,7 +212,10 @@ def open_source_files(
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
         encodings: dict[str, str] = {}
     else:
-        source = sources[found.kind](Files(origin, found.store, found.files, options or {}, in_place=True))
+        try:
+            source = sources[found.kind](Files(origin, found.store, found.files, options or {}, in_place=True))
+        except SourceError as error:
+            raise blame(error, found.store, found.files) from error
         scanned = known_rows(source) if source.is_known else scan(source)
         encodings = unite_encodings(scanned, schema, origin)
         rows = encoded_schema(choose_columns(encodings, columns, origin))

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Protocol, cast
 
-from streaming.core.errors import StreamingError
+from streaming.core.errors import SourceError, StreamingError
 from streaming.core.process.lock import locked_part
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan, Scanned
@@ -23,7 +23,7 @@ from streaming.storage.providers.local import LocalStore
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["Scanner", "scan_files"]
+__all__ = ["Scanner", "blame", "scan_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,19 @@ def scan_files(
                 file.write(lines)
             os.replace(part, kept)
     return _scanned(list(files), found)
+
+
+def blame(error: SourceError, store: Store, files: Sequence[ObjectInfo]) -> SourceError:
+    """Return an error whose text begins with the whole place of the file that it begins with.
+
+    Args:
+        error: The error.
+        store: Where the files are.
+        files: They.
+    """
+    text = str(error)
+    begins = any(text.startswith(info.path) for info in files)
+    return SourceError(f"{store!r}/{text}") if begins else error
 
 
 def _warn_of_changes(place: str, files: Sequence[ObjectInfo], found: Collection[str], index: str | None) -> None:
@@ -122,7 +135,10 @@ def _look(
         coming = {threads.submit(look, info): info for info in files}
         try:
             for future in as_completed(coming):
-                scan = future.result()
+                try:
+                    scan = future.result()
+                except SourceError as error:
+                    raise blame(error, store, files) from error
                 key = _key(coming[future])
                 found[key] = [_dumped(scan.schema), [list(piece) for piece in scan.pieces]]
                 file.write(json.dumps([key, *found[key]]) + "\n")

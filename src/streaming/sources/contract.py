@@ -156,6 +156,17 @@ class Source(ABC):
         """Whether the parts say how many rows they have, and ``columns`` which, so that no file need be looked at."""
         return False
 
+    def at(self, file: int, piece: Piece, row: int) -> str:
+        """Return where a row of a piece is, for people.
+
+        Args:
+            file: Number of the file.
+            piece: The piece of it.
+            row: Number of the row in the file.
+        """
+        del piece
+        return f"{self.files.infos[file].path}, row {row}"
+
     def scan(self, file: SourceFile) -> Scan:
         """Look at a file, by default at all of it: what its columns are, and how many rows there are where.
 

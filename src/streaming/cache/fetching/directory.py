@@ -21,7 +21,7 @@ from streaming.cache.files.witness import Witness
 from streaming.core.errors import ChecksumError, ShardFormatError
 from streaming.core.process.lock import remove_part
 from streaming.format.index import Index, ShardInfo
-from streaming.format.shard import Shard, open_shard
+from streaming.format.shard import NameSample, Shard, open_shard
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
@@ -137,7 +137,7 @@ class ShardDirectory:
             return None
         statuses: list[os.stat_result] = []
         try:
-            opened = open_shard(self._entry(shard), self.directory, statuses, self.columns)
+            opened = open_shard(self._entry(shard), self.directory, statuses, self.columns, self.name_of(shard))
         except FileNotFoundError:  # evicted by another process just now
             return None
         if self.store is not None and not self._is_noted(shard, statuses):
@@ -147,6 +147,11 @@ class ShardDirectory:
         if self._table is not None:
             self._table.touch(shard)
         return opened
+
+    def name_of(self, shard: int) -> NameSample | None:
+        """Return what names the samples of a shard in errors; ``None``: its file and their numbers do."""
+        del shard
+        return None
 
     def is_present(self, shard: int) -> bool:
         """Say whether a shard is present and proved to be the index's. Verifies once and remembers.

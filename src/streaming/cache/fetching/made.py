@@ -14,9 +14,10 @@ from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.fetch import FetchStats
 from streaming.cache.files.keeper import FileJob, Keeper, Recipe
-from streaming.core.errors import LockedError, ShardUnavailableError
+from streaming.core.errors import LockedError, ShardUnavailableError, SourceError
 from streaming.core.process.lock import locked_part
 from streaming.format.index import Index, ShardInfo
+from streaming.format.shard import NameSample
 from streaming.storage.store import Store
 
 __all__ = ["MadeDirectory", "Recipes", "entry_on_disk"]
@@ -31,6 +32,14 @@ class Recipes(Protocol):
 
     def contents(self) -> tuple[bytes, bytes]:
         """Return prints of the files, as :meth:`ShardDirectory.contents` does."""
+        ...
+
+    def place(self, shard: int, row: int, read: Callable[[str], Any]) -> str:
+        """Return where a row of a shard comes from, for people; ``read`` returns the value that it has in a column."""
+        ...
+
+    def blame(self, error: SourceError) -> SourceError:
+        """Return an error that says of which place the files are that it names."""
         ...
 
     def together(self, shard: int) -> range:
@@ -79,6 +88,10 @@ class MadeDirectory(ShardDirectory):
         """Return prints of the files that the shards are made of."""
         return self.recipe.contents()
 
+    def name_of(self, shard: int) -> NameSample | None:
+        """Return what names the rows of a shard by the files that they come from."""
+        return partial(self.recipe.place, shard)
+
     def is_stored(self, shard: int) -> bool:
         """Say whether the store holds the very files that the index names."""
         del shard
@@ -96,6 +109,19 @@ class MadeDirectory(ShardDirectory):
         find_room: Callable[..., Any] | None = None,
     ) -> None:
         """Make a shard present; and those made of the same, as far as there is room and nobody else is making them."""
+        try:
+            self._make(shard, sleep, stats, connections, find_room)
+        except SourceError as error:
+            raise self.recipe.blame(error) from error
+
+    def _make(
+        self,
+        shard: int,
+        sleep: Callable[[float], Any],
+        stats: FetchStats,
+        connections: Callable[[], int] | None,
+        find_room: Callable[..., Any] | None,
+    ) -> None:
         together = self.recipe.together(shard)
         if len(together) == 1:
             super().fetch(shard, sleep, stats, connections, find_room)

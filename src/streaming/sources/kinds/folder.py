@@ -22,6 +22,7 @@ from streaming.sources.kinds.cells import Cells
 from streaming.sources.kinds.lines import JSONLines
 from streaming.sources.learning import NOTHING
 from streaming.sources.names import LABELS, format_of, media_of
+from streaming.sources.pieces import Piece
 from streaming.sources.streams import fetch
 from streaming.storage.providers.local import LocalStore
 
@@ -169,6 +170,11 @@ class Folder(Source):
             return
         with ThreadPoolExecutor(_AT_ONCE, "streaming-source") as threads:
             yield from threads.map(self._get, numbers)
+
+    def at(self, file: int, piece: Piece, row: int) -> str:
+        """Return the name of a file: each is a row."""
+        del file
+        return self.files.infos[self._chosen[piece.begin + row]].path
 
     def _get(self, number: int) -> Row | SourceError:
         name = self.files.infos[number].path
