@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": {"core", "units", "format", "storage"},
     "inplace": {"core", "columns", "format", "storage", "cache", "sources"},
     "sources": {"core", "format", "storage", "columns", "cache"},
-    "converting": {"core", "format", "storage", "columns", "sources", "writing"},
+    "converting": {"core", "format", "storage", "columns", "sources", "inplace", "writing"},
     "writing": {"core", "format", "storage", "columns"},
     "planning": {"core", "order", "cache"},
     "dataset": {

@@ -105,8 +105,9 @@ def test_in_a_store_and_converted(lance: Path, s3: S3Server, tmp_path: Path) -> 
     remote = f"{root}/lake/table.lance"
     assert plain(StreamingDataset(remote=remote, local=tmp_path / "c", batch_size=1)[:]) == rows_of(lance, 3)
     assert main(["index", remote, "--out", str(tmp_path / "found")]) == 0
-    streaming.convert(lance, tmp_path / "out")
-    assert plain(StreamingDataset(local=tmp_path / "out", batch_size=1)[:]) == rows_of(lance, 3)
+    for version, number in ((None, 3), ("best", 2)):
+        streaming.convert(lance, tmp_path / "out", version=version, exist_ok=True)
+        assert plain(StreamingDataset(local=tmp_path / "out", batch_size=1)[:]) == rows_of(lance, number)
 
 
 @pytest.mark.parametrize(

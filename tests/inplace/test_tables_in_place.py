@@ -15,7 +15,7 @@ import pytest
 from deltalake.schema import ArrayType, Field, PrimitiveType
 
 import streaming
-from streaming import StreamingDataset
+from streaming import StreamingDataset, convert
 from streaming.cli.main import main
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
 from streaming.inplace import cutting
@@ -51,6 +51,12 @@ def _giving(value: Any) -> Callable[[Any], Any]:
     return give
 
 
+def converted(remote: Path | str, out: Path, version: int | None = None, **more: Any) -> list[dict[str, Any]]:
+    """The rows of a table, once they are written as a dataset."""
+    convert(remote, out, version=version, workers=0, exist_ok=True, **more)
+    return by_id(StreamingDataset(local=out, batch_size=1)[:])
+
+
 def by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["id"])
 
@@ -60,13 +66,19 @@ def test_versions_of_a_delta_table(delta: Path, tmp_path: Path) -> None:
     for version in (0, 1, 2, None):
         dataset = StreamingDataset(remote=delta, format="delta", version=version, local=local, batch_size=1)
         own = deltalake.DeltaTable(delta, version=version).to_pyarrow_table().to_pylist()
-        assert by_id(dataset[:]) == by_id(own)
+        assert by_id(dataset[:]) == converted(f"delta+{delta}", tmp_path / "out", version) == by_id(own)
     assert len(own) == 26
     lists = ArrayType(PrimitiveType("integer"), contains_null=True)
     deltalake.DeltaTable(delta).alter.add_columns([Field("note", PrimitiveType("string")), Field("numbers", lists)])
     dataset = StreamingDataset(remote=delta, format="delta", local=local, batch_size=1)
     assert by_id(dataset[:]) == by_id(deltalake.DeltaTable(delta).to_pyarrow_table().to_pylist())
     assert dataset.filter("note is null").size == 26
+    assert converted(delta, tmp_path / "out", format="delta") == by_id(dataset[:])
+    for given, words in (({"labels": "x"}, "labels='x' is not for tables"), ({"version": 9}, "at version 9")):
+        with pytest.raises(ConfigError, match=words):
+            convert(f"delta+{delta}", tmp_path / "out", **given)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="version is that of a table"):
+        converted(f"{delta}/lang=de/*.parquet", tmp_path / "out", 1)
     some = StreamingDataset(remote=f"delta+{delta}", columns=["lang", "id"], local=local, batch_size=1)
     assert list(some[0]) == ["lang", "id"]
     with pytest.raises(ConfigError, match="at version 9"):
@@ -83,6 +95,8 @@ def test_a_delta_table_in_a_store(delta: Path, s3: S3Server, tmp_path: Path) -> 
             store.put(f"lake/table/{path.relative_to(delta)}", str(path))
     dataset = StreamingDataset(remote=f"delta+{root}/lake/table", version=1, local=tmp_path / "c", batch_size=1)
     assert by_id(dataset[:]) == by_id(deltalake.DeltaTable(delta, version=1).to_pyarrow_table().to_pylist())
+    assert main(["convert", f"delta+{root}/lake/table", f"{root}/out", "--at", "1", "-j", "1"]) == 0
+    assert by_id(StreamingDataset(remote=f"{root}/out", local=tmp_path / "d", batch_size=1)[:]) == by_id(dataset[:])
     with pytest.raises(EmptyDatasetError, match="no _delta_log"):
         StreamingDataset(remote=f"delta+{root}/lake/none", local=tmp_path / "c", batch_size=1)
 
@@ -97,6 +111,7 @@ def test_rows_that_a_vector_deletes(delta: Path, tmp_path: Path, monkeypatch: py
     assert len(rows) == 16
     kept = [row for row in by_id(rows) if row["lang"] == ("de" if "lang=de" in first else "en")]
     assert [row["id"] // 2 for row in kept] == [i for i in range(10) if i % 3]
+    assert converted(f"delta+{delta}", tmp_path / "out", 0) == by_id(rows)
 
 
 def mapped(place: Path, nested: bool = False) -> None:
@@ -136,7 +151,7 @@ def test_names_that_a_delta_table_maps(tmp_path: Path) -> None:
     mapped(tmp_path / "table")
     dataset = StreamingDataset(remote=f"delta+{tmp_path}/table", local=tmp_path / "c", batch_size=1)
     expected = [{"id": i, "text": f"text {i}", "lang": ("de", "en")[i // 10]} for i in range(20)]
-    assert by_id(dataset[:]) == expected
+    assert by_id(dataset[:]) == expected == converted(f"delta+{tmp_path}/table", tmp_path / "out")
     assert by_id(dataset.filter("lang = 'en' and text > 'text 15'")[:]) == expected[16:]
     mapped(tmp_path / "nested", nested=True)
     with pytest.raises(ConfigError, match="'text' has columns within"):
@@ -163,6 +178,7 @@ def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
     assert by_id(StreamingDataset(**arguments)[:]) == by_id(table.scan().to_arrow().to_pylist())
     first = table.metadata.snapshots[0].snapshot_id
     assert by_id(StreamingDataset(**arguments, version=first)[:]) == rows_of(0, 20).to_pylist()
+    assert converted(arguments["remote"], tmp_path / "out", first) == rows_of(0, 20).to_pylist()
     with pytest.raises(ConfigError, match="has no snapshot 7; it has"):
         StreamingDataset(**arguments, version=7)
     with table.update_schema() as change:
@@ -170,6 +186,7 @@ def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
     table.append(pa.table({"id": [22], "body": ["new"], "lang": ["de"], "score": [1.0]}))
     table.refresh()
     assert by_id(StreamingDataset(**arguments)[:]) == by_id(table.scan().to_arrow().to_pylist())
+    assert converted(arguments["remote"], tmp_path / "out") == by_id(table.scan().to_arrow().to_pylist())
     with table.update_schema() as change:
         change.delete_column("lang")
         change.add_column("lang", DoubleType())  # another one
@@ -262,7 +279,7 @@ def test_rows_that_another_file_deletes(tmp_path: Path) -> None:
     rows = by_id(own.scan().to_arrow().to_pylist())
     assert len(rows) == 27
     dataset = StreamingDataset(**arguments)
-    assert by_id(dataset[:]) == rows
+    assert by_id(dataset[:]) == rows == converted(arguments["remote"], tmp_path / "out")
     assert dataset.filter("lang = 'de'").size == sum(row["lang"] == "de" for row in rows)
     delete_rows(table, "EQUALITY_DELETES", b"")
     with pytest.raises(ConfigError, match="web/pages cannot be read: .*equality deletes.* Have its engine rewrite"):
@@ -279,15 +296,15 @@ def test_the_files_of_a_table_are_not_taken_for_its_rows(delta: Path, s3: S3Serv
         open_store(root).put(f"lake/table/{path.relative_to(delta)}", str(path))
     for place in (str(delta), f"{root}/lake/table"):
         with pytest.raises(
-            ConfigError, match=r"table is a table of Delta Lake: .* rows that were deleted\. Train from it by"
+            ConfigError, match=r"table is a table of Delta Lake: .* rows that were deleted\. Open it by"
         ):
             StreamingDataset(remote=place, format="parquet", **arguments)
         with pytest.raises(ConfigError, match="is a table of Delta Lake"):
             streaming.convert(place, tmp_path / "out")
         with pytest.warns(UserWarning, match="is a table of Delta Lake"):
             assert len(StreamingDataset(remote=f"{place}/**/*.parquet", schema="union", **arguments)) > 26
-    with pytest.raises(ConfigError, match="is a table, which is trained from in place, and not converted"):
-        streaming.convert(f"delta+{delta}", tmp_path / "out")
+    with pytest.raises(ConfigError, match="is a table of Delta Lake"):
+        streaming.convert(delta, tmp_path / "out")
     rows = StreamingDataset(remote=f"delta+{delta}", **arguments)
     streaming.write(rows, tmp_path / "out")
     assert StreamingDataset(local=tmp_path / "out", batch_size=1)[:] == rows[:]

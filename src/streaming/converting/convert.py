@@ -14,8 +14,9 @@ from streaming.converting.tokens import TOKENS, Tokens
 from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.names import Compression, HashName, Out, Where
 from streaming.format.metadata import joined_metadata
+from streaming.inplace.settings import split_off_table
+from streaming.inplace.tables import open_rows
 from streaming.sources.contract import Row
-from streaming.sources.registry import open_source
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
@@ -69,6 +70,7 @@ def convert(
     schema: Literal["same", "union"] | None = None,
     split: str | None = None,
     config: str | None = None,
+    version: int | str | None = None,
     labels: str | None = None,
     sort: str | None = None,
     on_error: Literal["raise", "skip"] = "raise",
@@ -91,13 +93,13 @@ def convert(
 
     Takes Parquet, Arrow (a dataset that Hugging Face's ``save_to_disk`` wrote), JSON lines and arrays (plain, ``.gz``,
     ``.zst``), CSV, text, WebDataset's tars, folders of images, sounds or videos, datasets of the Hugging Face Hub, litdata's
-    chunks, TFRecords, NumPy's files, and MDS itself, to cut, compress, hash or sort it anew. Samples keep the order of the
-    source, and the files are the same whatever the number of workers. A call that was killed continues when it is made
-    again, as :func:`streaming.write` does.
+    chunks, TFRecords, NumPy's files, tables of Delta Lake, Iceberg and Lance, and MDS itself, to cut, compress, hash or sort
+    it anew. Samples keep the order of the source, and the files are the same whatever the number of workers. A call that was
+    killed continues when it is made again, as :func:`streaming.write` does.
 
     Args:
-        source: A file, a directory, a pattern of names (``*``, ``**``, ``{a,b}``, ``{000..099}``), on disk or in a store; or
-            ``hf://datasets/owner/name``.
+        source: A file, a directory, a pattern of names (``*``, ``**``, ``{a,b}``, ``{000..099}``), on disk or in a store;
+            ``hf://datasets/owner/name``; or a table: ``delta+s3://...``, ``iceberg+s3://...``.
         out: Where to write: a local directory, a URL, or a pair ``(local, remote)``.
         columns: Names of the columns to keep, or their encodings by name (``None``: as it is). Default: all, as they are;
             where the source does not say what they are, by its first rows.
@@ -110,6 +112,7 @@ def convert(
             ``None``.
         split: Which split, of a source that has several.
         config: Which configuration, of a dataset of the Hub that has several.
+        version: Of a table: the number of a version, for Iceberg of a snapshot; for Lance also a tag. Default: the newest.
         labels: For folders: the table that holds what is known of each file.
         sort: For MDS: the column by whose values the samples are sorted; those that are equal stay in their order.
         on_error: ``'skip'`` leaves out files and rows that cannot be read; the report lists them.
@@ -152,13 +155,14 @@ def convert(
         {'id': 7, 'text': 'text 7'}
     """
     options = {"schema": schema, "split": split, "config": config, "labels": labels, "sort": sort}
+    options["version"] = None if version is None else str(version)
     cluster = None if engine == "local" else get_engine(engine)
     if cluster is not None and (append or keep_local):
         raise ConfigError(
             f"append and keep_local are not for engine={engine!r}. Convert to a directory beside, and join both by "
             "merge_index."
         )
-    place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
+    place, format = _located(source, format, storage_options)
     place = place if cluster is None else place.absolute(os.getcwd())
     reader, encodings, known = _prepared(place, columns, fn, tokenizer, text, format, on_error, options)
     if exist_ok and reader.source.files.format in ("mds", "litdata"):
@@ -207,7 +211,7 @@ def preview(
         format: Format of the source.
         on_error: ``'skip'`` leaves out files and rows that cannot be read.
         storage_options: Settings of its store.
-        options: ``schema``, ``split``, ``config``, ``labels``, ``sort``.
+        options: ``schema``, ``split``, ``config``, ``version``, ``labels``, ``sort``.
 
     Raises:
         StreamingError: What :func:`convert` would raise by then.
@@ -220,7 +224,7 @@ def preview(
         >>> preview('texts.jsonl').columns
         {'id': 'int', 'text': 'str'}
     """
-    place = source if isinstance(source, Location) else Location.parse(os.fspath(source), storage_options)
+    place, format = _located(source, format, storage_options)
     reader, encodings, _ = _prepared(place, columns, fn, tokenizer, text, format, on_error, options)
     files, parts = reader.source.files, reader.source.parts
     first: list[Row] = [{name: row.get(name) for name in encodings} for row in peek(reader, _SHOWN)]
@@ -230,6 +234,16 @@ def preview(
     size = sum(info.bytes for info in files.infos)
     is_exact = is_known or found.is_all
     return Preview(files.format, len(files), size, samples, found.raw_bytes, found.seconds, is_exact, encodings, first)
+
+
+def _located(
+    source: Where | Location, format: str | None, storage_options: StorageOptions | None
+) -> tuple[Location, str | None]:
+    """Return where the source is, and its format, if that is given or a URL such as ``delta+s3://...`` names it."""
+    if isinstance(source, Location):
+        return source, format
+    text, table = split_off_table(os.fspath(source))
+    return Location.parse(text, storage_options), table or format
 
 
 def _prepared(
@@ -250,7 +264,7 @@ def _prepared(
     if tokenizer is None and text != "text":
         raise ConfigError(f"text={text!r} is the column that a tokenizer reads, and none is given. Pass `tokenizer`.")
     chosen = columns if isinstance(columns, Mapping) and fn is None and tokenizer is None else None
-    opened = open_source(place, format, skips=on_error == "skip", encodings=chosen, **options)
+    opened = open_rows(place, format, skips=on_error == "skip", encodings=chosen, **options)
     if not opened.parts:
         raise EmptyDatasetError(f"There are no rows at {place}.")
     steps: list[Step] = []

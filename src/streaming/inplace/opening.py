@@ -42,7 +42,7 @@ from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import Store
 
-__all__ = ["Recipes", "open_source_files"]
+__all__ = ["Recipes", "open_source_files", "with_columns"]
 
 _SCHEMAS = ("same", "union")
 _NONE: NDArray[np.int64] = np.empty(0, np.int64)
@@ -207,7 +207,7 @@ def open_source_files(
             schemas = [renamed(each, own) for each, own in zip(scanned.schemas, stored, strict=True)]
             scanned = replace(scanned, schemas=schemas)
         how = schema if found.table is None else "union"
-        source = TableColumns(_with(unite(scanned, how, origin), found))
+        source = TableColumns(with_columns(unite(scanned, how, origin), found))
         rows = row_schema(source, columns, origin)
         pieces = [cut_pieces(each) for each in scanned.pieces] if kind.counts_rows else scanned.pieces
         encodings: dict[str, str] = {}
@@ -231,8 +231,13 @@ def open_source_files(
     return MadeDirectory(directory, made, store, config, origin, identity, recipes, source.metadata)
 
 
-def _with(schema: Any, found: Found) -> Any:
-    """Return a schema with the columns that are told of files besides, and of a table's only those that it has."""
+def with_columns(schema: Any, found: Found) -> Any:
+    """Return a schema with the columns that are told of files besides, and of a table's only those that it has.
+
+    Args:
+        schema: A ``pyarrow.Schema``.
+        found: The files.
+    """
     for one in found.columns or ():
         if one.name not in schema.names:
             schema = schema.append(one)

@@ -20,7 +20,7 @@ from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, kinds
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["SourceRecipe", "Taken", "read_columns"]
+__all__ = ["SourceRecipe", "Taken", "as_of_table", "read_batches", "read_columns"]
 
 
 class Taken(NamedTuple):
@@ -144,11 +144,7 @@ def to_columns(table: TableColumns, batch: Any, taken: Taken, names: Sequence[st
     """Return how many rows there are in a batch, whose first has a number in its file, and their columns."""
     import pyarrow as pa
 
-    if taken.stored is not None:
-        called = {own: name for name, own in taken.stored.items()}
-        batch = batch.rename_columns([called[own] for own in batch.schema.names])
-    if taken.gone is not None:
-        batch = _without(batch, taken.gone, at)
+    batch = as_of_table(batch, taken, at)
     arrays: list[Any] = []
     for name in names:
         if name in taken.values and name not in batch.schema.names:
@@ -157,6 +153,14 @@ def to_columns(table: TableColumns, batch: Any, taken: Taken, names: Sequence[st
         else:
             arrays.append(table.array(batch, name, f"{taken.info.path}, rows from {at}"))
     return batch.num_rows, arrays
+
+
+def as_of_table(batch: Any, taken: Taken, at: int) -> Any:
+    """Return a batch, whose first row has the number ``at`` in its file, with the table's names, without deleted rows."""
+    if taken.stored is not None:
+        called = {own: name for name, own in taken.stored.items()}
+        batch = batch.rename_columns([called[own] for own in batch.schema.names])
+    return batch if taken.gone is None else _without(batch, taken.gone, at)
 
 
 def _without(batch: Any, gone: NDArray[np.int64], at: int) -> Any:

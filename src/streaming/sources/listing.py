@@ -200,7 +200,7 @@ def _check_log(store: Store, log: re.Match[str], pattern: str) -> None:
         )
         return
     raise ConfigError(
-        f"{name} is a table of {kind}: {also}. Train from it by format='delta' or 'iceberg'; to take its files all the "
+        f"{name} is a table of {kind}: {also}. Open it by format='delta' or 'iceberg'; to take its files all the "
         "same, name them by a pattern."
     )
 

@@ -15,8 +15,6 @@ __all__ = ["open_source", "sources"]
 
 _KINDS = "streaming.sources.kinds"
 
-_LAKES = ("delta", "iceberg")
-
 #: What opens files of a format: ``Files`` in, a ``Source`` out. Packages may add more.
 sources: Registry[Callable[[Files], Source]] = Registry(
     "source format",
@@ -59,7 +57,7 @@ def open_source(
         format: Name of the format; ``None``: as names and contents tell.
         skips: Leave out files that cannot be read, rather than refuse all.
         encodings: Of columns, those that the user chose.
-        options: What else is to be told: ``split``, ``config``, ``labels``, ``schema``, ``sort``.
+        options: What else is to be told: ``split``, ``config``, ``version``, ``labels``, ``schema``, ``sort``.
 
     Raises:
         ConfigError: There is no such format, or nothing tells which it is, or an option is wrong.
@@ -68,17 +66,14 @@ def open_source(
         StorageError: They cannot be listed or read.
         MissingDependencyError: A package that reads the format is not installed.
     """
-    if format in _LAKES or str(place).startswith(tuple(f"{name}+" for name in _LAKES)):
-        raise ConfigError(
-            f"{place} is a table, which is trained from in place, and not converted. To write what it has: "
-            "streaming.write(StreamingDataset(remote=..., version=...), out)."
-        )
     if format is not None:
         _ = sources[format]
     given = {name: value for name, value in options.items() if value is not None}
     kind, files = find(place, format, given, skips)
     if "sort" in given and kind != "mds":
         raise ConfigError(f"A source of the format {kind!r} cannot be sorted. Convert it, and then sort the dataset.")
+    if "version" in given and kind != "lance":
+        raise ConfigError(f"version is that of a table (delta, iceberg, lance), and {place} is none. Leave it out.")
     if "labels" in given and kind != "folder":
         raise ConfigError(f"labels is for folders of images, sounds or videos; {place} is of the format {kind!r}.")
     if "schema" in given and kind not in _TABLES and (kind, given["schema"]) != ("jsonl", "union"):

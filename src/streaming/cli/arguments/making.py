@@ -21,6 +21,7 @@ def add_convert(commands: Any) -> None:
         "Repeat a command that was stopped, and it continues.",
         "  streaming convert 's3://lake/web/*.parquet' s3://bucket/web --columns text,url\n"
         "  streaming convert texts.jsonl.gz tokens --tokenizer tokenizer.json --compression zstd\n"
+        "  streaming convert delta+s3://lake/pages s3://bucket/pages --at 12\n"
         "  streaming convert photos s3://bucket/photos --dry-run",
     )
     convert.add_argument("source", metavar="FROM", help="files of another format, on disk or in a store")
@@ -36,6 +37,7 @@ def add_convert(commands: Any) -> None:
     convert.add_argument("--schema", choices=("same", "union"), help="union: files may have different columns")
     convert.add_argument("--split", metavar="NAME", help="which split of FROM")
     convert.add_argument("--config", metavar="NAME", help="which configuration of a dataset of the Hub")
+    convert.add_argument("--at", dest="version", metavar="VERSION", help="version of a table (default: the newest)")
     convert.add_argument("--labels", metavar="FILE", help="table of what is known of the files of a folder")
     convert.add_argument("--sort", metavar="COLUMN", help="sort the samples of a dataset of this library")
     convert.add_argument("--compression", metavar="NAME", help="such as zstd or zstd:7")

@@ -40,6 +40,7 @@ def run(args: Namespace) -> int:
         "schema": args.schema,
         "split": args.split,
         "config": args.config,
+        "version": args.version,
         "labels": args.labels,
         "sort": args.sort,
     }

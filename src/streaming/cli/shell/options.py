@@ -24,10 +24,10 @@ def locate(args: Any) -> None:
         ConfigError: One is no URL and no path; or all that settings could be meant for are local directories.
     """
     given = vars(args)
-    if given.get("format", "") is None and isinstance(
-        given.get("url"), str
-    ):  # as of a dataset, its format may stand before
-        args.url, args.format = split_off_table(args.url)
+    for name in ("url", "source"):
+        if given.get("format", "") is None and isinstance(given.get(name), str):  # its format may stand before
+            bare, args.format = split_off_table(given[name])
+            setattr(args, name, bare)
     places = {
         name: [Location.parse(url, {**args.storage_options, **given.get(_OWN.get(name, ""), {})}) for url in urls]
         for name in ("url", "out", "side_columns", "source", "target", "urls")

@@ -18,12 +18,12 @@ from streaming.sources.listing import is_pattern, list_files
 from streaming.sources.names import format_of, partitions
 from streaming.storage.location import Location
 
-__all__ = ["locate"]
+__all__ = ["LOGS", "locate"]
 
 #: Formats whose rows get columns of what directories are called.
 _TABLES = {"parquet", "arrow"}
 #: Tables whose files their log tells.
-_LOGS = ("delta", "iceberg")
+LOGS = ("delta", "iceberg")
 
 
 def locate(place: Location, format: str | None, options: Mapping[str, str]) -> Found:
@@ -39,14 +39,14 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
         EmptyDatasetError: There are no files.
         StorageError: They cannot be listed.
     """
-    if format in _LOGS:
+    if format in LOGS:
         find: Any = getattr(import_module(f"{__package__}.{format}"), f"find_{format}")
         return find(place, options)
     if format == "lance" or (format is None and is_lance(place)):
         store, files = find_lance(place, options)
         return Found(store, "lance", files)
     if options.get("version") is not None:
-        raise ConfigError(f"version is that of a table ({', '.join(_LOGS)}, lance), and {place} is none. Leave it out.")
+        raise ConfigError(f"version is that of a table ({', '.join(LOGS)}, lance), and {place} is none. Leave it out.")
     if is_hub_dataset(place):
         store, files, kind = choose_files(place, format, options, format_of)
         return Found(store, kind, files)
