@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,15 @@ from PIL import Image
 
 import streaming
 from streaming import LocalDataset, StreamingDataset
-from streaming.core.errors import ConfigError, EmptyDatasetError, InputError, SourceError, StorageError, StreamingError
+from streaming.core.errors import (
+    ConfigError,
+    EmptyDatasetError,
+    InputError,
+    SourceError,
+    StorageError,
+    StreamingError,
+    UploadError,
+)
 
 
 def convert(source: Any, out: Any, **options: Any) -> Any:
@@ -331,6 +340,40 @@ def test_a_source_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="would be removed before it is read"):
             streaming.write(dataset, data, exist_ok=True, workers=0)
     assert len(LocalDataset(data)) == 3
+
+
+def test_a_source_that_changes_between_two_calls(at: Callable[..., Path], tmp_path: Path) -> None:
+    def failing(row: Any) -> Any:
+        return {"n": 1 // (row["n"] - 2900)}
+
+    at("s/a.jsonl", LINES)
+    path = at("s/b.jsonl", LINES)
+    for _ in range(2):  # the same files are continued
+        with pytest.raises(InputError, match="ZeroDivisionError"):
+            convert(tmp_path / "s", tmp_path / "out", fn=failing, size_limit=1000)
+    info = path.stat()
+    path.write_bytes(LINES.replace(b"1234}", b"4321}"))
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns + 1_000_000))
+    with pytest.raises(InputError):  # of the other nothing was written yet
+        convert(tmp_path / "s", tmp_path / "out", fn=failing, size_limit=1000)
+    at("s/a.jsonl", LINES.replace(b"1234}", b"4321}"))
+    os.utime(tmp_path / "s" / "a.jsonl", ns=(info.st_atime_ns, info.st_mtime_ns + 1_000_000))
+    with pytest.raises(ConfigError, match="inputs up to number 0 are others"):
+        convert(tmp_path / "s", tmp_path / "out", fn=failing, size_limit=1000)
+
+
+def test_a_disk_that_is_full(at: Callable[..., Path], tmp_path: Path) -> None:
+    path = at("a.jsonl", LINES)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(
+            UploadError, match=r"Could not write .*shard\.00000\.mds.*File too large.*ulimit -f.* continues"
+        ):
+            convert(path, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert convert(path, tmp_path / "out").samples == 3000
 
 
 def test_functions_that_make_nothing(at: Callable[..., Path], tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_folders(data: Path, tmp_path: Path) -> None:
     export(data, tmp_path / "out", "folder", columns=["image", "label", "s"], workers=1)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cat", "dog", "metadata.jsonl"]
     columns = back(tmp_path / "out", tmp_path / "back").columns
-    assert columns == {"image": "jpeg", "label": "int", "path": "str", "s": "json"}
+    assert columns == {"image": "jpeg", "label": "int", "path": "str", "s": "str?"}
     found = {(r["image"].fp.getvalue(), r["label"], r["s"]) for r in LocalDataset(tmp_path / "back")[:]}
     assert found == {(picture(i), i % 2, row(i)["s"]) for i in range(40)}
     with pytest.raises(ConfigError, match="there are 0 columns of files"):

@@ -16,7 +16,7 @@ from streaming.core.names import Compression, HashName, Out, Where
 from streaming.format.metadata import joined_metadata
 from streaming.inplace.settings import split_off_table
 from streaming.inplace.tables import open_rows
-from streaming.sources.contract import Row
+from streaming.sources.contract import Row, versioned
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
@@ -185,7 +185,7 @@ def convert(
     }
     if cluster is not None:
         return write_parts(cluster, grouped(reader.source, size_limit), out, encodings, **given)
-    return write(reader.source.parts, out, encodings, keep_local=keep_local, append=append, **given)
+    return write(versioned(reader.source), out, encodings, keep_local=keep_local, append=append, **given)
 
 
 def preview(

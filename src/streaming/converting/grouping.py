@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from streaming.core.units import bytes_to_int
-from streaming.sources.contract import Part, Source
+from streaming.sources.contract import Part, Source, versioned
 
 __all__ = ["grouped"]
 
@@ -20,7 +20,8 @@ _SHARD_BYTES = 1 << 26
 def grouped(source: Source, size_limit: int | str | None) -> list[list[Part]]:
     """Return the parts of a source in groups that are to be read together, in their order.
 
-    They follow from the source and the size of shards alone, so that whoever converts makes the same of them.
+    They follow from the source, as its files are, and the size of shards alone, so that whoever converts makes the same of
+    them.
 
     Args:
         source: It.
@@ -32,7 +33,7 @@ def grouped(source: Source, size_limit: int | str | None) -> list[list[Part]]:
     wanted = min(max(sum(sizes) // _GROUPS, _LEAST * shard_bytes), _MOST * shard_bytes)
     groups: list[list[Part]] = []
     room = 0
-    for part, size in zip(source.parts, sizes, strict=True):
+    for part, size in zip(versioned(source), sizes, strict=True):
         if not groups or room < size:
             groups.append([])
             room = wanted

@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
+from streaming.format.codecs.hashing import get_hash
 from streaming.sources.file import STEP_BYTES, SourceFile
 from streaming.sources.learning import Learner, size_of
 from streaming.sources.pieces import Piece, Scan
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["Files", "Part", "Row", "Source"]
+__all__ = ["Files", "Part", "Row", "Source", "versioned"]
 
 Row = Mapping[str, Any]
 
@@ -30,6 +31,7 @@ class Part(NamedTuple):
         first_row: Number in the file of the first row; -1 if that is not known.
         rows: How many there are; -1 if that is not known.
         bytes: About how many they take in the file; -1 if that is not known.
+        version: What the files that they are in are told from later ones by.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Part(NamedTuple):
     first_row: int = -1
     rows: int = -1
     bytes: int = -1
+    version: str = ""
 
     def __repr__(self) -> str:
         """Return it for people: the file, and where in it the rows begin."""
@@ -221,3 +224,15 @@ class Source(ABC):
         """
         del part, names
         return None
+
+
+def versioned(source: Source) -> list[Part]:
+    """Return the parts of a source with the versions of their files: those of other versions are other parts."""
+    infos, parts = source.files.infos, source.parts
+    ends = [*(part.file for part in parts[1:]), len(infos)]
+    found: list[Part] = []
+    for part, end in zip(parts, ends, strict=True):
+        some = infos[part.file : max(part.file + 1, end)]
+        version = "".join(f"{info.bytes} {info.etag or info.modified}\n" for info in some)
+        found.append(part._replace(version=get_hash("xxh3_128", version.encode())))
+    return found

@@ -14,7 +14,8 @@ from typing import Any, cast
 import numpy as np
 
 from streaming.core.arrays import is_tensor
-from streaming.core.errors import SampleError, ShardTooLargeError
+from streaming.core.errors import SampleError, ShardTooLargeError, UploadError
+from streaming.core.text import advice_on
 from streaming.format.encodings import mds_encode
 from streaming.format.encodings.compatible import check_compatible
 from streaming.format.encodings.image import jpeg_file_of
@@ -197,6 +198,9 @@ def make_files(
 
     Returns:
         The shard's entry in the index, and the name and temporary path of each file.
+
+    Raises:
+        UploadError: The disk is full, or a file may not be written.
     """
     samples: list[bytes] = []
     for data, sizes in pieces:
@@ -206,7 +210,13 @@ def make_files(
     for name, data in files.items():
         # Named after the process: one that outlives its killed parent for a moment disturbs nobody.
         path = os.path.join(directory, f"{name}.{os.getpid()}")
-        with open(path, "wb") as file:
-            file.writelines(data.drain())
+        try:
+            with open(path, "wb") as file:
+                file.writelines(data.drain())
+        except OSError as error:
+            advice = advice_on(error) or "Check free space and permissions."
+            raise UploadError(
+                f"Could not write {path}: {error.strerror or error}. {advice} The same call again continues."
+            ) from error
         written.append((name, path))
     return entry, written
