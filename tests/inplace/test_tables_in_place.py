@@ -354,6 +354,28 @@ def test_looked_into_once_for_every_machine(
     assert main(["index", str(tmp_path), "--out", str(tmp_path / "x")]) != 0
 
 
+def test_what_there_is_no_choice_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make_dataset: Callable[..., str]
+) -> None:
+    files = tmp_path / "lake" / "train"
+    files.mkdir(parents=True)
+    pq.write_table(rows_of(0, 3), files / "t.parquet")
+    out = ["--out", str(tmp_path / "found")]
+    for place in (f"{files}/*.parquet", f"{files}/t.parquet"):
+        for name, words in (("config", "no configurations"), ("split", "no splits")):
+            assert main(["index", place, f"--{name}", "train", *out]) != 0
+            assert f"{name}='train': {place} has {words} to choose from" in capsys.readouterr().err
+            with pytest.raises(ConfigError, match=words):
+                StreamingDataset(remote=place, local=tmp_path / "c", batch_size=1, **{name: "train"})
+    assert main(["index", f"delta+{tmp_path}/lake", "--config", "train", *out]) != 0
+    assert main(["index", str(tmp_path / "lake"), "--format", "parquet", "--split", "train", *out]) == 0
+    arguments: Any = {"remote": tmp_path / "lake", "format": "parquet", "split": "train", "index": tmp_path / "found"}
+    assert len(StreamingDataset(**arguments, local=tmp_path / "c", batch_size=1)) == 3
+    for name, value in (("config", "a"), ("version", 3), ("index", out[1])):
+        with pytest.raises(ConfigError, match=f"{name}=.* is for files of others"):
+            StreamingDataset(local=make_dataset(10, exist_ok=True), batch_size=1, **{name: value})  # pyright: ignore
+
+
 @pytest.mark.parametrize("write", ["polars", "pyarrow"])
 def test_directories_say_what_rows_have(tmp_path: Path, write: str) -> None:
     place = tmp_path / "lake"

@@ -372,6 +372,11 @@ class Stream(StreamDetails):
             if place is None or not is_data_without_index(place):
                 raise
             return self._open_in_place(place), 0
+        odd = next((name for name in ("config", "version", "index") if getattr(self, name) is not None), None)
+        if odd is not None:
+            raise ConfigError(
+                f"{odd}={getattr(self, odd)!r} is for files of others, and {where} has an index.json. Leave it out."
+            )
         index = loaded.index
         if not index.num_samples:
             raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")

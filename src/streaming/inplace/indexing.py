@@ -14,6 +14,7 @@ from streaming.core.imports import optional_import
 from streaming.inplace.rows import known_rows
 from streaming.inplace.scan import scan_files
 from streaming.sources.contract import Files
+from streaming.sources.finding import chosen, is_saved
 from streaming.sources.hub import is_hub_dataset
 from streaming.sources.lakes.found import Found
 from streaming.sources.lakes.places import locate
@@ -90,7 +91,7 @@ def index_files(
         place: A pattern of names, a file or directory whose name tells a format, a table, or a dataset of the hub.
         out: The directory to keep it in.
         format: The format; ``None``: as names tell.
-        options: ``config`` and ``split`` of a dataset of the hub, ``version`` of a table.
+        options: ``config`` of a dataset of the hub, ``split`` of one that has several, ``version`` of a table.
 
     Raises:
         ConfigError: It is no such place, or ``out`` is missing.
@@ -98,14 +99,15 @@ def index_files(
         SourceError: A file is damaged.
         StorageError: They cannot be read, or the result not be written.
     """
-    if format is None and not (is_source(place) or is_hub_dataset(place)):
+    place, format, rest = chosen(place, format, options or {})
+    if format is None and not (is_source(place) or is_hub_dataset(place) or is_saved(place)):
         raise ConfigError(
             f"Say what to write of the dataset at {place}: --columns LIST; or, if its files are of another format, which: "
             "--format."
         )
     if out is None:
         raise ConfigError("Say where the index goes: --out PLACE. Nothing is written where you did not say.")
-    found = locate(place, format, options or {})
+    found = locate(place, format, rest)
     target = open_store(out)
     with TemporaryDirectory(prefix="streaming-") as directory:
         kept = os.path.join(directory, INDEX_NAME)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
+from streaming.sources.finding import chosen, is_saved
 from streaming.sources.hub import is_hub_dataset
 from streaming.storage.location import Location
 
@@ -15,7 +15,6 @@ __all__ = ["InPlace", "is_data_without_index", "split_off_table"]
 
 #: Formats that a URL's scheme may name, as in ``delta+s3://``.
 _TABLES = ("delta", "iceberg", "lance")
-_NOTES = ("state.json", "dataset_info.json", "dataset_dict.json")
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,12 @@ class InPlace:
         """
         from streaming.inplace.opening import open_source_files
 
-        split = self.options.get("split")
-        options = dict(self.options)
-        if split and not is_hub_dataset(place):  # a directory
-            place = place.join(options.pop("split"))
+        place, format, options = chosen(place, self.format, self.options)
         return open_source_files(
             place,
             directory,
             fetching,
-            format="arrow" if self.format is None and _is_saved(place) else self.format,
+            format=format,
             columns=self.columns,
             schema=self.schema or "same",
             options=options,
@@ -70,15 +66,7 @@ class InPlace:
 
 def is_data_without_index(place: Location) -> bool:
     """Say whether a place that has no index is known to hold data: a dataset of the hub, or one that was saved to disk."""
-    return is_hub_dataset(place) or _is_saved(place)
-
-
-def _is_saved(place: Location) -> bool:
-    """Say whether a directory is what Hugging Face's ``save_to_disk`` wrote."""
-    if not place.is_local:
-        return False
-    path = place.expanded().path
-    return any(os.path.exists(os.path.join(path, name)) for name in _NOTES)
+    return is_hub_dataset(place) or is_saved(place)
 
 
 def split_off_table(url: str) -> tuple[str, str | None]:

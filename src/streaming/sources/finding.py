@@ -13,14 +13,15 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFound
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lance.fragments import find_lance, is_lance
-from streaming.sources.listing import list_files, root_of
+from streaming.sources.listing import is_pattern, list_files, root_of
 from streaming.sources.names import COMPRESSED, SUFFIXES, bare_name, format_of
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["find", "of_split"]
+__all__ = ["check_choice", "chosen", "find", "is_saved", "of_split"]
 
+_SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
 _NOTES = {"json", "md", "yaml", "yml", "txt", "license"}
 
 
@@ -59,16 +60,54 @@ def find(place: Location, format: str | None, options: Mapping[str, str], skips:
     if is_split_folder(infos):
         infos = of_split(infos, options.get("split"), name)
     else:
-        _check_choice(options, name, "split")
+        check_choice(options, name, "split")
     if place.scheme != "hf":
-        _check_choice(options, name, "config")
+        check_choice(options, name, "config")
     if not infos:
         raise EmptyDatasetError(f"There are no files of the format {format!r} at {name}. Check the path.")
     return format, Files(name, store, _comparable(place, infos), options, skips, format=format)
 
 
-def _check_choice(options: Mapping[str, str], place: str, name: str) -> None:
+def chosen(
+    place: Location, format: str | None, options: Mapping[str, str]
+) -> tuple[Location, str | None, dict[str, str]]:
+    """Return where data is once a split was chosen, the format that is told, and the options that are left.
+
+    Args:
+        place: Where, with all splits; each is a directory, unless it is a dataset of the hub.
+        format: The format, if it was given.
+        options: What was told.
+
+    Raises:
+        ConfigError: A split was chosen where there are none.
+    """
+    rest = dict(options)
+    if rest.get("split") and not is_hub_dataset(place):
+        if is_pattern(place) or (place.is_local and os.path.isfile(place.expanded().path)):
+            check_choice(rest, str(place), "split")
+        place = place.join(rest.pop("split"))
+    return place, "arrow" if format is None and is_saved(place) else format, rest
+
+
+def is_saved(place: Location) -> bool:
+    """Say whether a directory is what Hugging Face's ``save_to_disk`` wrote.
+
+    Args:
+        place: It.
+    """
+    if not place.is_local:
+        return False
+    path = place.expanded().path
+    return any(os.path.exists(os.path.join(path, name)) for name in _SAVED)
+
+
+def check_choice(options: Mapping[str, str], place: str, name: str) -> None:
     """Refuse to choose where there is no choice.
+
+    Args:
+        options: What was told.
+        place: Where the data is, for the error's text.
+        name: ``'split'`` or ``'config'``.
 
     Raises:
         ConfigError: That was wanted.

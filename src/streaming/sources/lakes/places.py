@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from streaming.core.errors import ConfigError
-from streaming.sources.finding import of_split
+from streaming.sources.finding import check_choice, of_split
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lakes.found import Found
 from streaming.sources.lance.fragments import find_lance, is_lance
@@ -39,6 +39,10 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
         EmptyDatasetError: There are no files.
         StorageError: They cannot be listed.
     """
+    if not is_hub_dataset(place):
+        check_choice(options, str(place), "config")
+    if format in LOGS or format == "lance" or (format is None and is_lance(place)):
+        check_choice(options, str(place), "split")
     if format in LOGS:
         find: Any = getattr(import_module(f"{__package__}.{format}"), f"find_{format}")
         return find(place, options)
@@ -53,6 +57,8 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
     store, kind, files = list_files(place, format)
     if kind == "arrow" and is_split_folder(files) and not is_pattern(place):
         files = of_split(files, options.get("split"), str(place))
+    else:
+        check_choice(options, str(place), "split")
     if kind in _TABLES:
         columns, values = partitions([info.path for info in files])
         return Found(store, kind, files, columns, values)
