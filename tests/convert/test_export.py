@@ -144,6 +144,24 @@ def test_arrays_in_parquet(tmp_path: Path) -> None:
         export(tmp_path / "mixed", tmp_path / "refused")
 
 
+def test_lists_of_files_in_parquet(tmp_path: Path) -> None:
+    columns = {"images": "list:image?", "blobs": "list:bytes"}
+    rows = [
+        {"images": None if i == 2 else [Image.open(io.BytesIO(picture(j))) for j in range(i)], "blobs": [b"x"] * i}
+        for i in range(1, 4)
+    ]
+    write: Any = {"columns": columns, "workers": 0, "progress_bar": False}
+    streaming.write(rows, tmp_path / "data", **write)
+    export(tmp_path / "data", tmp_path / "out")
+    found: Any = datasets.load_dataset(
+        "parquet", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path), split="train"
+    )
+    pixels = [[image.getpixel((0, 0)) for image in row["images"] or ()] for row in found]
+    assert pixels == [[image.getpixel((0, 0)) for image in row["images"] or ()] for row in rows]
+    assert [row["blobs"] for row in found] == [row["blobs"] for row in rows]
+    assert back(tmp_path / "out", tmp_path / "back").columns == columns
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst"])
 def test_lines(data: Path, tmp_path: Path, kind: Any) -> None:
     names = ["i", "s", "j", "label", "y", "l", "a"]

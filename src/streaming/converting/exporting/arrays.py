@@ -46,9 +46,10 @@ def axes_of(encoding: str) -> tuple[str, int] | None:
     if base == "ndarray":
         return dtype, shape.count(",") + 1
     try:
-        return (np.dtype(dtype).name, 1) if base == "list" and dtype != "str" else None
+        item = np.dtype(dtype)
     except TypeError:
         return None
+    return (item.name, 1) if base == "list" and item.kind in "biuf" else None
 
 
 def lists(pa: Any, values: Sequence[Any], dtype: str, axes: int, where: Callable[[int], str]) -> Any:

@@ -69,8 +69,9 @@ class Samples(Shards):
 
     def _read_as(self, encoding: str) -> str:
         mark = "?" if encoding.endswith("?") else ""
-        if encoding.rstrip("?") in FILES:
-            return f"bytes{mark}"
+        base, colon, item = encoding.rstrip("?").rpartition(":")
+        if item in FILES and base in ("", "list"):
+            return f"{base}{colon}bytes{mark}"
         return f"str{mark}" if self._keeps_json and base_name(encoding) == "json" else encoding
 
     def read(self, part: Part, names: Sequence[str] | None = None) -> Generator[Row | SourceError, None, None]:

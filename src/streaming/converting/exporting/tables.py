@@ -84,6 +84,8 @@ def _feature(kind: Any, encoding: str, known: Mapping[str, Any]) -> dict[str, An
     if base in _FEATURES:
         rate = known.get("sampling_rate")
         return {"_type": _FEATURES[base], **({"sampling_rate": rate} if rate else {})}
+    if base == "list" and config in _FEATURES:
+        return {"_type": "Sequence", "feature": _feature(kind.value_type, config, known)}
     if base in ("int", "int64") and "names" in known:
         return {"_type": "ClassLabel", "names": known["names"]}
     shape = [int(size) for size in config.partition(":")[2].split(",") if size]
@@ -135,7 +137,9 @@ def _array(pa: Any, encoding: str, values: list[Any], field: Any, begin: tuple[s
     if axes is not None:
         return lists(pa, values, *axes, partial(_where, field.name, begin))
     if base in FILES:
-        values = [None if value is None else {"bytes": value, "path": None} for value in values]
+        values = list(map(_file, values))
+    elif base == "list" and encoding.rstrip("?").partition(":")[2] in FILES:
+        values = [None if value is None else list(map(_file, value)) for value in values]
     elif base == "list":
         values = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
     elif base == "str_decimal":
@@ -149,6 +153,10 @@ def _array(pa: Any, encoding: str, values: list[Any], field: Any, begin: tuple[s
             except (pa.ArrowException, TypeError, OverflowError) as error:
                 raise ConfigError(f"{_where(field.name, begin, number)} is no {field.type}: {error}") from error
         raise
+
+
+def _file(data: bytes | None) -> dict[str, bytes | None] | None:
+    return None if data is None else {"bytes": data, "path": None}
 
 
 def _where(name: str, begin: tuple[str, int], number: int) -> str:
