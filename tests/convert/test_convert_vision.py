@@ -118,6 +118,11 @@ def test_imagenet(tmp_path: Path) -> None:
     for sample in stored:
         assert files[sample["x"].fp.getvalue()] == sample["y"]  # the very bytes of a file
     assert StreamingImageNet(local=str(tmp_path / "out/train"), batch_size=1)[0][0].size(0) == 3
+    with pytest.raises(ConfigError, match=r"no images \(\.png\) in .*--extensions"):
+        imagenet.main([*arguments, "--extensions", "png"])
+    jpeg(tmp_path / "in/train/n01443537/other.JPG", 1)
+    with pytest.warns(UserWarning, match=r"1 images with other endings than \.jpeg are left out, .*other\.JPG"):
+        imagenet.main([*arguments, "--out_root", str(tmp_path / "less"), *COMMON])
     jpeg(tmp_path / "in/val/n02/other.JPEG", 1)
     with pytest.raises(ConfigError, match="different classes: n02"):
         imagenet.main(arguments)

@@ -68,6 +68,8 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+    except FileExistsError as error:
+        sys.exit(f"error: {printable(str(error).partition('. ')[0])}. Choose another --out_root, or empty it.")
     except (StreamingError, OSError) as error:
         sys.exit(f"error: {printable(' '.join(str(error).split()))}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,8 @@ from streaming.converting.programs import make_parser, read_image, run, shuffled
 from streaming.core.errors import ConfigError
 
 __all__ = ["main"]
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,8 +38,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             (os.path.join(args.in_root, split, name, image), label)
             for label, name in enumerate(classes[split])
             for image in sorted(os.listdir(os.path.join(args.in_root, split, name)))
-            if image.lower().endswith(endings)
         ]
+        others = [path for path, _ in found if path.lower().endswith(_IMAGES) and not path.lower().endswith(endings)]
+        found = [(path, label) for path, label in found if path.lower().endswith(endings)]
+        if not found:
+            raise ConfigError(
+                f"There are no images ({', '.join(endings)}) in {args.in_root}/{split}. Check --extensions."
+            )
+        if others:
+            warnings.warn(
+                f"{len(others):,} images with other endings than {', '.join(endings)} are left out, such as {others[0]}. "
+                "Name them by --extensions.",
+                stacklevel=2,
+            )
         images = [(i, *found[i]) for i in shuffled(len(found))]
         read = partial(_sample, validates=bool(args.validate))
         write_split(args, split, {"i": "int", "x": "jpeg", "y": "int"}, images, read)
