@@ -24,7 +24,9 @@ import webdataset as wds
 import zstandard
 from PIL import Image
 
+import streaming
 from streaming import Stream, StreamingDataLoader, StreamingDataset
+from streaming.cli.main import main
 from streaming.core.errors import ConfigError, ShardFormatError, ShardUnavailableError, SourceError
 from streaming.sources.kinds import cells, lines, survey, tars
 from streaming.storage.registry import open_store
@@ -265,6 +267,59 @@ def test_indexes_beside_them_are_used(tmp_path: Path, s3: S3Server, monkeypatch:
     open_store(root).put("s-0000.tar.idx", groups[0]["places"][:80])
     with pytest.raises(SourceError, match=r"s-0000\.tar\.idx is not the index of s-0000\.tar"):
         opened(f"{root}/*.tar", tmp_path, local=tmp_path / "other")
+
+
+def wids_index(place: Path, name: str, entries: Sequence[tuple[str, int]], **more: Any) -> Path:
+    """Write an index as WebDataset's ``widsindex`` does."""
+    shards = [{"url": url, "nsamples": count} for url, count in entries]
+    path = place / name
+    path.write_text(json.dumps({"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards, **more}))
+    return path
+
+
+@pytest.mark.parametrize("name", ["index.json", "shards.json"])
+def test_archives_that_an_index_of_wids_lists(tmp_path: Path, s3: S3Server, name: str) -> None:
+    place = pictures(tmp_path / "tars", 25, 10)
+    pictures(tmp_path / "others", 3)
+    entries = [("s-0002.tar", 5), ("s-0000.tar", 10)]  # not all, in another order
+    index = wids_index(place, name, entries)
+    own = [f"{i:06}" for i in (*range(20, 25), *range(10))]
+    assert [row["__key__"] for row in opened(index, tmp_path)[:]] == own
+    assert [row["__key__"] for row in opened(index, tmp_path, format="webdataset")[:]] == own
+    streaming.convert(index, tmp_path / "out", workers=0)
+    assert [row["__key__"] for row in StreamingDataset(local=tmp_path / "out", batch_size=1)[:]] == own
+    root = s3.create_bucket()
+    store = open_store(root)
+    for path in (*place.glob("*.tar"), *(tmp_path / "others").glob("*.tar")):
+        store.put(f"{path.parent.name}/{path.name}", str(path))
+    size = (place / "s-0002.tar").stat().st_size
+    other = {"shardlist": [{"url": f"{root}/others/s-0000.tar", "nsamples": 3}]}
+    named = {"source_url": "more.json"}
+    store.put("lists/more.json", str(wids_index(tmp_path, "more.json", [("../tars/s-0001.tar", 10)])))
+    store.put(f"lists/{name}", str(wids_index(tmp_path, name, entries, base=f"{root}/tars", datasets=[other, named])))
+    keys = [row["__key__"] for row in opened(f"{root}/lists/{name}", tmp_path, local=tmp_path / "d")[:]]
+    assert keys == [*own, *(f"{i:06}" for i in range(3)), *(f"{i:06}" for i in range(10, 20))]
+    assert main(["index", f"{root}/lists/{name}", "--out", str(tmp_path / "found")]) == 0
+    arguments: Any = {"local": tmp_path / "e"}
+    wids_index(place, name, [("s-0000.tar", 11), ("s-0001.tar", 10)])
+    with pytest.warns(
+        UserWarning, match=r"s-0000\.tar has 10 samples, and the index that lists it says 11; 1 of 2 archives"
+    ):
+        opened(index, tmp_path, **arguments)
+    for shards, words in (
+        ([{"url": "s-0002.tar", "filesize": size - 1}], rf"s-0002\.tar has {size:,} bytes, and the index .* says"),
+        ([{"url": "s-0002.tar"}, {"url": "s-0002.tar"}], r"lists .*s-0002\.tar twice"),
+        ([{"url": "s-0002.tar"}, {"url": f"{root}/tars/s-0001.tar"}], "not below one directory of one store"),
+        ([{"url": "pipe:cat s-0002.tar"}], "is a command, and none is run"),
+        ([{"nsamples": 3}], "an entry without a url"),
+        ([], "lists no archives"),
+    ):
+        wids_index(place, name, [], shardlist=shards)
+        with pytest.raises((ConfigError, SourceError), match=words):
+            opened(index, tmp_path, **arguments)
+    wids_index(place, name, entries, wids_version=2)
+    with pytest.raises(SourceError, match="has wids_version 2; only 1 can be read"):
+        opened(index, tmp_path, **arguments)
 
 
 @rewrites

@@ -15,7 +15,7 @@ from streaming.cache.fetching.objects import ObjectDirectory
 from streaming.cache.index_source import load_index
 from streaming.cache.private import default_local, make_private
 from streaming.core.arguments import as_directory, as_flag, as_integer, as_number, as_path, as_text
-from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError
+from streaming.core.errors import ConfigError, EmptyDatasetError, IndexFormatError, StorageError
 from streaming.core.names import HashName, Where
 from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.sources import COLUMNS_NAME, Source
@@ -191,7 +191,9 @@ class Stream(StreamDetails):
         if text is not None:
             text, table = split_off_table(text)
             self.format = table or self.format
-        self._remote = None if text is None else Location.parse(text, self._storage_options).above(_INDEX_NAME)
+        given = None if text is None else Location.parse(text, self._storage_options)
+        self._remote = given and given.above(_INDEX_NAME)
+        self._is_index_named = given != self._remote
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, unless a dataset serves this stream as it is.
@@ -368,7 +370,7 @@ class Stream(StreamDetails):
             return self._open_in_place(place), 0
         try:
             loaded = load_index(directory, store, config.download_retry, _origin(store))
-        except EmptyDatasetError:
+        except (EmptyDatasetError, IndexFormatError):
             if place is None or not is_data_without_index(place):
                 raise
             return self._open_in_place(place), 0
@@ -386,6 +388,8 @@ class Stream(StreamDetails):
     def _open_in_place(self, place: Location) -> ShardDirectory:
         given = {"split": self.split, "config": self.config, "version": self.version}
         options = {name: value for name, value in given.items() if value}
+        if self._is_index_named and self.format == "webdataset":  # which has indexes of its own
+            place = place.join(_INDEX_NAME)
         index = None if self.index is None else self._beside(self.index)
         files = InPlace(self.format, self.columns, self.schema, options, index)
         return files.open(place, self.directory, self.fetch_config)

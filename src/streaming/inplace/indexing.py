@@ -18,6 +18,7 @@ from streaming.sources.finding import chosen, is_saved
 from streaming.sources.hub import is_hub_dataset
 from streaming.sources.lakes.found import Found
 from streaming.sources.lakes.places import locate
+from streaming.sources.lakes.wids import is_wids
 from streaming.sources.listing import is_source
 from streaming.sources.pieces import Scanned, kinds
 from streaming.sources.registry import sources
@@ -100,7 +101,7 @@ def index_files(
         StorageError: They cannot be read, or the result not be written.
     """
     place, format, rest = chosen(place, format, options or {})
-    if format is None and not (is_source(place) or is_hub_dataset(place) or is_saved(place)):
+    if format is None and not (is_source(place) or is_hub_dataset(place) or is_saved(place) or is_wids(place)):
         raise ConfigError(
             f"Say what to write of the dataset at {place}: --columns LIST; or, if its files are of another format, which: "
             "--format."

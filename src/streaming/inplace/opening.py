@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -217,6 +218,7 @@ def open_source_files(
         except SourceError as error:
             raise blame(error, found.store, found.files) from error
         scanned = known_rows(source) if source.is_known else scan(source)
+        _compare_counts(found, scanned)
         encodings = unite_encodings(scanned, schema, origin)
         rows = encoded_schema(choose_columns(encodings, columns, origin))
         pieces = scanned.pieces
@@ -229,6 +231,19 @@ def open_source_files(
     store = found.store
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)
     return MadeDirectory(directory, made, store, config, origin, identity, recipes, source.metadata)
+
+
+def _compare_counts(found: Found, scanned: Scanned) -> None:
+    """Warn of files that have other numbers of rows than they are said to have."""
+    told = zip(found.files, found.counts or (), scanned.pieces, strict=False)
+    odd = [(info.path, count, own) for info, count, some in told if (own := sum(p.rows for p in some)) != count]
+    if odd:
+        name, count, own = odd[0]
+        warnings.warn(
+            f"{found.store!r}/{name} has {own:,} samples, and the index that lists it says {count:,}; {len(odd):,} of "
+            f"{len(found.files):,} archives differ. What is there is served. Write the index again.",
+            stacklevel=2,
+        )
 
 
 def with_columns(schema: Any, found: Found) -> Any:

@@ -9,6 +9,7 @@ from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
 from streaming.sources.finding import chosen, is_saved
 from streaming.sources.hub import is_hub_dataset
+from streaming.sources.lakes.wids import is_wids
 from streaming.storage.location import Location
 
 __all__ = ["InPlace", "is_data_without_index", "split_off_table"]
@@ -65,8 +66,8 @@ class InPlace:
 
 
 def is_data_without_index(place: Location) -> bool:
-    """Say whether a place that has no index is known to hold data: a dataset of the hub, or one that was saved to disk."""
-    return is_hub_dataset(place) or is_saved(place)
+    """Say whether a place that has no index is known to hold data: of the hub, saved to disk, or listed by ``wids``."""
+    return is_hub_dataset(place) or is_saved(place) or is_wids(place)
 
 
 def split_off_table(url: str) -> tuple[str, str | None]:

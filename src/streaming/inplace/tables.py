@@ -15,8 +15,9 @@ from streaming.sources.contract import Files, Part, Source
 from streaming.sources.kinds.tables import Tables
 from streaming.sources.lakes.found import Found
 from streaming.sources.lakes.places import LOGS, locate
+from streaming.sources.lakes.wids import find_wids
 from streaming.sources.pieces import Piece, Scan, kinds
-from streaming.sources.registry import open_source
+from streaming.sources.registry import open_source, sources
 from streaming.storage.location import Location
 
 __all__ = ["open_rows"]
@@ -42,9 +43,13 @@ def open_rows(
     Raises:
         StreamingError: As for :func:`streaming.sources.registry.open_source`.
     """
+    given = {name: value for name, value in options.items() if value is not None}
+    archives = find_wids(place) if format in (None, "webdataset") and place.base.endswith(".json") else None
+    if archives is not None:
+        files = Files(str(place), archives.store, archives.files, given, skips, format="webdataset")
+        return sources["webdataset"](files)
     if format not in LOGS:
         return open_source(place, format, skips=skips, encodings=encodings, **options)
-    given = {name: value for name, value in options.items() if value is not None}
     odd = next((name for name in given if name not in ("version", "schema")), None)
     if odd is not None:
         raise ConfigError(f"{odd}={given[odd]!r} is not for tables, and {place} is one of {format}. Leave it out.")

@@ -17,7 +17,7 @@ from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["is_pattern", "is_source", "list_files", "root_of"]
+__all__ = ["is_pattern", "is_source", "list_files", "list_named", "root_of"]
 
 _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -94,10 +94,7 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
         if not files and not pattern and (alone := _alone(location, kind)):
             store, files = alone
     else:
-        names = _expanded(pattern)
-        known = _listed(store, names, location.scheme)
-        with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
-            files = [info for some in threads.map(partial(_named, store, known), names) for info in some]
+        files = list_named(store, _expanded(pattern), location.scheme)
     if kind is None:
         kind = _kind_of(files, location)
     elif kind == "megatron":
@@ -111,6 +108,22 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
             f"There are no files at {location}{' but empty ones' if files else ''}. Check the pattern."
         )
     return store, kind, found
+
+
+def list_named(store: Store, names: list[str], scheme: str) -> list[ObjectInfo]:
+    """Look up files by their names, in that order; of a directory of that name, its files.
+
+    Args:
+        store: Where they are.
+        names: Their names.
+        scheme: Of the store.
+
+    Raises:
+        ObjectNotFoundError: One is not there.
+    """
+    known = _listed(store, names, scheme)
+    with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
+        return [info for some in threads.map(partial(_named, store, known), names) for info in some]
 
 
 def _is_broken(name: str, kind: str) -> bool:

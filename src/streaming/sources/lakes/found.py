@@ -32,6 +32,7 @@ class Found:
             columns are those of the files.
         keys: By the name of a column of a table, the number of its field in files, or its name there; ``None``: files call
             columns as the table does.
+        counts: How many rows each file is said to have; ``None`` if nothing says so.
     """
 
     store: Store
@@ -42,6 +43,7 @@ class Found:
     gone: Mapping[int, NDArray[np.int64]] = field(default_factory=dict[int, Any])
     table: Any = None
     keys: Mapping[str, int | str] | None = None
+    counts: Sequence[int] | None = None
 
     def values_of(self, number: int) -> Mapping[str, Any]:
         """Return what all rows of a file have."""

@@ -13,6 +13,7 @@ from streaming.core.errors import ConfigError
 from streaming.sources.finding import check_choice, of_split
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lakes.found import Found
+from streaming.sources.lakes.wids import find_wids
 from streaming.sources.lance.fragments import find_lance, is_lance
 from streaming.sources.listing import is_pattern, list_files
 from streaming.sources.names import format_of, partitions
@@ -54,6 +55,9 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
     if is_hub_dataset(place):
         store, files, kind = choose_files(place, format, options, format_of)
         return Found(store, kind, files)
+    if _may_list(place, format) and (archives := find_wids(place)) is not None:
+        check_choice(options, str(place), "split")
+        return archives
     store, kind, files = list_files(place, format)
     if kind == "arrow" and is_split_folder(files) and not is_pattern(place):
         files = of_split(files, options.get("split"), str(place))
@@ -63,3 +67,8 @@ def locate(place: Location, format: str | None, options: Mapping[str, str]) -> F
         columns, values = partitions([info.path for info in files])
         return Found(store, kind, files, columns, values)
     return Found(store, kind, files)
+
+
+def _may_list(place: Location, format: str | None) -> bool:
+    """Say whether a place may be an index that lists archives: a directory of archives is that, whatever lies in it."""
+    return format is None or (format == "webdataset" and place.base.endswith(".json"))
