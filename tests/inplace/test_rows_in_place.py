@@ -28,6 +28,7 @@ import streaming
 from streaming import Stream, StreamingDataLoader, StreamingDataset
 from streaming.cli.main import main
 from streaming.core.errors import ConfigError, ShardFormatError, ShardUnavailableError, SourceError
+from streaming.sources import streams
 from streaming.sources.kinds import cells, lines, survey, tars
 from streaming.storage.registry import open_store
 
@@ -116,6 +117,43 @@ def test_every_object(tmp_path: Path, suffix: str) -> None:
     assert opened(f"{tmp_path}/*.jsonl{suffix}", tmp_path, columns=["text", "id"])[7] == {
         name: json_rows(7, 8)[0][name] for name in ("text", "id")
     }
+
+
+def seek_table(frames: Sequence[bytes], sizes: Sequence[int]) -> bytes:
+    """The end of a file of zstd in its seekable format: a frame that decoders pass over."""
+    table = b"".join(struct.pack("<II", len(frame), size) for frame, size in zip(frames, sizes, strict=True))
+    table += struct.pack("<IBI", len(frames), 0, 0x8F92EAB1)
+    return struct.pack("<II", 0x184D2A5E, len(table)) + table
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.zst", "x.txt.zst"])
+@pytest.mark.parametrize("step", [31, 700, 1 << 20])
+def test_frames_of_zstd(
+    tmp_path: Path, s3: S3Server, small: None, name: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames end anywhere, also within lines, before empty ones, and where none begins at all."""
+    monkeypatch.setattr(streams, "_BEYOND", 100)
+    rows: Rows = [{"text": f"é{i}" * (i % 40) + "x" * (5000 * (i == 50))} for i in range(500)]
+    data = "".join(f"{json.dumps(row)}\n" + "\n" * (i % 3) for i, row in enumerate(rows)).encode()
+    if "txt" in name:
+        rows = [{"text": line} for line in data.decode().removesuffix("\n").split("\n")]
+    parts = [data[at : at + step] for at in range(0, len(data), step)]
+    frames = [zstandard.ZstdCompressor(write_checksum=True).compress(part) for part in parts]
+    path = tmp_path / name
+    path.write_bytes(b"".join(frames) + seek_table(frames, list(map(len, parts))))
+    remote = s3.create_bucket()
+    open_store(remote).put(name, str(path))
+    dataset = opened(f"{remote}/*{path.suffixes[0]}.zst", tmp_path)
+    assert len(dataset.samples_per_shard) == 1 if step > 1000 else len(dataset.samples_per_shard) > 5
+    assert dataset[len(rows) - 1] == rows[-1]
+    if step < 1000:
+        assert dataset.stats()["bytes_fetched"] < path.stat().st_size / 2
+    assert dataset[:] == rows
+    streaming.convert(path, tmp_path / "out", workers=0)
+    assert StreamingDataset(local=tmp_path / "out", batch_size=1)[:] == rows
+    path.write_bytes(b"".join(frames)[:-3])
+    with pytest.raises(SourceError, match=rf"{name}, after line \d+: .*ends early"):
+        opened(path, tmp_path)
 
 
 def test_as_datasets_writes_them(tmp_path: Path) -> None:

@@ -29,18 +29,23 @@ def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
     return call_with_retries(lambda: file.read(begin, last), RetryPolicy(), time.sleep)
 
 
-def open_stream(file: SourceFile, begin: int = 0, end: int | None = None) -> IO[bytes]:
+def open_stream(
+    file: SourceFile, begin: int = 0, end: int | None = None, frames: Callable[[int, int], Any] | None = None
+) -> IO[bytes]:
     """Open a file to be read once, from a byte of it on, decompressed by what its name ends in.
 
     Args:
         file: It.
-        begin: The first byte; 0 of one that is compressed.
+        begin: The first byte; of one that is compressed 0, or where a frame of zstd begins.
         end: Where no more is expected to be read, though it can be; ``None``: at the end of the file.
+        frames: Told of each frame of zstd where it begins, from ``begin`` on, and how much became of those before.
 
     What is read of it raises ``OSError`` where what is compressed is damaged, or cut off.
     """
     chunks = _Chunks(file, begin, file.size if end is None else end)
     decode = _DECODERS.get(file.name.lower().rpartition(".")[2])
+    if frames is not None and file.name.lower().endswith(".zst"):
+        decode = partial(_decoded, partial(decoders.zstd, window=_LONGEST_WINDOW, begins=frames))
     if decode is None:
         return io.BufferedReader(chunks, 1 << 16)
     return io.BufferedReader(_Decompressed(decode(io.BufferedReader(chunks, 1 << 16))), 1 << 18)
@@ -50,14 +55,14 @@ def _gunzipped(source: IO[bytes]) -> Iterator[bytes]:
     return iter(partial(gzip.GzipFile(fileobj=source).read1, 1 << 18), b"")
 
 
-def _decoded(new: Callable[[None], decoders.Decoder], source: IO[bytes]) -> Iterator[bytes]:
+def _decoded(new: Callable[[None], decoders.Decoder], source: io.BufferedReader) -> Iterator[bytes]:
     decoder = new(None)
-    while chunk := source.read(1 << 16):
+    while chunk := source.read1(1 << 16):
         yield from decoder.feed(chunk)
     yield from decoder.finish()
 
 
-_DECODERS: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
+_DECODERS: dict[str, Callable[[io.BufferedReader], Iterator[bytes]]] = {
     "gz": _gunzipped,
     "tgz": _gunzipped,
     "zst": partial(_decoded, partial(decoders.zstd, window=_LONGEST_WINDOW)),

@@ -42,6 +42,7 @@ class _Members:
         step: One step: ``(member, data) -> (output, rest of the data, whether output waits)``.
         slice_bytes: Bytes of input that a step takes at most.
         padded: Whether zeros may follow a member, as in files padded to a block.
+        begins: Told of each member where it begins: in the compressed bytes, and in what became of those before.
     """
 
     def __init__(
@@ -50,11 +51,14 @@ class _Members:
         step: Callable[[Any, bytes], tuple[bytes, bytes, bool]],
         slice_bytes: int = _SLICE,
         padded: bool = False,
+        begins: Callable[[int, int], Any] | None = None,
     ) -> None:
         self._new = new
         self._step = step
         self._slice_bytes = slice_bytes
         self._padded = padded
+        self._begins = begins
+        self._taken = self._given = 0
         self._member: Any = None
         self._started = False
 
@@ -65,15 +69,19 @@ class _Members:
 
     def _feed_slice(self, data: bytes) -> Iterator[bytes]:
         waiting = False
+        self._taken += len(data)
         while data or waiting:
             if self._member is None:
                 if self._padded and self._started:
                     data = data.lstrip(b"\0")
                     if not data:
                         return
+                if self._begins is not None:
+                    self._begins(self._taken - len(data), self._given)
                 self._member = self._new()
                 self._started = True
             output, data, waiting = self._step(self._member, data)
+            self._given += len(output)
             if self._member.eof:
                 self._member = None
                 waiting = False
@@ -113,12 +121,17 @@ def xz(_max_bytes: int | None) -> Decoder:
     return _Members(lzma.LZMADecompressor, _step_bzip2, padded=True)
 
 
-def zstd(_max_bytes: int | None, window: int = 0) -> Decoder:
-    """Return a decoder of Zstandard frames, with a window of up to so many bytes; 0: as the library does by itself."""
+def zstd(_max_bytes: int | None, window: int = 0, begins: Callable[[int, int], Any] | None = None) -> Decoder:
+    """Return a decoder of Zstandard frames.
+
+    Args:
+        window: Bytes that a window may have; 0: as the library does by itself.
+        begins: Told of each frame where it begins: in the compressed bytes, and in what became of those before.
+    """
     import zstandard
 
     context = zstandard.ZstdDecompressor(max_window_size=window)
-    return _Members(context.decompressobj, _step_zstd, slice_bytes=_SMALL_SLICE)
+    return _Members(context.decompressobj, _step_zstd, slice_bytes=_SMALL_SLICE, begins=begins)
 
 
 def _step_zstd(member: Any, data: bytes) -> tuple[bytes, bytes, bool]:

@@ -1,11 +1,17 @@
-"""Lines: of JSON, a row each, and of text. Large files are split at lines; compressed ones are read as a whole."""
+"""Lines: of JSON, a row each, and of text. Large files are split at lines, those of zstd at frames if they have several.
+
+Other compressed ones are read as a whole. Where a part is some frames, it has the lines that begin in them, and its begin is
+twice the place of the first frame, one more if a line goes on there that began before.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from streaming.core.errors import SourceError, StorageError
@@ -43,61 +49,73 @@ class _Lines(Source):
     def scan(self, file: SourceFile) -> Scan:
         """Go through the lines of a file; what is not compressed is cut at lines."""
         number = self.files.number_of(file)
-        is_whole = file.name.lower().endswith(COMPRESSED)
         learner = Learner(file.name, self.columns)
         pieces: list[Piece] = []
-        begin = end = 0
-        whole = Part(file.name, number, 0, -1 if is_whole else file.size, 0)
-        for end, row in self._rows(whole):
-            if isinstance(row, SourceError):
-                raise row
-            learner.add(row)
-            if end - begin >= _PIECE_BYTES and not is_whole:
-                pieces.append(_piece(begin, end, learner, pieces))
-                begin = end
-        last = _piece(begin, end, learner, pieces)
-        if last.rows:
-            pieces.append(last._replace(begin=0, end=-1) if is_whole else last)
-        return Scan(learner.encodings(), pieces)
+        if _is_compressed(file):
+            cuts = _Frames(file.size)
+            for begin, end, row in self._rows(Part(file.name, number, 0, -1, 0), cuts.frame):
+                cuts.row(begin, end)
+                learner.add(_good(row))
+            return Scan(learner.encodings(), cuts.pieces())
+        first = end = 0
+        for _, end, row in self._rows(Part(file.name, number, 0, file.size, 0)):
+            learner.add(_good(row))
+            if end - first >= _PIECE_BYTES:
+                pieces.append(_piece(first, end, learner, pieces))
+                first = end
+        last = _piece(first, end, learner, pieces)
+        return Scan(learner.encodings(), [*pieces, last] if last.rows else pieces)
 
     def read(self, part: Part, names: Sequence[str] | None = None) -> Iterator[Row | SourceError]:
         """Yield the rows."""
-        for _, row in self._rows(part):
-            yield row
+        rows = (row for _, _, row in self._rows(part))
+        yield from islice(rows, part.rows) if self._has_frames(part) else rows
+
+    def _has_frames(self, part: Part) -> bool:
+        """Say whether a part is some frames of a file of zstd."""
+        return part.end >= 0 and _is_compressed(self.files[part.file])
 
     @abstractmethod
-    def _rows(self, part: Part) -> Iterator[tuple[int, Row | SourceError]]:
-        """Yield the rows of a part, and where each ends."""
+    def _rows(
+        self, part: Part, frames: Callable[[int, int], Any] | None = None
+    ) -> Iterator[tuple[int, int, Row | SourceError]]:
+        """Yield where each row of a part begins and ends, and it. Of a part of frames, there come more than it has."""
         ...
 
-    def _lines(self, part: Part) -> Iterator[tuple[int, int, bytes]]:
-        """Yield the lines of a part without what ends them, their numbers in it, and where they end.
+    def _lines(
+        self, part: Part, frames: Callable[[int, int], Any] | None = None
+    ) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yield the lines of a part: their numbers in it, where they begin and end, and they, without what ends them.
 
         Raises:
             SourceError: A compressed file is damaged.
         """
         file = self.files[part.file]
+        has_frames = self._has_frames(part)
         # A line that begins at the first byte is told by the byte before it.
-        at = max(0, part.begin - 1)
+        at = part.begin >> 1 if has_frames else max(0, part.begin - 1)
+        last = -1 if has_frames else part.end
         number = 0
         try:
-            with open_stream(file, at, part.end if part.end > 0 else None) as stream:
-                if part.begin:
+            with open_stream(file, at, part.end if part.end > 0 else None, frames) as stream:
+                if part.begin & 1 if has_frames else part.begin:
                     at += len(stream.readline())
-                while part.end < 0 or at < part.end:
+                while last < 0 or at < last:
                     line = stream.readline()
                     if not line:
                         return
-                    at += len(line)
-                    yield number, at, line.removesuffix(b"\n").removesuffix(b"\r")
+                    begin, at = at, at + len(line)
+                    yield number, begin, at, line.removesuffix(b"\n").removesuffix(b"\r")
                     number += 1
         except StorageError:
             raise
         except OSError as error:
-            raise SourceError(f"{file.name}, after line {self._number(part, number) - 1}: {error}") from error
+            raise SourceError(f"{file.name}, after {self._number(part, number - 1)}: {error}") from error
 
-    def _number(self, part: Part, line: int) -> int:
-        """Return the number in its file, from 1, of a line of a part."""
+    def _number(self, part: Part, line: int) -> str:
+        """Return for people which line of its file, from 1, a line of a part is."""
+        if self._has_frames(part):
+            return f"row {part.first_row + line}"
         before = 0
         if part.begin:
             file = self.files[part.file]
@@ -107,7 +125,7 @@ class _Lines(Source):
                 before += block.count(b"\n")
                 last = block[-1:]
             before += last != b"\n"  # the line that begins before this part ends in it
-        return before + line + 1
+        return f"line {before + line + 1}"
 
 
 class TextLines(_Lines):
@@ -118,12 +136,59 @@ class TextLines(_Lines):
         """Encoding of each column."""
         return {"text": "str"}
 
-    def _rows(self, part: Part) -> Iterator[tuple[int, Row | SourceError]]:
-        for number, end, line in self._lines(part):
+    def _rows(
+        self, part: Part, frames: Callable[[int, int], Any] | None = None
+    ) -> Iterator[tuple[int, int, Row | SourceError]]:
+        for number, begin, end, line in self._lines(part, frames):
             try:
-                yield end, {"text": line.decode()}
+                yield begin, end, {"text": line.decode()}
             except UnicodeDecodeError as error:
-                yield end, SourceError(f"{part.name}, line {self._number(part, number)}: not UTF-8: {error}")
+                yield begin, end, SourceError(f"{part.name}, {self._number(part, number)}: not UTF-8: {error}")
+
+
+class _Frames:
+    """Cuts a file of zstd at its frames.
+
+    Args:
+        size: Of the file.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._begins: deque[tuple[int, int]] = deque()
+        self._size = size
+        self._pieces: list[Piece] = []
+        self._first = self._given = self._rows = self._end = 0
+
+    def frame(self, place: int, given: int) -> None:
+        """Take note of a frame, by where it begins in the file and in what that becomes."""
+        self._begins.append((place, given))
+
+    def row(self, begin: int, end: int) -> None:
+        """Take note of a row, by where it begins and ends in what the file becomes."""
+        frame: tuple[int, int] | None = None
+        while self._begins and self._begins[0][1] <= begin:
+            frame = self._begins.popleft()
+        if frame is not None and self._rows and frame[1] - self._given >= _PIECE_BYTES:
+            place, given = frame
+            self._pieces.append(Piece(self._first, place, self._rows, given - self._given))
+            self._first, self._given, self._rows = 2 * place + (given != begin), given, 0
+        self._rows += 1
+        self._end = end
+
+    def pieces(self) -> list[Piece]:
+        """Return the pieces; the only one is all of the file."""
+        last = Piece(self._first, self._size if self._pieces else -1, self._rows, self._end - self._given)
+        return [*self._pieces, last] if last.rows else self._pieces
+
+
+def _good(row: Row | SourceError) -> Row:
+    if isinstance(row, SourceError):
+        raise row
+    return row
+
+
+def _is_compressed(file: SourceFile) -> bool:
+    return file.name.lower().endswith(COMPRESSED)
 
 
 def _piece(begin: int, end: int, learner: Learner, before: Sequence[Piece]) -> Piece:
@@ -168,10 +233,12 @@ class JSONLines(_Lines):
         """Go through the objects of a file."""
         return Source.scan(self, file) if self.files.number_of(file) in self._arrays else super().scan(file)
 
-    def _rows(self, part: Part) -> Iterator[tuple[int, Row | SourceError]]:
-        for number, end, line in self._lines(part):
+    def _rows(
+        self, part: Part, frames: Callable[[int, int], Any] | None = None
+    ) -> Iterator[tuple[int, int, Row | SourceError]]:
+        for number, begin, end, line in self._lines(part, frames):
             if line and not line.isspace():
-                yield end, self._row(line, part, number)
+                yield begin, end, self._row(line, part, number)
 
     def _row(self, line: bytes, part: Part, number: int) -> Row | SourceError:
         try:
@@ -179,10 +246,10 @@ class JSONLines(_Lines):
         except ValueError as error:
             is_document = str(error).startswith("not JSON") and _is_document(self.files[part.file])
             hint = ". A .json file has an object a line, or is one array of them" if is_document else ""
-            return SourceError(f"{part.name}, line {self._number(part, number)}: {error}{hint}")
+            return SourceError(f"{part.name}, {self._number(part, number)}: {error}{hint}")
         if isinstance(row, dict):
             return cast("Row", row)
-        return self._no_object(f"{part.name}, line {self._number(part, number)}", row)
+        return self._no_object(f"{part.name}, {self._number(part, number)}", row)
 
     def _array(self, part: Part) -> Iterator[Row | SourceError]:
         try:
