@@ -181,6 +181,22 @@ def test_the_command(session: Any, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--force" in capsys.readouterr().err
 
 
+def test_names_of_columns_and_places_that_are_taken(session: Any, tmp_path: Path) -> None:
+    from streaming.converters.spark import dataframe_to_mds
+
+    out = {"out": str(tmp_path / "out")}
+    odd = session.createDataFrame([(1, 2, "x")], ["a.b", "sh ape", "é"])
+    dataframe_to_mds(odd, mds_kwargs=out, encodings={"a.b": "int64?"})
+    assert LocalDataset(tmp_path / "out")[0] == {"a.b": 1, "sh ape": 2, "é": "x"}
+    with pytest.raises(FileExistsError, match="There is a dataset at .*exist_ok=True"):
+        dataframe_to_mds(odd, mds_kwargs=out)
+    dataframe_to_mds(odd, mds_kwargs={**out, "exist_ok": True})
+    with pytest.raises(ConfigError, match="two columns 'é'"):
+        dataframe_to_mds(odd.select("é", "é"), mds_kwargs={"out": str(tmp_path / "twice")})
+    with pytest.raises(ConfigError, match="must be one of Spark, got a list"):
+        dataframe_to_mds([{"a": 1}], mds_kwargs=out)  # pyright: ignore[reportArgumentType]
+
+
 def test_a_task_is_tried_again(session: Any, tmp_path: Path) -> None:
     from streaming.converters.spark import dataframe_to_mds
 

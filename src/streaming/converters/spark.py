@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streaming.converters.tables import rows_of
-from streaming.core.errors import ConfigError, MissingDependencyError, SampleError, WorkerError
+from streaming.core.errors import ConfigError, MissingDependencyError, ObjectNotFoundError, SampleError, WorkerError
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.url import join
@@ -76,8 +76,11 @@ def dataframe_to_mds(
     Raises:
         ConfigError: The frame is missing or empty, an argument is missing, or the columns do not fit the schema.
         SampleError: A row does not fit the columns.
+        FileExistsError: There is a dataset, and ``mds_kwargs`` has no ``exist_ok``.
         WorkerError: A task failed again and again.
     """
+    if dataframe is not None and not hasattr(dataframe, "mapInArrow"):
+        raise ConfigError(f"dataframe must be one of Spark, got a {type(dataframe).__name__}.")
     if dataframe is None or dataframe.isEmpty():
         raise ConfigError("The DataFrame is missing or empty: there is nothing to write.")
     arguments: dict[str, Any] = {"compression": "zstd", **(mds_kwargs or {})}
@@ -98,13 +101,15 @@ def dataframe_to_mds(
         infer_dataframe_schema(dataframe, arguments["columns"])
 
     local, remote = _places(arguments.pop("out"))
+    if merge_index and not arguments.get("exist_ok"):
+        _check_nothing_there(remote or local)
     keep = bool(arguments.pop("keep_local", False)) or not remote
     places = (local, remote)
     there = _attempts(places)
     part = _Part(
         places, keep, arguments, udf_iterable, dict(udf_kwargs or {}), frozenset(chosen), 1 + max(there, default=-1)
     )
-    parts = _run(dataframe if udf_iterable else dataframe.select(*arguments["columns"]), part)
+    parts = _run(dataframe if udf_iterable else dataframe.select(*map(_quoted, arguments["columns"])), part)
     if merge_index:
         _remove(places, _attempts(places).difference(there, map(int, parts)))
         indexes = [join(join(remote or local, name), "index.json") for name in parts]
@@ -114,6 +119,25 @@ def dataframe_to_mds(
             os.rmdir(local)
         local = ""
     return local, remote
+
+
+def _quoted(name: str) -> str:
+    """Return the name of a column as Spark takes it for that, whatever it has in it."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def _check_nothing_there(out: str) -> None:
+    """Refuse to put an index in the place of another.
+
+    Raises:
+        FileExistsError: There is one.
+    """
+    with suppress(ObjectNotFoundError):
+        open_store(Location.parse(out)).head("index.json")
+        raise FileExistsError(
+            f"There is a dataset at {out}. Choose another place, or have mds_kwargs say exist_ok=True to put another index "
+            "in the place of its own."
+        )
 
 
 def _places(out: Any) -> tuple[str, str]:

@@ -87,6 +87,11 @@ def infer_dataframe_schema(
         ConfigError: A column does not exist, or its type has no encoding or not the given one.
     """
     fields = {field.name: field.dataType for field in dataframe.schema.fields}
+    if len(fields) < len(dataframe.columns):
+        twice = next(name for name in fields if dataframe.columns.count(name) > 1)
+        raise ConfigError(
+            f"The DataFrame has two columns {twice!r}, of which nobody can tell which is meant. Rename one."
+        )
     if user_defined_cols is None:
         return {name: _encoding_of(name, data_type) for name, data_type in fields.items()}
     for name, encoding in user_defined_cols.items():
