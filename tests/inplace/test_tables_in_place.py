@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
+import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake.schema import ArrayType, Field, PrimitiveType
+from pyroaring import BitMap64
 
 import streaming
 from streaming import StreamingDataset, convert
+from streaming.cache.fetching.config import FetchConfig
 from streaming.cli.main import main
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
 from streaming.inplace import cutting
+from streaming.inplace.opening import open_source_files
 from streaming.sources.kinds.parquet import Parquet
+from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 
 from servers import S3Server
@@ -101,17 +108,87 @@ def test_a_delta_table_in_a_store(delta: Path, s3: S3Server, tmp_path: Path) -> 
         StreamingDataset(remote=f"delta+{root}/lake/none", local=tmp_path / "c", batch_size=1)
 
 
-def test_rows_that_a_vector_deletes(delta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No writer at hand leaves vectors; the masks are given as the library gives them."""
-    (first, *_) = deltalake.DeltaTable(delta, version=0).file_uris()
-    mask = [i % 3 != 0 for i in range(10)]
-    masks = pa.table({"filepath": [first], "selection_vector": [mask]})
-    monkeypatch.setattr(deltalake.DeltaTable, "deletion_vectors", _giving(masks))
-    rows = StreamingDataset(remote=delta, format="delta", version=0, local=tmp_path / "c", batch_size=1)[:]
-    assert len(rows) == 16
-    kept = [row for row in by_id(rows) if row["lang"] == ("de" if "lang=de" in first else "en")]
-    assert [row["id"] // 2 for row in kept] == [i for i in range(10) if i % 3]
-    assert converted(f"delta+{delta}", tmp_path / "out", 0) == by_id(rows)
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+
+
+def z85(data: bytes) -> str:
+    data += bytes(-len(data) % 4)
+    words = [word for (word,) in struct.iter_unpack(">I", data)]
+    return "".join(DIGITS[word // 85**power % 85] for word in words for power in (4, 3, 2, 1, 0))
+
+
+def vector_of(place: Path, kind: str, rows: list[int]) -> dict[str, Any]:
+    """Write which rows are deleted as the protocol of Delta Lake has it, and return what the log says of that."""
+    data = struct.pack("<I", 1681511377) + BitMap64(rows).serialize()
+    told: dict[str, Any] = {"storageType": kind, "sizeInBytes": len(data), "cardinality": len(rows)}
+    if kind == "i":  # inline
+        return {**told, "pathOrInlineDv": z85(data)}
+    name, prefix, others = uuid.uuid4(), "ab" if kind == "u" else "", b"of another file"
+    (place / prefix).mkdir(exist_ok=True)
+    path = place / prefix / f"deletion_vector_{name}.bin"
+    size, checksum = struct.pack(">I", len(data)), struct.pack(">I", zlib.crc32(data))
+    path.write_bytes(b"\x01" + others + size + data + checksum)
+    where = prefix + z85(name.bytes) if kind == "u" else f"file://{path}"
+    return {**told, "pathOrInlineDv": where, "offset": 1 + len(others)}
+
+
+def test_rows_that_a_vector_deletes(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No writer at hand leaves vectors, but several readers know them."""
+    monkeypatch.setattr(cutting, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(cutting, "_WHOLE_BYTES", 1000)
+    place = tmp_path / "table"
+    (place / "_delta_log").mkdir(parents=True)
+    features = ["deletionVectors"]
+    schema = {"type": "struct", "fields": [{"name": "id", "type": "long", "nullable": True, "metadata": {}}]}
+    lines: list[dict[str, Any]] = [
+        {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}},
+        {
+            "metaData": {
+                "id": "5d1f", "format": {"provider": "parquet", "options": {}}, "createdTime": 0,
+                "schemaString": json.dumps(schema), "partitionColumns": [],
+                "configuration": {"delta.enableDeletionVectors": "true"},
+            }
+        },
+    ]  # fmt: skip
+    deleted = {"u": [0, 1, 5, 300, 399], "i": [3, 4], "p": list(range(100, 350)), "n": []}
+    for number, (kind, rows) in enumerate(deleted.items()):
+        path = place / f"{kind}.parquet"
+        pq.write_table(pa.table({"id": range(400 * number, 400 * number + 400)}), path, row_group_size=137)
+        add: dict[str, Any] = {
+            "path": path.name,
+            "partitionValues": {},
+            "size": path.stat().st_size,
+            "modificationTime": 1,
+        }
+        add |= {"dataChange": True, "stats": json.dumps({"numRecords": 400, "tightBounds": False})}
+        lines.append({"add": {**add, "deletionVector": vector_of(place, kind, rows)} if rows else add})
+    (place / "_delta_log" / f"{0:020}.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    expected = [400 * n + i for n, rows in enumerate(deleted.values()) for i in range(400) if i not in rows]
+    assert sorted(pl.scan_delta(str(place)).collect()["id"].to_list()) == expected
+    query = deltalake.QueryBuilder().register("t", deltalake.DeltaTable(place)).execute("SELECT id FROM t")
+    assert sorted(pa.table(query).column("id").to_pylist()) == expected
+    arguments: Any = {"batch_size": 1, "local": tmp_path / "c"}
+    dataset = StreamingDataset(remote=f"delta+{place}", **arguments)
+    assert len(dataset.samples_per_shard) > 8
+    assert [row["id"] for row in by_id(dataset[:])] == expected
+    assert [row["id"] for row in converted(f"delta+{place}", tmp_path / "out")] == expected
+    assert dataset.filter("id >= 800 AND id < 1200").size == 150
+    opened = open_source_files(Location.parse(str(place)), str(tmp_path / "d"), FetchConfig(), format="delta")
+    for shard in range(len(dataset.samples_per_shard)):
+        for row in range(int(dataset.samples_per_shard[shard])):
+            number, value = divmod(dataset[int(dataset.sample_offset_per_shard[shard]) + row]["id"], 400)
+            kind = list(deleted)[number]
+            assert opened.recipe.place(shard, row, lambda _: None) == f"{place}/{kind}.parquet, row {value}"
+    root = s3.create_bucket()
+    store = open_store(root)
+    for path in place.rglob("*.*"):
+        if path.is_file():
+            store.put(f"table/{path.relative_to(place)}", str(path))
+    arguments["local"] = tmp_path / "e"
+    assert [row["id"] for row in by_id(StreamingDataset(remote=f"delta+{root}/table", **arguments)[:])] == expected
+    (place / "ab").rename(place / "cd")
+    with pytest.raises(ConfigError, match="is no table of Delta that can be read: .*deletion_vector"):
+        StreamingDataset(remote=f"delta+{place}", **arguments)
 
 
 def mapped(place: Path, nested: bool = False) -> None:
@@ -365,8 +442,9 @@ def test_what_there_is_no_choice_of(
         for name, words in (("config", "no configurations"), ("split", "no splits")):
             assert main(["index", place, f"--{name}", "train", *out]) != 0
             assert f"{name}='train': {place} has {words} to choose from" in capsys.readouterr().err
+            given: Any = {name: "train"}
             with pytest.raises(ConfigError, match=words):
-                StreamingDataset(remote=place, local=tmp_path / "c", batch_size=1, **{name: "train"})
+                StreamingDataset(remote=place, local=tmp_path / "c", batch_size=1, **given)
     assert main(["index", f"delta+{tmp_path}/lake", "--config", "train", *out]) != 0
     assert main(["index", str(tmp_path / "lake"), "--format", "parquet", "--split", "train", *out]) == 0
     arguments: Any = {"remote": tmp_path / "lake", "format": "parquet", "split": "train", "index": tmp_path / "found"}

@@ -51,14 +51,15 @@ def find_delta(place: Location, options: Mapping[str, str]) -> Found:
             table = deltalake.DeltaTable(directory, version=version)
             keys = _keys(table, place)
             actions = pa.table(table.get_add_actions(flatten=True))
-            masks = pa.table(table.deletion_vectors()).to_pylist()
+            masks = pa.table(table.deletion_vectors())
             schema = pa.schema(table.schema().to_arrow())
         except deltalake.exceptions.DeltaError as error:
             asked = "" if version is None else f" at version {version}"
             raise ConfigError(f"{place} is no table of Delta{asked} that can be read: {error}") from error
         files = [_info(row, place) for row in actions.to_pylist()]
         numbers = {os.path.join(directory, info.path): number for number, info in enumerate(files)}
-        gone = {numbers[_local(mask["filepath"])]: _deleted(mask["selection_vector"]) for mask in masks}
+        stays = zip(masks["filepath"].to_pylist(), masks["selection_vector"], strict=True)
+        gone = {numbers[_local(path)]: _deleted(mask.values) for path, mask in stays}
     if not files:
         raise EmptyDatasetError(f"There are no files in the table {place}{'' if version is None else f'@{version}'}.")
     kept = [column for column in actions.column_names if column.startswith(_PARTITION)]
@@ -94,8 +95,8 @@ def _local(uri: str) -> str:
     return unquote(urlsplit(uri).path) if "://" in uri else uri
 
 
-def _deleted(mask: list[bool]) -> NDArray[np.int64]:
-    return np.flatnonzero(~np.array(mask, np.bool_)).astype(np.int64)
+def _deleted(mask: Any) -> NDArray[np.int64]:
+    return np.flatnonzero(~mask.to_numpy(zero_copy_only=False)).astype(np.int64)
 
 
 @contextmanager
