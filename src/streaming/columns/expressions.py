@@ -90,6 +90,8 @@ def parse_expressions(given: str | Iterable[str]) -> tuple[Expression, ...]:
         >>> [(one.name, one.source) for one in parse_expressions('age,n_tokens=len(tokens),len(text)')]
         [('age', 'age'), ('n_tokens', 'len(tokens)'), ('len_text', 'len(text)')]
     """
+    if not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"Side columns are a list such as ['age', 'len(tokens)'], or one text; got {given!r}.")
     texts = given.split(",") if isinstance(given, str) else list(given)
     found: dict[str, Expression] = {}
     for text in texts:

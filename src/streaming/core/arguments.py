@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 _INTEGER, _NUMBER = "an integer", "a number"
+#: What 64 bits hold, as arrays and files do.
+_MOST = (1 << 63) - 1
 
 
 def as_integer(name: str, value: Any, least: int | None = None) -> int:
@@ -39,7 +41,7 @@ def as_integer(name: str, value: Any, least: int | None = None) -> int:
         least: The smallest that is allowed.
 
     Raises:
-        ConfigError: It is none, or too small.
+        ConfigError: It is none, too small, or takes more than 64 bits.
 
     Example:
         >>> as_integer('batch_size', np.int64(4), 1)
@@ -50,6 +52,8 @@ def as_integer(name: str, value: Any, least: int | None = None) -> int:
     number = int(value)
     if least is not None and number < least:
         raise ConfigError(f"{name} must be at least {least}, got {number}.")
+    if abs(number) > _MOST:
+        raise ConfigError(f"{name} must be at most {_MOST}, got {number}.")
     return number
 
 
@@ -112,12 +116,14 @@ def as_path(name: str, value: Any) -> str:
     """Return a path or URL as a ``str``: text, or an object such as ``pathlib.Path``.
 
     Raises:
-        ConfigError: It is none, or made of bytes.
+        ConfigError: It is none, is made of bytes, or has a null character in it.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise _wrong(name, "a path or a URL", value)
     text: Any = os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return as_text(name, text)
+    if "\0" in as_text(name, text):
+        raise ConfigError(f"{name} has a null character in it, which no path can have: {text!r}.")
+    return text
 
 
 def as_directory(name: str, value: Any) -> str:

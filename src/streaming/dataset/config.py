@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from streaming.core.arguments import Checked, as_flag, as_integer, as_text, by, optional_integer
@@ -210,7 +211,7 @@ def as_on_error(value: Any) -> str:
     Raises:
         ConfigError: It is not one.
     """
-    if value not in ON_ERROR:
+    if as_text("on_error", value) not in ON_ERROR:
         raise ConfigError(f"on_error must be one of {', '.join(map(repr, ON_ERROR))}; got {value!r}.")
     return value
 
@@ -225,7 +226,7 @@ def parse_epoch_size(value: int | float | str | None) -> int | None:
 
 
 def _parse(name: str, value: int | float | str | None, parse: Callable[[int | float | str], int]) -> int | None:
-    if value is None or value == "" or (value == 0 and value is not False):
+    if value is None or (isinstance(value, (str, Real)) and value is not False and value in ("", 0)):
         return None
     try:
         number = parse(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from streaming.core.arguments import as_text
 from streaming.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def make_stream(name: str, arguments: Mapping[str, Any]) -> Stream:
         arguments: Its keyword arguments.
 
     Raises:
-        UnknownNameError: No class has that name.
+        ConfigError: The name is no text.
+        UnknownNameError: No class has it.
     """
-    return stream_classes[name](**arguments)
+    return stream_classes[as_text("stream_name", name)](**arguments)

@@ -25,7 +25,7 @@ from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.inplace.settings import InPlace, is_data_without_index, split_off_table
 from streaming.sources.listing import is_source
-from streaming.storage.location import Location
+from streaming.storage.location import Location, working_directory
 from streaming.storage.options import StorageOptions, seal
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
@@ -143,14 +143,10 @@ class Stream(StreamDetails):
             raise ConfigError(f"Give at most one of proportion, repeat and choose, not {given}.")
         for name, value in given.items():
             as_number(name, value, 0)
-        if validate_hash and not is_hash(validate_hash):
-            raise ConfigError(
-                f"validate_hash={validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
-            )
         self._storage_options = None if storage_options is None else seal(storage_options)
-        self.format: str | None = None if format is None else as_text("format", format)
+        self.format = format
         self.remote = remote
-        self._local = None if local is None or local == "" else as_directory("local", local)
+        self._local = _path_text("local", local) and as_directory("local", local)
         self.local = self._local
         self.split = _path_text("split", split) or ""
         # Relative paths are meant from where the process is now, wherever it goes later.
@@ -161,7 +157,7 @@ class Stream(StreamDetails):
         self.download_retry = download_retry
         self.download_timeout = download_timeout
         self.validate_hash = validate_hash
-        self.keep_zip: bool | None = None if keep_zip is None else as_flag("keep_zip", keep_zip)
+        self.keep_zip = keep_zip
         self.columns: tuple[str, ...] | None = as_columns(columns)
         self.side_columns: str | None = _path_text("side_columns", side_columns)
         self.where: str | None = None if where is None else as_text("where", where)
@@ -169,8 +165,8 @@ class Stream(StreamDetails):
         if join is not None and not (isinstance(join, (list, tuple)) and all(hasattr(s, "joined_to") for s in join)):
             raise ConfigError(f"join must be a list of Side objects, got {join!r}.")
         self.join: tuple[Joining, ...] = tuple(join or ())
-        self.schema: str | None = None if schema is None else as_text("schema", schema)
-        self.config: str | None = None if config is None else as_text("config", config)
+        self.schema = schema
+        self.config = config
         self.version: str | None = _version_text(version)
         self.index: str | None = _path_text("index", index)
         self.source: Any = source
@@ -223,6 +219,15 @@ class Stream(StreamDetails):
         return f"Stream(remote={where!r}, local={self.local!r}, split={self.split!r})"
 
     def _check(self) -> None:
+        for name in ("format", "schema", "config", "validate_hash"):
+            if getattr(self, name) is not None:
+                as_text(name, getattr(self, name))
+        if self.keep_zip is not None:
+            self.keep_zip: bool | None = as_flag("keep_zip", self.keep_zip)
+        if self.validate_hash and not is_hash(self.validate_hash):
+            raise ConfigError(
+                f"validate_hash={self.validate_hash!r} is not a known hash. Known: {', '.join(sorted(get_hashes()))}."
+            )
         FetchConfig(
             self.download_retry if self.download_retry is not None else 2,
             self.download_timeout if self.download_timeout is not None else 60.0,
@@ -246,7 +251,7 @@ class Stream(StreamDetails):
         if not (self.remote or self.local or self.source is not None):
             raise ConfigError("Each stream needs `remote`, `local`, or both.")
         if not self.split:
-            self.split: str = default.get("split") or ""
+            self.split: str = _path_text("split", default.get("split")) or ""
         for name in _DEFAULTS:
             if getattr(self, name) is None:
                 setattr(self, name, default.get(name))
@@ -411,14 +416,6 @@ def open_streams(streams: Sequence[Stream], allow_unsafe_types: bool) -> list[So
         return list(threads.map(open_one, streams))
 
 
-def working_directory() -> str:
-    """Return the current directory, ``''`` if it was removed."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return ""
-
-
 def _is_same(store: Store, directory: str) -> bool:
     """Say whether a store is a directory, by whatever name or mount."""
     if not isinstance(store, LocalStore):
@@ -437,7 +434,7 @@ def _origin(store: Store | None) -> str:
 
 
 def _path_text(name: str, path: Any) -> str | None:
-    return None if path is None or path == "" else as_path(name, path)
+    return None if path is None else as_path(name, path) or None
 
 
 def _version_text(version: int | str | None) -> str | None:

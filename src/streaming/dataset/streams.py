@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streaming.core.arguments import as_text
+from streaming.core.arguments import as_path, as_text
 from streaming.core.errors import ConfigError
 from streaming.core.names import Where
 from streaming.dataset.config import StreamDefaults
@@ -38,9 +38,10 @@ def resolve_streams(
     Raises:
         ConfigError: They are no streams, both or neither are given, or two different ones share a directory.
     """
-    given = _check_streams(streams, any(where.values()))
+    texts = [as_path(name, place) for name, place in where.items() if place is not None]
+    given = _check_streams(streams, any(texts))
     if not given:
-        if not isinstance(stream_config or {}, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if stream_config is not None and not isinstance(stream_config, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"stream_config must be a mapping of arguments by name, got {stream_config!r}.")
         arguments = {**(stream_config or {}), **where, **defaults.of_any_class()}
         given = [make_stream(stream_name, arguments)]
@@ -66,7 +67,8 @@ def _check_streams(streams: Streams | None, is_one: bool) -> list[Stream]:
     Raises:
         ConfigError: They are something else, or both or neither are given.
     """
-    if bool(streams) == is_one:
+    is_given = streams is not None and not (isinstance(streams, (Sequence, Mapping)) and not len(streams))  # pyright: ignore[reportUnnecessaryIsInstance]
+    if is_given == is_one:
         raise ConfigError(
             "Give either `streams`, or `remote` and/or `local`; "
             + ("both were given." if is_one else "neither was given.")

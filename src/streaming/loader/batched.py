@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -81,8 +82,9 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
     """
 
     def keep_queues(self) -> None:
-        """Have the queues outlive this."""
+        """Have the queues outlive this, which belongs to this process."""
         _queues[id(self)] = self._index_queues
+        self._owner = os.getpid()
 
     def __next__(self) -> Any:
         before = sys.exc_info()[1]
@@ -105,6 +107,11 @@ class WorkersIterator(_MultiProcessingDataLoaderIter):
             _queues.pop(id(self), None)
         if _utils is None or _utils.python_exit_status:  # what the rest needs may be gone
             super().__del__()
+            return
+        if getattr(self, "_owner", 0) not in (
+            0,
+            os.getpid(),
+        ):  # what a fork has inherited: the workers are its parent's
             return
         try:
             with deferred_interrupts():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from streaming.storage.options import Sealed, StorageOptions, seal
 from streaming.storage.url import file_path, join_names, redact, scheme_of_root
 
-__all__ = ["Location"]
+__all__ = ["Location", "working_directory"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,3 +96,11 @@ class Location:
 
     def __repr__(self) -> str:
         return f"Location({str(self)!r})"
+
+
+def working_directory() -> str:
+    """Return the current directory, ``''`` if it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""

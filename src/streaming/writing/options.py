@@ -15,7 +15,7 @@ from streaming.core.names import Compression, HashName
 from streaming.core.units import bytes_to_int
 from streaming.format.codecs.compression import is_compression
 from streaming.format.codecs.hashing import get_hashes, is_hash
-from streaming.storage.options import StorageOptions
+from streaming.storage.options import StorageOptions, seal
 
 __all__ = ["WriterArguments", "WriterOptions", "checked_columns", "checked_workers"]
 
@@ -71,11 +71,13 @@ class WriterOptions:
             "size_limit": _checked_size_limit(self.size_limit),
             "keep_local": as_flag("keep_local", self.keep_local),
             "exist_ok": as_flag("exist_ok", self.exist_ok),
+            "append": as_flag("append", self.append),
+            "progress_bar": as_flag("progress_bar", self.progress_bar),
         }.items():
             object.__setattr__(self, name, value)
         if self.append and self.exist_ok:
             raise ConfigError("append=True adds to a dataset and exist_ok=True replaces it: pass one of them.")
-        _ = self.expressions
+        _ = self.expressions, seal(self.storage_options)
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -94,12 +96,14 @@ def _checked_compression(compression: Compression | None) -> Compression | None:
     Raises:
         ConfigError: There is no such compression.
     """
-    if compression and not (isinstance(compression, str) and is_compression(compression)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(
-            f"compression={compression!r} is not known. Use br, bz2, gz, snappy or zstd, with a level such as "
-            "'zstd:7' where the algorithm has levels."
-        )
-    return compression or None
+    if compression is None or is_compression(compression):
+        return compression
+    if isinstance(compression, str) and not compression:  # pyright: ignore[reportUnnecessaryIsInstance]
+        return None
+    raise ConfigError(
+        f"compression={compression!r} is not known. Use br, bz2, gz, snappy or zstd, with a level such as 'zstd:7' where there "
+        "are levels."
+    )
 
 
 def _checked_hashes(hashes: Sequence[HashName] | None) -> list[HashName]:
@@ -110,7 +114,7 @@ def _checked_hashes(hashes: Sequence[HashName] | None) -> list[HashName]:
     """
     given: Any = hashes
     single = isinstance(given, str)
-    names: list[Any] = list(given or ()) if isinstance(given, (Iterable, NoneType)) and not single else [None]
+    names: list[Any] = [] if given is None else list(given) if isinstance(given, Iterable) and not single else [None]
     if not all(isinstance(name, str) for name in names):
         example = [given] if single else ["sha1", "xxh64"]
         raise ConfigError(f"hashes must be a list of names such as {example}, got {given!r}.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from streaming.core.arguments import as_integer, as_number
+from streaming.core.arguments import Checked, as_integer, as_number, by
 from streaming.core.errors import ConfigError
 
 __all__ = ["THROTTLE_PATIENCE", "FetchConfig"]
@@ -13,10 +14,24 @@ __all__ = ["THROTTLE_PATIENCE", "FetchConfig"]
 THROTTLE_PATIENCE = 5
 #: What a process takes between two requests, and the slowest that it hashes and decompresses, in bytes a second.
 _BETWEEN_S, _BYTES_PER_S = 15.0, 10e6
+#: Thirty years: whoever wants no limit may say more, the system's clocks may not.
+_LONGEST_S = 1e9
+
+
+def _as_timeout(name: str, value: Any) -> float:
+    """Return a positive number of seconds that a clock can wait.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    seconds = as_number(name, value)
+    if not seconds > 0:
+        raise ConfigError(f"{name} must be a positive number of seconds, got {value}.")
+    return min(seconds, _LONGEST_S)
 
 
 @dataclass(frozen=True)
-class FetchConfig:
+class FetchConfig(Checked):
     """How the shards of one stream are fetched.
 
     Attributes:
@@ -26,23 +41,15 @@ class FetchConfig:
         validate_hash: Hash algorithm that must be recorded for each file and must match. ``None`` verifies with the
             cheapest recorded one, if any is.
         keep_zip: Keep the compressed file beside the raw one.
+
+    Raises:
+        ConfigError: A value is out of range.
     """
 
-    download_retry: int = 2
-    download_timeout: float = 60.0
+    download_retry: int = field(default=2, metadata=by(as_integer, 0))
+    download_timeout: float = field(default=60.0, metadata=by(_as_timeout))
     validate_hash: str | None = None
     keep_zip: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigError: A value is out of range.
-        """
-        as_integer("download_retry", self.download_retry, 0)
-        as_number("download_timeout", self.download_timeout)
-        if not self.download_timeout > 0:
-            raise ConfigError(f"download_timeout must be a positive number of seconds, got {self.download_timeout}.")
 
     def lock_timeout_s(self, size: int) -> float:
         """Return how long another process may fetch a file, in seconds, without writing a byte of it.
@@ -53,4 +60,4 @@ class FetchConfig:
             size: Bytes of the file.
         """
         attempts = self.download_retry + 1 + THROTTLE_PATIENCE
-        return attempts * self.download_timeout + _BETWEEN_S + size / _BYTES_PER_S
+        return min(attempts * self.download_timeout + _BETWEEN_S + size / _BYTES_PER_S, _LONGEST_S)

@@ -16,6 +16,7 @@ from streaming.dataset.epoch.epoch_file import shared_ids
 from streaming.dataset.epoch.epochs import Start
 from streaming.dataset.epoch.plans import WorkerPlan
 from streaming.dataset.epoch.state import check_state, settings_of
+from streaming.dataset.epoch.values import MOST_NODES
 from streaming.dataset.mixing.mixture import Mixture, Table, changed
 from streaming.dataset.mixing.schedule import as_weights, shares_of
 from streaming.dataset.shards import ShardTable
@@ -85,6 +86,9 @@ class Ordering:
         )
         self.epoch_size: int = (config.epoch_size or HORIZON) if self.mixture else int(self.weights.epoch_size)
         self.most_nodes: int = min(self.epoch_size, int(self.weights.epoch_size)) if self.mixture else self.epoch_size
+        most = max(MOST_NODES, self.most_nodes)
+        if (config.num_canonical_nodes or 1) > most:
+            raise ConfigError(f"num_canonical_nodes must be at most {most} here, got {config.num_canonical_nodes}.")
         self.is_endless: bool = self.epoch_size == HORIZON
         if self.epoch_size <= 0:
             raise ConfigError("An epoch would hold no samples: every stream's weight is 0.")

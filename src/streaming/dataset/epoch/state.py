@@ -130,7 +130,7 @@ def drawn_by_workers(own: Any, rank: int, num_ranks: int) -> tuple[int, ...]:
     try:
         made_by = tuple(int(value) for value in own["rank"])
         drawn = tuple(int(value) for value in own["drawn"])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, LookupError, ValueError, OverflowError):
         made_by, drawn = (), ()
     if len(made_by) != 2 or not drawn or min(drawn) < 0:
         raise CheckpointError(f"The checkpoint has workers={own!r}. It was not written by state_dict().")

@@ -11,7 +11,7 @@ import numpy as np
 from streaming.core.errors import CheckpointError
 from streaming.order.registry import shuffle_algos
 
-__all__ = ["check_values"]
+__all__ = ["MOST_NODES", "check_values"]
 
 #: Numbers that a checkpoint has, or may have: the least and the most that make sense, and whether they must be there.
 _COUNTS: dict[str, tuple[int, int, bool]] = {
@@ -23,7 +23,7 @@ _COUNTS: dict[str, tuple[int, int, bool]] = {
     "global_batch_size": (1, 1 << 48, False),
 }
 #: The dataset is cut into no more parts than it has samples, or than this where it has fewer.
-_MOST_NODES = 1 << 16
+MOST_NODES = 1 << 16
 #: Keys whose values have parts, which are checked where they are used.
 _NESTED = ("workers", "mix")
 _MOST_RANGES = 1 << 20
@@ -45,7 +45,7 @@ def check_values(state: Any, most_nodes: int) -> dict[str, Any]:
     if not isinstance(state, Mapping):
         raise CheckpointError(f"A checkpoint is a dict that state_dict() returned, got {_show(state)}.")
     checked = dict(cast("Mapping[str, Any]", state))
-    counts = {**_COUNTS, "num_canonical_nodes": (1, max(_MOST_NODES, most_nodes), False)}
+    counts = {**_COUNTS, "num_canonical_nodes": (1, max(MOST_NODES, most_nodes), False)}
     for key, (least, most, is_needed) in counts.items():
         if checked.get(key) is not None or is_needed:
             checked[key] = _count(key, checked.get(key), least, most)

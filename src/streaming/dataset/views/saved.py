@@ -83,7 +83,7 @@ def read_view(place: Location) -> ViewFile:
     """
     try:
         return ViewFile.parse(_read(place), str(place))
-    except (ObjectNotFoundError, FileNotFoundError):
+    except (ObjectNotFoundError, FileNotFoundError, IsADirectoryError):
         raise ConfigError(
             f"There is no view at {place}. Save one with dataset.filter(...).save({str(place)!r})."
         ) from None

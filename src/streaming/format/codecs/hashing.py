@@ -32,9 +32,9 @@ def get_hashes() -> set[str]:
     return builtin | _XXHASHES
 
 
-def is_hash(algo: str) -> bool:
+def is_hash(algo: Any) -> bool:
     """Tell whether ``algo`` is the name of a hash algorithm."""
-    return algo in get_hashes()
+    return isinstance(algo, str) and algo in get_hashes()
 
 
 def new_hash(algo: str) -> Hash:

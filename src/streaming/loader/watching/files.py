@@ -14,6 +14,7 @@ from stat import S_ISREG
 from time import monotonic
 from typing import Any, NamedTuple
 
+from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError
 from streaming.loader.watching.report import Report
 
@@ -36,7 +37,7 @@ class ReportFile:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._folder = Path(folder)
+        self._folder = Path(os.path.abspath(as_path("report_to", folder)))  # wherever the process goes later
         self._due = 0.0
 
     @property

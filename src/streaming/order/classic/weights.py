@@ -12,6 +12,9 @@ from streaming.core.errors import ConfigError
 
 __all__ = ["StreamWeights", "resolve_weights"]
 
+#: Samples of an epoch that positions, and products with them, have room for.
+_MOST = 1 << 60
+
 
 @dataclass(frozen=True, eq=False)
 class StreamWeights:
@@ -74,16 +77,16 @@ def resolve_weights(
                 "epoch_size cannot be combined with repeat or choose, which already say how much an epoch draws. Leave it "
                 "out, or weight the streams by proportion."
             )
-        choose = np.array(
-            [
-                int(r * n) if r is not None else int(c) if c is not None else int(n)
-                for r, c, n in zip(repeats, chooses, sizes.tolist(), strict=True)
-            ],
-            np.int64,
-        )
-        total = int(choose.sum())
+        counts = [
+            int(r * n) if r is not None else int(c) if c is not None else int(n)
+            for r, c, n in zip(repeats, chooses, sizes.tolist(), strict=True)
+        ]
+        total = sum(counts)
         if not total:
             raise ConfigError("An epoch would hold no samples: every stream's weight is 0.")
+        if total > _MOST:
+            raise ConfigError(f"An epoch would hold {total} samples, more than {_MOST}: give less repeat or choose.")
+        choose = np.array(counts, np.int64)
         shares = choose / total
     return StreamWeights(shares, choose / np.maximum(sizes, 1), choose, int(choose.sum()))
 
@@ -96,6 +99,8 @@ def _check(
 ) -> None:
     if epoch_size is not None and epoch_size < 1:
         raise ConfigError(f"epoch_size must be positive, got {epoch_size}.")
+    if epoch_size is not None and epoch_size > _MOST:
+        raise ConfigError(f"epoch_size must be at most {_MOST}, got {epoch_size}.")
     for i, values in enumerate(zip(proportions, repeats, chooses, strict=True)):
         given = [(k, v) for k, v in zip(("proportion", "repeat", "choose"), values, strict=True) if v is not None]
         if len(given) > 1:

@@ -58,7 +58,7 @@ class LocalStore(Store):
         if not root:
             raise ConfigError("A local store needs a directory, got an empty path.")
         self.root = root
-        self._directory = root if os.path.isabs(root) else os.path.join(os.getcwd(), root)
+        self._directory = root if os.path.isabs(root) else os.path.join(_current_directory(root), root)
 
     def __repr__(self) -> str:
         return self.root
@@ -260,3 +260,17 @@ def _translated(where: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StorageError(f"{where}: {error.strerror or error}. {advice_on(error)}".rstrip()) from error
+
+
+def _current_directory(root: str) -> str:
+    """Return the current directory, from which a relative path is meant.
+
+    Raises:
+        StorageError: It was removed.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise StorageError(
+            f"{root} is a relative path, and the current directory was removed. Give an absolute path, or go elsewhere."
+        ) from None

@@ -37,8 +37,10 @@ class Claim:
     def __init__(self, directory: str, yields: bool = False) -> None:
         self._directory = os.path.realpath(directory)
         self._yields = yields
+        self._is_lost = False
         earlier = _claims.get(self._directory)
         if yields and earlier is not None and earlier._yields:
+            earlier._is_lost = earlier._finalizer.alive
             earlier.release()
         #: The descriptor that holds the lock. A child that outlives its parent must close its copy.
         self.fd: int = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -54,6 +56,18 @@ class Claim:
                     "directory."
                 ) from None
         _claims[self._directory] = self
+
+    def check(self) -> None:
+        """Make sure that no later claim of this process has taken the directory over.
+
+        Raises:
+            DirectoryInUseError: One has.
+        """
+        if self._is_lost:
+            raise DirectoryInUseError(
+                f"A later writer of this process has taken {self._directory} over, with whose files those of this one would "
+                "mix. Let one writer finish before the next begins, or give each a directory of its own."
+            )
 
     def release(self) -> None:
         """Let others have the directory. Releasing twice is fine."""

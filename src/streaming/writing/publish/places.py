@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from streaming.core.arguments import as_path
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.core.names import Out
-from streaming.storage.location import Location
+from streaming.storage.location import Location, working_directory
 from streaming.storage.options import StorageOptions
 from streaming.storage.providers.fsspec.store import FORCED
 
@@ -50,7 +51,8 @@ class Place:
         Raises:
             ConfigError: It is none of these; or both of a pair are one directory, or the remote is below the local one.
         """
-        locations = [Location.parse(text, storage_options) for text in _texts(out)]
+        here = working_directory()  # which a relative path means, wherever this process goes later
+        locations = [Location.parse(text, storage_options).absolute(here) for text in _texts(out)]
         if len(locations) == 1:
             return cls.of(locations[0])
         local, remote = locations
@@ -76,7 +78,7 @@ def _texts(out: Any) -> list[str]:
     texts = [os.fspath(part) if isinstance(part, (str, os.PathLike)) else None for part in parts]
     if not all(isinstance(text, str) and text for text in texts):
         raise ConfigError(f"out must be a path, a URL, or a pair (local, remote), all of them text; got {out!r}.")
-    return cast("list[str]", texts)
+    return [as_path("out", text) for text in texts]
 
 
 def check_apart(local: str, remote: Location) -> None:

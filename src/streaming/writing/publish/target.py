@@ -147,7 +147,11 @@ class Target:
         Args:
             name: Of the file.
             groups: Its bytes, in groups of pieces, at most 1,024 each, that are written at once.
+
+        Raises:
+            FileExistsError: Another writer of this process has taken the directory over.
         """
+        self.claim.check()
         self._written.add(name)
         part = self.path(name) + ".part"
         with open_new(part) as file:
