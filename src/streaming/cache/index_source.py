@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from streaming.cache.bookkeeping.identity import Identity, digest, identify, is_proved
 from streaming.cache.files.ownership import known_facts, open_table, set_aside
-from streaming.core.errors import EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
+from streaming.core.errors import AccessDeniedError, EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
 from streaming.core.process.lock import locked_part
 from streaming.format.index import Index, digest_of
 from streaming.format.index.mapped import dump_parsed, map_parsed
@@ -172,6 +172,10 @@ def _write(directory: str, path: str, data: bytes, index: Index, identity: Ident
         _replace(directory, path, data)
     except LockedError as error:  # it is needed only when the remote is away
         logger.warning("%s is not kept. %s", path, error)
+    except OSError as error:
+        raise AccessDeniedError(
+            f"Could not write {path}: {error}. Check free space and permissions of {directory}, or choose another `local`."
+        ) from error
 
 
 def _replace(directory: str, path: str, data: bytes) -> None:

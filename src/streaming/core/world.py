@@ -182,12 +182,17 @@ def detect_ranks(environ: Mapping[str, str] | None = None) -> Ranks:
             return found
     if "WORLD_SIZE" in env or "RANK" in env:
         size = _number(env, "WORLD_SIZE", 1)
+        if size > 1 and not env.get("RANK"):
+            raise ConfigError(
+                f"WORLD_SIZE={size} says that there are several ranks, and RANK does not say which this is: all would get "
+                "the same samples. Set RANK in each, as torchrun does, or unset WORLD_SIZE."
+            )
         return Ranks(_number(env, "RANK", 0), size, _number(env, "LOCAL_WORLD_SIZE", 1), "RANK/WORLD_SIZE")
     # A batch script that runs python without srun sees SLURM_NTASKS but is one process.
     if "SLURM_PROCID" in env and "SLURM_STEP_ID" in env and _number(env, "SLURM_NTASKS", 1) > 1:
         size = _number(env, "SLURM_NTASKS", 1)
         nodes = _number(env, "SLURM_STEP_NUM_NODES", _number(env, "SLURM_NNODES", 1))
-        per_node = size // nodes if size % nodes == 0 else 1
+        per_node = size // nodes if nodes > 0 and size % nodes == 0 else 1
         return Ranks(_number(env, "SLURM_PROCID", 0), size, per_node, "SLURM")
     return Ranks()
 

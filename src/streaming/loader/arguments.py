@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any
 
 from torch.utils.data import DataLoader
 
-from streaming.core.arguments import as_integer, optional_integer
+from streaming.core.arguments import as_flag, as_integer, as_number, optional_integer
 from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.epoch.interface import OrderedDataset
@@ -18,6 +20,25 @@ _INSTEAD = {
     "shuffle": "pass shuffle=True to the StreamingDataset",
     "sampler": "it has an order of its own; pass shuffle=True to the StreamingDataset, or sample a LocalDataset",
     "batch_sampler": "its batches come in an order of their own; pass batch_size, or sample a LocalDataset",
+}
+
+
+def _as_callable(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise ConfigError(f"{name} must be a function, got {value!r} ({type(value).__name__}).")
+    return value
+
+
+#: What PyTorch would find out in the middle of training, or take for true.
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "num_workers": partial(as_integer, least=0),
+    "prefetch_factor": partial(as_integer, least=1),
+    "timeout": partial(as_number, least=0),
+    "collate_fn": _as_callable,
+    "worker_init_fn": _as_callable,
+    "pin_memory": as_flag,
+    "drop_last": as_flag,
+    "persistent_workers": as_flag,
 }
 
 
@@ -34,16 +55,16 @@ def as_ordered(dataset: Any) -> OrderedDataset | None:
 
 
 def check_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Return a ``DataLoader``'s arguments by their names, NumPy's integers as integers.
+    """Return a ``DataLoader``'s arguments by their names, NumPy's numbers and truth values as Python's.
 
     Raises:
         ConfigError: One is of a wrong type, or does not go with a :class:`StreamingDataset`.
         TypeError: There is no such argument.
     """
     given: dict[str, Any] = signature(DataLoader).bind(*args, **kwargs).arguments
-    for name, least in {"num_workers": 0, "prefetch_factor": 1}.items():
+    for name, check in _CHECKS.items():
         if given.get(name) is not None:
-            given[name] = as_integer(name, given[name], least)
+            given[name] = check(name, given[name])
     dataset = as_ordered(given["dataset"])
     size = given.get("batch_size", OF_DATASET)
     if size is OF_DATASET and dataset is not None:

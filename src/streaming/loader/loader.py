@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from errno import ENOSPC, EROFS
 from os import PathLike
 from time import monotonic_ns
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from streaming.core.errors import CheckpointError, ConfigError
+from streaming.core.arguments import as_flag
+from streaming.core.errors import CheckpointError, ConfigError, SharedMemoryError, StreamingError
 from streaming.core.process.interrupts import deferred_interrupts, redeliver_interrupt
 from streaming.core.process.ledger import DECODE, LEDGERS, USER
 from streaming.core.world import detect_ranks
@@ -128,7 +130,7 @@ class StreamingDataLoader(DataLoader[Any]):
             prefetch_factor=prefetch_factor,
             persistent_workers=persistent_workers,
             pin_memory_device=pin_memory_device,
-            **({} if in_order else {"in_order": False}),  # PyTorch has it from 2.6 on
+            **({} if as_flag("in_order", in_order) else {"in_order": False}),  # PyTorch has it from 2.6 on
         )
         super().__init__(**given)
         self.balance = balance
@@ -268,8 +270,16 @@ class StreamingDataLoader(DataLoader[Any]):
             return self._begin()
         if self._ordered is not None:
             self._ordered.number_iteration()
-        with deferred_interrupts():
-            iterator = self._begin()
+        try:
+            with deferred_interrupts():
+                iterator = self._begin()
+        except OSError as error:
+            if isinstance(error, StreamingError) or error.errno not in (ENOSPC, EROFS):
+                raise
+            raise SharedMemoryError(
+                f"Cannot start {self.num_workers} workers: {error}. What they share lies in /dev/shm: it must be writable "
+                "and have room (`docker run --shm-size`), or pass num_workers=0."
+            ) from error
         iterator.__class__ = WorkersIterator
         iterator.keep_queues()
         return iterator

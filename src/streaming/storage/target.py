@@ -12,7 +12,7 @@ from typing import Any
 from streaming.core.errors import ConfigError, StalledError
 from streaming.storage.store import Sink
 
-__all__ = ["open_target", "write_all", "write_chunks"]
+__all__ = ["naming", "open_target", "write_all", "write_chunks"]
 
 
 @contextmanager
@@ -33,6 +33,21 @@ def open_target(path: str, offset: int) -> Iterator[FileIO]:
             file.truncate(offset)
         file.seek(offset)
         yield file
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Have what the system says of a file, as that its disk is full, name it: of a write to a descriptor it does not.
+
+    Raises:
+        OSError: The same.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
 
 
 def write_all(file: FileIO, data: Any) -> None:

@@ -101,8 +101,8 @@ def _checked_compression(compression: Compression | None) -> Compression | None:
     if isinstance(compression, str) and not compression:  # pyright: ignore[reportUnnecessaryIsInstance]
         return None
     raise ConfigError(
-        f"compression={compression!r} is not known. Use br, bz2, gz, snappy or zstd, with a level such as 'zstd:7' where there "
-        "are levels."
+        f"compression={compression!r} is not known. Use br, bz2, gz, snappy or zstd, with a level such as 'zstd:7' where it "
+        "has levels."
     )
 
 

@@ -37,7 +37,9 @@ class ReportFile:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._folder = Path(os.path.abspath(as_path("report_to", folder)))  # wherever the process goes later
+        if not as_path("report_to", folder):
+            raise ConfigError("report_to must be a folder, got ''.")
+        self._folder = Path(folder).absolute()  # wherever the process goes later
         self._due = 0.0
 
     @property

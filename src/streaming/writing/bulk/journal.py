@@ -11,7 +11,7 @@ from typing import Any
 
 from streaming.core.errors import ConfigError
 from streaming.format.codecs.hashing import get_hash
-from streaming.storage.target import write_all
+from streaming.storage.target import naming, write_all
 from streaming.writing.publish.target import open_new
 
 __all__ = ["JOURNAL_NAME", "Finished", "Journal", "Place", "fingerprint"]
@@ -126,15 +126,15 @@ class Journal:
         """Write the file anew: the header, and the shards finished so far."""
         os.makedirs(self._directory, exist_ok=True)
         part = self._path + ".part"
-        with open_new(part) as file:
+        with naming(self._path), open_new(part) as file:
             write_all(file, b"".join(map(_line, (self.header, *(done.as_json() for done in self.finished)))))
             os.fsync(file.fileno())
         os.replace(part, self._path)
 
     def add(self, finished: Finished) -> None:
         """Note the next shard as finished."""
-        with open(self._path, "ab", buffering=0) as file:
-            file.write(_line(finished.as_json()))
+        with naming(self._path), open(self._path, "ab", buffering=0) as file:
+            write_all(file, _line(finished.as_json()))
         self.finished.append(finished)
 
     def remove(self) -> None:

@@ -18,6 +18,7 @@ from streaming.format.formats import formats
 from streaming.format.metadata import METADATA_NAME
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
+from streaming.storage.target import naming
 from streaming.writing.publish.claim import Claim
 from streaming.writing.publish.entries import INDEX_NAME
 from streaming.writing.publish.places import Place
@@ -154,7 +155,7 @@ class Target:
         self.claim.check()
         self._written.add(name)
         part = self.path(name) + ".part"
-        with open_new(part) as file:
+        with naming(part), open_new(part) as file:
             for group in groups:
                 written = os.writev(file.fileno(), group)
                 if written < sum(map(len, group)):
