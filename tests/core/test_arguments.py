@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from streaming import LocalDataset, Stream, StreamingDataLoader, StreamingDataset
+from streaming import LocalDataset, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 
 Make = Callable[..., str]
@@ -95,6 +95,18 @@ def test_no_counts(make_dataset: Make, name: str, value: Any) -> None:
         ("split", 3, "split must be a path"),
         ("local", 3, "local must be a path"),
         ("local", b"x", "local must be a path"),
+        *((name, "a\0b", f"{name} has a null character") for name in ("remote", "local", "split")),
+        *(
+            (name, np.arange(2), f"{name} must be")
+            for name in ("remote", "split", "index", "on_error", "format", "keep_zip")
+        ),
+        *((name, np.arange(2), f"{name}: .* is not a") for name in ("epoch_size", "cache_limit")),
+        *((name, [1], f"{name} must be text") for name in ("validate_hash", "stream_name", "schema", "config")),
+        *((name, 10**30, f"{name} must be at most") for name in (*COUNTS, "epoch_size", "cache_limit")),
+        ("num_canonical_nodes", 1 << 40, "num_canonical_nodes must be at most 65536 here"),
+        ("epoch_size", 1 << 62, "epoch_size must be at most"),
+        ("stream_config", np.arange(2), "stream_config must be a mapping"),
+        ("streams", np.arange(2), "streams must be a list|Give either `streams`"),
     ],
 )
 def test_what_an_error_says(make_dataset: Make, name: str, value: Any, text: str) -> None:
@@ -154,3 +166,59 @@ def test_checks_alone() -> None:
             as_integer("x", wrong)
     with pytest.raises(ValueError, match=r"got 1\.5 \(float\)\.$"):
         as_integer("x", 1.5)
+
+
+@pytest.mark.parametrize("weight", [{"repeat": 1e300}, {"choose": 1 << 62}])
+def test_no_epoch_has_room_for_it(make_dataset: Make, weight: Any) -> None:
+    with pytest.raises(ValueError, match="An epoch would hold"):
+        StreamingDataset(streams=[Stream(local=make_dataset(20), **weight)], batch_size=4)
+
+
+@pytest.mark.parametrize("value", [1e12, 1e300, np.float32(60)])
+def test_timeouts_that_are_no_limit(make_dataset: Make, tmp_path: Path, value: Any) -> None:
+    local = str(tmp_path / "local")
+    data = StreamingDataset(
+        remote=make_dataset(20), local=local, batch_size=4, download_timeout=value, download_retry=1 << 40
+    )
+    assert len(list(data)) == 20
+
+
+@pytest.mark.parametrize("name", ["format", "schema", "config", "validate_hash"])
+def test_defaults_of_streams_are_checked_as_theirs(make_dataset: Make, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be text, got"):
+        StreamingDataset(**{"streams": [Stream(local=make_dataset(20))], "batch_size": 4, name: [1]})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        *((name, "False", f"{name} must be True or False") for name in ("drop_last", "pin_memory", "in_order")),
+        ("persistent_workers", "False", "persistent_workers must be True or False"),
+        *((name, 3, f"{name} must be a function") for name in ("collate_fn", "worker_init_fn")),
+        *(("timeout", value, "timeout must be") for value in ("60", -1, np.nan)),
+        ("report_to", "", "report_to must be a folder"),
+        ("report_to", 3, "report_to must be a path"),
+    ],
+)
+def test_no_arguments_of_a_loader(make_dataset: Make, name: str, value: Any, text: str) -> None:
+    data = StreamingDataset(local=make_dataset(20), batch_size=4)
+    with pytest.raises(ValueError, match=text):
+        StreamingDataLoader(data, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        *((name, "False", f"{name} must be True or False") for name in ("append", "progress_bar", "keep_local")),
+        *((name, np.arange(2), f"{name}.*array") for name in ("compression", "hashes", "size_limit", "append")),
+        ("compression", 0, "compression=0 is not known"),
+        ("side_columns", 3, "Side columns are a list"),
+        ("storage_options", 3, "storage_options must be a mapping"),
+        ("out", "a\0b", "out has a null character"),
+        ("columns", {}, "columns is empty"),
+    ],
+)
+def test_no_options_of_a_writer(tmp_path: Path, name: str, value: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        MDSWriter(**{"columns": {"x": "int"}, "out": str(tmp_path / "out"), name: value})
+    assert not list(tmp_path.iterdir())

@@ -29,6 +29,7 @@ def test_slurm() -> None:
     env = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_STEP_ID": "0", "SLURM_NNODES": "2"}
     found = detect_ranks(env)
     assert (found.rank, found.num_ranks, found.ranks_per_node, found.source) == (5, 8, 4, "SLURM")
+    assert detect_ranks({**env, "SLURM_STEP_NUM_NODES": "0"}).ranks_per_node == 1
     # A batch script that starts python by itself is one process, whatever the allocation says.
     del env["SLURM_STEP_ID"]
     assert detect_ranks(env) == Ranks()
@@ -40,6 +41,8 @@ def test_slurm() -> None:
         {"RANK": "x", "WORLD_SIZE": "2"},
         {"RANK": "2", "WORLD_SIZE": "2"},
         {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "2"},
+        {"WORLD_SIZE": "2"},
+        {"RANK": "", "WORLD_SIZE": "2"},
     ],
 )
 def test_contradictions_are_refused(env: dict[str, str]) -> None:

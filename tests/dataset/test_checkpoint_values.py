@@ -46,6 +46,7 @@ WRONG: list[dict[str, Any]] = [
         for value in (7, "ab", [1], [[1]], [[1, 2, 3]], [[5, 2]], [[-1, 2]], [[0, 1.5]], [[0, HUGE]], {1: 2})
     ),
     *({"worker": value} for value in ([1], 7, "abc", [2, 1, 0], [0, 1, -1], [0, 1, math.nan], [0, HUGE, 0])),
+    *({"workers": value} for value in (7, "ab", np.int64(3), np.arange(2), {"rank": [0, 1], "drawn": [math.inf]})),
     *({key: np.arange(2)} for key in ("dataset", "weights", "shuffle", "epoch_size")),
     *({key: [1]} for key in ("batching_method", "sampling_granularity", "order_version")),
 ]

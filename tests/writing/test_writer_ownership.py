@@ -201,3 +201,29 @@ def test_what_is_no_sample(
             writer.write(sample)
         writer.write({"x": 1, "s": "a"})
     assert LocalDataset(str(tmp_path)).size == 1
+
+
+def test_a_writer_whose_place_was_taken_stops(tmp_path: Path) -> None:
+    """In a notebook a later writer takes the place of one that was given up, which must not go on as if nothing were."""
+    first = MDSWriter(out=str(tmp_path), columns={"x": "int"}, size_limit=100)
+    first.write({"x": 1})
+    with MDSWriter(out=str(tmp_path), columns={"x": "int"}) as second:
+        second.write({"x": 2})
+    with pytest.raises(FileExistsError, match="A later writer of this process has taken"):
+        first.finish()
+    assert [sample["x"] for sample in LocalDataset(str(tmp_path))] == [2]
+
+
+@pytest.mark.parametrize("out", ["a", ("a", "b")])
+def test_a_relative_place_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str | tuple[str, str]
+) -> None:
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with MDSWriter(out=out, columns={"x": "int"}, size_limit=100) as writer:
+        writer.write({"x": 0})
+        monkeypatch.chdir(tmp_path / "else")
+        for i in range(1, 30):
+            writer.write({"x": i})
+    assert not list((tmp_path / "else").iterdir())
+    assert len(LocalDataset(tmp_path / out[-1])) == 30

@@ -159,12 +159,14 @@ def checked_columns(columns: Mapping[str, str]) -> Mapping[str, str]:
     """Return the encodings of columns.
 
     Raises:
-        ConfigError: They are not given by name.
+        ConfigError: They are not given by name, or there are none.
     """
     if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
             f"columns must be a dict of encodings by name, such as {{'text': 'str'}}; got {columns!r:.200}."
         )
+    if not columns:
+        raise ConfigError("columns is empty, so that nothing of a sample would be stored. Name one at least.")
     return columns
 
 

@@ -82,7 +82,8 @@ class Writer:
         self.compression: str | None = given.compression
         self.hashes: list[HashName] = list(given.hashes or ())
         self.size_limit: int | None = given.most_bytes
-        checked_columns(encoder_args.get("columns", {}))
+        if "columns" in encoder_args:
+            checked_columns(encoder_args["columns"])
         self._encoder = make_shard_encoder(
             self.format,
             compression=self.compression,
