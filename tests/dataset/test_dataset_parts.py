@@ -120,6 +120,15 @@ def test_subclasses_bring_their_state(make_dataset: Make) -> None:
         assert [sample["id"] for sample in again] == expected
 
 
+def test_a_copy_counts_epochs_of_its_own(make_dataset: Make) -> None:
+    data = StreamingDataset(local=make_dataset(20), batch_size=4, shuffle=True)
+    data.load_state_dict({**data.state_dict(8), "epoch": 2})
+    copied = copy.deepcopy(data)
+    assert [len(list(copied)), len(list(copied))] == [12, 20]
+    assert (copied.next_epoch, data.next_epoch) == (4, 2)
+    assert len(list(data)) == 12
+
+
 def test_nothing_keeps_a_dataset(make_dataset: Make) -> None:
     """Its parts do not refer to it, so that threads and files end with it rather than when the collector comes."""
     data = StreamingDataset(local=make_dataset(20), batch_size=4)

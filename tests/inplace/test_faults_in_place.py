@@ -194,3 +194,20 @@ def test_from_a_web_server(request: pytest.FixtureRequest, web: WebServer, tmp_p
     assert [row["id"] for row in dataset[:]] == list(range(FILES * ROWS))
     asked = [path for method, path, _ in web.requests if method == "GET" and path.endswith(".idx")]
     assert len(asked) == (2 * FILES - 1 if kind == "tar" else 0)
+
+
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+def test_what_a_damaged_file_says_of_places_is_not_followed(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"file.{kind}"
+    table = pa.table({"long_name": ["abc"] * 50})
+    if kind == "arrow":
+        with pa.ipc.new_file(path, table.schema) as out:
+            out.write_table(table)
+    else:
+        pq.write_table(table, path)
+    whole = path.read_bytes()
+    offsets = (np.arange(51, dtype=np.int32) * 3).tobytes()
+    at = whole.index(offsets) + 100 if kind == "arrow" else whole.rindex(b"long_name")
+    path.write_bytes(whole[:at] + b"\xa9\xa9\xa9" + whole[at + 3 :])
+    with pytest.raises((SourceError, ShardUnavailableError), match=f"{path.name} cannot be read"):
+        list(StreamingDataset(remote=str(path), local=str(tmp_path / "local"), batch_size=2))

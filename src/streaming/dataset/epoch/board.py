@@ -49,6 +49,10 @@ class Board:
         if self._file.is_new:
             self._write_text(state["copy"])
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Board:
+        """Begin anew from a copy: the copy of a dataset counts epochs of its own."""
+        return Board(self.read())
+
     @contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
         """Read the document, let the caller change it, and write it back, with everybody else kept out."""

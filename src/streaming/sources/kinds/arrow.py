@@ -38,6 +38,7 @@ class ArrowFiles:
         with _opened(file) as (schema, batches):
             begin = rows = size = number = 0
             for number, batch in enumerate(batches, 1):
+                batch.validate(full=True)  # Arrow follows offsets wherever they lead
                 columns = list(zip(schema.names, batch.columns, strict=True))
                 missing |= {name for name, column in columns if column.null_count or _has_gaps(column)}
                 lacking |= {name for name, column in columns if name not in lacking and _lacks(column)}
@@ -64,6 +65,7 @@ class ArrowFiles:
                     if number < piece.begin:
                         continue
                     chosen = batch.select(present)
+                    chosen.validate(full=True)
                     for at in range(0, chosen.num_rows, _ROWS):
                         yield chosen.slice(at, _ROWS)
 

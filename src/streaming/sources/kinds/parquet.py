@@ -54,7 +54,8 @@ class Parquet:
         if end > found.num_rows:
             raise SourceError(f"{file.name} has {found.num_rows:,} rows now. It was changed; index it again.")
         at, groups = _groups(found, begin, end)
-        ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
+        with _named(file):
+            ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
         with file.open(ranges) if whole is None else BytesIO(whole) as local, _named(file):
             opened = pq.ParquetFile(
                 local, metadata=found, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
@@ -178,5 +179,5 @@ def _named(file: SourceFile) -> Iterator[None]:
     pa = _pyarrow()
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{file.name} cannot be read as Parquet: {str(error).strip()}") from error
