@@ -13,7 +13,7 @@ from typing import Any, cast
 from streaming.core.arguments import as_path
 from streaming.core.errors import AccessDeniedError, ConfigError
 from streaming.core.names import Out
-from streaming.storage.location import Location, working_directory
+from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.storage.providers.fsspec.store import FORCED
 
@@ -51,8 +51,7 @@ class Place:
         Raises:
             ConfigError: It is none of these; or both of a pair are one directory, or the remote is below the local one.
         """
-        here = working_directory()  # which a relative path means, wherever this process goes later
-        locations = [Location.parse(text, storage_options).absolute(here) for text in _texts(out)]
+        locations = [Location.parse(text, storage_options) for text in _texts(out)]
         if len(locations) == 1:
             return cls.of(locations[0])
         local, remote = locations

@@ -16,6 +16,7 @@ from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, Storag
 from streaming.format.codecs.compression import get_compression_extension, get_compressions
 from streaming.format.formats import formats
 from streaming.format.metadata import METADATA_NAME
+from streaming.storage.location import working_directory
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.target import naming
@@ -62,7 +63,12 @@ class Target:
         self.store = None if place.remote is None else self.published
         if self.store is not None:
             self.store.check_writable()
-        self.local: str = tempfile.mkdtemp(prefix="streaming-write-") if place.local is None else place.local.path
+        # A relative path means where this process is now, wherever it goes later.
+        self.local: str = (
+            tempfile.mkdtemp(prefix="streaming-write-")
+            if place.local is None
+            else os.path.join(working_directory(), place.local.path)
+        )
         self._retries = retries
         self.keep_local: bool = keep_local or self.store is None
         self._written: set[str] = set()
@@ -200,7 +206,7 @@ class Target:
         self.claim.release()
 
     def __repr__(self) -> str:
-        return str(self._place.remote or self.local)
+        return str(self._place.where)
 
 
 def open_new(path: str) -> FileIO:
