@@ -141,6 +141,34 @@ def test_a_local_dataset_that_was_changed_after_it_was_opened(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("hashes", [[], ["xxh64"]])
+@pytest.mark.parametrize("how", ["moved", "linked", "touched"])
+def test_a_local_shard_that_came_with_an_old_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str, hashes: list[str]
+) -> None:
+    """As ``rsync -a`` and ``mv`` leave it: a hash tells whether it is another; without one, it is warned of."""
+    place, other = tmp_path / "data", tmp_path / "other"
+    write(str(other), 2, hashes=hashes)
+    write(str(place), 1, hashes=hashes)
+    dataset = StreamingDataset(local=str(place))
+    assert dataset[0]["v"] == 1
+    time.sleep(0.05)
+    shard = "shard.00001.mds"
+    if how == "touched":
+        (place / shard).chmod(0o600)
+    elif how == "moved":
+        (other / shard).replace(place / shard)
+    else:
+        (place / shard).unlink()
+        (place / shard).symlink_to(other / shard)
+    if hashes and how != "touched":
+        with pytest.raises(StreamingError, match=rf"{shard} was replaced after the dataset was opened"):
+            dataset[:]
+    else:
+        assert versions_of(dataset) == ({1} if how == "touched" else {1, 2})
+    assert ("no recorded hash" in caplog.text) == (not hashes)
+
+
+@pytest.mark.parametrize("hashes", [[], ["xxh64"]])
 def test_an_object_that_is_replaced_while_it_is_read(tmp_path: Path, hashes: list[str]) -> None:
     """The connection breaks, and what is continued is another object."""
     source = tmp_path / "source"

@@ -255,7 +255,7 @@ def _map(path: str, file: FileInfo, directory: str, statuses: list[os.stat_resul
         status = os.fstat(descriptor)
         statuses.append(status)
         if not stat.S_ISREG(status.st_mode):
-            raise ShardFormatError(f"Shard file {path} is not a regular file.")
+            raise ShardFormatError(f"Shard file {path} is not a regular file. Remove it.")
         if status.st_size != file.bytes:
             raise ShardFormatError(
                 f"Shard file {path} has {status.st_size} bytes; the index says {file.bytes}. It is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -18,14 +19,17 @@ from streaming.cache.fetching.fetch import FetchStats, fetch_file
 from streaming.cache.files.keeper import FileJob, Keeper, cheapest_hash, has_hash
 from streaming.cache.files.ownership import check_plain, open_table
 from streaming.cache.files.witness import Witness
-from streaming.core.errors import ChecksumError, ShardFormatError
+from streaming.core.errors import ChecksumError, ObjectChangedError, ShardFormatError
 from streaming.core.process.lock import remove_part
 from streaming.format.index import Index, ShardInfo
+from streaming.format.index.files import FileInfo
 from streaming.format.shard import NameSample, Shard, open_shard
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["ShardDirectory"]
+
+logger = logging.getLogger(__name__)
 
 #: How long after its room was reserved a fetch begins at the latest.
 _BEGINS_NS = 5 * 10**9
@@ -68,6 +72,7 @@ class ShardDirectory:
         self._table: CacheTable | None = None
         self._unrecorded: dict[int, list[int]] = {}
         self._current: set[int] = set()
+        self._has_doubted = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the table is mapped again where it is needed."""
@@ -361,6 +366,28 @@ class ShardDirectory:
                 raise ChecksumError(f"Checksum failure: {path} does not have the recorded {algo}.")
             if algo is None and keeper.job.zip is None:
                 self.witness.see(ObjectInfo(path, status.st_size, None, status.st_mtime_ns / 1e9))
+                self._doubt_moved(path, info, status)
+
+    def _doubt_moved(self, path: str, info: FileInfo, status: os.stat_result) -> None:
+        """Check what has an old time of change and came to its name, or was touched, after the dataset was opened.
+
+        Moved there, linked, or copied with its times (``rsync -a``), it may be of another version.
+        """
+        if not self.identity.is_later(max(status.st_ctime, os.lstat(path).st_ctime)):
+            return
+        algo = cheapest_hash(info, None)
+        if algo is not None and not has_hash(path, info, algo):
+            raise ObjectChangedError(
+                f"{path} was replaced after the dataset was opened: it does not have the recorded {algo}. Open the dataset "
+                "anew, and write new versions elsewhere."
+            )
+        if algo is None and not self._has_doubted:
+            self._has_doubted = True
+            logger.warning(
+                "%s was touched, moved there or linked after the dataset was opened, and has no recorded hash that tells "
+                "whether it is still the same.",
+                path,
+            )
 
 
 def _owned_bytes(keepers: list[Keeper]) -> int:
