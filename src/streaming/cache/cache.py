@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.cache.bookkeeping.counters import Counters
+from streaming.cache.fetching.config import LONGEST_S
 from streaming.cache.fetching.directories import Directories
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.fetching.fetch import FetchStats
@@ -359,7 +360,7 @@ class ShardCache:
         # Each attempt ends by itself when it stalls; this bound only catches what nothing else would.
         config = directory.config
         transfer = directory.max_bytes(local) / 50_000
-        return (config.download_retry + 1) * (config.download_timeout + transfer) + 600
+        return min((config.download_retry + 1) * (config.download_timeout + transfer) + 600, LONGEST_S)
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():

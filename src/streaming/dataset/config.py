@@ -225,8 +225,8 @@ def parse_epoch_size(value: int | float | str | None) -> int | None:
     return _parse("epoch_size", value, number_abbrev_to_int)
 
 
-def _parse(name: str, value: int | float | str | None, parse: Callable[[int | float | str], int]) -> int | None:
-    if value is None or (isinstance(value, (str, Real)) and not isinstance(value, bool) and value in ("", 0)):
+def _parse(name: str, value: Any, parse: Callable[[Any], int]) -> int | None:
+    if value is None or (isinstance(value, (str, Real)) and value is not False and value in ("", 0)):
         return None
     try:
         number = parse(value)

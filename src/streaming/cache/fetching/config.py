@@ -8,14 +8,14 @@ from typing import Any
 from streaming.core.arguments import Checked, as_integer, as_number, by
 from streaming.core.errors import ConfigError
 
-__all__ = ["THROTTLE_PATIENCE", "FetchConfig"]
+__all__ = ["LONGEST_S", "THROTTLE_PATIENCE", "FetchConfig"]
 
 #: How many times the stall limit a store may keep asking to slow down before that counts as failure.
 THROTTLE_PATIENCE = 5
 #: What a process takes between two requests, and the slowest that it hashes and decompresses, in bytes a second.
 _BETWEEN_S, _BYTES_PER_S = 15.0, 10e6
 #: Thirty years: whoever wants no limit may say more, the system's clocks may not.
-_LONGEST_S = 1e9
+LONGEST_S = 1e9
 
 
 def _as_timeout(name: str, value: Any) -> float:
@@ -27,7 +27,7 @@ def _as_timeout(name: str, value: Any) -> float:
     seconds = as_number(name, value)
     if not seconds > 0:
         raise ConfigError(f"{name} must be a positive number of seconds, got {value}.")
-    return min(seconds, _LONGEST_S)
+    return min(seconds, LONGEST_S)
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,4 @@ class FetchConfig(Checked):
             size: Bytes of the file.
         """
         attempts = self.download_retry + 1 + THROTTLE_PATIENCE
-        return min(attempts * self.download_timeout + _BETWEEN_S + size / _BYTES_PER_S, _LONGEST_S)
+        return min(attempts * self.download_timeout + _BETWEEN_S + size / _BYTES_PER_S, LONGEST_S)
