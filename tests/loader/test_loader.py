@@ -278,6 +278,28 @@ def test_set_epoch(make_dataset: Make, tmp_path: Path) -> None:
         data.set_epoch(-1)
 
 
+def test_a_trainers_epoch(make_dataset: Make, tmp_path: Path) -> None:
+    """Trainers set it on the sampler: it says where a run begins, and nothing where a checkpoint or an iteration has."""
+    remote = make_dataset(N)
+    data = dataset(remote, tmp_path / "a")
+    epochs = [[s["id"] for s in data] for _ in range(3)]
+    loaders = [loader(dataset(remote, tmp_path / "b"), drop_last=is_last) for is_last in (False, False, True)]
+
+    def begin(at: int, epoch: int) -> None:
+        vars(loaders[at].sampler)["set_epoch"](epoch)
+
+    for told, epoch in (1, 1), (0, 2):
+        begin(0, told)
+        assert ids(loaders[0]) == epochs[epoch]
+    loaders[1].load_state_dict(data.state_dict(20, from_beginning=True))
+    begin(1, 3)
+    assert ids(loaders[1]) == epochs[2][20:]
+    loaders[2].load_state_dict(data.state_dict(N - 1, from_beginning=True))
+    with pytest.warns(UserWarning, match=r"after the last batch of epoch 2, .* the one after it is 3\."):
+        begin(2, 3)
+    assert ids(loaders[2]) == []
+
+
 def test_a_checkpoint_of_other_data_is_refused(make_dataset: Make, tmp_path: Path) -> None:
     state = dataset(make_dataset(N), tmp_path / "a").state_dict()
     other = dataset(make_dataset(N + 1, name="other"), tmp_path / "b")

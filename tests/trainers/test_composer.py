@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data.distributed import DistributedSampler
 
 from streaming import StreamingDataLoader
 
@@ -97,5 +98,5 @@ def test_what_it_looks_at(make_dataset: Make, tmp_path: Path) -> None:
     assert isinstance(loader, torch.utils.data.DataLoader)
     assert isinstance(loader.dataset, torch.utils.data.IterableDataset)
     assert (loader.batch_size, len(loader), len(loader.dataset)) == (8, 12, 100)
-    # It makes no sampler of its own for these, and sets an epoch only on samplers that have one.
-    assert not hasattr(loader.sampler, "set_epoch")
+    # It makes no sampler of its own for these, and sets an epoch on PyTorch's for ranks alone.
+    assert not isinstance(loader.sampler, DistributedSampler)

@@ -1,4 +1,4 @@
-"""Lightning: a run that is killed in the middle of an epoch resumes with the next batch, and logs what it waited for."""
+"""Lightning: a run that is killed amid an epoch, or at its end, resumes with the next batch, and logs what it waited for."""
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ class Die(L.Callback):
         if model.steps == self.die_at:
             trainer.save_checkpoint(checkpoint)
             os.kill(os.getpid(), signal.SIGKILL)
+    def on_train_epoch_end(self, trainer, model):  # where ModelCheckpoint saves by default
+        if model.steps == -self.die_at:
+            trainer.save_checkpoint(checkpoint)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 def train(workers, die_at):
     dataset = open_kind(kind, data, batch_size=4, shuffle=True)
@@ -56,8 +60,15 @@ def train(workers, die_at):
     trainer.fit(Model(), loader, ckpt_path=checkpoint if os.path.exists(checkpoint) else None)
 
 if __name__ == "__main__":
-    for kind, workers, die_at in ("stored", 2, 40), ("stored", 1, 0), ("all", 2, 40), ("all", 1, 0):
-        data, log, checkpoint = (path + kind for path in paths)
+    for name, kind, workers, die_at in (
+        ("stored", "stored", 2, 40),
+        ("stored", "stored", 1, 0),
+        ("all", "all", 2, 40),
+        ("all", "all", 1, 0),
+        ("ended", "stored", 0, -30),
+        ("ended", "stored", 1, 0),
+    ):
+        data, log, checkpoint = (path + name for path in paths)
         pid = os.fork()  # of a process that has but imported, which takes longer than the training
         if not pid:
             train(workers, die_at)
@@ -69,17 +80,18 @@ if __name__ == "__main__":
 def test_killed_and_resumed(tmp_path: Path) -> None:
     program, paths = tmp_path / "train.py", [str(tmp_path / name) for name in ("data", "log", "checkpoint")]
     program.write_text(PROGRAM)
-    for kind, size in ("stored", 120), ("all", 180):
-        write_kinds(paths[0] + kind, size)
+    runs = (("stored", "stored", 120), ("all", "all", 180), ("ended", "stored", 120))
+    for name, _, size in runs:
+        write_kinds(paths[0] + name, size)
     _, said, errors = run_program(program, *paths)
-    assert said.split() == ["-9", "0"] * 2, errors
-    for kind, size in ("stored", 120), ("all", 180):
-        dataset = open_kind(kind, paths[0] + kind, batch_size=4, shuffle=True)
+    assert said.split() == ["-9", "0"] * 3, errors
+    for name, kind, size in runs:
+        dataset = open_kind(kind, paths[0] + name, batch_size=4, shuffle=True)
         epochs = [[sample["id"] for sample in dataset] for _ in range(2)]
         assert [sorted(ids) for ids in epochs] == [ids_of(kind, size)] * 2
         whole = [json.dumps([epoch, ids[i : i + 4]]) for epoch, ids in enumerate(epochs) for i in range(0, 120, 4)]
         assert len(set(whole)) == 60
-        assert Path(paths[1] + kind).read_text().splitlines() == whole
-        lines = Path(paths[1] + kind + "ged", "metrics.csv").read_text().splitlines()
+        assert Path(paths[1] + name).read_text().splitlines() == whole
+        lines = Path(paths[1] + name + "ged", "metrics.csv").read_text().splitlines()
         assert "streaming/share" in lines[0]
-        assert len(lines) == 1 + 10  # of the 20 steps after it was resumed, every second
+        assert len(lines) == 1 + (15 if name == "ended" else 10)  # of the steps after it was resumed, every second

@@ -410,6 +410,21 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         """
         self._epochs.set_epoch(as_integer("epoch", epoch, 0))
 
+    def begin_at(self, epoch: int) -> None:
+        """Begin with the epoch at which a trainer begins that counts epochs itself.
+
+        Nothing changes if an iteration has begun, a checkpoint was loaded or an epoch was set.
+        """
+        self._resumption.begin_at(as_integer("epoch", epoch, 0))
+
+    def epoch_over(self, least: int = 1) -> int | None:
+        """Return the epoch that a checkpoint continues, if nothing is left of it: the coming iteration would be empty.
+
+        Args:
+            least: Samples of a rank that must be left for a batch: those of a whole one, where smaller ones are dropped.
+        """
+        return self._resumption.epoch_over(least)
+
     def present_start(self) -> Start:
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         return self._epochs.current()

@@ -14,7 +14,7 @@ from streaming.core.errors import ConfigError
 from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.epoch.interface import OrderedDataset
 
-__all__ = ["OF_DATASET", "as_ordered", "check_arguments"]
+__all__ = ["OF_DATASET", "as_ordered", "begin_at", "check_arguments"]
 
 _INSTEAD = {
     "shuffle": "pass shuffle=True to the StreamingDataset",
@@ -52,6 +52,25 @@ OF_DATASET = _OfDataset(1)
 def as_ordered(dataset: Any) -> OrderedDataset | None:
     """Return a dataset that has an order of its own, and counts, as what a loader asks of it; ``None`` for any other."""
     return dataset if isinstance(dataset, StreamingDataset) else None
+
+
+def begin_at(dataset: OrderedDataset, least: int, epoch: int) -> None:
+    """Begin with the epoch at which a trainer begins: what its loader's sampler has as ``set_epoch``.
+
+    Args:
+        dataset: The dataset.
+        least: Samples that a batch must have.
+        epoch: The epoch, as the trainer counts.
+    """
+    dataset.begin_at(epoch)
+    over = dataset.epoch_over(least)
+    if over is not None and epoch == over + 1:
+        dataset.warn_once(
+            "epoch over",
+            f"The checkpoint was made after the last batch of epoch {over}, of which nothing is left: the next epoch that "
+            f"is iterated is empty, and the one after it is {epoch}. A trainer that counts epochs counts the empty one "
+            "too: give it one more (max_epochs) to train as long as was planned.",
+        )
 
 
 def check_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from errno import ENOSPC, EROFS
+from functools import partial
 from os import PathLike
 from time import monotonic_ns
 from typing import Any
@@ -23,7 +24,7 @@ from streaming.dataset.dataset import StreamingDataset
 from streaming.dataset.epoch.interface import OrderedDataset
 from streaming.dataset.epoch.progress import Reach
 from streaming.dataset.wrappers import is_read_ahead, no_batch
-from streaming.loader.arguments import OF_DATASET, as_ordered, check_arguments
+from streaming.loader.arguments import OF_DATASET, as_ordered, begin_at, check_arguments
 from streaming.loader.batched import BatchIterator, WorkersIterator, as_batches, as_it_is, may_batch
 from streaming.loader.collate import DefaultCollator
 from streaming.loader.counting import Consumed, CountingCollate
@@ -144,12 +145,26 @@ class StreamingDataLoader(DataLoader[Any]):
         self._present = object()
         self._record = Record()
         self._report_file = None if report_to is None else ReportFile(report_to)
+        if self._ordered is not None:
+            # Trainers that resume at the end of an epoch load no checkpoint of data, but tell the sampler which epoch it is.
+            vars(self.sampler)["set_epoch"] = partial(begin_at, self._ordered, self._least)
         # Accelerate leaves what is marked so as it is: the dataset is split over ranks already.
         self._is_accelerate_prepared = self._ordered is not None
 
     @property
     def _ordered(self) -> OrderedDataset | None:
         return as_ordered(self.dataset)
+
+    @property
+    def _least(self) -> int:
+        """Samples that must be left for a batch."""
+        return self.batch_size or 1 if self.drop_last else 1
+
+    def skip_epoch_over(self) -> None:
+        """Go on with the next epoch if nothing is left of that which a checkpoint continues; for what wants batches."""
+        over = None if self._ordered is None else self._ordered.epoch_over(self._least)
+        if over is not None and self._ordered is not None:
+            self._ordered.set_epoch(over + 1)
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""

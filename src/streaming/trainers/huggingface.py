@@ -52,6 +52,7 @@ class StreamingTrainerMixin:
             persistent_workers=bool(workers) and args.dataloader_persistent_workers,
         )
         loader.load_state_dict(self._streaming_state)
+        loader.skip_epoch_over()  # the trainer would stop for want of batches
         self._streaming_state = None
         self._streaming_loader = loader
         return loader

@@ -150,6 +150,12 @@ class Epochs:
         return self._board.changes
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has said yet with which epoch the first iteration begins."""
+        doc = self._board.read()
+        return not doc["begun"] and not doc["next"] and doc["resume"] is None
+
+    @property
     def has_readers(self) -> bool:
         """Whether a ``DataLoader``'s workers are in the present epoch, as far as this process can know."""
         claims = self._board.read()["claims"]

@@ -75,6 +75,18 @@ class OrderedDataset(SampleSource, Protocol):
         """Deal samples over the ranks so that each has as much to do."""
         ...
 
+    def begin_at(self, epoch: int) -> None:
+        """Begin with the epoch at which a trainer begins, if nothing else says where."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration the given epoch."""
+        ...
+
+    def epoch_over(self, least: int = 1) -> int | None:
+        """Return the epoch that a checkpoint continues, if nothing is left of it."""
+        ...
+
     def present_start(self) -> Start:
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         ...

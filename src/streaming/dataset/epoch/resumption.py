@@ -111,6 +111,23 @@ class Resumption:
         skips = Skips(state.get("skip") or ()).ranges
         self._epochs.resume(Start(int(state["epoch"]), int(state["sample_in_epoch"]), settings, skips, workers))
 
+    def begin_at(self, epoch: int) -> None:
+        """Begin with the epoch at which a trainer begins; see :meth:`StreamingDataset.begin_at`."""
+        if self._epochs.is_fresh and not self._ordering.is_endless:
+            self._epochs.next_epoch = epoch
+
+    def epoch_over(self, least: int) -> int | None:
+        """Return the epoch of which nothing is left; see :meth:`StreamingDataset.epoch_over`."""
+        start = self._epochs.pending(self._epochs.next_epoch)
+        is_over = start.sample_in_epoch and not self._ordering.is_endless and self._left(start) < least
+        return start.epoch if is_over else None
+
+    def _left(self, start: Start) -> int:
+        """Return how many samples this rank has left, at most; up to a batch, exactly."""
+        ids = self._ordering.worker_ids(start, self._ranks.world())
+        left = len(ids)
+        return left if left > (self._ordering.config.batch_size or 1) else int((ids.ids(0, left) >= 0).sum())
+
     def skip(self, batches: Sequence[tuple[int, int]], epoch: int | None) -> None:
         """Leave ranges of global batches of an epoch out; see :meth:`StreamingDataset.skip_batches`."""
         batch_size = self._ordering.config.batch_size
