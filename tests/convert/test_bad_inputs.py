@@ -306,6 +306,17 @@ def test_tables_that_are_odd(tmp_path: Path) -> None:
     assert LocalDataset(str(tmp_path / "t"))[1]["a"].tolist() == [[4, 5], [6, 7]]
 
 
+def test_tensors_that_ray_has_written_keep_their_shape(tmp_path: Path) -> None:
+    noted = {b"ARROW:extension:name": b"ray.data.arrow_tensor_v2", b"ARROW:extension:metadata": b"[2, 3]"}
+    values = [list(range(6)), list(range(6, 12))]
+    field = pa.field("x", pa.large_list(pa.int64()), metadata=noted)
+    pq.write_table(pa.table({"x": values}, schema=pa.schema([field])), tmp_path / "x.parquet")
+    found = rows(tmp_path / "x.parquet", tmp_path / "out")
+    np.testing.assert_array_equal(found[1]["x"], [[6, 7, 8], [9, 10, 11]])
+    dataset = StreamingDataset(remote=str(tmp_path / "x.parquet"), local=str(tmp_path / "local"), batch_size=1)
+    np.testing.assert_array_equal(dataset[1]["x"], [[6, 7, 8], [9, 10, 11]])
+
+
 def test_what_directories_tell(tmp_path: Path) -> None:
     for year, month in ((2024, "01"), (2025, "02")):
         place = tmp_path / "lake" / f"year={year}" / f"month={month}"

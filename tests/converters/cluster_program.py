@@ -42,6 +42,8 @@ def sink(source: str, out: str) -> None:
     context.execution_options.preserve_order = True
     data = ray.data.read_json(source, lines=True, override_num_blocks=2)
     data.write_datasink(MDSSink(out, size_limit=2000, compression="zstd"))
+    tensors = ray.data.range_tensor(4, shape=(2, 3), override_num_blocks=1)
+    tensors.write_datasink(MDSSink(f"{out}-tensors"))
     try:
         data.write_datasink(MDSSink(f"{out}-refused", columns={"id": "int64", "maybe": "int64"}))
     except Exception as error:

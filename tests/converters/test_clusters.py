@@ -99,6 +99,8 @@ def test_ray(tmp_path: Path, source: str) -> None:
     assert rows_in(tmp_path / "converted") == ROWS
     assert rows_in(tmp_path / "shell") == ROWS
     assert rows_in(tmp_path / "sink") == ROWS
+    tensors = LocalDataset(str(tmp_path / "sink-tensors"))
+    assert [row["data"].tolist() for row in tensors[:]] == [[[i] * 3] * 2 for i in range(4)]
 
 
 def test_what_engines_do_not_take(tmp_path: Path, source: str) -> None:

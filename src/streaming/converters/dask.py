@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from streaming.core.errors import MissingDependencyError
+from streaming.core.errors import ConfigError, MissingDependencyError
 from streaming.core.names import Out
 from streaming.writing.bulk.report import WriteReport
 from streaming.writing.parts.engines import lost, telling_of_no_workers
@@ -58,6 +58,10 @@ def dataframe_to_mds(dataframe: Any, out: Out, columns: Mapping[str, str] | None
         frame = dask.dataframe.read_parquet("s3://lake/web/*.parquet")
         dataframe_to_mds(frame, "s3://bucket/web", compression="zstd")
     """
+    if not hasattr(dataframe, "to_delayed"):
+        raise ConfigError(
+            f"dataframe must be one of Dask, got a {type(dataframe).__name__}; streaming.write takes others."
+        )
     columns = taken(dataframe, columns)[1]
     numbers = [[number] for number in range(dataframe.npartitions)]
     engine = partial(_run, dataframe)

@@ -109,7 +109,10 @@ def dataframe_to_mds(
     part = _Part(
         places, keep, arguments, udf_iterable, dict(udf_kwargs or {}), frozenset(chosen), 1 + max(there, default=-1)
     )
-    parts = _run(dataframe if udf_iterable else dataframe.select(*map(_quoted, arguments["columns"])), part)
+    if udf_iterable is None:  # by numbers: Spark would look for a column within another, where a name has a dot
+        names = list(arguments["columns"])
+        dataframe = dataframe.select(*map(_quoted, names)).toDF(*map(str, range(len(names))))
+    parts = _run(dataframe, part)
     if merge_index:
         _remove(places, _attempts(places).difference(there, map(int, parts)))
         indexes = [join(join(remote or local, name), "index.json") for name in parts]
@@ -178,6 +181,8 @@ class _Part:
         import pyarrow as pa
 
         missing: set[str] = set()
+        names = list(self.arguments["columns"])
+        batches = (batch.rename_columns(names) for batch in batches)
 
         def rows() -> Iterator[dict[str, Any]]:
             for batch in batches:

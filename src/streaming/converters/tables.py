@@ -11,6 +11,9 @@ from streaming.sources.types import column_values, encoding_of, plain
 
 __all__ = ["encodings_of", "rows_of"]
 
+#: How names of types of tensors begin.
+_TENSORS = ("ray.data.arrow", "arrow.fixed_shape_tensor")
+
 
 def encodings_of(schema: Any) -> dict[str, str]:
     """Return the encoding of each column of a ``pyarrow.Schema``. Those that may lack values take ``None``.
@@ -32,7 +35,9 @@ def rows_of(table: Any) -> Iterator[dict[str, Any]]:
 
 def _values(array: Any) -> list[Any]:
     if _tensor_encoding(array.type):
-        return list(array.to_numpy(zero_copy_only=False))
+        array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
+        is_arrows = hasattr(array, "to_numpy_ndarray")
+        return list(array.to_numpy_ndarray() if is_arrows else array.to_numpy(zero_copy_only=False))
     array = plain(array)
     values = column_values(array)
     return [_with_dicts(value, array.type) for value in values] if "map<" in str(array.type) else values
@@ -52,6 +57,8 @@ def _with_dicts(value: Any, kind: Any) -> Any:
 
 
 def _tensor_encoding(kind: Any) -> str | None:
-    """Return the encoding of Ray's tensors; ``None`` for another type."""
-    scalar = getattr(kind, "scalar_type", None)
-    return None if scalar is None else f"ndarray:{np.dtype(scalar.to_pandas_dtype()).name}"
+    """Return the encoding of tensors, Ray's or Arrow's own; ``None`` for another type."""
+    if not str(getattr(kind, "extension_name", "")).startswith(_TENSORS):
+        return None
+    numbers = getattr(kind, "scalar_type", None) or kind.value_type  # so older versions of Ray call it
+    return f"ndarray:{np.dtype(numbers.to_pandas_dtype()).name}"

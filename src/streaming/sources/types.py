@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = [
 
 #: Where the metadata of a field has the shape of its values, if their type told one.
 SHAPE = b"streaming.shape"
+#: How names of Ray's types of tensors of a shape begin.
+_RAYS = "ray.data.arrow_tensor"
 
 
 def encoding_of(field: Any) -> str:
@@ -143,8 +146,8 @@ def storage_of(schema: Any) -> Any:
     """
     for i, field in enumerate(schema):
         kind = _storage_type(field.type)
-        if kind != field.type:
-            shape = _shape_of(field.type)
+        shape = _shape_of(field.type) or _noted_shape(field.metadata or {})
+        if kind != field.type or shape:
             noted = {**(field.metadata or {}), SHAPE: shape} if shape else field.metadata
             schema = schema.set(i, field.with_type(kind).with_metadata(noted))
     return schema
@@ -152,10 +155,21 @@ def storage_of(schema: Any) -> Any:
 
 def _shape_of(kind: Any) -> str:
     """Return the shape of a type of tensors of a shape, as text; ``''`` of any other."""
-    if getattr(kind, "extension_name", "") != "arrow.fixed_shape_tensor":
+    name = getattr(kind, "extension_name", "")
+    if name != "arrow.fixed_shape_tensor" and not name.startswith(_RAYS):
         return ""
-    order = kind.permutation or []
+    order = getattr(kind, "permutation", None) or []
     return ",".join(map(str, kind.shape)) if list(order) == sorted(order) else ""
+
+
+def _noted_shape(metadata: dict[bytes, bytes]) -> str:
+    """Return the shape of Ray's tensors, whose type nobody knows who has not imported Ray; ``''`` if they are none."""
+    if not metadata.get(b"ARROW:extension:name", b"").startswith(_RAYS.encode()):
+        return ""
+    try:
+        return ",".join(map(str, json.loads(metadata[b"ARROW:extension:metadata"])))
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _storage_type(kind: Any) -> Any:
