@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as encryption
 import pytest
 
-from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset, convert
 from streaming.core.errors import ConfigError, EmptyDatasetError, ShardUnavailableError, SourceError
 from streaming.inplace import cutting
 from streaming.storage.registry import open_store
@@ -378,6 +378,30 @@ def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
     assert len(StreamingDataset(remote=f"{lake}/**/part-?.parquet", **arguments)[:]) == 152
     with pytest.raises(FileNotFoundError):
         StreamingDataset(remote=f"{lake}/part-{{2..3}}.parquet", **arguments)
+
+
+@pytest.mark.parametrize("name", ["x[1]", "{x}", "s*r", "q?", "a b%20#é"])
+def test_names_that_look_like_patterns(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / name
+    place.mkdir()
+    for number, each in enumerate((name, "star", "x1")):  # which a pattern would find as well
+        pq.write_table(pa.table({"id": [number]}), place / f"{each}.parquet")
+    directory = tmp_path / f"{name}.parquet"
+    directory.mkdir()
+    pq.write_table(pa.table({"id": [7]}), directory / "part-0.parquet")
+    monkeypatch.chdir(tmp_path)
+    for number, (remote, ids) in enumerate(
+        (
+            (f"{place}/{name}.parquet", [0]),
+            (f"{name}/{name}.parquet", [0]),
+            (str(directory), [7]),
+            (f"{place}/*.parquet", [0, 1, 2]),
+            (f"{place}/{{star,x1}}.parquet", [1, 2]),
+        )
+    ):
+        dataset = StreamingDataset(remote=remote, local=tmp_path / f"c{number}", batch_size=1)
+        assert sorted(row["id"] for row in dataset[:]) == ids
+        assert convert(remote, tmp_path / "out", workers=0, exist_ok=True).samples == len(ids)
 
 
 def test_directories_are_what_they_are(lake: Path, tmp_path: Path, make_dataset: Callable[..., str]) -> None:

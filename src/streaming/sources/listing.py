@@ -45,12 +45,28 @@ def is_source(location: Location) -> bool:
         return format_of(location.base) not in (None, "folder", "mds")
     if location.is_local and os.path.isdir(path := location.expanded().path):
         return is_named_as_data(path) and not os.path.exists(os.path.join(path, "index.json"))
-    return bool(_SPECIAL.search(location.base)) or is_named_as_data(location.base)
+    return is_pattern(location) or is_named_as_data(location.base)
 
 
 def is_pattern(location: Location) -> bool:
     """Say whether a place is a pattern of names."""
-    return bool(_SPECIAL.search(location.base))
+    return _first_special(location) is not None
+
+
+def _first_special(location: Location) -> int | None:
+    """Return where in a place the first character is that stands for others; ``None`` if there is none.
+
+    Local files and directories that are there are what they are, whatever their names look like.
+    """
+    base, begin = location.base, 0
+    if location.is_local:
+        for end in (*(found.start() for found in re.finditer("/", base)), len(base)):
+            if _SPECIAL.search(base, begin, end):
+                if not os.path.exists(replace(location, base=base[:end]).expanded().path):
+                    break
+                begin = end
+    found = _SPECIAL.search(base, begin)
+    return None if found is None else found.start()
 
 
 def root_of(location: Location) -> tuple[Location, str]:
@@ -60,10 +76,10 @@ def root_of(location: Location) -> tuple[Location, str]:
         The directory that holds all of it, and the pattern of names below that, ``''`` for all.
     """
     base = location.base
-    found = _SPECIAL.search(base)
+    found = _first_special(location)
     if found is None and not is_named_as_data(base):
         return location, ""
-    head = base[: found.start()] if found else base
+    head = base[:found]
     at = head.rfind("/") + 1
     if found is None and location.is_local and not at:
         return replace(location, base="."), base
@@ -89,7 +105,9 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
     """
     root, pattern = root_of(location)
     store = open_store(root)
-    if _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
+    if pattern and not is_pattern(location):
+        files = list_named(store, [pattern], location.scheme)
+    elif _SPECIAL.search(_BRACES.sub("", pattern)) or not pattern:
         files = [info for text in _expanded(pattern) for info in _matching(store, text)]
         if not files and not pattern and (alone := _alone(location, kind)):
             store, files = alone

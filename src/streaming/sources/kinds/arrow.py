@@ -31,7 +31,9 @@ class ArrowFiles:
     def scan(self, file: SourceFile) -> Scan:
         """Go through the record batches of a file."""
         if not file.read(max(0, file.size - len(_END)), file.size).endswith((_MAGIC, _END)):
-            warnings.warn(f"{file.name} has no mark at its end: it may be cut off. Write it anew.", stacklevel=2)
+            warnings.warn(
+                f"{file.store!r}/{file.name} has no mark at its end: it may be cut off. Write it anew.", stacklevel=2
+            )
         missing: set[str] = set()
         lacking: set[str] = set()
         pieces: list[Piece] = []

@@ -115,7 +115,10 @@ class Tars(Source):
             if at >= 0 and is_all:
                 check_end(read, at, whole)
             elif is_all:
-                warnings.warn(f"{file.name} has no mark at its end: it may be cut off. Write it anew.", stacklevel=2)
+                warnings.warn(
+                    f"{file.store!r}/{file.name} has no mark at its end: it may be cut off. Write it anew.",
+                    stacklevel=2,
+                )
 
         try:
             for member in members(read, begin, None if whole is None else end, on_end):
