@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,7 +16,39 @@ from streaming.core.errors import SourceError
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.streams import fetch
 
-__all__ = ["Arrays"]
+__all__ = ["Arrays", "load_array", "steadily"]
+
+_TRIES = 100
+
+T = TypeVar("T")
+
+
+def steadily(read: Callable[[], T]) -> T:
+    """Return what reads a header of NumPy's, and does so again where Python fails by itself.
+
+    NumPy has Python parse its headers. Python 3.11 may raise ``SystemError`` for no reason where other threads do
+    the same.
+
+    Args:
+        read: What reads it, from the begin each time.
+    """
+    for _ in range(_TRIES):
+        with suppress(SystemError):
+            return read()
+    return read()
+
+
+def load_array(data: bytes) -> Any:
+    """Return the array of a file of NumPy.
+
+    Args:
+        data: The file.
+
+    Raises:
+        ValueError: It is none, or of objects.
+        EOFError: It is cut off.
+    """
+    return steadily(lambda: np.load(io.BytesIO(data), allow_pickle=False))
 
 
 class Arrays(Source):
@@ -26,9 +60,10 @@ class Arrays(Source):
 
     def _load(self, number: int) -> Mapping[str, Any]:
         file = self.files[number]
+        data = fetch(file)
         try:
-            found: Any = np.load(io.BytesIO(fetch(file)), allow_pickle=False)
-            arrays = {name: found[name] for name in cast("list[str]", found.files)}
+            found: Any = np.load(io.BytesIO(data), allow_pickle=False)
+            arrays = {name: steadily(partial(found.__getitem__, name)) for name in cast("list[str]", found.files)}
         except (ValueError, EOFError, OSError, AttributeError, BadZipFile, zlib.error) as error:
             raise SourceError(f"{file.name} cannot be read as NumPy's: {error}") from error
         if len({array.shape[:1] for array in arrays.values()}) != 1 or not next(iter(arrays.values())).ndim:

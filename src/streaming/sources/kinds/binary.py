@@ -12,6 +12,7 @@ import numpy as np
 from streaming.core.errors import SourceError
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.file import SourceFile
+from streaming.sources.kinds.arrays import steadily
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import fetch
 
@@ -88,11 +89,9 @@ def _layout(file: SourceFile) -> _Layout:
     Raises:
         SourceError: It is none, or its first axis does not count samples.
     """
-    stream = io.BytesIO(fetch(file, 0, _HEADER_BYTES))
+    data = fetch(file, 0, _HEADER_BYTES)
     try:
-        version = np.lib.format.read_magic(stream)
-        read: Any = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
-        shape, is_fortran, dtype = read(stream)
+        shape, is_fortran, dtype, begin = steadily(lambda: _header(data))
     except ValueError as error:
         raise SourceError(f"{file.name} cannot be read as a file of NumPy: {error}") from error
     if dtype.kind not in "iuf" or is_fortran or len(shape) < 2:
@@ -101,10 +100,18 @@ def _layout(file: SourceFile) -> _Layout:
             f"{file.name} has {what}. Whole numbers or floats in C order are read, whose first of at least two axes counts "
             "samples; save them so."
         )
-    layout = _Layout(dtype, shape[0], shape[1:], stream.tell(), int(np.prod(shape[1:])) * dtype.itemsize)
+    layout = _Layout(dtype, shape[0], shape[1:], begin, int(np.prod(shape[1:])) * dtype.itemsize)
     if layout.begin + layout.rows * layout.row_bytes > file.size:
         raise SourceError(f"{file.name} is cut off: {file.size:,} bytes do not hold {dtype} of the shape {shape}.")
     return layout
+
+
+def _header(data: bytes) -> tuple[Any, bool, Any, int]:
+    """Return shape, whether it is in Fortran order, dtype, and where the numbers begin."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read: Any = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+    return *read(stream), stream.tell()
 
 
 class Megatron(_Arrays):

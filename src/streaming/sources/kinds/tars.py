@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import tarfile
@@ -13,14 +12,13 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
-
 from streaming.core.errors import SourceError, StorageError, StreamingError, ThrottledError, UnavailableError
 from streaming.core.text import parse_json
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.faults import fault_of_file
 from streaming.sources.file import SourceFile
 from streaming.sources.kinds.archive import Member, ReadAt, check_end, is_compressed, members, open_archive
+from streaming.sources.kinds.arrays import load_array
 from streaming.sources.kinds.survey import KEY, Survey, check_together, read_index
 from streaming.sources.names import media_of
 from streaming.sources.pieces import Scan
@@ -155,10 +153,6 @@ def _integer(data: bytes) -> int:
     return int(data)
 
 
-def _array(data: bytes) -> Any:
-    return np.load(io.BytesIO(data), allow_pickle=False)
-
-
 def _checked(kind: str, data: bytes) -> bytes:
     fault = fault_of_file(kind, data)
     if fault:
@@ -170,7 +164,7 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
     **dict.fromkeys(("txt", "text", "transcript", "caption"), _text),
     **dict.fromkeys(("cls", "cls2", "index", "inx", "id", "count"), _integer),
     **dict.fromkeys(("json", "jsn"), parse_json),
-    "npy": _array,
+    "npy": load_array,
 }
 
 
