@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,14 @@ def advised(dataset: Any) -> Any:
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("loader", [DataLoader, StreamingDataLoader])
 def test_the_advice_works(tmp_path: Path, workers: int, loader: Any) -> None:
-    columns = {"id": "int", "image": "png", "tokens": "ndarray:int32", "maybe": "int32?"}
+    columns = {"id": "int", "image": "png", "tokens": "ndarray:int32", "maybe": "int32?", "day": "date"}
     samples = [
         {
             "id": i,
             "image": Image.new("RGB", (3, 5), (i, 0, 255)),
             "tokens": np.arange(i + 1, dtype=np.int32),
             "maybe": None if i % 2 else i,
+            "day": date(2026, 1, 1 + i),
         }
         for i in range(8)
     ]
@@ -60,6 +62,7 @@ def test_the_advice_works(tmp_path: Path, workers: int, loader: Any) -> None:
     assert first["image"].shape == (4, 3, 5, 3)
     assert first["image"][2, :, 0, 0].tolist() == pytest.approx([2 / 255, 0, 1])
     assert first["maybe"] == [0, None, 2, None]
+    assert first["day"] == [date(2026, 1, day) for day in range(1, 5)]
 
 
 def test_a_name_that_is_no_word(tmp_path: Path) -> None:

@@ -78,27 +78,25 @@ def _helpers(samples: list[Any]) -> str | None:
     """Return what takes together the columns that ``default_collate`` does not; ``None`` if that is not known."""
     if not all(type(sample) in _DICTS for sample in samples) or not have_equal_keys(samples):
         return None
-    helpers: dict[str, str | None] = {}
+    helpers: dict[str, str] = {}
     for name in samples[0]:
         values = [sample[name] for sample in samples]
         try:
             default_collate(values)
         except Exception:
             helpers[str(name)] = _helper(values)
-    if None in helpers.values():
-        return None
     named = all(name.isidentifier() for name in helpers)
     inner = ", ".join(f"{name}={helper}" if named else f"{name!r}: {helper}" for name, helper in helpers.items())
     return f"Columns({inner})" if named else f"Columns(**{{{inner}}})"
 
 
-def _helper(values: list[Any]) -> str | None:
+def _helper(values: list[Any]) -> str:
     if all(isinstance(value, (np.ndarray, Tensor)) for value in values):
         kinds = {(value.ndim, str(value.dtype)) for value in values}
         return "Pad()" if len(kinds) == 1 and len({value.shape for value in values}) > 1 else "Keep()"
     if any("Image" in type(value).__name__ for value in values):
         return "Images()" if all("Image" in type(value).__name__ for value in values) else "Keep()"
-    return "Keep()" if any(value is None or isinstance(value, (list, tuple)) for value in values) else None
+    return "Keep()"
 
 
 def _of_mappings(samples: list[Any]) -> str | None:
