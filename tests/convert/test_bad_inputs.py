@@ -167,6 +167,12 @@ def test_json_that_is_odd(at: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"rows of .*empty\.jsonl have no columns"):
         convert(at("empty.jsonl", "{}\n{}\n"), tmp_path / "out")
     assert rows(at("bom.json", '\ufeff[{"x": 1}]'), tmp_path / "bom") == [{"x": 1}]
+    assert rows(at("bom.txt", "\ufeffa\n\ufeffb\n"), tmp_path / "text") == [{"text": "a"}, {"text": "\ufeffb"}]
+    at("both/a.jsonl", '{"x": 1}\n')
+    at("both/b.json", '[{"x": 2}]')
+    with pytest.warns(UserWarning, match=r"b\.json is not read.*\*\*/\*\.json\*"):
+        assert len(rows(tmp_path / "both", tmp_path / "one")) == 1
+    assert rows(f"{tmp_path}/both/**/*.json*", tmp_path / "two") == [{"x": 1}, {"x": 2}]
     for name in ("[br].jsonl", "{a,b}.jsonl", "st*r?.jsonl", "new\nline.jsonl", "100% #1.jsonl"):
         assert rows(at(f"odd/{name}", '{"x": 1}\n'), tmp_path / f"o-{name}") == [{"x": 1}]
 

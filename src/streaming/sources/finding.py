@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -196,7 +197,14 @@ def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str)
         return infos
     told = [info for info in infos if format_of(info.path) == format]
     if format == "jsonl":
-        lines = [info for info in told if not bare_name(info.path).lower().endswith(".json")]
+        lines = [info for info in told if pattern or not bare_name(info.path).lower().endswith(".json")]
+        other = next((info.path for info in told if lines and info not in lines), None)
+        if other is not None and other.rpartition("/")[2] not in _SAVED:
+            warnings.warn(
+                f"{other} is not read: .json files beside lines of JSON are taken for notes. Name all by a pattern, such as "
+                "**/*.json*, if it has rows.",
+                stacklevel=2,
+            )
         told = lines or [
             info for info in told if info.path.rpartition("/")[2] not in ("dataset_info.json", "state.json")
         ]

@@ -141,7 +141,7 @@ class TextLines(_Lines):
     ) -> Iterator[tuple[int, int, Row | SourceError]]:
         for number, begin, end, line in self._lines(part, frames):
             try:
-                yield begin, end, {"text": line.decode()}
+                yield begin, end, {"text": line.decode("utf-8" if begin else "utf-8-sig")}
             except UnicodeDecodeError as error:
                 yield begin, end, SourceError(f"{part.name}, {self._number(part, number)}: not UTF-8: {error}")
 
