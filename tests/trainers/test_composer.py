@@ -38,6 +38,10 @@ class State:
         self.sample_in_epoch, self.batch_in_epoch = state["sample_in_epoch"], state["batch"]
         self.resumed = True
 
+    def end_epoch(self) -> None:
+        """Count the next epoch, as it does before it saves the checkpoint of an epoch's end."""
+        self.sample_in_epoch = self.batch_in_epoch = 0
+
     def train(self, batches: int | None = None) -> list[list[int]]:
         seen: list[list[int]] = []
         for batch in self.loader:
@@ -100,3 +104,21 @@ def test_what_it_looks_at(make_dataset: Make, tmp_path: Path) -> None:
     assert (loader.batch_size, len(loader), len(loader.dataset)) == (8, 12, 100)
     # It makes no sampler of its own for these, and sets an epoch on PyTorch's for ranks alone.
     assert not isinstance(loader.sampler, DistributedSampler)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_checkpoint_of_an_epochs_end(make_dataset: Make, tmp_path: Path, workers: int) -> None:
+    """It says that nothing of the next epoch was used: that one comes, not the one that is over again."""
+    remote = make_dataset(100)
+    whole = make_state("stored", remote, tmp_path / "a", 1, 0, 0)
+    epochs = [whole.train() for _ in range(3)]
+    state = make_state("stored", remote, tmp_path / "b", 1, 0, workers)
+    assert state.state_dict()["dataset"]["train"]["epoch"] == -1
+    for epoch in range(2):
+        assert state.train(len(state.loader)) == epochs[epoch]  # it takes so many batches, and asks for no other
+        state.end_epoch()
+        resumed = make_state("stored", remote, tmp_path / "c", 1, 0, 0)
+        resumed.load_state_dict(json.loads(json.dumps(state.state_dict())))
+        assert resumed.train() == epochs[epoch + 1]
+    state.train(3)
+    assert state.state_dict()["dataset"]["train"]["epoch"] == 2

@@ -425,6 +425,17 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
         """
         return self._resumption.epoch_over(least)
 
+    def hand_out(self, samples: int, least: int) -> None:
+        """Note what a loader has handed out to this rank in this iteration.
+
+        A trainer that counts samples by epoch, and has begun to count the next, asks ``state_dict(0, from_beginning=True)``.
+
+        Args:
+            samples: How many.
+            least: Samples that a batch must have.
+        """
+        self._resumption.hand_out(samples, least)
+
     def present_start(self) -> Start:
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         return self._epochs.current()

@@ -168,8 +168,9 @@ class StreamingDataLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield batches; each is counted before it is handed out, or once it is used where a trainer reads ahead."""
-        self.num_samples_yielded = count = 0
+        self.num_samples_yielded = count = drawn = 0
         self._consumed = consumed = None
+        self._hand_out(0)
         self._present = present = object()
         has_hook = self._brings_batch_size()
         late, reach = is_read_ahead(), None
@@ -193,6 +194,8 @@ class StreamingDataLoader(DataLoader[Any]):
                 if late:
                     yield batch
                 samples = consumed.add(counted)
+                drawn += samples
+                self._hand_out(drawn)
                 count += self._ask_hook(batch, samples) if has_hook else samples
                 self._note(present, count, consumed)
                 if not late:
@@ -205,6 +208,10 @@ class StreamingDataLoader(DataLoader[Any]):
                 self._end_record()
         if consumed is None:
             self._warn_of_no_batches()
+
+    def _hand_out(self, samples: int) -> None:
+        if self._ordered is not None:
+            self._ordered.hand_out(samples, self._least)
 
     def _note(self, iteration: object, count: int, consumed: Consumed) -> None:
         """Take what an iteration has handed out for a checkpoint's, if none was begun after it."""

@@ -87,6 +87,10 @@ class OrderedDataset(SampleSource, Protocol):
         """Return the epoch that a checkpoint continues, if nothing is left of it."""
         ...
 
+    def hand_out(self, samples: int, least: int) -> None:
+        """Note what a loader has handed out to this rank in this iteration."""
+        ...
+
     def present_start(self) -> Start:
         """Return where the present iteration started in its epoch, or, before any, the coming one will."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from streaming.core.arguments import as_integer
@@ -35,6 +36,7 @@ class Resumption:
         self._ordering = ordering
         self._progress = progress
         self._ranks = ranks
+        self._handed_out = 0, 1  # samples, to this rank's training in this iteration; and those that a batch must have
         self._begun_with: tuple[int, str | None] = 0, None  # an iteration, and its balance if that was set anew since
 
     def state(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
@@ -50,6 +52,8 @@ class Resumption:
                     "does not say where training is. Take the checkpoint from StreamingDataLoader.state_dict()."
                 )
             return self.state_of_workers(start.workers)
+        if from_beginning and not num_samples and self._is_used_up(start):
+            return self._state_at(self._epochs.pending(start.epoch + 1), 0)
         return self._state_at(start, num_samples + (0 if from_beginning else start.sample_in_epoch))
 
     def state_of_workers(self, drawn: Sequence[int], position: int | None = None) -> dict[str, Any]:
@@ -110,6 +114,18 @@ class Resumption:
         self._progress.own().restore(restored_samples(state.get("worker"), in_worker()))
         skips = Skips(state.get("skip") or ()).ranges
         self._epochs.resume(Start(int(state["epoch"]), int(state["sample_in_epoch"]), settings, skips, workers))
+
+    def hand_out(self, samples: int, least: int) -> None:
+        """Note what a loader has handed out; see :meth:`StreamingDataset.hand_out`."""
+        self._handed_out = samples, least
+
+    def _is_used_up(self, start: Start) -> bool:
+        """Say whether a loader has handed out all that the present iteration has."""
+        samples, least = self._handed_out
+        if not samples or start.workers or self._ordering.is_endless:
+            return False
+        after = start.sample_in_epoch + samples * self._ranks.world().num_ranks
+        return self._left(replace(start, sample_in_epoch=min(after, self._ordering.epoch_size))) < least
 
     def begin_at(self, epoch: int) -> None:
         """Begin with the epoch at which a trainer begins; see :meth:`StreamingDataset.begin_at`."""
