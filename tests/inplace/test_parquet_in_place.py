@@ -370,6 +370,30 @@ def test_nothing_there(lake: Path, tmp_path: Path) -> None:
         StreamingDataset(remote=f"{lake}/part-{{0..2.parquet", **arguments)
 
 
+def test_no_index_but_files_of_others(
+    lake: Path, tmp_path: Path, s3: S3Server, make_dataset: Callable[..., str]
+) -> None:
+    root = s3.create_bucket()
+    for path in lake.iterdir():
+        open_store(root).put(f"lake/{path.name}", str(path))
+    make_dataset(10, "parts/train")
+    (tmp_path / "none").mkdir()
+    for given, words in (
+        (
+            {"remote": lake},
+            r"index\.json .*What lies there looks like parquet: to train from it, give format='parquet'\.$",
+        ),
+        ({"remote": f"{root}/lake"}, r"index\.json .*looks like parquet: to train from it, give format='parquet'\.$"),
+        ({"local": lake}, r"give format='parquet'\. Give it as `remote`\.$"),
+        ({"local": f"{lake}/*.parquet"}, "Files of other formats are given as `remote`"),
+        ({"remote": tmp_path / "parts"}, r"Datasets lie below it: train\. Name one, as by split='train'\.$"),
+        ({"remote": tmp_path / "none"}, r"once its writer has finished\.$"),
+    ):
+        arguments: Any = {"local": tmp_path / "c", **given}
+        with pytest.raises(EmptyDatasetError, match=words):
+            StreamingDataset(**arguments, batch_size=1)
+
+
 def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
     arguments: Any = {"local": tmp_path / "cache", "batch_size": 1}
     assert len(StreamingDataset(remote=f"{lake}/part-{{0..1}}.parquet", **arguments)[:]) == 100

@@ -606,6 +606,9 @@ def test_headers_of_numpy_that_python_fails_to_parse() -> None:
 
 
 def test_an_archive_of_numpy_that_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "short.npz").write_bytes(b"PK")
+    with pytest.raises(SourceError, match=r"short\.npz cannot be read as NumPy's: its 2 bytes "):
+        opened(tmp_path / "short.npz", tmp_path)
     np.savez(tmp_path / "x.npz", a=np.arange(9))
     (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:100])
     with pytest.raises(SourceError, match=r"x\.npz cannot be read as NumPy's"):

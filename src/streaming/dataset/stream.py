@@ -24,6 +24,7 @@ from streaming.dataset.views.choosing import by_condition
 from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.inplace.settings import InPlace, is_data_without_index, split_off_table
+from streaming.sources.finding import found_instead
 from streaming.sources.listing import is_source
 from streaming.storage.location import Location, working_directory
 from streaming.storage.options import StorageOptions, seal
@@ -375,10 +376,13 @@ class Stream(StreamDetails):
             return self._open_in_place(place), 0
         try:
             loaded = load_index(directory, store, config.download_retry, _origin(store))
-        except (EmptyDatasetError, IndexFormatError):
-            if place is None or not is_data_without_index(place):
+        except (EmptyDatasetError, IndexFormatError) as error:
+            if place is not None and is_data_without_index(place):
+                return self._open_in_place(place), 0
+            hint = "" if isinstance(error, IndexFormatError) else self._hint(place)
+            if not hint:
                 raise
-            return self._open_in_place(place), 0
+            raise type(error)(f"{error} {hint}") from error
         odd = next((name for name in ("config", "version", "index") if getattr(self, name) is not None), None)
         if odd is not None:
             raise ConfigError(
@@ -389,6 +393,15 @@ class Stream(StreamDetails):
             raise EmptyDatasetError(f"The dataset at {where} contains no samples. Write it again, or check `split`.")
         check_columns(index, self.columns, where, allow_unsafe_types)
         return ShardDirectory(directory, index, store, config, where, loaded.identity, self.columns), loaded.bytes
+
+    def _hint(self, place: Location | None) -> str:
+        """Return for people what is where no index is."""
+        if place is None and is_source(Location.parse(self.directory)):
+            return (
+                "Files of other formats are given as `remote`; `local` is where shards are kept that are made of them."
+            )
+        found = found_instead(place or Location.parse(self.directory))
+        return f"{found} Give it as `remote`." if found and place is None else found
 
     def _open_in_place(self, place: Location) -> ShardDirectory:
         given = {"split": self.split, "config": self.config, "version": self.version}

@@ -8,9 +8,10 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
+from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError, StreamingError
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lance.fragments import find_lance, is_lance
@@ -20,9 +21,13 @@ from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["check_choice", "chosen", "find", "is_saved", "of_split"]
+__all__ = ["check_choice", "chosen", "find", "found_instead", "is_saved", "of_split"]
 
 _SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
+#: What directories of tables have, as the first names of a store or directory tell.
+_TABLE_LOGS = {"_delta_log/": "delta", "metadata/": "iceberg"}
+#: How many names are looked at, for a hint.
+_MOST_NAMES = 1000
 _NOTES = {"json", "md", "yaml", "yml", "txt", "license"}
 
 
@@ -100,6 +105,36 @@ def is_saved(place: Location) -> bool:
         return False
     path = place.expanded().path
     return any(os.path.exists(os.path.join(path, name)) for name in _SAVED)
+
+
+def found_instead(place: Location) -> str:
+    """Return for people what lies where no dataset of this library is, and how it is opened; ``''`` if nothing tells.
+
+    Args:
+        place: A directory, of which the first names are looked at.
+    """
+    try:
+        names = _first_names(place)
+    except StreamingError:
+        return ""
+    below = [name.rpartition("/")[0] for name in names if name.count("/") == 1 and name.endswith("/index.json")]
+    if below:
+        return f"Datasets lie below it: {', '.join(below[:5])}. Name one, as by split={below[0]!r}."
+    log = next((kind for name, kind in _TABLE_LOGS.items() if any(each.startswith(name) for each in names)), None)
+    kinds = Counter(kind for name in names if (kind := format_of(name)) not in (None, "mds", "text"))
+    kind = log or next((kind for kind, _ in kinds.most_common(1)), None)
+    return f"What lies there looks like {kind}: to train from it, give format={kind!r}." if kind else ""
+
+
+def _first_names(place: Location) -> list[str]:
+    if not place.is_local:
+        return [info.path for info in islice(open_store(place).list(), _MOST_NAMES)]
+    path = place.expanded().path
+    if not os.path.isdir(path):
+        return []
+    with os.scandir(path) as entries:
+        found = [f"{each.name}/" if each.is_dir() else each.name for each in islice(entries, _MOST_NAMES)]
+    return [name + "index.json" if os.path.exists(f"{path}/{name}index.json") else name for name in sorted(found)]
 
 
 def check_choice(options: Mapping[str, str], place: str, name: str) -> None:

@@ -19,6 +19,7 @@ from streaming.sources.streams import fetch
 __all__ = ["Arrays", "load_array", "steadily"]
 
 _TRIES = 100
+_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
 T = TypeVar("T")
 
@@ -61,6 +62,10 @@ class Arrays(Source):
     def _load(self, number: int) -> Mapping[str, Any]:
         file = self.files[number]
         data = fetch(file)
+        if data[:4] not in _MAGICS:  # which would be taken for a pickle
+            raise SourceError(
+                f"{file.name} cannot be read as NumPy's: its {len(data):,} bytes do not begin like an archive."
+            )
         try:
             found: Any = np.load(io.BytesIO(data), allow_pickle=False)
             arrays = {name: steadily(partial(found.__getitem__, name)) for name in cast("list[str]", found.files)}
