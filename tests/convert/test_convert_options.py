@@ -81,6 +81,9 @@ def test_a_dataset_is_sorted(tmp_path: Path) -> None:
     assert [row["n"] for row in LocalDataset(tmp_path / "c")[:]] == list(range(300))
     with pytest.raises(ConfigError, match="no column 'x' to sort by"):
         convert(tmp_path / "a", tmp_path / "d", sort="x")
+    streaming.write([{"f": 2.0}, {"f": float("nan")}, {"f": 1.0}], tmp_path / "e", workers=0, progress_bar=False)
+    with pytest.raises(ConfigError, match="'f' have no order: NaN"):
+        convert(tmp_path / "e", tmp_path / "f", sort="f")
     (tmp_path / "x.jsonl").write_text('{"a": 1}')
     with pytest.raises(ConfigError, match="cannot be sorted"):
         convert(tmp_path / "x.jsonl", tmp_path / "d", sort="a")

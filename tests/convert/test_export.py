@@ -25,7 +25,7 @@ from PIL import Image
 import streaming
 from streaming import LocalDataset
 from streaming.cli.main import main
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.storage.providers.local import LocalStore
 
 from budget import repetitions
@@ -210,6 +210,9 @@ def test_what_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="exist_ok=True"):
         export(data, tmp_path / "out")
     export(data, tmp_path / "out", columns=["i"], exist_ok=True)
+    streaming.write([], tmp_path / "empty", {"a": "int"}, workers=0)
+    with pytest.raises(EmptyDatasetError, match="There are no samples at"):
+        export(tmp_path / "empty", tmp_path / "nothing")
 
 
 def test_the_commands(

@@ -106,6 +106,7 @@ def export(
 
     Raises:
         ConfigError: An argument is wrong, or the format does not hold a column.
+        EmptyDatasetError: There are no samples.
         FileExistsError: There are other files at ``out``, and ``exist_ok`` is not set.
         SourceError: A shard is damaged.
         UnsafeTypeError: A column is of pickles.

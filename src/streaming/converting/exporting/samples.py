@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from streaming.core.errors import ConfigError, SampleError, SourceError, StreamingError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SampleError, SourceError, StreamingError
 from streaming.format.encodings import base_name
 from streaming.format.formats import get_decoder
 from streaming.sources.contract import Files, Part, Row
@@ -46,11 +46,14 @@ class Samples(Shards):
 
     Raises:
         ConfigError: There is no such column, or shards differ in theirs.
+        EmptyDatasetError: There are no samples.
     """
 
     def __init__(self, files: Files, names: Sequence[str] | None, keeps_json: bool) -> None:
         super().__init__(files)
         known = self.columns
+        if not self.parts:
+            raise EmptyDatasetError(f"There are no samples at {files.origin}: nothing would be written.")
         if known is None:
             raise ConfigError(
                 f"The shards of {files.origin} have different columns, or are of lines; convert it first."

@@ -129,6 +129,10 @@ class SortedShards(Shards):
                     data = shard.sample_bytes(i)
                     found.append((read(data, 0, len(data))[name], part.begin, i))
         try:
+            if any(isinstance(value, (float, np.floating)) and np.isnan(value) for value, *_ in found):
+                raise ValueError(
+                    "NaN is neither smaller nor larger than any; give it another value by fn, in a call before"
+                )
             found.sort(key=lambda entry: entry[0])
         except (TypeError, ValueError) as error:
             raise ConfigError(f"The values of column {name!r} have no order: {error}") from error
