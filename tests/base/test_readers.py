@@ -60,6 +60,20 @@ def test_every_format(tmp_path: Path, kind: str) -> None:
         every[0][0]
 
 
+def test_a_file_whose_number_of_samples_is_not_known(tmp_path: Path) -> None:
+    """Read until there is no more, as who has but the file does."""
+    samples = write(tmp_path, "mds")
+    path = tmp_path / "shard.00000.mds"
+    file = FileInfo(path.name, path.stat().st_size, {})
+    reader = MDSReader(str(tmp_path), None, ["int", "str"], ["a", "b"], [8, None], None, [], file, -1, None, None)
+    found: list[dict[str, Any]] = []
+    with pytest.raises(IndexError, match="No sample"):
+        while True:
+            found.append(reader.decode_sample(reader.get_sample_data(len(found))))
+    assert found == samples[: len(found)]
+    assert len(found) > 1
+
+
 def test_compressed(tmp_path: Path) -> None:
     write(tmp_path / "d" / "train", "mds", compression="zstd")
     (entry, *_) = json.loads((tmp_path / "d" / "train" / "index.json").read_text())["shards"]

@@ -279,6 +279,8 @@ def _unmap(buffer: Buffer) -> None:
 
 
 def _read_offsets(table: Buffer, num_samples: int, path: str) -> NDArray[np.uint32]:
+    if num_samples < 0:  # who made a reader by hand has left that to the file
+        num_samples = int.from_bytes(table[:4], "little")
     if len(table) < 4 * (num_samples + 2):
         raise ShardFormatError(
             f"Shard file {path} has {len(table)} bytes: too few for the offsets of {num_samples} samples."
