@@ -338,6 +338,26 @@ def delete_rows(table: Any, content: str, deleted: bytes, suffix: str = "parquet
     Path(f"{place}/metadata/00099-x.metadata.json".removeprefix("file://")).write_text(text)
 
 
+def puffin(vectors: dict[str, list[int]]) -> bytes:
+    """A file of vectors of deleted rows, as Iceberg's format 3 has them."""
+    data, blobs = b"PFA1", list[dict[str, Any]]()
+    for path, rows in vectors.items():
+        vector = struct.pack("<I", 1681511377) + BitMap64(rows).serialize()
+        blob = struct.pack(">I", len(vector)) + vector + struct.pack(">I", zlib.crc32(vector))
+        told = {"referenced-data-file": path, "cardinality": str(len(rows))}
+        place = {
+            "offset": len(data),
+            "length": len(blob),
+            "fields": [2147483645],
+            "snapshot-id": -1,
+            "sequence-number": -1,
+        }
+        blobs.append({"type": "deletion-vector-v1", **place, "properties": told})
+        data += blob
+    footer = json.dumps({"blobs": blobs}).encode()
+    return data + b"PFA1" + footer + struct.pack("<I", len(footer)) + bytes(4) + b"PFA1"
+
+
 def test_rows_that_another_file_deletes(tmp_path: Path) -> None:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import StaticTable
@@ -347,7 +367,8 @@ def test_rows_that_another_file_deletes(tmp_path: Path) -> None:
     table = catalog.create_table("web.pages", schema=rows_of(0, 1).schema)
     table.append(rows_of(0, 20))
     table.append(rows_of(20, 10))
-    files = [task.file.file_path for task in table.scan().plan_files()]
+    tasks = sorted(table.scan().plan_files(), key=lambda task: -task.file.record_count)
+    files = [task.file.file_path for task in tasks]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"file_path": [files[0], files[0], files[1]], "pos": [3, 7, 0]}), sink)
     arguments: Any = {"remote": f"iceberg+{tmp_path}/web/pages", "local": tmp_path / "c", "batch_size": 1}
@@ -361,8 +382,16 @@ def test_rows_that_another_file_deletes(tmp_path: Path) -> None:
     delete_rows(table, "EQUALITY_DELETES", b"")
     with pytest.raises(ConfigError, match="web/pages cannot be read: .*equality deletes.* Have its engine rewrite"):
         StreamingDataset(**arguments)
-    delete_rows(table, "POSITION_DELETES", b"", "puffin")
-    with pytest.raises(ConfigError, match="by a vector, which is not supported"):
+    vectors = {files[0]: [0, 2, 19], files[1]: [3]}
+    delete_rows(table, "POSITION_DELETES", puffin(vectors), "puffin")
+    own = StaticTable.from_metadata(str(tmp_path / "web" / "pages" / "metadata" / "00099-x.metadata.json"))
+    rows = by_id(own.scan().to_arrow().to_pylist())
+    assert [row["id"] for row in rows] == [i for i in range(30) if i not in (0, 2, 19, 23)]
+    assert by_id(StreamingDataset(**arguments)[:]) == rows == converted(arguments["remote"], tmp_path / "out")
+    delete_rows(table, "POSITION_DELETES", b"PFA1", "puffin")
+    with pytest.raises(
+        SourceError, match=r"deletes-POSITION_DELETES\.puffin cannot be read as vectors of deleted rows"
+    ):
         StreamingDataset(**arguments)
 
 

@@ -166,14 +166,34 @@ def _check_names(table: Any, place: Location) -> None:
 
 def _deleted(store: Store, file: Any, of: str, table: Any, place: Location) -> NDArray[np.int64]:
     """Return the numbers of the rows of a file that another one says are deleted."""
-    if str(file.content) != "DataFileContent.POSITION_DELETES" or str(file.file_format.value).lower() != "parquet":
+    kind = str(file.file_format.value).lower()
+    if str(file.content) != "DataFileContent.POSITION_DELETES" or kind not in ("parquet", "puffin"):
         raise ConfigError(
-            f"The table {place} has rows that are deleted by their values, or by a vector, which is not supported. Have its "
-            "engine rewrite the data files."
+            f"The table {place} has rows that are deleted by their values, which is not supported. Have its engine rewrite "
+            "the data files."
         )
+    name = _below(table.metadata.location, file.file_path)
+    data = store.get(name)
+    if kind == "puffin":
+        try:
+            return _of_vectors(data, of)
+        except (ValueError, IndexError) as error:
+            raise SourceError(f"{store!r}/{name} cannot be read as vectors of deleted rows: {error}") from error
     pa: Any = optional_import("pyarrow", "iceberg", "Reading Iceberg tables")
     pq: Any = optional_import("pyarrow.parquet", "iceberg", "Reading Iceberg tables")
-    data = store.get(_below(table.metadata.location, file.file_path))
-    found = pq.read_table(pa.BufferReader(data))
-    rows = [row["pos"] for row in found.to_pylist() if row["file_path"] == of]
-    return np.array(rows, np.int64)
+    compute: Any = optional_import("pyarrow.compute", "iceberg", "Reading Iceberg tables")
+    found = pq.read_table(pa.BufferReader(data), columns=["file_path", "pos"])
+    return found.filter(compute.equal(found["file_path"], of))["pos"].to_numpy().astype(np.int64)
+
+
+def _of_vectors(data: bytes, of: str) -> NDArray[np.int64]:
+    from pyiceberg.table.puffin import PuffinFile
+
+    file = PuffinFile(data)
+    try:
+        from pyiceberg.table.deletion_vector import deletion_vectors_from_puffin_file
+    except ImportError:  # before 0.12
+        vectors: dict[str, Any] = file.to_vector()
+    else:
+        vectors = {each.referenced_data_file: each.to_vector() for each in deletion_vectors_from_puffin_file(file)}
+    return vectors[of].to_numpy().astype(np.int64) if of in vectors else np.empty(0, np.int64)
