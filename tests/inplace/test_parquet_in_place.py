@@ -170,6 +170,21 @@ def test_only_what_is_wanted_is_fetched(s3: S3Server, tmp_path: Path) -> None:
     assert dataset.stats()["bytes_fetched"] <= 1.15 * chunks
 
 
+def test_names_with_dots(s3: S3Server, tmp_path: Path) -> None:
+    root = s3.create_bucket()
+    wide = ["x" * 400 + str(i) for i in range(400)]  # more than comes with the footer
+    inside = [{"c": i, "d": [i]} for i in range(400)]
+    table = pa.table({"a.b": wide, "a": inside, "a.c.d": wide[::-1], "e.f": inside})
+    pq.write_table(table, tmp_path / "x.parquet", use_dictionary=False, compression="none")
+    open_store(root).put("x.parquet", str(tmp_path / "x.parquet"))
+    rows = table.to_pylist()
+    for number, names in enumerate((None, ["a"], ["a.b", "e.f"], ["a.c.d"])):
+        cache = str(tmp_path / str(number))
+        dataset = StreamingDataset(remote=f"{root}/x.parquet", local=cache, batch_size=4, columns=names)
+        for i in (0, 7, 399):
+            assert dataset[i] == {name: value for name, value in rows[i].items() if names is None or name in names}
+
+
 def test_a_small_file_does_not_come_twice(s3: S3Server, lake: Path, tmp_path: Path) -> None:
     root = s3.create_bucket()
     for path in lake.glob("*.parquet"):

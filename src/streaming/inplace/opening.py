@@ -18,7 +18,7 @@ from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.made import MadeDirectory
 from streaming.cache.files.keeper import Recipe
 from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
-from streaming.core.imports import optional_import
+from streaming.core.imports import importing, optional_import
 from streaming.format.index import FileInfo, FileTable, Index
 from streaming.format.index.files import FileTableBuilder
 from streaming.format.samples.schema import Schema
@@ -33,14 +33,20 @@ from streaming.inplace.scan import Scanner, blame, scan_files
 from streaming.sources.columns import choose_columns, encoded_schema, row_schema, unite, unite_encodings
 from streaming.sources.contract import Files, Source
 from streaming.sources.features import TableColumns
+from streaming.sources.hub import is_hub_dataset
 from streaming.sources.kinds.survey import KEY
 from streaming.sources.lakes.found import Found
 from streaming.sources.lakes.places import locate
+from streaming.sources.listing import root_of
+from streaming.sources.names import format_of
 from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
 from streaming.sources.types import storage_of
+from streaming.storage.helper.runtime import prepare
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
+from streaming.storage.providers.remote import RemoteStore
+from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
 __all__ = ["Recipes", "open_source_files", "with_columns"]
@@ -187,7 +193,11 @@ def open_source_files(
     if schema not in _SCHEMAS:
         raise ConfigError(f"schema must be 'same' or 'union', got {schema!r}.")
     opened = time.time()
-    found = locate(location, format, options or {})
+    module = _module_for(location, format)
+    if module is not None and isinstance(open_store(root_of(location)[0]), RemoteStore):
+        prepare()
+    with importing(module):
+        found = locate(location, format, options or {})
     names: list[dict[str, str]] | None = None
     os.makedirs(directory, exist_ok=True)
     origin = str(location)
@@ -231,6 +241,12 @@ def open_source_files(
     store = found.store
     identity = Identity(digest(str(getattr(store, "origin", None) or repr(store))), made.digest, opened=opened)
     return MadeDirectory(directory, made, store, config, origin, identity, recipes, source.metadata)
+
+
+def _module_for(location: Location, format: str | None) -> str | None:
+    """Return the module that files which are far away will need, as far as their names tell."""
+    kind = format or ("parquet" if is_hub_dataset(location) else format_of(location.base))
+    return None if location.is_local else {"parquet": "pyarrow.parquet", "arrow": "pyarrow"}.get(kind or "")
 
 
 def _compare_counts(found: Found, scanned: Scanned) -> None:

@@ -48,22 +48,18 @@ class Parquet:
 
     def batches(self, file: SourceFile, pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Any]:
         """Fetch the chunks, and decode them some rows at a time; the pieces are neighbours."""
-        pq = _pyarrow(".parquet")
         found, whole = _end(file)
         begin, end = (pieces[0].begin, pieces[-1].end) if pieces else (0, 0)
         if end > found.num_rows:
             raise SourceError(f"{file.name} has {found.num_rows:,} rows now. It was changed; index it again.")
         at, groups = _groups(found, begin, end)
         with _named(file):
-            ranges = sorted(chunk for group in groups for chunk in _chunks(found.row_group(group), set(names)))
+            leaves = _leaves(found, set(names))
+            ranges = sorted(_chunk(found.row_group(group).column(i)) for group in groups for i in leaves)
         with file.open(ranges) if whole is None else BytesIO(whole) as local, _named(file):
-            opened = pq.ParquetFile(
-                local, metadata=found, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
-            )
-            present = set(opened.schema_arrow.names)
-            wanted = [name for name in names if name in present]
-            rows = _rows_at_once(found, groups, set(wanted))
-            for batch in opened.iter_batches(rows, row_groups=groups, columns=wanted, use_threads=False):
+            opened = _opened(local, found)
+            rows = _rows_at_once(found, groups, leaves)
+            for batch in opened.iter_batches(rows, groups, leaves, use_threads=False):
                 first, last = max(begin - at, 0), min(end - at, batch.num_rows)
                 if last > first:
                     yield batch.slice(first, last - first)
@@ -72,14 +68,35 @@ class Parquet:
                     return
 
 
-def _rows_at_once(footer: Any, groups: Sequence[int], names: set[str]) -> int:
+def _opened(local: Any, footer: Any) -> Any:
+    """Return what decodes a file.
+
+    It takes memory from the system: Arrow's own allocator takes much at once for every thread, all of which is cleared.
+    """
+    reader = _pyarrow(".parquet").ParquetReader(_pyarrow().system_memory_pool())
+    reader.open(local, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
+    return reader
+
+
+def _leaves(footer: Any, names: set[str]) -> list[int]:
+    """Return the numbers of the columns as they are stored, where those of a struct are several, of some columns."""
+    paths = [footer.schema.column(i).path for i in range(footer.num_columns)]
+    return [i for i, path in enumerate(paths) if any(name in names for name in _names(path))]
+
+
+def _names(path: str) -> list[str]:
+    """Return what the column may be called that a path is of, which may have dots itself; the longest first."""
+    parts = path.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _rows_at_once(footer: Any, groups: Sequence[int], leaves: Sequence[int]) -> int:
     """Return how many rows are to be decoded at a time, so that they take some megabytes."""
     size, count = 0, 1
     for i in groups:
         group = footer.row_group(i)
         count += group.num_rows
-        chunks = map(group.column, range(group.num_columns))
-        size += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.partition(".")[0] in names)
+        size += sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
     return min(max(_BATCH_BYTES * count // (size + 1), 1), _ROWS)
 
 
@@ -98,10 +115,10 @@ def _groups(footer: Any, begin: int, end: int) -> tuple[int, list[int]]:
 def _without_nulls(footer: Any) -> Any:
     """Return the schema, its fields nullable only where a value is missing, or nobody counted; and full as counted."""
     schema = storage_of(footer.schema.to_arrow_schema())
-    leaves: dict[str, list[str]] = {}
+    known, leaves = set(schema.names), dict[str, list[str]]()
     for i in range(footer.num_columns):
         path = footer.schema.column(i).path
-        leaves.setdefault(path.partition(".")[0], []).append(path)
+        leaves.setdefault(next(name for name in _names(path) if name in known), []).append(path)
     gaps = set(_paths_with_nulls(footer))
     for i, field in enumerate(schema):
         own = leaves.get(field.name, [])
@@ -162,15 +179,12 @@ def _end(file: SourceFile) -> _End:
     return _End(found, whole)
 
 
-def _chunks(group: Any, names: set[str]) -> Iterator[tuple[int, int]]:
-    """Yield where the chunks of some columns of a row group begin and end."""
-    for i in range(group.num_columns):
-        chunk = group.column(i)
-        if chunk.path_in_schema.partition(".")[0] in names:
-            begin = chunk.data_page_offset
-            if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < begin:
-                begin = chunk.dictionary_page_offset
-            yield begin, begin + chunk.total_compressed_size
+def _chunk(chunk: Any) -> tuple[int, int]:
+    """Return where a chunk of a column begins and ends."""
+    begin = chunk.data_page_offset
+    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < begin:
+        begin = chunk.dictionary_page_offset
+    return begin, begin + chunk.total_compressed_size
 
 
 @contextmanager

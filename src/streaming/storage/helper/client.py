@@ -88,6 +88,10 @@ class HelperClient:
                 if last_try or begun:
                     raise _gone(spec, error) from None
 
+    def start(self) -> None:
+        """Start the helper, if it does not run: it will be wanted soon, and takes a moment."""
+        self._running()
+
     def close(self) -> None:
         """End the helper."""
         with self._lock:
@@ -104,14 +108,15 @@ class HelperClient:
 
     def _frames(self, request: Any, wait_s: float) -> Iterator[tuple[int, Any]]:
         """Send a request and yield the frames of its answer, the last of which is END or ERROR."""
-        helper, is_new = self._running()
+        helper = self._running()
         kind = wire.REQUEST
         try:
             channel = helper.take()
             try:
                 channel.settimeout(wait_s + _GRACE_S)
                 wire.send(channel, wire.REQUEST, request)
-                if is_new and self._meanwhile is not None:
+                if helper.is_new and self._meanwhile is not None:
+                    helper.is_new = False
                     self._meanwhile(request[1][0], request[2]["stall_s"])
                 while kind not in (wire.END, wire.ERROR):
                     kind, body = wire.receive(channel)
@@ -122,13 +127,11 @@ class HelperClient:
             self._discard(helper)
             raise _HelperDiedError(f"{helper.outcome()} ({error or 'it closed the socket'})") from None
 
-    def _running(self) -> tuple[_Helper, bool]:
-        """Return the helper, and whether it is just being started."""
+    def _running(self) -> _Helper:
         with self._lock:
-            is_new = self._helper is None
             if self._helper is None:
                 self._helper = _Helper()
-            return self._helper, is_new
+            return self._helper
 
     def _discard(self, helper: _Helper) -> None:
         with self._lock:
@@ -138,9 +141,14 @@ class HelperClient:
 
 
 class _Helper:
-    """One helper process and the sockets to it."""
+    """One helper process and the sockets to it.
+
+    Attributes:
+        is_new: Whether nothing was asked of it yet.
+    """
 
     def __init__(self) -> None:
+        self.is_new = True
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []
         self._busy: set[socket.socket] = set()

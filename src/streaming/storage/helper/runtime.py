@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming.storage.helper.client import HelperClient
     from streaming.storage.helper.direct import Direct
 
-__all__ = ["declare_worker", "executor", "helper", "may_run_here", "threads_running"]
+__all__ = ["declare_worker", "executor", "helper", "may_run_here", "prepare", "threads_running"]
 
 _CLIENT_THREAD = "tokio-rt-worker"
 
@@ -123,6 +123,13 @@ def helper() -> HelperClient:
 
             _state.helper = HelperClient(meanwhile=build_for_workers)
         return _state.helper
+
+
+def prepare() -> None:
+    """Start what runs this process's operations, if that takes a moment: while it does, something else can be done."""
+    _state.check_pid()
+    if not may_run_here():
+        helper().start()
 
 
 os.register_at_fork(before=_state.before_fork, after_in_child=_state.after_fork_in_child)
