@@ -26,6 +26,7 @@ from streaming.core.errors import (
     StorageError,
     ThrottledError,
 )
+from streaming.core.process.ending import finished_before_the_end
 from streaming.core.process.lock import locked_part
 from streaming.core.text import advice_on
 from streaming.format.codecs.compression import stream_decompressor
@@ -300,7 +301,7 @@ def _make(
     on_size: Callable[[int], Any] | None,
 ) -> None:
     is_small = keeper.job.raw.bytes < _SMALL_BYTES
-    with nullcontext() if is_small else _Makers.turn, open(part, "wb") as file:
+    with nullcontext() if is_small else _Makers.turn, open(part, "wb") as file, finished_before_the_end():
         recipe(store, count, file)
         file.flush()
         if on_size is not None:
