@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import date
@@ -488,3 +490,28 @@ def test_a_condition_over_the_columns_of_files(s3: S3Server, tmp_path: Path) -> 
     for path in ("0", "1", "2"):
         store.delete(f"lake/{path}.parquet")
     assert len(dataset.filter("lang = 'de' and id >= 1500")) == len(chosen)
+
+
+_ENDS = """
+import os, sys, threading, time
+from pathlib import Path
+from streaming.cache.fetching.config import FetchConfig
+from streaming.cache.fetching.fetch import FetchStats
+from streaming.inplace.opening import open_source_files
+from streaming.storage.location import Location
+
+place, cache = sys.argv[1:]
+directory = open_source_files(Location.parse(place), cache, FetchConfig())
+threading.Thread(target=directory.fetch, args=(0, time.sleep, FetchStats()), daemon=True).start()
+while not any(os.path.exists(path) and os.path.getsize(path) for path in Path(cache).glob("*.mds*")):
+    time.sleep(0.001)
+"""
+
+
+def test_a_process_that_ends_while_a_shard_is_made(tmp_path: Path) -> None:
+    table = pa.table({"id": range(100_000), "text": [f"{i} of many" for i in range(100_000)]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    command = [sys.executable, "-c", _ENDS, str(tmp_path / "x.parquet"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.suffix for path in (tmp_path / "cache").glob("*.mds*")] == [".mds"]

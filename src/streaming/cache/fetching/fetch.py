@@ -301,12 +301,13 @@ def _make(
     on_size: Callable[[int], Any] | None,
 ) -> None:
     is_small = keeper.job.raw.bytes < _SMALL_BYTES
-    with nullcontext() if is_small else _Makers.turn, open(part, "wb") as file, finished_before_the_end():
-        recipe(store, count, file)
-        file.flush()
-        if on_size is not None:
-            on_size(os.fstat(file.fileno()).st_size)
-    keeper.place(part, keeper.job.wire)
+    with nullcontext() if is_small else _Makers.turn, finished_before_the_end():
+        with open(part, "wb") as file:
+            recipe(store, count, file)
+            file.flush()
+            if on_size is not None:
+                on_size(os.fstat(file.fileno()).st_size)
+        keeper.place(part, keeper.job.wire)
 
 
 def _begin(keeper: Keeper, store: Store, part: str) -> tuple[int, str | None]:
