@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from streaming import MDSWriter, StreamingDataset
 from streaming.core.errors import ConfigError, UnknownNameError
+from streaming.storage.location import Location
 from streaming.storage.registry import open_store, stores
-from streaming.storage.url import check_path, is_local, join, odd_base, redact, redact_text, scheme_of, split_bucket
+from streaming.storage.url import check_path, join, odd_base, redact, redact_text, scheme_of, split_bucket
 
 NAMES = st.text("abcXYZ-_. 0/", min_size=1).filter(lambda s: s.strip("/"))
 
@@ -33,7 +34,7 @@ NAMES = st.text("abcXYZ-_. 0/", min_size=1).filter(lambda s: s.strip("/"))
 )
 def test_scheme(url: str, scheme: str) -> None:
     assert scheme_of(url) == scheme
-    assert is_local(url) == (scheme in ("", "file"))
+    assert Location.parse(url).is_local == (scheme in ("", "file"))
 
 
 @pytest.mark.parametrize(

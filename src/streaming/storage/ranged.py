@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -11,7 +10,7 @@ from typing import Any
 from streaming.core.errors import ObjectChangedError, StalledError, UnavailableError
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
 from streaming.storage.target import open_target, write_chunks
-from streaming.storage.url import check_path, redact
+from streaming.storage.url import check_path, part_of, redact
 from streaming.storage.watched import watched
 
 __all__ = ["RangedStore"]
@@ -133,7 +132,7 @@ class RangedStore(Store):
 
     def check_writable(self) -> None:
         """Write an object, and remove it again."""
-        path = f".{secrets.token_hex(4)}.part"
+        path = part_of("check")
         self.put(path, b"")
         self.delete(path)
 

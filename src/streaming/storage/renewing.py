@@ -9,14 +9,14 @@ from streaming.core.errors import AccessDeniedError, ConfigError, UnavailableErr
 from streaming.storage import versions
 from streaming.storage.location import Location
 from streaming.storage.options import is_client
-from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
+from streaming.storage.store import ObjectInfo, Sink, Store
 
 __all__ = ["RenewingStore"]
 
 T = TypeVar("T")
 
 
-class RenewingStore:
+class RenewingStore(Store):
     """Passes everything on to the store that its URL has with the options of the moment.
 
     Args:
@@ -38,42 +38,25 @@ class RenewingStore:
         return type(self), (self._location, self._open_store)
 
     def get(self, path: str) -> bytes:
-        """Return a whole object."""
         return self._try(lambda store: store.get(path))
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        """Return bytes ``[start, end)`` of an object, and its version; see ``Store.read``."""
         return self._try(lambda store: versions.read(store, path, start, end, version=version))
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
-        """Return bytes ``[start, end)`` of an object, fewer where it ends before."""
         return self._try(lambda store: store.get_range(path, start, end))
 
     def head(self, path: str) -> ObjectInfo:
-        """Return size and version of an object."""
         return self._try(lambda store: store.head(path))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object in and below the directory ``prefix``, in the order of their paths."""
         first, rest = self._try(lambda store: _begun(store.list(prefix)))
         yield from first
         yield from rest
 
-    def download(
-        self,
-        path: str,
-        target: str,
-        *,
-        offset: int = 0,
-        sink: Sink | None = None,
-        stall_timeout: float = 60.0,
-        total_timeout: float | None = None,
-        version: str | None = None,
-        on_info: OnInfo | None = None,
-    ) -> int:
-        """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
+    def download(self, path: str, target: str, *, sink: Sink | None = None, **kwargs: Any) -> int:
         given = 0
 
         def count(chunk: Any) -> None:
@@ -83,28 +66,21 @@ class RenewingStore:
                 sink(chunk)
 
         def download(store: Store) -> int:
-            limits = {"stall_timeout": stall_timeout, "total_timeout": total_timeout}
-            return versions.download(
-                store, path, target, offset=offset, sink=count, version=version, on_info=on_info, **limits
-            )
+            return versions.download(store, path, target, sink=count, **kwargs)
 
         # What the sink was given cannot be taken back, so only the caller can go on from there.
         return self._try(download, lambda: not given)
 
     def put(self, path: str, source: str | bytes) -> None:
-        """Write an object: the content of a local file (by path), or bytes. An existing one is replaced."""
         self._try(lambda store: store.put(path, source))
 
     def delete(self, path: str) -> None:
-        """Remove an object; a missing one is no failure."""
         self._try(lambda store: store.delete(path))
 
     def exists_root(self) -> bool:
-        """Say whether the bucket or directory exists."""
         return self._try(lambda store: store.exists_root())
 
     def check_writable(self) -> None:
-        """Check that the bucket or directory can be written to."""
         self._try(lambda store: store.check_writable())
 
     def _try(self, operation: Callable[[Store], T], may_repeat: Callable[[], bool] = lambda: True) -> T:

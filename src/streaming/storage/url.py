@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from urllib.parse import unquote, urlsplit
 
 from streaming.core.errors import ConfigError
@@ -12,10 +13,11 @@ __all__ = [
     "check_path",
     "scheme_of_root",
     "file_path",
-    "is_local",
+    "is_part",
     "join",
     "join_names",
     "odd_base",
+    "part_of",
     "redact",
     "redact_text",
     "scheme_of",
@@ -28,6 +30,7 @@ _NAMED = {"abfs", "abfss", "az", "azure", "azure-dl", "oci"}
 # What begins like one of these is meant to be a URL, however it goes on.
 _SCHEMES = "abfss?|az|azure|azure-dl|dbfs|file|gcs|gs|hf|https?|oci|s3|s3a|sftp"
 _MEANT = re.compile(rf"({_SCHEMES})(?::(?!//)|//)/*(.*)", re.IGNORECASE | re.DOTALL)
+_PART = ".part"
 _DBFS = re.compile(r"dbfs:/", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
 
@@ -73,11 +76,6 @@ def scheme_of_root(url: str) -> str:
 
 def _spaced(url: str) -> ConfigError:
     return ConfigError(f"{redact(url)!r} has white space before or behind it. Remove it.")
-
-
-def is_local(url: str) -> bool:
-    """Say whether a URL is a path of a mounted file system."""
-    return scheme_of(url) in ("", "file")
 
 
 def join(root: str, *parts: str | None) -> str:
@@ -167,6 +165,17 @@ def check_path(path: str) -> str:
             f"{path!r} is not a path below a store's root; expected names joined by single '/', without '.' or '..'."
         )
     return path
+
+
+def part_of(path: str) -> str:
+    """Return another name beside a file's, which it has while it is written."""
+    directory, slash, name = path.rpartition("/")
+    return f"{directory}{slash}.{name}.{secrets.token_hex(4)}{_PART}"
+
+
+def is_part(name: str) -> bool:
+    """Say whether a file of this name is not yet written."""
+    return name.startswith(".") and name.endswith(_PART)
 
 
 def redact(url: str) -> str:

@@ -31,12 +31,6 @@ def _condition(version: str | None) -> dict[str, Any]:
     return {"if_match": version} if version and version.startswith('"') else {}
 
 
-def _get_range(client: Any, path: str, start: int, end: int) -> bytes:
-    import obstore
-
-    return bytes(obstore.get_range(client, path, start=start, end=end))
-
-
 def _read_range(client: Any, path: str, start: int, end: int, version: str | None) -> tuple[bytes, ObjectInfo]:
     import obstore
 
@@ -114,7 +108,6 @@ def _list(client: Any, prefix: str) -> Iterator[Any]:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "get_range": _get_range,
     "read_range": _read_range,
     "head": _head,
     "delete": _delete,

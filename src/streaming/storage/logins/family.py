@@ -10,7 +10,16 @@ from typing import Any
 from streaming.core.errors import ConfigError
 from streaming.storage.url import redact
 
-__all__ = ["canonical", "checked_endpoint", "client_settings", "first_of", "given_endpoint", "hints", "machine_says"]
+__all__ = [
+    "canonical",
+    "check_concurrency",
+    "checked_endpoint",
+    "client_settings",
+    "first_of",
+    "given_endpoint",
+    "hints",
+    "machine_says",
+]
 
 _MACHINE = "/sys/class/dmi/id/"
 
@@ -42,10 +51,19 @@ def canonical(
         if name in found:
             raise ConfigError(f"The storage option {name!r} is given twice, once as {given!r}. Give it once.")
         found[name] = value
-    most = found.get("max_concurrency", 1)
+    check_concurrency(found)
+    return found
+
+
+def check_concurrency(options: Mapping[str, Any]) -> None:
+    """Refuse a number of requests under way that is none.
+
+    Raises:
+        ConfigError: It is not a whole number from 1.
+    """
+    most = options.get("max_concurrency", 1)
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ConfigError(f"The storage option max_concurrency is {most!r}; expected a whole number from 1.")
-    return found
 
 
 def first_of(environ: Mapping[str, str], *names: str) -> tuple[str, str] | None:

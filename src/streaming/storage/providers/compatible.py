@@ -70,7 +70,6 @@ def compatible_spec(
     """
     settings: dict[str, Any] = {
         **client_settings(options, endpoint),
-        **(keys or {"skip_signature": True}),
         "bucket": bucket,
         "prefix": prefix or None,
         "endpoint": endpoint,
@@ -81,6 +80,11 @@ def compatible_spec(
     base = odd_base(url)
     if base is not None:
         settings.update(odd=(bucket, base), prefix=None)
-    return ClientSpec(
-        redact(url), "streaming.storage.providers.builders:build_s3", settings, hints=hints, env_prefix="AWS_"
+    public = ClientSpec(
+        redact(url),
+        "streaming.storage.providers.builders:build_s3",
+        {**settings, "skip_signature": True},
+        hints=hints,
+        env_prefix="AWS_",
     )
+    return public._replace(settings={**settings, **keys}, public=public) if keys else public

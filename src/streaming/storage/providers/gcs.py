@@ -81,11 +81,8 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool | str) -
     keys = login.settings if "access_key_id" in login.settings else {}
     # Google speaks S3's protocol too, which takes HMAC keys, and which asks nobody for a token when there is no login.
     by_s3 = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", keys, options, advice)
-    if login.is_unsigned:
+    if login.is_unsigned or keys:
         return by_s3
-    public = compatible_spec(url, bucket, prefix, endpoint or _GOOGLE, "auto", {}, options, advice)
-    if keys:
-        return by_s3._replace(public=public)
     if odd_base(url) is not None:
         raise ConfigError(
             f"{redact(url)!r}: keys with empty segments ('//') are reached by Google's S3-compatible interface only. Give "
@@ -106,6 +103,5 @@ def resolve_gcs(url: str, options: Mapping[str, Any], find_region: bool | str) -
         settings,
         hints=advice,
         env_prefix="GOOGLE_",
-        environ={},
-        public=public,
+        public=by_s3,
     )

@@ -44,14 +44,6 @@ class HttpStore(RemoteStore):
         self._direct: dict[str, float] = {}
         self._hops = 0
 
-    def get(self, path: str) -> bytes:
-        store, name = self._home(path)
-        return super(HttpStore, store).get(name)
-
-    def get_range(self, path: str, start: int, end: int) -> bytes:
-        store, name = self._home(path)
-        return super(HttpStore, store).get_range(name, start, end)
-
     def head(self, path: str) -> ObjectInfo:
         store, name = self._home(path)
         return super(HttpStore, store).head(name)._replace(path=path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -18,18 +17,16 @@ from streaming.core.errors import (
     ConfigError,
     ObjectChangedError,
     ObjectNotFoundError,
-    StalledError,
     StorageError,
 )
 from streaming.core.text import advice_on
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
-from streaming.storage.target import open_target, write_all
-from streaming.storage.url import check_path, file_path
+from streaming.storage.target import open_target, write_all, write_chunks
+from streaming.storage.url import check_path, file_path, is_part, part_of
 
 __all__ = ["LocalStore", "open_local"]
 
 _CHUNK = 1 << 20
-_PART = ".part"
 
 
 def open_local(url: str, options: Mapping[str, Any]) -> LocalStore:
@@ -138,22 +135,13 @@ class LocalStore(Store):
             if on_info is not None:
                 on_info(info)
             source.seek(offset)
-            while True:
-                with _translated(full):
-                    chunk = source.read(_CHUNK)
-                if not chunk:
-                    _version_of(source, path, full, info.etag)
-                    return max(info.bytes, offset)
-                write_all(out, chunk)
-                if sink is not None:
-                    sink(chunk)
-                if deadline is not None and time.monotonic() > deadline:
-                    raise StalledError(f"Copying {full} took more than {total_timeout} s.")
+            write_chunks(out, _chunks(source, full), sink, deadline, full)
+            _version_of(source, path, full, info.etag)
+            return max(info.bytes, offset)
 
     def put(self, path: str, source: str | bytes) -> None:
         full = self._path(path)
-        directory, name = os.path.split(full)
-        part = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{_PART}")
+        directory, part = os.path.dirname(full), part_of(full)
         if os.path.isdir(full):
             raise AccessDeniedError(f"{full} is a directory. Name a file.")
         with _translated(full):
@@ -216,6 +204,15 @@ def _opened(full: str) -> FileIO:
     return file
 
 
+def _chunks(file: FileIO, full: str) -> Iterator[bytes]:
+    while True:
+        with _translated(full):
+            chunk = file.read(_CHUNK)
+        if not chunk:
+            return
+        yield chunk
+
+
 def _version_of(file: FileIO, path: str, full: str, wanted: str | None) -> ObjectInfo:
     """Describe an open file.
 
@@ -235,7 +232,7 @@ def _walk(top: str, prefix: str) -> Iterator[ObjectInfo]:
     for name, entry in sorted(found, key=lambda pair: pair[0]):
         if name.endswith("/"):
             yield from _walk(entry.path, prefix + name)
-        elif entry.is_file() and not (name.startswith(".") and name.endswith(_PART)):
+        elif entry.is_file() and not is_part(name):
             yield _info(prefix + name, entry.stat())
         elif entry.is_symlink() and not os.path.exists(entry.path):  # a link to nothing, which cannot be read
             yield _info(prefix + name, entry.stat(follow_symlinks=False))

@@ -56,15 +56,14 @@ def _native(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) ->
     profile = _profile(options, environ)
     if not {"key_file", "key_content"} & set(profile):
         return None
-    bucket, namespace, prefix = _bucket(url)
-    region = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
+    bucket, _, prefix = _bucket(url)
     base = odd_base(url)
     return Oracle(
         bucket,
         prefix + "/" if base is None and prefix else (base or "")[1:] + "/" * (base is not None),
-        namespace or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace"),
+        _namespace(url, options, environ, profile),
         *_file_and_profile(options, environ),
-        options.get("region") or (region[1] if region else None),
+        _region(options, environ),
         given_endpoint(options, environ, "OCI_ENDPOINT_URL"),
     )
 
@@ -77,11 +76,10 @@ def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool | str) -
     """
     del find_region
     environ = dict(os.environ)
-    bucket, namespace, prefix = _bucket(url)
+    bucket, _, prefix = _bucket(url)
     profile = _profile(options, environ)
-    namespace = namespace or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace")
-    regions = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
-    region = options.get("region") or (regions[1] if regions else None) or profile.get("region")
+    namespace = _namespace(url, options, environ, profile)
+    region = _region(options, environ) or profile.get("region")
     endpoint = given_endpoint(options, environ, "OCI_ENDPOINT_URL")
     if endpoint is None:
         name = _required("namespace", namespace, url, "write oci://bucket@namespace/path, or set OCI_NAMESPACE")
@@ -98,11 +96,7 @@ def resolve_oci(url: str, options: Mapping[str, Any], find_region: bool | str) -
         region="Check the region: OCI_REGION, or region in ~/.oci/config.",
         unavailable="Check namespace and region, and the network.",
     )
-    spec = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", keys, options, advice)
-    if not keys:
-        return spec
-    public = compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", {}, options, advice)
-    return spec._replace(public=public)
+    return compatible_spec(url, bucket, prefix, endpoint, region or "us-ashburn-1", keys, options, advice)
 
 
 def _bucket(url: str) -> tuple[str, str | None, str]:
@@ -112,6 +106,15 @@ def _bucket(url: str) -> tuple[str, str | None, str]:
     if not bucket:
         raise ConfigError(f"{redact(url)!r} names no bucket; expected oci://bucket@namespace/path.")
     return bucket, namespace or None, prefix
+
+
+def _namespace(url: str, options: Mapping[str, Any], environ: Mapping[str, str], profile: Mapping[str, str]) -> Any:
+    return _bucket(url)[1] or options.get("namespace") or environ.get("OCI_NAMESPACE") or profile.get("namespace")
+
+
+def _region(options: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    found = first_of(environ, "OCI_REGION", "OCI_CLI_REGION")
+    return options.get("region") or (found[1] if found else None)
 
 
 def _required(what: str, value: Any, url: str, advice: str) -> str:

@@ -13,7 +13,6 @@ from streaming.core.errors import (
     AccessDeniedError,
     ObjectChangedError,
     ObjectNotFoundError,
-    StalledError,
     StorageError,
     UnavailableError,
 )
@@ -23,7 +22,7 @@ from streaming.storage.helper.runtime import executor
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.options import Sealed, seal
 from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
-from streaming.storage.target import open_target, write_all
+from streaming.storage.target import open_target, write_chunks
 from streaming.storage.url import check_path, redact
 
 __all__ = ["RemoteStore", "Resolve"]
@@ -88,9 +87,7 @@ class RemoteStore(Store):
         return type(self), (self.url, self._options, self._resolve)
 
     def get(self, path: str) -> bytes:
-        check_path(path)
-        with self._turn(path):
-            return self._read(lambda spec: self._get(spec, path))
+        return self.read(path)[0]
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
@@ -105,8 +102,10 @@ class RemoteStore(Store):
         check_path(path)
         if end <= start:
             return b""
-        with self._turn(path):
-            return self._read(lambda spec: self._get_range(spec, path, start, end))
+        try:
+            return self.read(path, start, end)[0]
+        except RangeError:
+            return b""
 
     def head(self, path: str) -> ObjectInfo:
         check_path(path)
@@ -142,15 +141,8 @@ class RemoteStore(Store):
             _check_version(self, info, version)
             if on_info is not None:
                 on_info(info)
-            at = offset
-            for chunk in chunks:
-                write_all(out, chunk)
-                at += len(chunk)
-                if sink is not None:
-                    sink(chunk)
-                if deadline is not None and time.monotonic() > deadline:
-                    raise StalledError(f"{self!r}/{path}: {at} of {info.bytes} bytes came within {total_timeout} s.")
-        _check_length(self, info, at)
+            write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
+            _check_length(self, info, out.tell())
         return info.bytes
 
     def put(self, path: str, source: str | bytes) -> None:
@@ -237,9 +229,6 @@ class RemoteStore(Store):
     def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:
         return executor().call(spec, name, path, *args, stall_s=_REPLY_S)
 
-    def _get(self, spec: ClientSpec, path: str) -> bytes:
-        return self._read_version(spec, path, 0, None, None)[0]
-
     def _read_version(
         self, spec: ClientSpec, path: str, start: int, end: int | None, version: str | None
     ) -> tuple[bytes, ObjectInfo]:
@@ -252,14 +241,6 @@ class RemoteStore(Store):
         data = b"".join(chunks)
         _check_length(self, info, len(data) if end is not None else start + len(data))
         return data[slice(start, end) if end is not None else slice(None)], info
-
-    def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
-        try:
-            return self._call(spec, "get_range", path, start, end)
-        except RangeError:
-            return b""
-        except RangeIgnoredError:
-            return self._get(spec, path)[start:end]
 
 
 def _stream(spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
-from streaming.core.errors import ConfigError, MissingDependencyError, StorageError
+from streaming.core.errors import (
+    AccessDeniedError,
+    ConfigError,
+    MissingDependencyError,
+    ObjectNotFoundError,
+    StalledError,
+    StorageError,
+    ThrottledError,
+    UnavailableError,
+)
 from streaming.core.imports import optional_import
-from streaming.storage.providers.fsspec.failures import failure
+from streaming.storage.logins.family import check_concurrency
 from streaming.storage.providers.fsspec.system import System, connect
 from streaming.storage.providers.vendors.client import TIMEOUT_S, VendorStore
 from streaming.storage.store import ObjectInfo
-from streaming.storage.url import check_path, redact, scheme_of
+from streaming.storage.url import check_path, redact, redact_text, scheme_of
+from streaming.storage.words import kind_of_status
 
 __all__ = ["FORCED", "FsspecStore", "open_fsspec", "serves"]
 
 #: What a scheme begins with to be served by fsspec though there is a store for it.
 FORCED = "fsspec+"
+
+_BY_CLASS: list[tuple[tuple[type[BaseException], ...], type[StorageError]]] = [
+    ((FileNotFoundError, IsADirectoryError, NotADirectoryError), ObjectNotFoundError),
+    ((PermissionError,), AccessDeniedError),
+    ((TimeoutError, asyncio.TimeoutError), StalledError),
+    ((ConnectionError, EOFError), UnavailableError),
+]
+_HINTS: dict[type[StorageError], str] = {
+    AccessDeniedError: "Give the credentials as storage_options, as the file system of fsspec takes them.",
+    ObjectNotFoundError: "Check the path.",
+    StalledError: "Check the network.",
+    ThrottledError: "It asks to slow down: use fewer workers, or the storage option max_concurrency.",
+    UnavailableError: "Check the host's name and the network.",
+}
 
 
 def serves(scheme: str) -> bool:
@@ -54,9 +79,7 @@ def open_fsspec(url: str, options: Mapping[str, Any]) -> FsspecStore:
             f"fsspec has no file system for {scheme}://. Install the package that brings it, or check the URL "
             f"{redact(url)!r}."
         ) from None
-    most = options.get("max_concurrency", 1)
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise ConfigError(f"The storage option max_concurrency is {most!r}; expected a whole number from 1.")
+    check_concurrency(options)
     return FsspecStore(url, options)
 
 
@@ -88,8 +111,11 @@ class FsspecStore(VendorStore):
     def _place(self) -> str:
         return "/".join(redact(self.url).split("/", 3)[:3])
 
-    def _failure(self, error: Exception, path: str) -> StorageError:
-        return failure(error, f"{self!r}/{path}" if path else repr(self))
+    def _failure(self, error: Exception, where: str) -> StorageError:
+        kind = _kind(error)
+        text = redact_text(" ".join(str(error).split()))[:300]
+        said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return kind(f"{where}: {said}. {_HINTS.get(kind, '')}".rstrip())
 
     def _arguments(self) -> tuple[str, dict[str, Any]]:
         options = {name: value for name, value in self._options.reveal().items() if name != "max_concurrency"}
@@ -98,7 +124,10 @@ class FsspecStore(VendorStore):
     def _head(self, client: System, path: str) -> ObjectInfo:
         return client.head(path)
 
-    def _chunks(self, client: System, path: str, start: int, end: int | None) -> Iterator[bytes]:
+    def _chunks(
+        self, client: System, path: str, start: int, end: int | None, told: list[ObjectInfo]
+    ) -> Iterator[bytes]:
+        del told
         if end is None:
             yield from client.chunks(path, start)
         else:
@@ -117,3 +146,14 @@ class FsspecStore(VendorStore):
     def _probe(self, client: System) -> None:
         if not client.exists_root():
             raise FileNotFoundError(self.url)
+
+
+def _kind(error: Exception) -> type[StorageError]:
+    for classes, kind in _BY_CLASS:
+        if isinstance(error, classes):
+            return kind
+    if any(each.__name__ == "ClientConnectionError" for each in type(error).__mro__):  # of aiohttp
+        return UnavailableError
+    # Most of the services behind fsspec speak HTTP.
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    return kind_of_status(status, asks_to_wait=True) if isinstance(status, int) else StorageError

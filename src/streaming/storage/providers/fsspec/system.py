@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -13,12 +12,9 @@ from streaming.core.errors import ConfigError, MissingDependencyError, StorageEr
 from streaming.core.imports import optional_import
 from streaming.storage.network import share_ca_bundle
 from streaming.storage.store import ObjectInfo
-from streaming.storage.url import redact, scheme_of
+from streaming.storage.url import is_part, part_of, redact, scheme_of
 
-__all__ = ["PART", "System", "connect"]
-
-#: What the names of files that are being written end with.
-PART = ".part"
+__all__ = ["System", "connect"]
 
 _CHUNK = 4 << 20
 _ATTEMPTS = 5
@@ -101,8 +97,7 @@ class System:
         inside = top.strip("/") + "/" if top.strip("/") else ""
         for name, info in found.items():
             plain = name.lstrip("/")
-            base = plain.rpartition("/")[2]
-            if plain.startswith(inside) and not (base.startswith(".") and base.endswith(PART)):
+            if plain.startswith(inside) and not is_part(plain.rpartition("/")[2]):
                 yield _as_object(plain[len(start) :], info)
 
     def put(self, path: str, source: IO[bytes]) -> None:
@@ -111,8 +106,7 @@ class System:
         if not self._renames:
             self._write(full, source)
             return
-        directory, _, name = full.rpartition("/")
-        part = f"{directory}/.{name}.{secrets.token_hex(4)}{PART}".lstrip("/" if not directory else "")
+        directory, part = full.rpartition("/")[0], part_of(full)
         if directory:
             self._make_directories(directory)
         try:

@@ -31,7 +31,7 @@ from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path
 from streaming.storage.watched import watched, within
 
-__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "described", "environment"]
+__all__ = ["CHUNK", "TIMEOUT_S", "VendorStore", "client_of", "described", "environment", "ranged"]
 
 T = TypeVar("T")
 
@@ -98,6 +98,11 @@ def described(path: str, headers: Mapping[str, Any], etag: str | None = None) ->
     )
 
 
+def ranged(start: int, end: int | None) -> dict[str, str]:
+    """Return the header that asks for bytes ``[start, end)``; none for a whole object."""
+    return {"range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+
+
 class VendorStore(RangedStore):
     """Objects by a client of the vendor's, or of another library.
 
@@ -115,7 +120,7 @@ class VendorStore(RangedStore):
     _object_limit_s: float | None = None
     #: Whether each client is for one operation at a time, as of ``pool.Connection``.
     _is_pooled = False
-    #: Whether a reply tells which version it is of: :meth:`_chunks_told`.
+    #: Whether a reply tells which version it is of.
     reads_in_one = False
     #: Whether a login ends by itself, so that another may succeed.
     _may_log_in_again = False
@@ -128,29 +133,31 @@ class VendorStore(RangedStore):
         return type(self), (self.url, self._options)
 
     def get(self, path: str) -> bytes:
-        check_path(path)
-        return self._call(path, lambda client: b"".join(self._chunks(client, path, 0, None)), self._object_limit_s)
+        return self._bytes(path, 0, None)[0]
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         check_path(path)
-        if end <= start:
-            return b""
-        return self._call(path, lambda client: b"".join(self._chunks(client, path, start, end)), self._object_limit_s)
+        return self._bytes(path, start, end)[0] if start < end else b""
 
     def read(
         self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
     ) -> tuple[bytes, ObjectInfo]:
-        check_path(path)
-        told: list[ObjectInfo] = []
         if self.reads_in_one and (end is None or start < end):
-            chunks = self._chunks_told
-            data = self._call(path, lambda client: b"".join(chunks(client, path, start, end, told)))
+            data, told = self._bytes(path, start, end)
             if told:
                 info = self._same(path, told[-1], version)
                 if len(data) != max(0, min(info.bytes if end is None else end, info.bytes) - start):
                     raise UnavailableError(f"{self!r}/{path}: it ended after {len(data)} bytes.")
                 return data, info
         return super().read(path, start, end, version=version)
+
+    def _bytes(self, path: str, start: int, end: int | None) -> tuple[bytes, list[ObjectInfo]]:
+        """Return bytes ``[start, end)`` of an object, and what was told of it."""
+        check_path(path)
+        told: list[ObjectInfo] = []
+        chunks = self._chunks
+        data = self._call(path, lambda client: b"".join(chunks(client, path, start, end, told)), self._object_limit_s)
+        return data, told
 
     def head(self, path: str) -> ObjectInfo:
         return self._info(path, self._limit_s)
@@ -204,18 +211,15 @@ class VendorStore(RangedStore):
         """Return the server, whose requests are counted together."""
 
     @abstractmethod
-    def _failure(self, error: Exception, path: str) -> StorageError:
-        """Translate what the client raised."""
+    def _failure(self, error: Exception, where: str) -> StorageError:
+        """Translate what the client raised; ``where`` is what it was about, for the text."""
 
     @abstractmethod
-    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
-        """Yield bytes ``[start, end)`` of an object, or to its end; fewer where it ends before."""
+    def _chunks(self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]) -> Iterator[bytes]:
+        """Yield bytes ``[start, end)`` of an object, or to its end; fewer where it ends before.
 
-    def _chunks_told(
-        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
-    ) -> Iterator[bytes]:
-        """Do as ``_chunks``, and append what they are of before the first."""
-        raise NotImplementedError
+        What a reply tells of the object goes to ``told`` before the first of them.
+        """
 
     @abstractmethod
     def _head(self, client: Any, path: str) -> ObjectInfo:
@@ -245,7 +249,7 @@ class VendorStore(RangedStore):
         at = start
         if start < end:
             with self._turn(path) as client:
-                for chunk in self._timed(client, lambda: self._chunks(client, path, start, None), stall_s):
+                for chunk in self._timed(client, lambda: self._chunks(client, path, start, None, []), stall_s):
                     at += len(chunk)
                     yield chunk
         if at != end:
@@ -278,15 +282,15 @@ class VendorStore(RangedStore):
         """Wait for a turn, and have a client for it."""
         most = int(self._options.reveal().get("max_concurrency", self._connections))
         where = f"{self!r}/{path}" if path else repr(self)
-        with gate_of(self._place(), most).turn(where), self._translated(where, path):
+        with gate_of(self._place(), most).turn(where), self._translated(where):
             if not self._is_pooled:
                 yield client_of(self._key(), self._connect)[0]
                 return
-            with pool_of(self._key(), self._connect).connection() as client, self._translated(where, path):
+            with pool_of(self._key(), self._connect).connection() as client, self._translated(where):
                 yield client
 
     @contextmanager
-    def _translated(self, where: str, path: str) -> Iterator[None]:
+    def _translated(self, where: str) -> Iterator[None]:
         try:
             yield
         except StorageError as error:
@@ -295,7 +299,7 @@ class VendorStore(RangedStore):
             raise
         except Exception as error:
             # Not chained: a client's texts may quote what was sent.
-            raise self._failure(error, path) from None
+            raise self._failure(error, where) from None
 
     def _forget(self) -> bool:
         """Let go of the client, since its login was refused; say whether another one may fare better."""

@@ -23,7 +23,7 @@ from streaming.core.errors import (
 from streaming.core.imports import optional_import
 from streaming.storage.logins.family import canonical
 from streaming.storage.options import Sealed
-from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment
+from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment, ranged
 from streaming.storage.store import ObjectInfo
 from streaming.storage.watched import within
 from streaming.storage.words import words
@@ -143,8 +143,7 @@ class _Workspace(VendorStore):
         ]
         return [value for value in named if value]
 
-    def _failure(self, error: Exception, path: str) -> StorageError:
-        where = f"{self!r}/{path}" if path else repr(self)
+    def _failure(self, error: Exception, where: str) -> StorageError:
         # Of what is no answer of the workspace's, the client makes an essay.
         said = "" if str(error).startswith("unable to parse") else words(str(error), self._secrets())
         for kind in type(error).__mro__:
@@ -176,18 +175,11 @@ class VolumeStore(_Workspace):
         found = client.files.get_metadata(self._full(path))
         return described(path, {"content-length": found.content_length, "last-modified": found.last_modified})
 
-    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
-        return self._chunks_told(client, path, start, end, [])
-
-    def _chunks_told(
-        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
-    ) -> Iterator[bytes]:
-        headers = {"Accept": "application/octet-stream"}
+    def _chunks(self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]) -> Iterator[bytes]:
+        headers = {"Accept": "application/octet-stream", **ranged(start, end)}
         workspace = getattr(client.config, "workspace_id", None)
         if workspace:
             headers["X-Databricks-Workspace-Id"] = str(workspace)
-        if start or end is not None:
-            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         target = f"/api/2.0/fs/files{quote(self._full(path))}"
         try:
             reply = client.api_client.do("GET", target, headers=headers, raw=True, response_headers=_DESCRIBING)
@@ -230,7 +222,8 @@ class DbfsStore(_Workspace):
             raise ObjectNotFoundError(f"{self!r}/{path} is a directory.")
         return _timed(path, found.file_size, found.modification_time)
 
-    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
+    def _chunks(self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]) -> Iterator[bytes]:
+        del told
         size = self._head(client, path).bytes  # the interface takes nothing beyond the end
         end = size if end is None else min(end, size)
         while start < end:

@@ -20,7 +20,7 @@ from streaming.core.errors import (
 from streaming.core.imports import optional_import
 from streaming.storage.logins.family import canonical, checked_endpoint
 from streaming.storage.options import Sealed
-from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment
+from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, environment, ranged
 from streaming.storage.providers.vendors.hf_forks import SharedSession
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import redact
@@ -121,18 +121,10 @@ class HfStore(VendorStore):
         self._commit = self._commit or found.commit_hash or ""
         return ObjectInfo(path, int(found.size), found.etag)
 
-    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
-        return self._chunks_told(client, path, start, end, [])
-
-    def _chunks_told(
-        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
-    ) -> Iterator[bytes]:
+    def _chunks(self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]) -> Iterator[bytes]:
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-        headers = build_hf_headers(token=client.token)
-        headers["Accept-Encoding"] = "identity"
-        if start or end is not None:
-            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        headers = {**build_hf_headers(token=client.token), "Accept-Encoding": "identity", **ranged(start, end)}
         with _answer(self._at(path), headers) as reply:
             if reply.status_code == 416:  # it ends before
                 return
@@ -184,8 +176,7 @@ class HfStore(VendorStore):
         else:
             client.repo_info(self._repo, repo_type=self._repo_type, timeout=TIMEOUT_S)
 
-    def _failure(self, error: Exception, path: str) -> StorageError:
-        where = f"{self!r}/{path}" if path else repr(self)
+    def _failure(self, error: Exception, where: str) -> StorageError:
         reply: Any = getattr(error, "response", None)
         name = type(error).__name__
         if reply is None:

@@ -10,7 +10,7 @@ from typing import IO, Any
 from streaming.core.errors import AccessDeniedError, ConfigError, StalledError, StorageError, UnavailableError
 from streaming.core.imports import optional_import
 from streaming.storage.options import Sealed
-from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described
+from streaming.storage.providers.vendors.client import CHUNK, TIMEOUT_S, VendorStore, described, ranged
 from streaming.storage.store import ObjectInfo
 from streaming.storage.words import kind_of_status, words
 
@@ -98,8 +98,7 @@ class OciStore(VendorStore):
     def _place(self) -> str:
         return f"oci://{self._where.bucket}@{self._where.namespace or ''}"
 
-    def _failure(self, error: Exception, path: str) -> StorageError:
-        where = f"{self!r}/{path}" if path else repr(self)
+    def _failure(self, error: Exception, where: str) -> StorageError:
         status = getattr(error, "status", None)
         name = type(error).__name__
         if isinstance(status, int):
@@ -128,17 +127,9 @@ class OciStore(VendorStore):
         headers = client.head_object(*self._object(client, path)).headers
         return described(path, headers, headers.get("etag"))
 
-    def _chunks(self, client: Any, path: str, start: int, end: int | None) -> Iterator[bytes]:
-        return self._chunks_told(client, path, start, end, [])
-
-    def _chunks_told(
-        self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]
-    ) -> Iterator[bytes]:
-        wanted: dict[str, str] = {}
-        if start or end is not None:
-            wanted["range"] = f"bytes={start}-{'' if end is None else end - 1}"
+    def _chunks(self, client: Any, path: str, start: int, end: int | None, told: list[ObjectInfo]) -> Iterator[bytes]:
         try:
-            reply = client.get_object(*self._object(client, path), **wanted)
+            reply = client.get_object(*self._object(client, path), **ranged(start, end))
         except Exception as error:
             if getattr(error, "status", None) == 416:  # it ends before
                 return
