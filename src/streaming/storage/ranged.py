@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from streaming.core.errors import ObjectChangedError, StalledError, UnavailableError
@@ -98,8 +98,9 @@ class RangedStore(Store):
         """Write bytes ``[offset, size)`` of an object to a local file; see ``Store.download``."""
         check_path(path)
         deadline = None if total_timeout is None else time.monotonic() + total_timeout
-        with open_target(target, offset) as out:
-            info = self._expect(path, version, stall_timeout)
+        is_told = version is not None or on_info is not None
+        reading = self._reading(path, offset, stall_timeout, version, is_told)
+        with open_target(target, offset) as out, reading as (info, chunks):
             if info.bytes < offset:
                 raise ObjectChangedError(
                     f"{self!r}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has "
@@ -107,11 +108,19 @@ class RangedStore(Store):
                 )
             if on_info is not None:
                 on_info(info)
-            with closing(self._stream(path, offset, info.bytes, stall_timeout)) as chunks:
-                write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
-            if version is not None or on_info is not None:
-                self._expect(path, info.etag, stall_timeout)
-            return info.bytes
+            write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
+        return info.bytes
+
+    @contextmanager
+    def _reading(
+        self, path: str, start: int, stall_s: float, version: str | None, is_told: bool
+    ) -> Iterator[tuple[ObjectInfo, Iterator[Any]]]:
+        """Have what there is of an object from a byte on, all of one version if the caller is told which."""
+        info = self._expect(path, version, stall_s)
+        with closing(self._stream(path, start, info.bytes, stall_s)) as chunks:
+            yield info, chunks
+        if is_told:
+            self._expect(path, info.etag, stall_s)
 
     def _expect(self, path: str, version: str | None, stall_s: float | None = None) -> ObjectInfo:
         return self._same(path, self._info(path, stall_s), version)

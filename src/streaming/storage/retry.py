@@ -91,8 +91,6 @@ def call_with_retries(
     fn: Callable[[], T],
     policy: RetryPolicy,
     sleep: Callable[[float], Any],
-    rng: Callable[[], float] = random.random,
-    retry_on: Callable[[BaseException], bool] = is_transient,
 ) -> T:
     """Call until it succeeds or the policy is spent.
 
@@ -100,14 +98,12 @@ def call_with_retries(
         fn: What to do.
         policy: How often and how soon.
         sleep: Waits for a number of seconds.
-        rng: Random number in [0, 1).
-        retry_on: Whether an exception is worth another call.
 
     Returns:
         What ``fn`` returned.
 
     Raises:
-        Exception: The last failure, or the first that ``retry_on`` refuses.
+        Exception: The last failure, or the first that is final.
     """
     failures = 0
     while True:
@@ -115,8 +111,8 @@ def call_with_retries(
             return fn()
         except Exception as error:
             failures += 1
-            if failures >= policy.attempts or not retry_on(error):
+            if failures >= policy.attempts or not is_transient(error):
                 raise
-            wait = backoff_s(policy, failures, isinstance(error, ThrottledError), rng)
+            wait = backoff_s(policy, failures, isinstance(error, ThrottledError))
             logger.warning("%s Attempt %d of %d is made in %.1f s.", error, failures + 1, policy.attempts, wait)
         sleep(wait)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -14,7 +15,7 @@ from streaming.storage.logins.family import canonical, hints
 from streaming.storage.options import Sealed
 from streaming.storage.providers.redirects import elsewhere
 from streaming.storage.providers.remote import RemoteStore, Resolve
-from streaming.storage.store import ObjectInfo, OnInfo
+from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path, join, redact
 
 __all__ = ["HttpStore", "open_http", "resolve_http"]
@@ -55,14 +56,13 @@ class HttpStore(RemoteStore):
         data, info = super(HttpStore, store).read(name, start, end, version=version)
         return data, info._replace(path=path)
 
-    def download(self, path: str, target: str, *, on_info: OnInfo | None = None, **kwargs: Any) -> int:
+    @contextmanager
+    def _reading(
+        self, path: str, start: int, stall_s: float, version: str | None, is_told: bool
+    ) -> Iterator[tuple[ObjectInfo, Iterator[Any]]]:
         store, name = self._home(path)
-
-        def told(info: ObjectInfo) -> None:
-            if on_info is not None:
-                on_info(info._replace(path=path))
-
-        return super(HttpStore, store).download(name, target, on_info=told, **kwargs)
+        with super(HttpStore, store)._reading(name, start, stall_s, version, is_told) as (info, chunks):
+            yield info._replace(path=path), chunks
 
     def _home(self, path: str) -> tuple[HttpStore, str]:
         """Return the store that an object is to be asked of, and its name there."""

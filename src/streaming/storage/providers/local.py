@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -20,8 +19,9 @@ from streaming.core.errors import (
     StorageError,
 )
 from streaming.core.text import advice_on
-from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
-from streaming.storage.target import open_target, write_all, write_chunks
+from streaming.storage.ranged import RangedStore
+from streaming.storage.store import ObjectInfo
+from streaming.storage.target import write_all
 from streaming.storage.url import check_path, file_path, is_part, part_of
 
 __all__ = ["LocalStore", "open_local"]
@@ -40,20 +40,21 @@ def open_local(url: str, options: Mapping[str, Any]) -> LocalStore:
     return LocalStore(file_path(url))
 
 
-class LocalStore(Store):
+class LocalStore(RangedStore):
     """Objects are the files below a directory.
 
     Args:
         root: The directory; it need not exist yet. A relative one is meant from where the process is now.
     """
 
-    takes_versions = reads_in_one = True
+    reads_in_one = True
     #: Whether asking for an object's version costs next to nothing.
     heads_are_cheap = True
 
     def __init__(self, root: str) -> None:
         if not root:
             raise ConfigError("A local store needs a directory, got an empty path.")
+        super().__init__(root)
         self.root = root
         self._directory = root if os.path.isabs(root) else os.path.join(_current_directory(root), root)
 
@@ -113,31 +114,19 @@ class LocalStore(Store):
         with _translated(top):
             yield from _walk(top, prefix + "/" if prefix else "")
 
-    def download(
-        self,
-        path: str,
-        target: str,
-        *,
-        offset: int = 0,
-        sink: Sink | None = None,
-        stall_timeout: float = 60.0,
-        total_timeout: float | None = None,
-        version: str | None = None,
-        on_info: OnInfo | None = None,
-    ) -> int:
-        """Write bytes ``[offset, size)`` of a file to another; a mounted file system's own timeouts hold."""
+    @contextmanager
+    def _reading(
+        self, path: str, start: int, stall_s: float, version: str | None, is_told: bool
+    ) -> Iterator[tuple[ObjectInfo, Iterator[Any]]]:
+        del stall_s, is_told  # a mounted file system's own timeouts hold, and to ask for the version costs nothing
         full = self._path(path)
-        deadline = None if total_timeout is None else time.monotonic() + total_timeout
         with _translated(full):
             source = _opened(full)
-        with source, open_target(target, offset) as out:
+        with source:
             info = _version_of(source, path, full, version)
-            if on_info is not None:
-                on_info(info)
-            source.seek(offset)
-            write_chunks(out, _chunks(source, full), sink, deadline, full)
+            source.seek(start)
+            yield info, _chunks(source, full)
             _version_of(source, path, full, info.etag)
-            return max(info.bytes, offset)
 
     def put(self, path: str, source: str | bytes) -> None:
         full = self._path(path)

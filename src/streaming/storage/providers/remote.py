@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from streaming.core.errors import (
@@ -21,8 +20,8 @@ from streaming.storage.helper.gate import MAX_CONCURRENCY, gate_of
 from streaming.storage.helper.runtime import executor
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.options import Sealed, seal
-from streaming.storage.store import ObjectInfo, OnInfo, Sink, Store
-from streaming.storage.target import open_target, write_chunks
+from streaming.storage.ranged import RangedStore
+from streaming.storage.store import ObjectInfo
 from streaming.storage.url import check_path, redact
 
 __all__ = ["RemoteStore", "Resolve"]
@@ -41,7 +40,7 @@ _MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
 _MIN_PART, _MAX_PARTS = 8 << 20, 9000
 
 
-class RemoteStore(Store):
+class RemoteStore(RangedStore):
     """Objects below a URL of a network store.
 
     Args:
@@ -52,7 +51,7 @@ class RemoteStore(Store):
     """
 
     def __init__(self, url: str, options: Mapping[str, Any] | Sealed, resolve: Resolve) -> None:
-        self.url = url
+        super().__init__(url)
         self._options = seal(options)
         self._resolve = resolve
         self._place = "/".join(redact(url).split("/", 3)[:3])
@@ -62,12 +61,8 @@ class RemoteStore(Store):
 
     #: Whether a part of an object costs no more than its bytes, so that a large one may come in many parts at a time.
     takes_ranges = True
-    takes_versions = True
     #: Whether ``read`` of a whole object takes one request.
     reads_in_one = True
-
-    def __repr__(self) -> str:
-        return redact(self.url)
 
     @property
     def origin(self) -> str:
@@ -95,8 +90,8 @@ class RemoteStore(Store):
         check_path(path)
         with self._turn(path):
             data, info = self._read(lambda spec: self._read_version(spec, path, start, end, version))
-        _check_version(self, info, version)
-        return data, info
+        # Asked for in the request, and looked at again: not every server knows conditions.
+        return data, self._same(path, info, version)
 
     def get_range(self, path: str, start: int, end: int) -> bytes:
         check_path(path)
@@ -122,28 +117,20 @@ class RemoteStore(Store):
         for page in pages:
             yield from page
 
-    def download(
-        self,
-        path: str,
-        target: str,
-        *,
-        offset: int = 0,
-        sink: Sink | None = None,
-        stall_timeout: float = 60.0,
-        total_timeout: float | None = None,
-        version: str | None = None,
-        on_info: OnInfo | None = None,
-    ) -> int:
-        check_path(path)
-        deadline = None if total_timeout is None else time.monotonic() + total_timeout
-        with self._turn(path), open_target(target, offset) as out:
-            info, chunks = self._read(lambda spec: _reading(spec, path, offset, stall_timeout, version))
-            _check_version(self, info, version)
-            if on_info is not None:
-                on_info(info)
-            write_chunks(out, chunks, sink, deadline, f"{self!r}/{path}")
-            _check_length(self, info, out.tell())
-        return info.bytes
+    @contextmanager
+    def _reading(
+        self, path: str, start: int, stall_s: float, version: str | None, is_told: bool
+    ) -> Iterator[tuple[ObjectInfo, Iterator[Any]]]:
+        del is_told  # a reply is of one version
+        with self._turn(path):
+            info, chunks = self._read(lambda spec: _reading(spec, path, start, stall_s, version))
+            yield self._same(path, info, version), self._all(info, chunks, start)
+
+    def _all(self, info: ObjectInfo, chunks: Iterator[Any], at: int) -> Iterator[Any]:
+        for chunk in chunks:
+            at += len(chunk)
+            yield chunk
+        _check_length(self, info, at)
 
     def put(self, path: str, source: str | bytes) -> None:
         check_path(path)
@@ -286,12 +273,6 @@ def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
         if offset < len(chunk):
             yield memoryview(chunk)[offset:]
         offset = max(0, offset - len(chunk))
-
-
-def _check_version(store: RemoteStore, info: ObjectInfo, version: str | None) -> None:
-    # Asked for in the request, and looked at again: not every server knows conditions.
-    if version is not None and info.etag != version:
-        raise ObjectChangedError(f"{store!r}/{info.path} was replaced: it is {info.etag} now, {version} was asked for.")
 
 
 def _check_length(store: RemoteStore, info: ObjectInfo, got: int) -> None:

@@ -65,14 +65,13 @@ _clients = _Clients()
 os.register_at_fork(after_in_child=_clients.after_fork_in_child)
 
 
-def client_of(key: Hashable, connect: Callable[[], T]) -> tuple[T, bool]:
-    """Return this process's client for a key, and whether it has just been made."""
+def client_of(key: Hashable, connect: Callable[[], T]) -> T:
+    """Return this process's client for a key."""
     with _clients.lock:
-        if key in _clients.made:
-            return _clients.made[key], False
-        share_ca_bundle()
-        client = _clients.made[key] = connect()
-        return client, True
+        if key not in _clients.made:
+            share_ca_bundle()
+            _clients.made[key] = connect()
+        return _clients.made[key]
 
 
 def environment(*prefixes: str) -> tuple[tuple[str, str], ...]:
@@ -284,7 +283,7 @@ class VendorStore(RangedStore):
         where = f"{self!r}/{path}" if path else repr(self)
         with gate_of(self._place(), most).turn(where), self._translated(where):
             if not self._is_pooled:
-                yield client_of(self._key(), self._connect)[0]
+                yield client_of(self._key(), self._connect)
                 return
             with pool_of(self._key(), self._connect).connection() as client, self._translated(where):
                 yield client
