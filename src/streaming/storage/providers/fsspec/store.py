@@ -36,6 +36,8 @@ _BY_CLASS: list[tuple[tuple[type[BaseException], ...], type[StorageError]]] = [
     ((TimeoutError, asyncio.TimeoutError), StalledError),
     ((ConnectionError, EOFError), UnavailableError),
 ]
+# Of HTTP, which most of the services behind fsspec speak.
+_STATUSES = (401, 403, 404, 429, 503)
 _HINTS: dict[type[StorageError], str] = {
     AccessDeniedError: "Give the credentials as storage_options, as the file system of fsspec takes them.",
     ObjectNotFoundError: "Check the path.",
@@ -154,6 +156,5 @@ def _kind(error: Exception) -> type[StorageError]:
             return kind
     if any(each.__name__ == "ClientConnectionError" for each in type(error).__mro__):  # of aiohttp
         return UnavailableError
-    # Most of the services behind fsspec speak HTTP.
     status = getattr(error, "status", None) or getattr(error, "code", None)
-    return kind_of_status(status, asks_to_wait=True) if isinstance(status, int) else StorageError
+    return kind_of_status(status, asks_to_wait=True) if status in _STATUSES else StorageError
