@@ -16,7 +16,7 @@ from streaming.planning.demand import Demand, Run, Stretch
 from streaming.planning.facts import Facts, Job, NodePlan
 from streaming.planning.pictures import draw
 from streaming.planning.prices import Price
-from streaming.planning.processes import go_through
+from streaming.planning.processes import Course
 from streaming.planning.quality import quality_of
 from streaming.planning.replay import most_at_once, replay
 from streaming.planning.shares import Share, shares_of
@@ -170,7 +170,7 @@ def _timing(
     needs = sum(node.shards * len(node.nodes) for node in nodes) * job.ranks.processes
     if is_simple and samples <= _LOOKED_AT and needs <= _GONE_THROUGH:
         needed = list(run.needed(stretches[0], job.ranks.workers))
-        return go_through(needed, costs.wire, costs.parts, steps, speed, job.ranks, costs.index_bytes)
+        return Course(needed, costs.wire, costs.parts, steps, speed, job.ranks, costs.index_bytes).run()
     return time_of([_fetched(node, costs) for node in nodes], steps, speed, job.ranks, costs.index_bytes)
 
 

@@ -21,32 +21,9 @@ from streaming.planning.demand import Needed
 from streaming.planning.speed import Speed
 from streaming.planning.timing import Line, Ranks, Timing, opened_at, step_of, timing_of
 
-__all__ = ["go_through"]
+__all__ = ["Course"]
 
 Ints = NDArray[np.int64]
-
-
-def go_through(
-    needed: Sequence[Needed],
-    wire: Ints,
-    parts: Ints,
-    num_steps: int,
-    speed: Speed,
-    ranks: Ranks,
-    index_bytes: int = 0,
-) -> Timing:
-    """Return how long a run takes whose caches hold all that they fetch.
-
-    Args:
-        needed: What each process needs, over all nodes.
-        wire: ``int64[S]``, bytes of each shard as they are stored.
-        parts: ``int64[S]``, requests of it that may be under way at a time.
-        num_steps: Steps of the run.
-        speed: How fast things go.
-        ranks: What a node has.
-        index_bytes: Bytes of the indexes, which come first.
-    """
-    return _Course(needed, wire, parts, num_steps, speed, ranks, index_bytes).run()
 
 
 @dataclass(eq=False)
@@ -64,7 +41,19 @@ class _Process:
     queue: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # steps and shards
 
 
-class _Course:
+class Course:
+    """What a run does whose caches hold all that they fetch.
+
+    Args:
+        needed: What each process needs, over all nodes.
+        wire: ``int64[S]``, bytes of each shard as they are stored.
+        parts: ``int64[S]``, requests of it that may be under way at a time.
+        num_steps: Steps of the run.
+        speed: How fast things go.
+        ranks: What a node has.
+        index_bytes: Bytes of the indexes, which come first.
+    """
+
     def __init__(
         self,
         needed: Sequence[Needed],
@@ -73,7 +62,7 @@ class _Course:
         num_steps: int,
         speed: Speed,
         ranks: Ranks,
-        index_bytes: int,
+        index_bytes: int = 0,
     ) -> None:
         self._wire, self._parts, self._ranks, self._speed = wire, parts, ranks, speed
         self._making_s, self._num_steps = ranks.batch_size * speed.decode_s, num_steps
@@ -103,6 +92,7 @@ class _Course:
         self._requested = max(1, ranks.queue)  # batches that workers may make by now
 
     def run(self) -> Timing:
+        """Return how long it takes."""
         for process in self._processes:
             self._at(self._opened, self._make, process)
         while self._events:

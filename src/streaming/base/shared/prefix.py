@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from streaming.base.constant import LOCALS, TICK
 from streaming.base.shared.memory import SharedMemory, list_names
 from streaming.core.errors import ConfigError, WorkerError
+from streaming.core.process.holder import is_running
 from streaming.core.world import World
 
 __all__ = ["get_shm_prefix"]
@@ -106,9 +107,9 @@ def _registered() -> Iterator[tuple[int, list[str]]]:
         except FileNotFoundError:
             continue
         owner, locals_ = _unpack(bytes(memory.buf))
-        memory.created = owner is not None and not _alive(owner)
+        memory.created = owner is not None and not is_running(owner)
         memory.cleanup()
-        if owner is not None and _alive(owner):
+        if owner is not None and is_running(owner):
             yield int(number), locals_
 
 
@@ -123,13 +124,3 @@ def _unpack(data: bytes) -> tuple[int | None, list[str]]:
         return None, []  # its maker has not filled it yet
     *dirnames, owner = data[4:size].decode().split("\0")
     return int(owner), dirnames
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from streaming.core.anonymous import AnonymousFile
+from streaming.core.process.holder import is_running
 from streaming.core.process.lock import locked_record
 
 __all__ = ["PHASES", "Counters", "Phases"]
@@ -97,7 +98,7 @@ class Counters:
     def _claim(self) -> Any:
         with locked_record(self._file.fd, "the counters that a dataset shares with its workers"):
             for row in self._table:
-                if row[0] == os.getpid() or not _is_running(int(row[0])):
+                if row[0] in (0, os.getpid()) or not is_running(int(row[0])):
                     row[0] = os.getpid()
                     return row
             return self._table[-1]
@@ -125,15 +126,3 @@ class Phases:
         for (phase, start), end in zip(self._marks, ends, strict=True):
             spent[phase] += max(0, min(end, end_ns) - max(start, begin_ns))
         return spent
-
-
-def _is_running(pid: int) -> bool:
-    if not pid:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,11 +1,11 @@
-"""Who holds a lock on a file, as far as the system tells."""
+"""Who holds a lock on a file, as far as the system tells, and whether a process is there."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-__all__ = ["Holder", "find_holder"]
+__all__ = ["Holder", "find_holder", "is_running"]
 
 _LOCKS = "/proc/locks"
 
@@ -21,6 +21,17 @@ class Holder:
 
     pid: int
     text: str
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is there, whoever runs it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def find_holder(fd: int, path: str) -> Holder:

@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+from streaming.core.process.holder import is_running
 from streaming.dataset.epoch.board import Board
 
 __all__ = ["Epochs", "Start"]
@@ -159,7 +160,7 @@ class Epochs:
     def has_readers(self) -> bool:
         """Whether a ``DataLoader``'s workers are in the present epoch, as far as this process can know."""
         claims = self._board.read()["claims"]
-        return bool(claims) and any(_alive(pid) for pid in claims[-1]["pids"].values())
+        return bool(claims) and any(is_running(pid) for pid in claims[-1]["pids"].values())
 
     def set_settings(self, settings: dict[str, Any]) -> None:
         """Put settings in place of those that hold for this epoch and later ones."""
@@ -223,20 +224,10 @@ def _find_claim(claims: list[dict[str, Any]], key: list[int], worker: int) -> di
         if claim["key"] == key:
             pids: dict[str, int] = claim["pids"]
             is_numbered = key[-1] > 0
-            if str(worker) not in pids and (is_numbered or any(_alive(pid) for pid in pids.values())):
+            if str(worker) not in pids and (is_numbered or any(is_running(pid) for pid in pids.values())):
                 return claim
             return None
     return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _worker_info() -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from streaming.core.errors import ConfigError, ShardFormatError
-from streaming.format.kinds.layout import missing_column, not_a_sample, null_value
+from streaming.format.kinds.layout import null_value, value_of
 from streaming.format.kinds.lines import (
     VALUE_TYPES,
     LinesShardEncoder,
@@ -64,12 +64,7 @@ class JSONShardEncoder(LinesShardEncoder):
         """
         values: dict[str, Any] = {}
         for name, encoding in self._columns.items():
-            try:
-                value = sample[name]
-            except KeyError:
-                raise missing_column(name, sample) from None
-            except (TypeError, IndexError):
-                raise not_a_sample(sample) from None
+            value = value_of(sample, name)
             if value is not None:
                 check_type(name, encoding.removesuffix("?"), value)
             elif not encoding.endswith("?"):

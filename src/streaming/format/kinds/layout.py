@@ -12,24 +12,33 @@ import numpy as np
 from streaming.core.errors import ColumnTypeError, MissingColumnError, ShardTooLargeError
 from streaming.format.samples.options import MAX_SHARD_BYTES
 
-__all__ = ["encode_offsets", "missing_column", "not_a_sample", "null_value"]
+__all__ = ["encode_offsets", "null_value", "value_of"]
 
 
-def missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
-    """Return the error of a sample that lacks a column."""
+def value_of(sample: Mapping[str, Any], name: str) -> Any:
+    """Return a sample's value of a column.
+
+    Raises:
+        MissingColumnError: It has none.
+        ColumnTypeError: It is no sample.
+    """
+    try:
+        return sample[name]
+    except KeyError:
+        raise _missing_column(name, sample) from None
+    except (TypeError, IndexError):
+        raise ColumnTypeError(
+            f"A sample must be a mapping of column names to values, got {type(sample).__name__}: {sample!r:.60}"
+        ) from None
+
+
+def _missing_column(name: str, sample: Mapping[str, Any]) -> MissingColumnError:
     keys = [str(key) for key in sample]
     folded = {key.casefold().strip(): key for key in keys}
     close = get_close_matches(name.casefold().strip(), folded, 1)
     hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
     return MissingColumnError(
         f"The sample has no column {name!r}; it has {', '.join(map(repr, keys)) or 'none'}.{hint}"
-    )
-
-
-def not_a_sample(sample: Any) -> ColumnTypeError:
-    """Return the error of what is no sample."""
-    return ColumnTypeError(
-        f"A sample must be a mapping of column names to values, got {type(sample).__name__}: {sample!r:.60}"
     )
 
 

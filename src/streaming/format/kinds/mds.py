@@ -19,7 +19,7 @@ from streaming.core.errors import (
     ShardTooLargeError,
 )
 from streaming.format.encodings import encodings, get_encoding, is_mds_encoding
-from streaming.format.kinds.layout import encode_offsets, missing_column, not_a_sample, null_value
+from streaming.format.kinds.layout import encode_offsets, null_value, value_of
 from streaming.format.kinds.mds_encoder import compile_encoder
 from streaming.format.samples.options import MAX_SHARD_BYTES, WriteOptions, check_columns, dump_config
 
@@ -79,12 +79,7 @@ class MDSShardEncoder:
         sizes: list[int] = []
         parts = [b""]
         for name, encoding, encode, size, passes_bytes in self._plan:
-            try:
-                value = sample[name]
-            except KeyError:
-                raise missing_column(name, sample) from None
-            except (TypeError, IndexError):
-                raise not_a_sample(sample) from None
+            value = value_of(sample, name)
             if passes_bytes and isinstance(value, bytes):
                 data = value
             else:

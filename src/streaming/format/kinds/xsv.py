@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from streaming.core.errors import ColumnTypeError, ConfigError, SeparatorInValueError, ShardFormatError
-from streaming.format.kinds.layout import missing_column, not_a_sample
+from streaming.format.kinds.layout import value_of
 from streaming.format.kinds.lines import (
     VALUE_TYPES,
     LinesShardEncoder,
@@ -89,12 +89,7 @@ class XSVShardEncoder(LinesShardEncoder):
         """
         texts: list[str] = []
         for name, encoding in self._columns.items():
-            try:
-                value = sample[name]
-            except KeyError:
-                raise missing_column(name, sample) from None
-            except (TypeError, IndexError):
-                raise not_a_sample(sample) from None
+            value = value_of(sample, name)
             if value is None:
                 raise ColumnTypeError(
                     f"Column {name!r} ({encoding}): the value is None, which {self.format} cannot tell from text. Use "
