@@ -59,34 +59,14 @@ class HelperClient:
     ) -> Any:
         """Run an operation that gives one answer; see ``Direct.call``."""
         request = ("call", (spec, name, path, *args), {"stall_s": stall_s})
-        for last_try in (False, True):
-            try:
-                for kind, body in self._frames(request, limit_s or 2 * stall_s):
-                    if kind == wire.ERROR:
-                        raise body
-                    return body
-            except _HelperDiedError as error:
-                if last_try:
-                    raise _gone(spec, error) from None
-        return None
+        return next(self._answers(request, limit_s or 2 * stall_s))[1]
 
     def stream(self, spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
         """Run an operation that gives items one after another; see ``Direct.stream``."""
         request = ("stream", (spec, name, path, *args), {"stall_s": stall_s})
-        begun = False
-        for last_try in (False, True):
-            try:
-                for kind, body in self._frames(request, 2 * stall_s):
-                    if kind == wire.ERROR:
-                        raise body
-                    if kind == wire.END:
-                        return
-                    begun = True
-                    yield body
-            except _HelperDiedError as error:
-                # What has been handed on cannot be taken back, so only the caller can start again.
-                if last_try or begun:
-                    raise _gone(spec, error) from None
+        for kind, body in self._answers(request, 2 * stall_s):
+            if kind != wire.END:
+                yield body
 
     def start(self) -> None:
         """Start the helper, if it does not run: it will be wanted soon, and takes a moment."""
@@ -105,6 +85,22 @@ class HelperClient:
         if self._helper is not None:
             self._helper.forget()
             self._helper = None
+
+    def _answers(self, request: Any, wait_s: float) -> Iterator[tuple[int, Any]]:
+        """Yield the frames of an answer, of another helper if this one dies before the first."""
+        begun = False
+        for last_try in (False, True):
+            try:
+                for kind, body in self._frames(request, wait_s):
+                    if kind == wire.ERROR:
+                        raise body
+                    begun = True
+                    yield kind, body
+                return
+            except _HelperDiedError as error:
+                # What has been handed on cannot be taken back, so only the caller can start again.
+                if last_try or begun:
+                    raise _gone(request[1][0], error) from None
 
     def _frames(self, request: Any, wait_s: float) -> Iterator[tuple[int, Any]]:
         """Send a request and yield the frames of its answer, the last of which is END or ERROR."""
