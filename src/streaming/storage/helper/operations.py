@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import obstore
+from obstore.exceptions import InvalidPathError
 
 from streaming.storage.store import ObjectInfo
 
@@ -32,47 +36,27 @@ def _condition(version: str | None) -> dict[str, Any]:
 
 
 def _read_range(client: Any, path: str, start: int, end: int, version: str | None) -> tuple[bytes, ObjectInfo]:
-    import obstore
-
     options: Any = {"range": (start, end), **_condition(version)}
     reply = obstore.get(client, path, options=options)
     return bytes(reply.bytes()), _info(reply.meta)
 
 
 def _head(client: Any, path: str) -> ObjectInfo:
-    import obstore
-
     return _info(obstore.head(client, path))
 
 
 def _delete(client: Any, path: str) -> None:
-    import obstore
-
-    try:
+    with suppress(FileNotFoundError):
         obstore.delete(client, path)
-    except FileNotFoundError:
-        return
 
 
-def _put_bytes(client: Any, path: str, data: bytes, part_bytes: int) -> None:
-    import obstore
-
-    obstore.put(client, path, data, chunk_size=part_bytes, max_concurrency=4)
-
-
-def _put_file(client: Any, path: str, source: str, part_bytes: int) -> None:
-    from pathlib import Path
-
-    import obstore
-
-    obstore.put(client, path, Path(source), chunk_size=part_bytes, max_concurrency=4)
+def _put(client: Any, path: str, source: str | bytes, part_bytes: int) -> None:
+    content = Path(source) if isinstance(source, str) else source
+    obstore.put(client, path, content, chunk_size=part_bytes, max_concurrency=4)
 
 
 def _probe(client: Any, _path: str) -> None:
     """Ask for one page of the listing, which fails when there is no bucket."""
-    import obstore
-    from obstore.exceptions import InvalidPathError
-
     if hasattr(client, "pages"):
         # There is no listing without Amazon's SDK, and the reply to a name that is none tells as well.
         try:
@@ -87,8 +71,6 @@ def _probe(client: Any, _path: str) -> None:
 
 
 def _read(client: Any, path: str, offset: int, chunk_bytes: int, version: str | None) -> Iterator[Any]:
-    import obstore
-
     options: Any = _condition(version)
     if offset:
         options["range"] = {"offset": offset}
@@ -98,8 +80,6 @@ def _read(client: Any, path: str, offset: int, chunk_bytes: int, version: str | 
 
 
 def _list(client: Any, prefix: str) -> Iterator[Any]:
-    import obstore
-
     if hasattr(client, "pages"):
         yield from client.pages(prefix)
         return
@@ -111,8 +91,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "read_range": _read_range,
     "head": _head,
     "delete": _delete,
-    "put_bytes": _put_bytes,
-    "put_file": _put_file,
+    "put": _put,
     "probe": _probe,
 }
 """One answer each. All take the client, then the object's path."""

@@ -123,14 +123,8 @@ class RemoteStore(RangedStore):
     ) -> Iterator[tuple[ObjectInfo, Iterator[Any]]]:
         del is_told  # a reply is of one version
         with self._turn(path):
-            info, chunks = self._read(lambda spec: _reading(spec, path, start, stall_s, version))
-            yield self._same(path, info, version), self._all(info, chunks, start)
-
-    def _all(self, info: ObjectInfo, chunks: Iterator[Any], at: int) -> Iterator[Any]:
-        for chunk in chunks:
-            at += len(chunk)
-            yield chunk
-        _check_length(self, info, at)
+            info, chunks = self._read(lambda spec: self._begin(spec, path, start, stall_s, version))
+            yield self._same(path, info, version), chunks
 
     def put(self, path: str, source: str | bytes) -> None:
         check_path(path)
@@ -138,16 +132,16 @@ class RemoteStore(RangedStore):
             # Opened here first: a missing source is the caller's, not the store's.
             with open(source, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-            name, given = "put_file", os.path.abspath(source)
+            given = os.path.abspath(source)
         else:
-            name, given, size = "put_bytes", bytes(source), len(source)
+            given, size = bytes(source), len(source)
         # A part is sent without a word from the server, and an upload has at most 10,000.
         part = max(_MIN_PART, -(-size // _MAX_PARTS))
         stall, limit = _REPLY_S + part / _SLOWEST, _REPLY_S + size / _SLOWEST
         with self._turn(path):
             self._try(
                 lambda spec: executor().call(
-                    spec.for_writing(), name, path, given, part, stall_s=stall, limit_s=2 * limit
+                    spec.for_writing(), "put", path, given, part, stall_s=stall, limit_s=2 * limit
                 )
             )
 
@@ -224,18 +218,39 @@ class RemoteStore(RangedStore):
                 return self._call(spec, "read_range", path, start, end, version)
             except RangeIgnoredError:
                 pass
-        info, chunks = _reading(spec, path, 0 if end is not None else start, _REPLY_S, version)
+        info, chunks = self._begin(spec, path, 0 if end is not None else start, _REPLY_S, version)
         data = b"".join(chunks)
-        _check_length(self, info, len(data) if end is not None else start + len(data))
-        return data[slice(start, end) if end is not None else slice(None)], info
+        return data if end is None else data[start:end], info
 
+    def _begin(
+        self, spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
+    ) -> tuple[ObjectInfo, Iterator[Any]]:
+        """Begin to read an object at an offset, whatever the server makes of ranges."""
+        try:
+            info, chunks = _begun(spec, path, offset, stall_s, version)
+        except RangeError:
+            info = self._call(spec, "head", path)
+            if info.bytes == offset:
+                return info, iter(())
+            raise ObjectChangedError(
+                f"{spec.url}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has been "
+                "replaced: fetch it again from the start."
+            ) from None
+        except RangeIgnoredError:
+            info, chunks = _begun(spec, path, 0, stall_s, version)
+            chunks = _after(chunks, offset)
+        return info, self._all(info, chunks, offset)
 
-def _stream(spec: ClientSpec, name: str, path: str, *args: Any, stall_s: float) -> Iterator[Any]:
-    return executor().stream(spec, name, path, *args, stall_s=stall_s)
+    def _all(self, info: ObjectInfo, chunks: Iterator[Any], at: int) -> Iterator[Any]:
+        for chunk in chunks:
+            at += len(chunk)
+            yield chunk
+        if at != info.bytes:
+            raise UnavailableError(f"{self!r}/{info.path}: the connection ended after {at} of {info.bytes} bytes.")
 
 
 def _first_page(spec: ClientSpec, prefix: str) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
-    pages = _stream(spec, "list", prefix, stall_s=_REPLY_S)
+    pages = executor().stream(spec, "list", prefix, stall_s=_REPLY_S)
     return pages, next(pages, [])
 
 
@@ -244,28 +259,9 @@ def _begun(
 ) -> tuple[ObjectInfo, Iterator[Any]]:
     """Send the request for an object from an offset on: its description, and its chunks to come."""
     chunk_bytes = min(_MAX_CHUNK, max(_MIN_CHUNK, int(stall_s * _SLOWEST)))
-    items = _stream(spec, "read", path, offset, chunk_bytes, version, stall_s=stall_s)
+    items = executor().stream(spec, "read", path, offset, chunk_bytes, version, stall_s=stall_s)
     info: ObjectInfo = next(items)
     return info, items
-
-
-def _reading(
-    spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
-) -> tuple[ObjectInfo, Iterator[Any]]:
-    """Begin to read an object at an offset, whatever the server makes of ranges."""
-    try:
-        return _begun(spec, path, offset, stall_s, version)
-    except RangeError:
-        info: ObjectInfo = executor().call(spec, "head", path, stall_s=_REPLY_S)
-        if info.bytes == offset:
-            return info, iter(())
-        raise ObjectChangedError(
-            f"{spec.url}/{path} has {info.bytes} bytes, fewer than the {offset} that are there already. It has been "
-            "replaced: fetch it again from the start."
-        ) from None
-    except RangeIgnoredError:
-        info, chunks = _begun(spec, path, 0, stall_s, version)
-        return info, _after(chunks, offset)
 
 
 def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
@@ -273,8 +269,3 @@ def _after(chunks: Iterator[Any], offset: int) -> Iterator[Any]:
         if offset < len(chunk):
             yield memoryview(chunk)[offset:]
         offset = max(0, offset - len(chunk))
-
-
-def _check_length(store: RemoteStore, info: ObjectInfo, got: int) -> None:
-    if got != info.bytes:
-        raise UnavailableError(f"{store!r}/{info.path}: the connection ended after {got} of {info.bytes} bytes.")
