@@ -279,6 +279,7 @@ def test_forks_have_connections_of_their_own(server: SftpServer) -> None:
 
 def test_paramiko_is_optional(server: SftpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paramiko", None)
+    monkeypatch.setattr(pool, "_pools", {})  # a connection of another test needs none
     store = at(server)
     with pytest.raises(MissingDependencyError, match=r"pip install 'streaming-dataset\[sftp\]'"):
         store.get("a")
