@@ -35,6 +35,10 @@ def _condition(version: str | None) -> dict[str, Any]:
     return {"if_match": version} if version and version.startswith('"') else {}
 
 
+def _get_range(client: Any, path: str, start: int, end: int) -> bytes:
+    return bytes(obstore.get_range(client, path, start=start, end=end))
+
+
 def _read_range(client: Any, path: str, start: int, end: int, version: str | None) -> tuple[bytes, ObjectInfo]:
     options: Any = {"range": (start, end), **_condition(version)}
     reply = obstore.get(client, path, options=options)
@@ -88,6 +92,7 @@ def _list(client: Any, prefix: str) -> Iterator[Any]:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
+    "get_range": _get_range,
     "read_range": _read_range,
     "head": _head,
     "delete": _delete,

@@ -45,6 +45,10 @@ class HttpStore(RemoteStore):
         self._direct: dict[str, float] = {}
         self._hops = 0
 
+    def get_range(self, path: str, start: int, end: int) -> bytes:
+        store, name = self._home(path)
+        return super(HttpStore, store).get_range(name, start, end)
+
     def head(self, path: str) -> ObjectInfo:
         store, name = self._home(path)
         return super(HttpStore, store).head(name)._replace(path=path)

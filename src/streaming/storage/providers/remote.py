@@ -97,10 +97,8 @@ class RemoteStore(RangedStore):
         check_path(path)
         if end <= start:
             return b""
-        try:
-            return self.read(path, start, end)[0]
-        except RangeError:
-            return b""
+        with self._turn(path):
+            return self._read(lambda spec: self._get_range(spec, path, start, end))
 
     def head(self, path: str) -> ObjectInfo:
         check_path(path)
@@ -221,6 +219,14 @@ class RemoteStore(RangedStore):
         info, chunks = self._begin(spec, path, 0 if end is not None else start, _REPLY_S, version)
         data = b"".join(chunks)
         return data if end is None else data[start:end], info
+
+    def _get_range(self, spec: ClientSpec, path: str, start: int, end: int) -> bytes:
+        try:
+            return self._call(spec, "get_range", path, start, end)
+        except RangeError:
+            return b""
+        except RangeIgnoredError:
+            return self._read_version(spec, path, 0, None, None)[0][start:end]
 
     def _begin(
         self, spec: ClientSpec, path: str, offset: int, stall_s: float, version: str | None
