@@ -393,6 +393,25 @@ def test_a_disk_that_is_full(at: Callable[..., Path], tmp_path: Path) -> None:
     assert convert(path, tmp_path / "out").samples == 3000
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("x", "the tokenizer gave 'x'; expected numbers"),
+        ([1.5], r"the tokenizer gave \[1\.5\]"),
+        (np.array([-1]), r"the tokenizer gave array\(\[-1\]\)"),
+        ([[1]], r"the tokenizer gave \[\[1\]\]"),
+        ([], "no token: the text is 'b'"),
+        (None, "the tokenizer gave None"),
+    ],
+)
+def test_tokenizers_that_make_no_tokens(at: Callable[..., Path], tmp_path: Path, made: Any, said: str) -> None:
+    path = at("t.jsonl", '{"text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(SourceError, match=rf"t\.jsonl, row 1: {said}"):
+        convert(path, tmp_path / "out", tokenizer=lambda text: [1] if text == "a" else made)
+    with pytest.raises(InputError, match=r"t\.jsonl, row 1: fn .* failed: ZeroDivisionError"):
+        convert(path, tmp_path / "out", tokenizer=lambda text: [1] if text == "a" else [1 // 0])
+
+
 def test_functions_that_make_nothing(at: Callable[..., Path], tmp_path: Path) -> None:
     def forgetful(row: Any) -> None:
         row["b"] = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ from bulk_program import ARGUMENTS, COLUMNS, rows
 
 import streaming
 from streaming import LocalDataset, MDSWriter
-from streaming.core.errors import StreamingError, WorkerError
+from streaming.core.errors import ConfigError, StreamingError, WorkerError
 from streaming.writing.rows.infer import infer_columns
 
 from budget import repetitions
@@ -308,6 +309,19 @@ class Deadly:
 def test_a_worker_that_dies(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="exit code 3.*has ended it"):
         streaming.write([{"x": Deadly()}], str(tmp_path / "out"), {"x": "pkl"}, workers=1)
+
+
+def _written_in_a_pool(out: str, workers: int | None) -> Any:
+    try:
+        return streaming.write([{"x": 1}] * 3, out, workers=workers).samples
+    except ConfigError as error:
+        return str(error)
+
+
+def test_in_a_process_of_a_pool(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(_written_in_a_pool, (str(tmp_path / "a"), None)) == 3
+        assert "Pass workers=0" in pool.apply(_written_in_a_pool, (str(tmp_path / "b"), 2))
 
 
 def test_rows_that_cannot_be_sent(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from streaming.core.imports import optional_import
 from streaming.format.codecs.hashing import get_hash
 from streaming.sources.contract import Row
 from streaming.writing.rows.encoded import EncodedRows
+from streaming.writing.rows.failures import failed_on
 
 __all__ = ["TOKENS", "Tokens"]
 
@@ -99,12 +100,22 @@ class Tokens:
                         f"{at(number)}: there is no text in the column {self.column!r} (it has {names}): give `text`."
                     )
                 else:
-                    tokens = np.asarray(next(ids), self.dtype)
-                    if not len(tokens):
-                        yield SourceError(f"{at(number)}: no token: the text is {row[self.column]!r}.")
-                        continue
-                    rest = {name: value for name, value in row.items() if name != self.column}
-                    yield {**rest, TOKENS: tokens}
+                    yield self._with_tokens(row, ids, at(number))
+
+    def _with_tokens(self, row: Row, ids: Iterator[Any], where: str) -> Made:
+        """Return a row with the next tokens in place of its text; an error if they are none."""
+        try:
+            found = next(ids)
+            tokens = np.asarray(found)
+        except (Exception, SystemExit) as error:
+            return failed_on(where, cast("Callable[[str], Any]", self.tokenizer), error)
+        if not tokens.size:
+            return SourceError(f"{where}: no token: the text is {row[self.column]!r}.")
+        most = np.iinfo(self.dtype).max
+        if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or tokens.min() < 0 or tokens.max() > most:
+            return SourceError(f"{where}: the tokenizer gave {found!r:.100}; expected numbers from 0 to {most:,}.")
+        rest = {name: value for name, value in row.items() if name != self.column}
+        return {**rest, TOKENS: tokens.astype(self.dtype, copy=False)}
 
     def _has_text(self, row: Made) -> bool:
         return not isinstance(row, (StreamingError, EncodedRows)) and isinstance(row.get(self.column), str)

@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 
 def default_workers() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use; 0 in one that may have no processes of its own."""
+    if multiprocessing.current_process().daemon:
+        return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -59,6 +61,11 @@ class WorkerPool:
         self.num_workers = workers
         if workers < 0:
             raise ConfigError(f"workers must be at least 0, got {workers}.")
+        if workers and multiprocessing.current_process().daemon:
+            raise ConfigError(
+                f"workers={workers}: a daemonic process, such as one of a multiprocessing.Pool or a DataLoader, may not "
+                "start others. Pass workers=0."
+            )
         # Forked workers know encodings that the program registered, and need no guarded main module.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self._workers: list[_Worker] = []
