@@ -356,3 +356,14 @@ def test_what_is_no_file_is_refused_at_once(
     dataset = StreamingDataset(remote=remote if is_remote else None, local=str(local), download_retry=0)
     with pytest.raises(ShardFormatError, match=r"shard\.00000\.mds is not a regular file"):
         _ = dataset[0]
+
+
+def test_a_pipe_in_the_place_of_the_table_is_not_waited_for(make_dataset: Make, tmp_path: Path) -> None:
+    remote, local = make_dataset(50), tmp_path / "cache"
+    local.mkdir()
+    os.mkfifo(local / ".streaming-cache")
+    assert len(list(StreamingDataset(remote=remote, local=str(local), batch_size=4))) == 50
+    shutil.rmtree(local)
+    (local / "index.json").mkdir(parents=True)
+    with pytest.raises(StreamingError, match=r"index\.json is a directory"):
+        StreamingDataset(remote=remote, local=str(local), batch_size=4)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from streaming import LocalDataset, MDSWriter, Stream, StreamingDataLoader, StreamingDataset
+import streaming
+from streaming import LocalDataset, MDSWriter, Pack, Stream, StreamingDataLoader, StreamingDataset
 from streaming.core.arguments import as_flag, as_integer, as_number, as_path
 
 Make = Callable[..., str]
@@ -222,3 +223,42 @@ def test_no_options_of_a_writer(tmp_path: Path, name: str, value: Any, text: str
     with pytest.raises(ValueError, match=text):
         MDSWriter(**{"columns": {"x": "int"}, "out": str(tmp_path / "out"), name: value})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda data: LocalDataset(data, allow_unsafe_types="False"), "allow_unsafe_types must be True or False"),  # type: ignore[arg-type]
+        (lambda data: LocalDataset(data, side_columns=3), "side_columns must be a path"),  # type: ignore[arg-type]
+        (lambda data: LocalDataset(data).split(3), "split takes the share of each part"),
+        (lambda data: LocalDataset(data).split([0.5, 0.5], by=3), "by must be text"),  # type: ignore[arg-type]
+        (lambda data: LocalDataset(data).save(3), "place must be a path"),  # type: ignore[arg-type]
+        (
+            lambda data: StreamingDataset(local=data, batch_size=4).plan(speed=3),
+            "speed must be a streaming.planning.Speed",
+        ),  # type: ignore[arg-type]
+        (lambda data: Pack(tokens=3, to=8), "name of a column, or several"),  # type: ignore[arg-type]
+        (lambda data: Pack(tokens="t", to=8, emit=3), "emit=...\\) is a tuple of names"),  # type: ignore[arg-type]
+        (lambda data: Pack(tokens="t", to=8, lengths=3), "lengths must be text"),  # type: ignore[arg-type]
+        (lambda data: Pack(tokens="t", to=8, dtype=[]), "is no type of numbers"),  # type: ignore[arg-type]
+        (lambda data: streaming.write([{"x": 1}], "out", metadata=np.arange(2)), "metadata must be a dict"),
+        (lambda data: streaming.write([{"x": 1}], "out", compatible="False"), "compatible must be True or False"),
+        (lambda data: streaming.write([{"x": 1}], "out", progress_bar="no"), "progress_bar must be True or False"),
+        (lambda data: streaming.convert(3, "out"), "source must be a path"),
+        (lambda data: streaming.convert(data, "out", metadata="x"), "metadata must be a dict"),
+        (lambda data: streaming.convert(data, "out", columns=3), "columns must be a list of names"),
+        (lambda data: streaming.export(data, "a\0b"), "out has a null character"),
+        (lambda data: streaming.export(data, "out", columns=3), "columns must be a list of names"),
+        (lambda data: streaming.export(data, "out", format=["parquet"]), "format must be text"),
+        (lambda data: streaming.index_columns(3, "x"), "url must be a path"),
+    ],
+)
+def test_no_arguments_of_functions(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[str], Any], text: str
+) -> None:
+    data = make_dataset(20)
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=text):
+        call(data)
+    assert set(tmp_path.iterdir()) == before

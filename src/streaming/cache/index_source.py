@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streaming.cache.bookkeeping.identity import Identity, digest, identify, is_proved
 from streaming.cache.files.ownership import known_facts, open_table, set_aside
 from streaming.core.errors import AccessDeniedError, EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
-from streaming.core.process.lock import locked_part
+from streaming.core.process.lock import locked_part, no_wait
 from streaming.format.index import Index, digest_of
 from streaming.format.index.mapped import dump_parsed, map_parsed
 from streaming.storage import versions
@@ -248,8 +248,9 @@ def _keep(index: Index, path: str, version: str) -> Index:
 
 def _read(path: str) -> bytes | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe is not waited for
-        with open(fd, "rb") as file:
+        with open(path, "rb", opener=no_wait) as file:
             return file.read()
+    except IsADirectoryError:
+        raise AccessDeniedError(f"{path} is a directory, and the index has to have that name. Remove it.") from None
     except (FileNotFoundError, NotADirectoryError):
         return None

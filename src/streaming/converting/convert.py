@@ -11,6 +11,7 @@ from streaming.converting.estimate import estimate
 from streaming.converting.grouping import grouped
 from streaming.converting.reading import Call, Reader, Step, choose_columns, peek
 from streaming.converting.tokens import TOKENS, Tokens
+from streaming.core.arguments import as_path, as_text
 from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.names import Compression, HashName, Out, Where
 from streaming.format.metadata import joined_metadata
@@ -20,7 +21,7 @@ from streaming.sources.contract import Row, versioned
 from streaming.storage.location import Location
 from streaming.storage.options import StorageOptions
 from streaming.writing.bulk.report import WriteReport
-from streaming.writing.bulk.write import write
+from streaming.writing.bulk.write import checked_metadata, write
 from streaming.writing.partitions import check_not_replaced
 from streaming.writing.parts.engines import get_engine
 from streaming.writing.parts.write import write_parts
@@ -171,7 +172,7 @@ def convert(
     given: dict[str, Any] = {
         "fn": read,
         "on_error": on_error,
-        "metadata": joined_metadata(metadata or {}, known),
+        "metadata": joined_metadata(checked_metadata(metadata), known),
         "compatible": compatible,
         "workers": workers,
         "compression": compression,
@@ -242,8 +243,9 @@ def _located(
     """Return where the source is, and its format, if that is given or a URL such as ``delta+s3://...`` names it."""
     if isinstance(source, Location):
         return source, format
-    text, table = split_off_table(os.fspath(source))
-    return Location.parse(text, storage_options), table or format
+    text, table = split_off_table(as_path("source", source))
+    found = table or format
+    return Location.parse(text, storage_options), None if found is None else as_text("format", found)
 
 
 def _prepared(
@@ -257,11 +259,11 @@ def _prepared(
     options: Mapping[str, str | None],
 ) -> tuple[Reader, dict[str, str], dict[str, Any]]:
     """Return what reads, the encodings, and what is known of the source."""
-    if on_error not in ("raise", "skip"):
+    if as_text("on_error", on_error) not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
-    if isinstance(columns, str):
+    if isinstance(columns, str) or (columns is not None and not isinstance(columns, (Mapping, Sequence))):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"columns must be a list of names, or their encodings by name; got {columns!r}.")
-    if tokenizer is None and text != "text":
+    if tokenizer is None and as_text("text", text) != "text":
         raise ConfigError(f"text={text!r} is the column that a tokenizer reads, and none is given. Pass `tokenizer`.")
     chosen = columns if isinstance(columns, Mapping) and fn is None and tokenizer is None else None
     opened = open_rows(place, format, skips=on_error == "skip", encodings=chosen, **options)

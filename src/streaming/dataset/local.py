@@ -13,14 +13,14 @@ from torch.utils.data import Dataset
 from streaming.cache.fetching.config import FetchConfig
 from streaming.cache.fetching.directory import ShardDirectory
 from streaming.cache.index_source import load_index
-from streaming.core.arguments import as_directory, as_path
+from streaming.core.arguments import as_directory, as_flag, as_path
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import T_co
 from streaming.core.names import Where
 from streaming.dataset.access import RandomAccess
 from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.sources import COLUMNS_NAME, Source
-from streaming.storage.location import Location
+from streaming.storage.location import Location, working_directory
 from streaming.storage.url import redact
 
 if TYPE_CHECKING:
@@ -65,20 +65,21 @@ class LocalDataset(RandomAccess[T_co], Dataset[T_co]):
         side_columns: Where | None = None,
     ) -> None:
         self.local: str = as_directory("local", local)
-        self._split = as_path("split", split or "")
-        self._allows_unsafe = allow_unsafe_types
+        self._split = as_path("split", "" if split is None else split)
+        self._allows_unsafe = as_flag("allow_unsafe_types", allow_unsafe_types)
         if "://" in self.local:
             raise ConfigError(
                 f"LocalDataset reads a directory, and local={redact(self.local)!r} is a URL. Use "
                 "StreamingDataset(remote=...), which can be indexed too."
             )
-        directory = os.path.join(os.getcwd(), os.path.expanduser(self.local), self._split)
+        directory = os.path.join(working_directory(), os.path.expanduser(self.local), self._split)
         loaded = load_index(directory, None, 0)
         index = loaded.index
         wanted = as_columns(columns)
         check_columns(index, wanted, directory, allow_unsafe_types)
         files = ShardDirectory(directory, index, None, FetchConfig(keep_zip=True), directory, loaded.identity, wanted)
-        side = Location.parse(os.fspath(side_columns or os.path.join(directory, COLUMNS_NAME)))
+        given = "" if side_columns is None else as_path("side_columns", side_columns)
+        side = Location.parse(given or os.path.join(directory, COLUMNS_NAME))
         self._assemble([Source(files, loaded.bytes, side)])
 
     def _assemble(self, sources: Sequence[Source]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from streaming.core.arguments import as_integer, as_number
+from streaming.core.arguments import as_integer, as_number, as_text
 from streaming.core.errors import ConfigError
 
 __all__ = ["Bucket", "Emitted", "Pack", "PackMethod", "one_rule"]
@@ -78,21 +78,21 @@ class Pack:
 
     def __post_init__(self) -> None:
         """Check every argument."""
-        if not self.columns or not all(isinstance(name, str) and name for name in self.columns):  # pyright: ignore[reportUnnecessaryIsInstance]
+        names: Any = self.tokens
+        if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) and n for n in self.columns):  # pyright: ignore[reportUnnecessaryIsInstance, reportUnknownArgumentType]
             raise ConfigError(f"Pack(tokens=...) is the name of a column, or several, got {self.tokens!r}.")
         as_integer("to", self.to, 2)
         as_integer("pad", self.pad)
         _one_of("method", self.method, _METHODS)
         _one_of("long", self.long, _LONG)
-        for name in (self.emit,) if isinstance(self.emit, str) else self.emit:
+        if isinstance(self.emit, str) or not isinstance(self.emit, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"Pack(emit=...) is a tuple of names, such as emit=('labels',); got {self.emit!r}.")
+        for name in self.emit:
             _one_of("emit", name, _EMITTED)
-        if isinstance(self.emit, str):
-            raise ConfigError(f"Pack(emit=...) is a tuple of names: emit=({self.emit!r},).")
+        if self.lengths is not None:
+            as_text("lengths", self.lengths)
         if self.dtype is not None:
-            try:
-                np.dtype(self.dtype)
-            except TypeError as error:
-                raise ConfigError(f"Pack(dtype={self.dtype!r}) is no type of numbers; 'uint16' is one.") from error
+            _check_dtype(self.dtype)
         taken = set(self.emit) & set(self.columns)
         if taken:
             raise ConfigError(f"Pack(emit=...) would replace the column {sorted(taken)[0]!r}. Leave it out of emit.")
@@ -164,8 +164,17 @@ class Bucket:
         return f"bucket|{self.budget}|{self.pad_to}"
 
 
+def _check_dtype(dtype: str) -> None:
+    try:
+        kind = np.dtype(dtype).kind
+    except TypeError:
+        kind = ""
+    if kind not in "iuf" or not kind:
+        raise ConfigError(f"Pack(dtype={dtype!r}) is no type of numbers; 'uint16' is one.")
+
+
 def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
+    if as_text(f"Pack({name}=...)", value) not in known:
         raise ConfigError(f"Pack({name}=...) is one of {', '.join(map(repr, known))}; got {value!r}.")
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from streaming.core.errors import LockedError
 from streaming.core.process.allocate import allocate
-from streaming.core.process.lock import locked_part, locked_path
+from streaming.core.process.lock import locked_part, locked_path, no_wait
 
 __all__ = [
     "OURS",
@@ -142,7 +142,7 @@ class CacheTable:
     def _copy(self, size: int) -> bytearray:
         """Return what the table says where it cannot be written, or nothing."""
         for path in (self.path, self._aside):
-            with suppress(OSError), open(path, "rb") as file:
+            with suppress(OSError), open(path, "rb", opener=no_wait) as file:
                 data = bytearray(file.read(size + 1))
                 if len(data) == size and data.startswith(self._header):
                     return data
@@ -160,7 +160,7 @@ class CacheTable:
                 file.write(self._facts[:48])
                 file.flush()
                 allocate(file.fileno(), self._size)
-            with suppress(OSError), open(self.path, "rb") as file:
+            with suppress(OSError), open(self.path, "rb", opener=no_wait) as file:
                 header = file.read(len(self._header))
                 if header.startswith(_MAGIC) and header != self._header:
                     os.rename(self.path, self._aside_of(header))
@@ -269,7 +269,7 @@ def stamp_of(status: os.stat_result) -> int:
 def read_facts(path: str) -> bytes | None:
     """Return what identifies the dataset of a table, 48 bytes; ``None`` if it is no table."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=no_wait) as file:
             header = file.read(_HEADER)
     except OSError:
         return None
@@ -279,7 +279,7 @@ def read_facts(path: str) -> bytes | None:
 def all_stamps(path: str) -> NDArray[np.int64]:
     """Return every stamp that a table has recorded; none if it is no table."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=no_wait) as file:
             header = file.read(_HEADER)
             num_shards = int.from_bytes(header[8:16], "little")
             size = _HEADER + 8 * (4 * _READERS + _FIELDS * num_shards)

@@ -19,6 +19,7 @@ from streaming.converting.exporting.files import NOTES, file_column, write_folde
 from streaming.converting.exporting.progress import Done, Progress
 from streaming.converting.exporting.samples import Samples
 from streaming.converting.exporting.tables import arrow_schema, write_parquet
+from streaming.core.arguments import as_path, as_text
 from streaming.core.errors import ConfigError
 from streaming.core.names import Where
 from streaming.sources.contract import Part
@@ -122,12 +123,14 @@ def export(
         64
     """
     began = time.monotonic()
-    if format not in _WRITERS:
+    if as_text("format", format) not in _WRITERS:
         raise ConfigError(f"format must be one of {', '.join(_WRITERS)}; got {format!r}.")
     source, target = (
-        place if isinstance(place, Location) else Location.parse(os.fspath(place), storage_options)
-        for place in (dataset, out)
+        place if isinstance(place, Location) else Location.parse(as_path(name, place), storage_options)
+        for name, place in (("dataset", dataset), ("out", out))
     )
+    if columns is not None and not isinstance(columns, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"columns must be a list of names such as ['text'], got {columns!r}.")
     _, files = find(source, "mds", {}, skips=False)
     samples = Samples(files, columns, keeps_json=format == "parquet")
     if format == "parquet":

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from streaming.core.errors import LockedError
 from streaming.core.process.holder import find_holder
 
-__all__ = ["MOMENT_S", "locked_part", "locked_path", "locked_record", "remove_part"]
+__all__ = ["MOMENT_S", "locked_part", "locked_path", "locked_record", "no_wait", "remove_part"]
 
 logger = logging.getLogger(__name__)
 
@@ -230,3 +230,8 @@ def _release(fd: int) -> None:
     # Unlocked by name: a child forked meanwhile holds a copy of the descriptor, and with it the lock.
     fcntl.flock(fd, fcntl.LOCK_UN)
     os.close(fd)
+
+
+def no_wait(path: str, flags: int) -> int:
+    """Open a file to read, as ``open(..., opener=no_wait)``: a pipe in its place is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)

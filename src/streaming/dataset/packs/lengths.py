@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streaming.cache.cache import ShardCache
 from streaming.columns.words import unknown_column
 from streaming.core.errors import ConfigError, StreamingError
+from streaming.core.process.lock import no_wait
 from streaming.dataset.sources import Source
 from streaming.format.encodings import base_name
 from streaming.format.encodings.array import NDArrayEncoding
@@ -173,7 +174,7 @@ def _head(source: Source, shard: int, size: int) -> bytes:
     path = os.path.join(directory.directory, name)
     try:
         if directory.store is None or directory.is_present(shard):
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=no_wait) as file:
                 return file.read(size)
     except (OSError, StreamingError):
         if directory.store is None:

@@ -101,13 +101,15 @@ class Planning:
         epochs, steps = optional_integers(epochs=(epochs, 1), steps=(steps, 1))
         if epochs is None and steps is None:
             epochs = 1
+        if speed is not None and not isinstance(speed, Speed):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"speed must be a streaming.planning.Speed, got {speed!r}.")
         return make_plan(
             self._name,
             self.run(self.job(asked), epochs, steps),
             self._stream_names,
             self.costs(),
             self.job(asked),
-            Speed() if speed is None else speed,
+            speed or Speed(),
             find_price(price),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, overload
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from streaming.core.arguments import as_integer
+from streaming.core.arguments import as_integer, as_path, as_text
 from streaming.core.errors import ConfigError
 from streaming.core.indexing import Array, T_co
 from streaming.dataset.shards import ShardTable
@@ -156,6 +156,12 @@ class Views(Array[T_co]):
             8
         """
         is_named = isinstance(fractions, Mapping)
+        if not isinstance(fractions, Iterable):
+            raise ConfigError(
+                f"split takes the share of each part, such as {{'train': 0.9, 'val': 0.1}}; got {fractions!r}."
+            )
+        if by is not None:
+            as_text("by", by)
         named: dict[str, float] = dict(fractions) if is_named else {str(i): share for i, share in enumerate(fractions)}
         seed = as_integer("seed", seed, 0)
         parts = choosing.parts_of(self.sources, named, by, seed)
@@ -173,7 +179,7 @@ class Views(Array[T_co]):
         Raises:
             ConfigError: There is no view, or it is of other data, or of another version of this.
         """
-        location = Location.parse(os.fspath(place), storage_options)
+        location = Location.parse(as_path("place", place), storage_options)
         found = [load_view(source, location) for source in self.sources]
         chosen = [
             Selection.of_mask(
@@ -202,7 +208,7 @@ class Views(Array[T_co]):
             >>> StreamingDataset(local='patients').view('old.view').size
             4
         """
-        save_view(self.sources, Location.parse(os.fspath(place), storage_options))
+        save_view(self.sources, Location.parse(as_path("place", place), storage_options))
 
     def source_ids(self, ids: Sequence[int] | NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Return which samples of the whole dataset samples of this one are.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+from streaming.core.arguments import as_flag, as_text
 from streaming.core.errors import ConfigError
 from streaming.core.names import Compression, HashName, Out
 from streaming.format.metadata import dump_metadata, joined_metadata
@@ -28,7 +29,7 @@ from streaming.writing.publish.target import Target
 from streaming.writing.rows.inputs import Inputs
 from streaming.writing.rows.keys import KeyCheck
 
-__all__ = ["write"]
+__all__ = ["checked_metadata", "write"]
 
 Row = Mapping[str, Any]
 
@@ -120,7 +121,8 @@ def write(
         500
     """
     started = time.monotonic()
-    dump_metadata(metadata or {})
+    metadata, compatible = checked_metadata(metadata), as_flag("compatible", compatible)
+    resume = as_flag("resume", resume)
     options = WriterOptions(
         keep_local=keep_local,
         compression=compression,
@@ -129,6 +131,7 @@ def write(
         retry=retry,
         exist_ok=exist_ok,
         append=append,
+        progress_bar=progress_bar,
     )
     num_workers = default_workers() if workers is None else checked_workers(workers) or 0
     place = Place.parse(out, storage_options)
@@ -138,7 +141,7 @@ def write(
     # Processes come first, while this process has neither a lock nor threads of ours to inherit.
     with _source(inputs, columns, fn, num_workers, on_error) as source:
         recipe = make_recipe(source.columns, options, compatible)
-        known = joined_metadata(metadata or {}, source.metadata)
+        known = joined_metadata(metadata, source.metadata)
         contents = dump_metadata(known) if known else None
         with WorkerPool(num_workers) as pool:
             place = _staged(place)
@@ -175,8 +178,22 @@ def write(
     )
 
 
+def checked_metadata(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what else is known of a dataset.
+
+    Raises:
+        ConfigError: It is not given by name, or cannot be kept as JSON.
+    """
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"metadata must be a dict of what else is known, by name; got {metadata!r:.200}.")
+    dump_metadata(metadata)
+    return metadata
+
+
 def _source(given: Any, columns: Mapping[str, str] | None, fn: Function | None, workers: int, on_error: str) -> Source:
-    if on_error not in ("raise", "skip"):
+    if as_text("on_error", on_error) not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     if fn is not None:
         if not callable(fn):

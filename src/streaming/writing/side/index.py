@@ -16,6 +16,7 @@ from typing import Any
 from streaming.columns.expressions import Expression, check_expressions, make_schema, parse_expressions
 from streaming.columns.parquet import Facts, open_parquet, write_tables
 from streaming.columns.shards import read_shard, with_retries
+from streaming.core.arguments import as_path
 from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError, StreamingError, UploadError
 from streaming.core.names import Where
 from streaming.format.index import Index, ShardInfo
@@ -113,8 +114,8 @@ def index_columns(
         >>> print(streaming.index_columns('people', 'age,len(text)', beside=True, workers=0))
         people/columns.parquet: 1 rows of age, len_text; ...
     """
-    source = Location.parse(os.fspath(url), storage_options)
-    target = None if out is None else Location.parse(os.fspath(out), storage_options)
+    source = Location.parse(as_path("url", url), storage_options)
+    target = None if out is None else Location.parse(as_path("out", out), storage_options)
     return index_place(source, target, beside, columns, workers, progress_bar)
 
 
