@@ -192,6 +192,7 @@ def test_what_datasets_would_not_notice(make_dataset: Make) -> None:
         data.shards[0] = data.shards[0]  # type: ignore[index]
     with pytest.raises(ValueError, match=r"proportion was set on a stream of a dataset, .*a schedule"):
         data.streams[0].proportion = 0.5
+    data.streams[0].name = "an attribute of one's own"  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match=r"batching_methods\['random'\] was set.*streaming.order.registry"):
         batching_methods["random"] = batching_methods["stratified"]
 

@@ -19,7 +19,7 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, IndexFormatErr
 from streaming.core.names import HashName, Where
 from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.sources import COLUMNS_NAME, Source
-from streaming.dataset.stream_details import StreamDetails
+from streaming.dataset.stream_details import ARGUMENTS, StreamDetails
 from streaming.dataset.views.choosing import by_condition
 from streaming.dataset.views.saved import load_view
 from streaming.format.codecs.hashing import get_hashes, is_hash
@@ -41,6 +41,7 @@ _DEFAULTS = (
     *("download_retry", "download_timeout", "validate_hash", "keep_zip"),
     *("columns", "format", "schema", "config", "version", "index"),
 )
+_SETTLED = frozenset({*ARGUMENTS, *_DEFAULTS, "side_columns", "where", "view", "join", "source"})
 _INDEX_NAME = "index.json"
 
 
@@ -193,12 +194,12 @@ class Stream(StreamDetails):
         self._is_index_named = given != self._remote
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, unless a dataset serves this stream as it is.
+        """Set an attribute, unless it is an argument and a dataset serves this stream as it is.
 
         Raises:
             ConfigError: It does, and would not notice.
         """
-        if self.__dict__.get("_is_served") and value != getattr(self, name, None):
+        if name in _SETTLED and self.__dict__.get("_is_served") and value != getattr(self, name, None):
             raise ConfigError(
                 f"{name} was set on a stream of a dataset, which goes by what it was made with. Make a dataset of other "
                 "streams; weights that change during a run are a schedule (mix)."

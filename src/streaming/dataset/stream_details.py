@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming.cache.fetching.directory import ShardDirectory
     from streaming.format.reader import Reader
 
-__all__ = ["StreamDetails"]
+__all__ = ["ARGUMENTS", "StreamDetails"]
 
 # Methods that the original calls on its way to a shard, and this library does not.
 _NOT_CALLED = (
@@ -34,7 +34,7 @@ _NOT_CALLED = (
 
 
 # What a class of streams may be told to have by its body, and the constructor's arguments say.
-_ARGUMENTS = (
+ARGUMENTS = (
     *("remote", "local", "split", "proportion", "repeat", "choose"),
     *("download_retry", "download_timeout", "validate_hash", "keep_zip"),
 )
@@ -62,7 +62,7 @@ class StreamDetails:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Tell the author of a stream what of it will not be looked at: a method, or a value in the class's body."""
         super().__init_subclass__(**kwargs)
-        given = [name for name in _ARGUMENTS if not hasattr(vars(cls).get(name, property()), "__get__")]
+        given = [name for name in ARGUMENTS if not hasattr(vars(cls).get(name, property()), "__get__")]
         if given:
             warnings.warn(
                 f"The body of {cls.__name__} sets {', '.join(given)}, which the arguments of Stream take the place of. Give "
