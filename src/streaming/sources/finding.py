@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError, StreamingError
+from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lance.fragments import find_lance, is_lance
@@ -115,7 +115,7 @@ def found_instead(place: Location) -> str:
     """
     try:
         names = _first_names(place)
-    except StreamingError:
+    except Exception:  # a store of somebody else's may not be able to list, and raises what it likes: the error stays
         return ""
     below = [name.rpartition("/")[0] for name in names if name.count("/") == 1 and name.endswith("/index.json")]
     if below:
