@@ -421,6 +421,30 @@ def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
         StreamingDataset(remote=f"{lake}/part-{{2..3}}.parquet", **arguments)
 
 
+def test_directories_that_no_name_is_in_are_not_gone_through(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("deep/deeper/deepest", "_delta_log"):
+        (lake / name).mkdir(parents=True)
+    (lake / "_delta_log" / f"{0:020}.json").touch()
+    shutil.copy(lake / "part-0.parquet", lake / "deep" / "x.parquet")
+    entered: list[str] = []
+    scandir = os.scandir
+
+    def enter(path: Any) -> Any:
+        entered.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", enter)
+    with pytest.warns(UserWarning, match="is a table of Delta Lake"):
+        dataset = StreamingDataset(remote=f"{lake}/*.parquet", local=tmp_path / "c", batch_size=1)
+    assert len(dataset) == 152
+    assert not [path for path in entered if "deep" in path]
+    with pytest.warns(UserWarning, match="is a table of Delta Lake"):
+        assert len(StreamingDataset(remote=f"{lake}/*/*.parquet", local=tmp_path / "d", batch_size=1)) == 50
+    assert not [path for path in entered if "deepest" in path]
+
+
 @pytest.mark.parametrize("name", ["x[1]", "{x}", "s*r", "q?", "a b%20#é"])
 def test_names_that_look_like_patterns(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / name

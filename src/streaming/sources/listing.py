@@ -14,6 +14,7 @@ from itertools import islice, product
 from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError, StreamingError
 from streaming.sources.names import LABELS, format_of, is_named_as_data
 from streaming.storage.location import Location
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
@@ -207,7 +208,11 @@ def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
     prefix = head.rpartition("/")[0]
     match = re.compile(_regex(pattern)).fullmatch if pattern else None
     log: re.Match[str] | None = None
-    for info in store.list(prefix):
+
+    def enters(path: str) -> bool:  # what no name below can match is not gone through, but for what tells of a table
+        return "**" in pattern or path.count("/") <= pattern.count("/") or path.split("/")[-2] in _LOGS
+
+    for info in store.list(prefix, enters) if pattern and isinstance(store, LocalStore) else store.list(prefix):
         if log is None and (log := _LOG.fullmatch(info.path)):
             _check_log(store, log, pattern)
         if match is None:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import Any
@@ -106,13 +106,19 @@ class LocalStore(RangedStore):
                 raise IsADirectoryError(full)
         return _info(path, status)
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str = "", enters: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
+        """List files below a directory.
+
+        Args:
+            prefix: The directory.
+            enters: Told the path of a directory, with ``/`` at its end, says whether its files are wanted; ``None``: all.
+        """
         prefix = prefix.strip("/")
         top = self._path(prefix) if prefix else self._directory
         if not os.path.isdir(top):
             return
         with _translated(top):
-            yield from _walk(top, prefix + "/" if prefix else "")
+            yield from _walk(top, prefix + "/" if prefix else "", enters)
 
     @contextmanager
     def _reading(
@@ -214,13 +220,14 @@ def _version_of(file: FileIO, path: str, full: str, wanted: str | None) -> Objec
     return info
 
 
-def _walk(top: str, prefix: str) -> Iterator[ObjectInfo]:
+def _walk(top: str, prefix: str, enters: Callable[[str], bool] | None) -> Iterator[ObjectInfo]:
     with os.scandir(top) as entries:
         found = [(entry.name + "/" * entry.is_dir(), entry) for entry in entries]
     # A directory sorts as its name and '/', which gives the order of whole paths.
     for name, entry in sorted(found, key=lambda pair: pair[0]):
         if name.endswith("/"):
-            yield from _walk(entry.path, prefix + name)
+            if enters is None or enters(prefix + name):
+                yield from _walk(entry.path, prefix + name, enters)
         elif entry.is_file() and not is_part(name):
             yield _info(prefix + name, entry.stat())
         elif entry.is_symlink() and not os.path.exists(entry.path):  # a link to nothing, which cannot be read
