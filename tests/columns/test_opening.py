@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,19 @@ def test_a_file_of_somebody_else_is_taken_if_its_rows_fit(tmp_path: Path) -> Non
     assert open_columns(path, "", DIGEST, 3).where("age > 1").tolist() == [False, True, True]
     with pytest.raises(ConfigError, match="3 rows, and the dataset has 4 samples"):
         open_columns(path, "", DIGEST, 4)
+
+
+def test_a_damaged_footer_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "columns.parquet"
+    write_columns(path, {"age": [1, 2, 3]}, DIGEST)
+    whole = path.read_bytes()
+    size = int.from_bytes(whole[-8:-4], "little")
+    for at in range(0, size, max(1, size // 12)):
+        for value in (b"\xff", b"\0\0\0\0"):
+            place = len(whole) - 8 - size + at
+            path.write_bytes(whole[:place] + value + whole[place + len(value) :])
+            with suppress(ConfigError):  # or, where it tells nothing that is needed, read
+                open_columns(path, "", DIGEST, 3).where("age > 1")
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"no parquet at all", b"x" * 100 + b"\xff\xff\xff\x7fPAR1"])

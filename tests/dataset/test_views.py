@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import pickle
 import tarfile
 import warnings
@@ -175,6 +176,13 @@ def test_views_of_something_else_are_refused(people: str, others: str, tmp_path:
 
 
 # -- splits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_no_view(people: str, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "a.view")
+    with pytest.raises(ConfigError, match=r"a\.view"):
+        StreamingDataset(streams=[Stream(local=people, view=tmp_path / "a.view")], batch_size=2)
 
 
 @pytest.mark.parametrize("by", [None, "patient"])

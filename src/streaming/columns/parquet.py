@@ -89,8 +89,10 @@ def open_parquet(path: str) -> Any:
     pa, pq = arrow("pyarrow"), arrow()
     try:
         return pq.ParquetFile(path, memory_map=True, pre_buffer=False)
-    except pa.ArrowInvalid as error:
-        raise ConfigError(f"{path} is no Parquet file, or is damaged: {error}") from error
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no Parquet file, or is damaged: {str(error).strip()}") from error
 
 
 def read_footer(name: str, size: int, read: Callable[[int, int], bytes]) -> Footer:
@@ -111,9 +113,9 @@ def read_footer(name: str, size: int, read: Callable[[int, int], bytes]) -> Foot
         tail = read(size - needed, size)
     try:
         found = pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
-    except pa.ArrowInvalid as error:
-        raise ConfigError(f"{name} is no Parquet file, or is damaged: {error}") from error
-    schema = found.schema.to_arrow_schema()
+        schema = found.schema.to_arrow_schema()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name} is no Parquet file, or is damaged: {str(error).strip()}") from error
     return Footer(tuple(schema.names), found.num_rows, Facts.parse(found.metadata))
 
 

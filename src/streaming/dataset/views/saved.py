@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Sequence
 from contextlib import suppress
+from stat import S_ISREG
 from typing import Any
 
 from streaming.columns.opening import split_file
 from streaming.columns.shards import with_retries
 from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.core.process.lock import no_wait
 from streaming.dataset.sources import Source
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
@@ -111,7 +114,9 @@ def load_view(source: Source, place: Location) -> tuple[Selection, str]:
 
 def _read(place: Location) -> Any:
     if place.is_local:
-        with open(place.path, "rb") as file, suppress(ValueError):  # an empty file cannot be mapped
+        with open(place.path, "rb", opener=no_wait) as file, suppress(ValueError):  # an empty file cannot be mapped
+            if not S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"{place} is not a regular file, and no view.")
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return b""
     root, name = split_file(place)
