@@ -5,6 +5,7 @@ It knows those others, says what is missing of this package's own files, and beg
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import sys
@@ -45,10 +46,12 @@ def find_namesakes(directories: Iterable[str] | None = None) -> list[tuple[str, 
 def find_missing() -> list[str]:
     """Return which files of this distribution are not there: removed together with one of the others, as a rule."""
     try:
-        files = metadata.files(NAME)
+        found = metadata.distribution(NAME)
     except metadata.PackageNotFoundError:
         return []
-    missing = [str(file) for file in files or () if not os.path.exists(str(file.locate()))]
+    # `found.files` leaves out what is missing since Python 3.12.
+    files = [row[0] for row in csv.reader((found.read_text("RECORD") or "").splitlines()) if row]
+    missing = [file for file in files if not os.path.exists(str(found.locate_file(file)))]
     return sorted(missing, key=lambda file: (file.startswith(".."), file.count("/"), file))
 
 

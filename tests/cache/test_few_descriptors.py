@@ -88,4 +88,5 @@ def test_no_descriptor_to_fetch_with(tmp_path: Path) -> None:
         f"{tmp_path}/local",
     )
     assert status == 0, said
-    assert "Too many open files. Allow more open files (`ulimit -n`)" in out
+    assert "Too many open files" in out
+    assert "Allow more open files (`ulimit -n`)" in out

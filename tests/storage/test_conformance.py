@@ -45,11 +45,11 @@ def test_http_in_a_worker(name: str, web: WebServer, tmp_path: Path, worker: Pro
 # Families whose client is that of S3 need not do again what its own tests do.
 SAME_CLIENT = ["list_is_recursive_and_sorted", "missing_objects", "put_then_get", "the_root"]
 CASES = [
-    pytest.param(family, name, marks=pytest.mark.apart if name == BIG else ())
+    (family, name)
     for family in ("gs", "azure", "hf", "volumes", "dbfs", "oci-native", "sftp", "fsspec")
     for name in CHECKS
 ]
-CASES += [pytest.param(family, name) for family in ("gs-hmac", "azure-dl", "oci") for name in SAME_CLIENT]
+CASES += [(family, name) for family in ("gs-hmac", "azure-dl", "oci") for name in SAME_CLIENT]
 # The bytes go through the client: the same in a worker where it is of Python, and that of `sftp` where fsspec reaches it.
 IN_A_WORKER = [BIG, "download_continues", "many_threads", "put_then_get"]
 

@@ -12,12 +12,14 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streaming.core.errors import StorageError, StreamingError
 from streaming.storage.helper import wire
-from streaming.storage.helper.direct import Direct
 from streaming.storage.store import ObjectInfo
+
+if TYPE_CHECKING:
+    from streaming.storage.helper.direct import Direct
 
 __all__ = ["main"]
 
@@ -31,6 +33,9 @@ def main(control_fd: int, parent: int) -> None:
         control_fd: The control socket.
         parent: Process id of the parent.
     """
+    # With the client, whose import is not light.
+    from streaming.storage.helper.direct import Direct
+
     # The parent decides when this process ends; a Ctrl-C is for the parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
