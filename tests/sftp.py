@@ -22,6 +22,9 @@ class Server(asyncssh.SSHServer):
     def password_auth_supported(self):
         return True
 
+    def connection_requested(self, *where):
+        return True  # for those who jump from here to another server
+
     def validate_password(self, username, password):
         return (username, password) == ("user", "hunter2SECRET")
 

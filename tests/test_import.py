@@ -17,7 +17,7 @@ def run(code: str) -> str:
 
 
 def test_import_brings_no_heavy_module() -> None:
-    heavy = ["torch", "numpy", "obstore", "PIL", "boto3", "google", "azure", "transformers", "paramiko", "fsspec"]
+    heavy = ["torch", "numpy", "obstore", "PIL", "boto3", "google", "azure", "transformers", "asyncssh", "fsspec"]
     code = f"import sys, streaming; print([m for m in {heavy!r} if m in sys.modules])"
     assert run(code).strip() == "[]"
 

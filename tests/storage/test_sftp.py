@@ -73,6 +73,24 @@ def test_ways_in(server: SftpServer, changes: dict[str, Any]) -> None:
     assert store.get("a") == b"1"
 
 
+def test_what_the_configuration_of_ssh_says(server: SftpServer, tmp_path: Path) -> None:
+    login = f"HostName 127.0.0.1\nPort {server.port}\nUser user\nIdentityFile {server.file('key')}\n"
+    known = f"UserKnownHostsFile {server.file('known_hosts')}\n"
+    folder = Path(os.environ["HOME"], ".ssh")
+    folder.mkdir()
+    (folder / "config").write_text(f"Host data\n{login}ProxyJump gate\nHost gate\n{login}{known}")
+    store = open_store("sftp://data/jumped", {"known_hosts_file": server.file("known_hosts")})
+    store.put("a", b"1")
+    assert store.get("a") == b"1"
+    assert Path(server.root, "jumped/a").read_bytes() == b"1"
+    # What turns the check of keys off there does not here.
+    (folder / "config").write_text(f"Host data\n{login}UserKnownHostsFile none\nStrictHostKeyChecking no\n")
+    with pytest.raises(AccessDeniedError, match="not in ~/.ssh/known_hosts"):
+        open_store("sftp://data/unchecked", {"username": "user"}).get("a")
+    with pytest.raises(AccessDeniedError, match="has another key"):
+        open_store("sftp://data/x", {"known_hosts_file": server.file("known_hosts.other")}).get("a")
+
+
 def test_password_in_the_url(server: SftpServer) -> None:
     url = server.url("data", f"user:{SECRET}")
     store = open_store(url, options(server, key_file=None))
@@ -171,7 +189,7 @@ def test_out_of_reach(tmp_path: Path) -> None:
 
 def pools_in_use() -> list[Any]:
     """The pools of SFTP connections that are open; other stores have theirs in the same place."""
-    return [p for p in pool._pools.values() if any(hasattr(each, "_transport") for each in p._all.values())]
+    return [p for p in pool._pools.values() if any(hasattr(each, "lost") for each in p._all.values())]
 
 
 def test_breaks_off_and_goes_on(server: SftpServer, tmp_path: Path) -> None:
@@ -196,7 +214,7 @@ def test_broken_off_before_more_is_asked_for(server: SftpServer, tmp_path: Path)
     def wait_for_the_end(chunk: bytes | memoryview) -> None:
         for found in pools_in_use():
             for connection in found._all.values():
-                connection._transport.join(20)
+                connection.lost.wait(20)
 
     with pytest.raises(UnavailableError, match="data/drop: the connection broke off"):
         at(server).download("drop", str(tmp_path / "t"), sink=wait_for_the_end)
@@ -222,7 +240,7 @@ def test_a_connection_that_the_server_ended_is_replaced(server: SftpServer) -> N
     assert store.get("last") == b"1"
     (found,) = pools_in_use()
     (first,) = found._all.values()
-    first._transport.join(20)
+    first.lost.wait(20)
     assert not first.is_alive()
     assert store.head("last").bytes == 1
     (second,) = found._all.values()
@@ -277,8 +295,8 @@ def test_forks_have_connections_of_their_own(server: SftpServer) -> None:
     assert store.get("a") == b"1"
 
 
-def test_paramiko_is_optional(server: SftpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "paramiko", None)
+def test_asyncssh_is_optional(server: SftpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
     monkeypatch.setattr(pool, "_pools", {})  # a connection of another test needs none
     store = at(server)
     with pytest.raises(MissingDependencyError, match=r"pip install 'streaming-dataset\[sftp\]'"):

@@ -1,6 +1,7 @@
 """Connections that one operation at a time uses, kept for the next one.
 
-A connection belongs to the process that made it: a fork forgets those of its parent, and makes its own.
+A connection belongs to the process that made it: a fork makes its own. Those of its parent are kept, unused, since to
+collect one could end it there.
 """
 
 from __future__ import annotations
@@ -28,10 +29,6 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """End it."""
-        ...
-
-    def abandon(self) -> None:
-        """Let go of it without a word to the other side: it is another process's."""
         ...
 
 
@@ -71,14 +68,6 @@ class Pool(Generic[C]):
         while self._idle:
             self._close(self._idle.pop())
 
-    def abandon(self) -> None:
-        """Forget every connection; called in a process that another one has forked."""
-        for connection in self._all.values():
-            with suppress(Exception):
-                connection.abandon()
-        self._all.clear()
-        self._idle.clear()
-
     def _take(self) -> C:
         while True:
             try:
@@ -117,11 +106,4 @@ def _close_all() -> None:
             pool.close()
 
 
-def _abandon_all() -> None:
-    for pool in _pools.values():
-        pool.abandon()
-    _pools.clear()
-
-
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_abandon_all)

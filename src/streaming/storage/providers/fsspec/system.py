@@ -18,8 +18,6 @@ __all__ = ["System", "connect"]
 
 _CHUNK = 4 << 20
 _ATTEMPTS = 5
-# Another process's: some would end its connections when they are collected.
-_inherited: list[Any] = []
 
 
 class System:
@@ -44,10 +42,6 @@ class System:
 
     def close(self) -> None:
         """Forget it; fsspec has no way of closing."""
-
-    def abandon(self) -> None:
-        """Keep it, unused: it is another process's."""
-        _inherited.append(self.fs)
 
     def full(self, path: str) -> str:
         """Return the file system's name of an object."""

@@ -18,9 +18,9 @@ from streaming.core.errors import (
 )
 from streaming.storage.logins.family import canonical
 from streaming.storage.options import Sealed
-from streaming.storage.providers.sftp.login import SftpConnection, SftpLogin, connect, find_login
-from streaming.storage.providers.sftp.read import read_chunks
-from streaming.storage.providers.vendors.client import VendorStore
+from streaming.storage.providers.sftp.connection import SftpConnection, connect
+from streaming.storage.providers.sftp.login import SftpLogin, find_login
+from streaming.storage.providers.vendors.client import TIMEOUT_S, VendorStore
 from streaming.storage.store import ObjectInfo
 from streaming.storage.url import is_part, part_of, split_bucket
 
@@ -33,7 +33,10 @@ _ALIASES = {
     "passphrase": "key_passphrase",
     "user": "username",
 }
-_CLOSED = "Socket is closed"  # what paramiko says of a channel that the other side closed, without a number
+# What every server of OpenSSH answers and takes at a time, others perhaps less; and what is asked for together.
+_READ = 64 << 10
+_WRITE = 32 << 10
+_PART = 256 << 10
 
 
 def open_sftp(url: str, options: Mapping[str, Any]) -> SftpStore:
@@ -84,20 +87,20 @@ class SftpStore(VendorStore):
         return f"sftp://{login.username}@{login.host}:{login.port}"
 
     def _failure(self, error: Exception, where: str) -> StorageError:
-        from paramiko import SSHException
+        import asyncssh
 
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, FileNotFoundError)):
             return ObjectNotFoundError(f"There is no file {where}. Check the path.")
-        if isinstance(error, PermissionError):
+        if isinstance(error, asyncssh.SFTPPermissionDenied):
             return AccessDeniedError(
                 f"No permission for {where}. Check its owner and mode, and the user that you log in as."
             )
         if isinstance(error, TimeoutError):
             return StalledError(f"{where}: the server has been silent for too long.")
-        is_closed = isinstance(error, OSError) and error.errno is None and str(error) == _CLOSED
-        if is_closed or isinstance(error, (SSHException, EOFError, ConnectionError)):
+        ended = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
+        if isinstance(error, ended) or not isinstance(error, asyncssh.SFTPError):
             return UnavailableError(f"{where}: the connection broke off ({str(error) or 'it was closed'}).")
-        return StorageError(f"{where}: {getattr(error, 'strerror', None) or error}.")
+        return StorageError(f"{where}: {error}.")
 
     def _full(self, path: str) -> str:
         return "/".join(part for part in (self._root.rstrip("/"), path) if part) or "/"
@@ -109,30 +112,34 @@ class SftpStore(VendorStore):
         self, client: SftpConnection, path: str, start: int, end: int | None, told: list[ObjectInfo]
     ) -> Iterator[bytes]:
         del told
+        size: int = _status(client, self._full(path)).size
+        end = size if end is None else min(end, size)
         # To be closed only when all is well: else its connection is, and the server may not answer.
-        size: int = _status(client, self._full(path)).st_size
-        file = client.sftp.open(self._full(path), "rb")
-        yield from read_chunks(client.sftp, file, start, size if end is None else min(end, size))
-        file.close()
+        file = client.do(client.sftp.open(self._full(path), "rb", block_size=_READ))
+        parts = range(start, end, _PART)
+        for at, data in zip(parts, client.each(file.read(min(_PART, end - at), at) for at in parts), strict=True):
+            if len(data) < min(_PART, end - at):
+                raise UnavailableError(f"it ended at byte {at + len(data)} of {end}: it has been cut while it was read")
+            yield data
+        client.do(file.close())
 
     def _timed(self, client: SftpConnection, chunks: Callable[[], Iterator[bytes]], stall_s: float) -> Iterator[bytes]:
-        client.set_timeout(stall_s)
+        client.timeout_s = stall_s
         yield from chunks()
-        client.set_timeout()
+        client.timeout_s = TIMEOUT_S
 
     def _entries(self, client: SftpConnection, prefix: str) -> Iterator[ObjectInfo]:
         start = prefix + "/" if prefix else ""
-        with self._translated(f"{self!r}/{prefix}" if prefix else repr(self)), suppress(FileNotFoundError):
-            for status in client.sftp.listdir_attr(self._full(prefix)):
-                name = status.filename
-                if stat.S_ISLNK(status.st_mode or 0):
-                    try:
-                        status = client.sftp.stat(self._full(start + name))
-                    except FileNotFoundError:
-                        continue  # it points nowhere
-                if stat.S_ISDIR(status.st_mode or 0):
+        where = f"{self!r}/{prefix}" if prefix else repr(self)
+        with suppress(ObjectNotFoundError), self._translated(where):
+            for entry in client.do(client.sftp.readdir(self._full(prefix))):
+                name, status = entry.filename, entry.attrs
+                if stat.S_ISLNK(status.permissions or 0):
+                    with suppress(ObjectNotFoundError), self._translated(where):  # it may point nowhere
+                        status = client.do(client.sftp.stat(self._full(start + name)))
+                if stat.S_ISDIR(status.permissions or 0) and name not in (".", ".."):
                     yield from self._entries(client, start + name)
-                elif stat.S_ISREG(status.st_mode or 0) and not is_part(name):
+                elif stat.S_ISREG(status.permissions or 0) and not is_part(name):
                     yield _info(start + name, status)
 
     def _put(self, client: SftpConnection, path: str, source: IO[bytes]) -> None:
@@ -140,58 +147,54 @@ class SftpStore(VendorStore):
         part = part_of(full)
         _make_directories(client, full.rpartition("/")[0])
         try:
-            client.sftp.putfo(source, part)
+            file = client.do(client.sftp.open(part, "wb", block_size=_WRITE))
+            for _ in client.each(file.write(data, at) for at, data in _parts(source)):
+                pass
+            client.do(file.close())
             _rename(client, part, full)
         except BaseException:
             with suppress(Exception):
-                client.sftp.remove(part)
+                client.do(client.sftp.remove(part))
             raise
 
     def _delete(self, client: SftpConnection, path: str) -> None:
-        client.sftp.remove(self._full(path))
+        client.do(client.sftp.remove(self._full(path)))
 
     def _probe(self, client: SftpConnection) -> None:
-        if not stat.S_ISDIR(client.sftp.stat(self._root).st_mode):
+        if not stat.S_ISDIR(client.do(client.sftp.stat(self._root)).permissions or 0):
             raise FileNotFoundError(self._root)
 
 
 def _status(client: SftpConnection, full: str) -> Any:
     """Return the status of a file; what is no file is not there."""
-    status = client.sftp.stat(full)
-    if not stat.S_ISREG(status.st_mode):
+    status = client.do(client.sftp.stat(full))
+    if not stat.S_ISREG(status.permissions or 0):
         raise FileNotFoundError(errno.ENOENT, "it is not a file", full)
     return status
 
 
+def _parts(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    while data := source.read(_PART):
+        yield source.tell() - len(data), data
+
+
 def _make_directories(client: SftpConnection, directory: str) -> None:
-    """Make a directory and those above it, where they are missing."""
-    missing: list[str] = []
-    while directory.rstrip("/"):
-        try:
-            client.sftp.stat(directory)
-            break
-        except FileNotFoundError:
-            missing.append(directory)
-            directory = directory.rpartition("/")[0]
-    for name in reversed(missing):
-        try:
-            client.sftp.mkdir(name)
-        except OSError:
-            client.sftp.stat(name)  # another has made it meanwhile, or there is a reason
+    if directory and not client.do(client.sftp.isdir(directory)):
+        client.do(client.sftp.makedirs(directory, exist_ok=True))
 
 
 def _rename(client: SftpConnection, part: str, full: str) -> None:
     """Rename a file, in the place of another one if there is one."""
+    import asyncssh
+
     try:
-        client.sftp.posix_rename(part, full)
-    except OSError as error:
-        if error.errno is not None:
-            raise
+        client.do(client.sftp.posix_rename(part, full))
+    except asyncssh.SFTPOpUnsupported:
         # A server without that extension renames, but replaces nothing.
-        with suppress(FileNotFoundError):
-            client.sftp.remove(full)
-        client.sftp.rename(part, full)
+        with suppress(asyncssh.SFTPNoSuchFile):
+            client.do(client.sftp.remove(full))
+        client.do(client.sftp.rename(part, full))
 
 
 def _info(path: str, status: Any) -> ObjectInfo:
-    return ObjectInfo(path, status.st_size, f"{status.st_mtime:x}-{status.st_size:x}", float(status.st_mtime))
+    return ObjectInfo(path, status.size, f"{status.mtime:x}-{status.size:x}", float(status.mtime))
