@@ -88,7 +88,11 @@ def test_no_counts(make_dataset: Make, name: str, value: Any) -> None:
         ("epoch_size", [3], r"epoch_size: \[3\] is not a count"),
         ("epoch_size", True, "epoch_size: True is not a count"),
         ("epoch_size", float("nan"), "epoch_size: nan is not a count"),
-        ("epoch_size", 0.5, "epoch_size must be at least 1"),
+        ("epoch_size", 0.5, r"epoch_size must be a whole number, got 0.5. Pass epoch_size=int\(0.5\)"),
+        ("epoch_size", 2.5, "epoch_size must be a whole number, got 2.5"),
+        ("epoch_size", np.float32(2.5), "epoch_size must be a whole number"),
+        ("epoch_size", np.True_, "epoch_size: .*True.* is not a count"),
+        ("epoch_size", -1.0, "epoch_size must be at least 1"),
         ("cache_limit", {"gb": 3}, "cache_limit: .* is not a byte count"),
         ("download_timeout", "60", "download_timeout must be a number, got '60'"),
         ("shuffle_algo", 3, "shuffle_algo must be text"),
@@ -113,6 +117,13 @@ def test_no_counts(make_dataset: Make, name: str, value: Any) -> None:
 def test_what_an_error_says(make_dataset: Make, name: str, value: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         StreamingDataset(**{"local": make_dataset(20), "batch_size": 4, name: value})
+
+
+def test_a_whole_float_is_a_count(make_dataset: Make) -> None:
+    data = StreamingDataset(local=make_dataset(20), batch_size=4, epoch_size=12.0)
+    assert data.epoch_size == 12 == len(data.take(12.0))
+    with pytest.raises(ValueError, match="number must be a whole number, got 2.5"):
+        data.take(2.5)
 
 
 @pytest.mark.parametrize("streams", ["s3://b/a", {"remote": "x"}, [{"remote": "x"}], Stream(local="x"), ["x"], 3])

@@ -13,9 +13,11 @@ from numbers import Integral, Real
 from typing import Any
 
 from streaming.core.errors import ConfigError
+from streaming.core.units import number_abbrev_to_int
 
 __all__ = [
     "Checked",
+    "as_count",
     "as_directory",
     "as_flag",
     "as_integer",
@@ -55,6 +57,30 @@ def as_integer(name: str, value: Any, least: int | None = None) -> int:
     if abs(number) > _MOST:
         raise ConfigError(f"{name} must be at most {_MOST}, got {number}.")
     return number
+
+
+def as_count(name: str, value: Any, least: int) -> int:
+    """Return a count of samples, which may be text such as ``'100k'`` or a float that is whole.
+
+    Args:
+        name: The argument's, for the error.
+        value: What was given.
+        least: The smallest that is allowed.
+
+    Raises:
+        ConfigError: It is none, a fraction, too small, or takes more than 64 bits.
+
+    Example:
+        >>> as_count('epoch_size', '1.5k', 1)
+        1500
+    """
+    try:
+        number = number_abbrev_to_int(value)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}.") from None
+    if not isinstance(value, str) and number != value:
+        raise ConfigError(f"{name} must be a whole number, got {value!r}. Pass {name}=int({value!r}).")
+    return as_integer(name, number, least)
 
 
 def optional_integer(name: str, value: Any, least: int | None = None) -> int | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from streaming.core.arguments import Checked, as_flag, as_integer, as_text, by, optional_integer
+from streaming.core.arguments import Checked, as_count, as_flag, as_integer, as_text, by, optional_integer
 from streaming.core.errors import ConfigError
 from streaming.core.names import Where
-from streaming.core.units import bytes_to_int, number_abbrev_to_int
+from streaming.core.units import bytes_to_int
 from streaming.dataset.mixing.schedule import Schedule
 from streaming.order.defaults import SCHEDULED_ALGO
 from streaming.order.registry import batching_methods, partition_algos, shuffle_algos
@@ -129,7 +129,7 @@ class CacheConfig:
         Raises:
             ConfigError: A value is out of range.
         """
-        limit = _parse("cache_limit", cache_limit, bytes_to_int)
+        limit = _parse_limit(cache_limit)
         given = optional_integer("predownload", predownload, 0)
         if given is None:
             return cls(_AHEAD_BATCHES * batch_size if batch_size else _AHEAD, limit)
@@ -222,14 +222,18 @@ def parse_epoch_size(value: int | float | str | None) -> int | None:
     Raises:
         ConfigError: It is negative or not a count.
     """
-    return _parse("epoch_size", value, number_abbrev_to_int)
+    return None if _is_unset(value) else as_count("epoch_size", value, 0 if isinstance(value, str) else 1) or None
 
 
-def _parse(name: str, value: Any, parse: Callable[[Any], int]) -> int | None:
-    if value is None or (isinstance(value, (str, Real)) and value is not False and value in ("", 0)):
+def _parse_limit(value: Any) -> int | None:
+    if _is_unset(value):
         return None
     try:
-        number = parse(value)
+        number = bytes_to_int(value)
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
-    return as_integer(name, number, 0 if isinstance(value, str) else 1) or None
+        raise ConfigError(f"cache_limit: {error}") from None
+    return as_integer("cache_limit", number, 0 if isinstance(value, str) else 1) or None
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or (isinstance(value, (str, Real)) and value is not False and value in ("", 0))

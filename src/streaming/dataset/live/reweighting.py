@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streaming.core.arguments import as_count
 from streaming.core.errors import ConfigError
 from streaming.core.world import in_worker
 from streaming.dataset.epoch.epochs import Epochs, Start
 from streaming.dataset.epoch.ordering import Ordering
 from streaming.dataset.epoch.progress import Progress, Reach
 from streaming.dataset.live.agreement import Agreement
-from streaming.dataset.mixing.schedule import as_position
 from streaming.dataset.ranks import DataRanks
 
 __all__ = ["Reweighting"]
@@ -72,7 +72,7 @@ class Reweighting:
                 )
             begin = soonest
         else:
-            begin = -(-as_position("at", at) // batch) * batch
+            begin = -(-as_count("at", at, 0) // batch) * batch
             if soonest is not None and begin < soonest:
                 raise ConfigError(
                     f"at={at!r} is global batch {begin // batch}, which may have been begun: the soonest is "

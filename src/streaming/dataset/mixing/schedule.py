@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
-from streaming.core.arguments import as_number
+from streaming.core.arguments import as_count, as_number
 from streaming.core.errors import ConfigError, UnknownNameError
-from streaming.core.units import number_abbrev_to_int
 from streaming.order.table import HORIZON, Record
 
 __all__ = ["Phase", "Ramp", "Schedule", "as_weights", "shares_of"]
@@ -40,7 +39,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         """Check both."""
-        object.__setattr__(self, "begin", as_position("begin", self.begin))
+        object.__setattr__(self, "begin", as_count("begin", self.begin, 0))
         object.__setattr__(self, "weights", as_weights(self.weights))
 
 
@@ -69,8 +68,8 @@ class Ramp:
 
     def __post_init__(self) -> None:
         """Check all three."""
-        object.__setattr__(self, "begin", as_position("begin", self.begin))
-        object.__setattr__(self, "end", as_position("end", self.end))
+        object.__setattr__(self, "begin", as_count("begin", self.begin, 0))
+        object.__setattr__(self, "end", as_count("end", self.end, 0))
         object.__setattr__(self, "to", as_weights(self.to))
         if not cast("int", self.begin) < cast("int", self.end):
             raise ConfigError(f"A ramp must end after it begins, got {self.begin} to {self.end}.")
@@ -179,22 +178,6 @@ class Schedule:
             )
         table = [Record(row[0], row[2] or end, row[1], row[3]) for row, end in zip(rows, ends, strict=True)]
         return tuple(table), tuple(dict.fromkeys(rounded))
-
-
-def as_position(name: str, value: Any) -> int:
-    """Return a position as an integer.
-
-    Raises:
-        ConfigError: It is no count, or negative.
-    """
-    try:
-        position = number_abbrev_to_int(value)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}.") from None
-    given: Any = value
-    if position < 0 or (isinstance(given, float) and not given.is_integer()):
-        raise ConfigError(f"{name} must be a count from 0, got {value!r}.")
-    return position
 
 
 def as_weights(weights: Any) -> dict[str | int, float]:

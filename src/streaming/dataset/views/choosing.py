@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.arguments import as_integer
+from streaming.core.arguments import as_count, as_integer
 from streaming.core.errors import ConfigError
-from streaming.core.units import number_abbrev_to_int
 from streaming.dataset.sources import Source
 from streaming.units.selection import Selection
 from streaming.units.splits import borders_of, parts_of_ids, parts_of_keys
@@ -111,7 +110,7 @@ def first_of(sources: Sequence[Source], number: Any) -> list[Selection]:
     Raises:
         ConfigError: There are fewer, or it is no number.
     """
-    count = as_integer("number", number_abbrev_to_int(number), 1)
+    count = as_count("number", number, 1)
     spans = _spans(sources)
     total = spans[-1][1]
     if count > total:
