@@ -8,12 +8,13 @@ import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 from torch.utils.data import DataLoader
 
-from streaming import StreamingDataset
+from streaming import CSVWriter, JSONWriter, LocalDataset, MDSWriter, StreamingDataset
 from streaming.cache import index_source
 from streaming.cache.index_source import PARSED_NAME
 from streaming.format.index import Index
@@ -96,6 +97,29 @@ def test_what_was_parsed_may_be_removed_on_the_way_to_another_process(make_datas
     (tmp_path / "other" / "index.json").replace(local / "index.json")
     with pytest.raises(ValueError, match="were removed or replaced"):
         pickle.loads(sent)
+
+
+@pytest.mark.parametrize("writer", [MDSWriter, JSONWriter, CSVWriter])
+def test_samples_that_the_index_does_not_count(tmp_path: Path, writer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with writer(columns={"id": "int"}, out=str(tmp_path), size_limit=200) as out:
+        for i in range(99):
+            out.write({"id": i})
+    path = tmp_path / "index.json"
+    index = json.loads(path.read_text())
+    index["shards"][1]["samples"] = 0
+    path.write_text(json.dumps(index))
+    assert 0 < len(LocalDataset(tmp_path)) < 99
+    assert "that shard 1 (shard.00001" in caplog.text
+
+
+def test_a_shard_without_samples_that_the_original_has_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copytree(Path(__file__).parents[1] / "goldens/format/empty_first", tmp_path / "data")
+    index = json.loads((tmp_path / "data/index.json").read_text())
+    assert index["shards"][0]["samples"] == 0
+    assert len(StreamingDataset(local=str(tmp_path / "data"))) == 4
+    assert not caplog.text
 
 
 READ_ONLY = """

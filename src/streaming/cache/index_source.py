@@ -8,10 +8,20 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
+
 from streaming.cache.bookkeeping.identity import Identity, digest, identify, is_proved
 from streaming.cache.files.ownership import known_facts, open_table, set_aside
-from streaming.core.errors import AccessDeniedError, EmptyDatasetError, LockedError, ObjectNotFoundError, StorageError
+from streaming.core.errors import (
+    AccessDeniedError,
+    ConfigError,
+    EmptyDatasetError,
+    LockedError,
+    ObjectNotFoundError,
+    StorageError,
+)
 from streaming.core.process.lock import locked_part, no_wait
+from streaming.format.formats import empty_bytes
 from streaming.format.index import Index, digest_of
 from streaming.format.index.mapped import dump_parsed, map_parsed
 from streaming.storage import versions
@@ -70,6 +80,12 @@ def load_index(directory: str, store: Store | None, retries: int, origin: str = 
         IndexFormatError: It is not a valid index.
         StorageError: The remote failed and there is no local copy of its index.
     """
+    loaded = _load(directory, store, retries, origin)
+    _warn_of_lost(loaded.index, directory if store is None else repr(store))
+    return loaded
+
+
+def _load(directory: str, store: Store | None, retries: int, origin: str) -> LoadedIndex:
     path = os.path.join(directory, INDEX_NAME)
     opened = time.time()
     if store is None:
@@ -131,6 +147,22 @@ def _warn_of_no_versions(store: Store, origin: str) -> None:
             "same sizes, that cannot be noticed, and cached shards are served. Write it with hashes=['xxh64'].",
             store,
         )
+
+
+def _warn_of_lost(index: Index, where: str) -> None:
+    """Warn of a shard that has no samples by the index, but more bytes than that takes: nobody would open it."""
+    for shard_id in np.flatnonzero(index.samples == 0).tolist():
+        info = index.shard(shard_id)
+        size, empty = int(index.raw_bytes[shard_id]), 0
+        with suppress(ConfigError):  # nothing here writes such shards
+            empty = empty_bytes(info.schema)
+        if 0 < empty < size:
+            logger.warning(
+                "the index of %s says that shard %d (%s) has no samples, but it has %d bytes, of which %d would be enough: "
+                "what is in it is not served. Run `streaming verify`, and write the dataset again.",
+                *(where, shard_id, info.raw[-1].basename, size, empty),
+            )
+            return
 
 
 def _load_of_old(

@@ -11,9 +11,9 @@ from streaming.format.encodings import encodings
 from streaming.format.kinds import jsonl, mds, mds_decoder, xsv
 from streaming.format.samples.options import WriteOptions
 from streaming.format.samples.sample import SampleDecoder, pick
-from streaming.format.samples.schema import Schema
+from streaming.format.samples.schema import SEPARATORS, Schema
 
-__all__ = ["ShardEncoder", "ShardFormat", "column_names", "formats", "get_decoder", "make_shard_encoder"]
+__all__ = ["ShardEncoder", "ShardFormat", "column_names", "empty_bytes", "formats", "get_decoder", "make_shard_encoder"]
 
 
 class ShardEncoder(Protocol):
@@ -146,6 +146,27 @@ def column_names(encoder: ShardEncoder) -> list[str]:
     """Return the names of the columns of an encoder, in the order in which they are stored."""
     fields = encoder.index_fields()
     return list(fields.get("column_names") or fields.get("columns") or ())
+
+
+def empty_bytes(schema: Schema) -> int:
+    """Return the bytes of a shard without samples, its meta file included.
+
+    Args:
+        schema: Of its samples.
+
+    Raises:
+        ConfigError: Nothing here writes such shards.
+    """
+    encoder = make_shard_encoder(
+        schema.format,
+        columns=dict(zip(schema.column_names, schema.column_encodings, strict=True)),
+        compression=schema.compression,
+        hashes=schema.hashes,
+        size_limit=schema.size_limit,
+        newline=schema.newline or "\n",
+        separator=None if schema.format in SEPARATORS else schema.separator,
+    )
+    return sum(map(len, encoder.encode_shard([]).values()))
 
 
 def get_decoder(schema: Schema, columns: tuple[str, ...] | None = None) -> SampleDecoder:
