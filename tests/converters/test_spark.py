@@ -140,6 +140,26 @@ def test_what_does_not_fit(session: Any, tmp_path: Path) -> None:
     assert not os.path.exists(out)
 
 
+def test_lists_are_given_the_encoding_that_the_error_names(session: Any, tmp_path: Path) -> None:
+    from datetime import date
+
+    from streaming.converters.spark import dataframe_to_mds
+
+    row = (["a", None], [True], [date(2024, 1, 2)], [bytearray(b"x")], [Decimal("1.5")])
+    data = session.createDataFrame(
+        [row], "s array<string>, b array<boolean>, d array<date>, x array<binary>, n array<decimal(3,1)>"
+    )
+    encodings: dict[str, str] = {}
+    for name in data.columns:
+        with pytest.raises(ConfigError, match=f"Column '{name}' .* give it the encoding 'list:") as error:
+            dataframe_to_mds(data, mds_kwargs={"out": str(tmp_path)}, encodings=encodings)
+        encodings[name] = str(error.value).split("'")[3]
+    assert list(encodings.values()) == ["list:str", "list:bool", "list:date", "list:bytes", "list:str_decimal"]
+    encodings["s"] = "list:str?"
+    dataframe_to_mds(data, mds_kwargs={"out": str(tmp_path)}, encodings=encodings)
+    assert tuple(LocalDataset(tmp_path)[0][name] for name in data.columns) == row
+
+
 def shards_of(out: Path) -> list[dict[str, Any]]:
     """What the index lists, when there is nothing beside it that it does not."""
     shards = json.loads((out / "index.json").read_text())["shards"]

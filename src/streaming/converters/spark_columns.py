@@ -126,12 +126,21 @@ def _lookup(data_type: Any) -> str | None:
 def _encoding_of(name: str, data_type: Any) -> str:
     encoding = _lookup(data_type)
     if encoding is None:
-        also = _ALSO.get(type(data_type))
+        also = _list_of(data_type) or _ALSO.get(type(data_type))
         hint = "Cast the column" + (f", give it the encoding {also!r} in `encodings`" if also else "")
-        if is_json_compatible(data_type):
+        if is_json_compatible(data_type) and not _list_of(data_type):
             hint = "Give it the encoding 'json' in `encodings`"
         raise ConfigError(
             f"Column {name!r} has Spark type {data_type.simpleString()}, for which there is no encoding. {hint}, or leave "
             "the column out."
         )
     return encoding
+
+
+def _list_of(data_type: Any) -> str | None:
+    """Return the encoding of lists of simple values; ``None`` of other types."""
+    if not isinstance(data_type, spark.ArrayType):
+        return None
+    element = data_type.elementType
+    item = None if isinstance(element, spark.ArrayType) else _ALSO.get(type(element)) or _lookup(element)
+    return f"list:{item}" if item else None
