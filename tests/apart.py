@@ -1,7 +1,7 @@
 """Tests that run in a process of their own: what they import and allocate goes with it, rather than with the last test.
 
-A test marked ``apart`` has its fixtures set up as ever; its body runs in a child, forked then, and must not begin a server that
-others use.
+A test marked ``apart`` has its fixtures set up as ever; its body runs in a child, forked then, and must not begin a server
+that others use.
 """
 
 from __future__ import annotations

@@ -76,6 +76,38 @@ def test_a_reader_whose_values_are_missing_later(tmp_path: Path) -> None:
         written(reader, tmp_path)
 
 
+@pytest.mark.parametrize("make", ["table", "reader", "polars", "datasets"])
+def test_columns_that_have_a_type_and_no_values(tmp_path: Path, make: str) -> None:
+    kinds = {
+        "int32": pa.int32(),
+        "str": pa.string(),
+        "datetime": pa.timestamp("us"),
+        "bytes": pa.large_binary(),
+        "list:float32": pa.list_(pa.float32()),
+        "bool": pa.bool_(),
+        "date": pa.date32(),
+    }
+    table = pa.table({"i": pa.array([7]), **{name: pa.array([None], kind) for name, kind in kinds.items()}})
+    given = {
+        "table": lambda: table,
+        "reader": table.to_reader,
+        "polars": lambda: polars.from_arrow(table),
+        "datasets": lambda: datasets.Dataset(table),
+    }[make]()
+    columns, samples = written(given, tmp_path)
+    assert columns == {"i": "int", **{name: f"{name}?" for name in kinds}}
+    assert samples == [{"i": 7, **dict.fromkeys(kinds)}]
+    with pytest.raises(ValueError, match=r"'x'.*NoneType.*'str\?'"):
+        written(pa.table({"x": pa.nulls(3)}), tmp_path / "none")
+
+
+def test_values_of_a_typed_column_may_come_later(tmp_path: Path) -> None:
+    column = pa.chunked_array([[None, None], [[1.5], [], None]], pa.list_(pa.float32()))
+    columns, samples = written(pa.table({"x": column}).to_reader(2), tmp_path)
+    assert columns == {"x": "list:float32?"}
+    assert [None if s["x"] is None else s["x"].tolist() for s in samples] == [None, None, [1.5], [], None]
+
+
 def test_rows_whose_values_are_missing(tmp_path: Path) -> None:
     assert written(ROWS[30:], tmp_path / "a") == (COLUMNS, ROWS[30:])
     with pytest.raises(TypeError, match=r"Sample 39: Column 's' \(str\): the value is None.*'str\?'"):

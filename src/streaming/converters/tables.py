@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streaming.sources.types import column_values, encoding_of, plain
+from streaming.format.arrow_types import encoding_of
+from streaming.sources.types import column_values, plain
 
 __all__ = ["encodings_of", "rows_of"]
 

@@ -14,13 +14,11 @@ from typing import Any, cast
 import numpy as np
 
 from streaming.core.errors import SourceError
+from streaming.format.arrow_types import encoding_of, is_list, is_list_of_numbers
 from streaming.sources.types import (
     SHAPE,
     array_encoding,
     column_values,
-    encoding_of,
-    is_list,
-    is_list_of_numbers,
     plain,
 )
 

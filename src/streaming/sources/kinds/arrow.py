@@ -10,10 +10,11 @@ from typing import Any
 
 from streaming.core.errors import SourceError, StreamingError
 from streaming.core.imports import optional_import
+from streaming.format.arrow_types import is_list
 from streaming.sources.features import mark_full
 from streaming.sources.file import SourceFile
 from streaming.sources.pieces import Piece, Scan
-from streaming.sources.types import is_list, storage_of
+from streaming.sources.types import storage_of
 
 __all__ = ["ArrowFiles"]
 

@@ -11,7 +11,14 @@ import numpy as np
 
 from streaming.core.errors import ConfigError
 from streaming.writing.rows.images import ImageFile
-from streaming.writing.rows.tables import Columnar, arrow_values, checked_names, has_arrays, present_part
+from streaming.writing.rows.tables import (
+    Columnar,
+    arrow_encoding,
+    arrow_values,
+    checked_names,
+    has_arrays,
+    present_part,
+)
 
 __all__ = ["hugging_face_rows"]
 
@@ -56,6 +63,9 @@ class _Table(Columnar):
     def examples(self, name: str) -> list[Any]:
         column = self._column(name)
         return self._values(name, present_part(column)) + [None] * (column.null_count > 0)
+
+    def encoding(self, name: str) -> str | None:
+        return None if _holds_files(self._features[name]) else arrow_encoding(self._behind.schema.field(name))
 
     def parts(self) -> Iterator[Sequence[Sequence[Any]]]:
         for table in self._dataset.iter(batch_size=_ROWS_AT_ONCE):

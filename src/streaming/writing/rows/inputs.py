@@ -79,7 +79,7 @@ def taken(given: Rows, columns: Mapping[str, str] | None) -> tuple[Iterable[Row]
         if not table.names:
             raise ConfigError(f"The {type(given).__name__} has no columns. Give each row at least one.")
         if columns is None:
-            columns = {name: infer_column(name, table.examples(name)) for name in table.names}
+            columns = {name: _encoding(table, name) for name in table.names}
         return table, columns
     if isinstance(given, Sequence):
         return _Items(cast("Sequence[Any]", given), len(cast("Sequence[Any]", given))), columns
@@ -164,6 +164,13 @@ _KINDS: tuple[tuple[str, tuple[str, ...], Callable[[Any], Columnar | None]], ...
     ("dask.dataframe", ("DataFrame",), dask_rows),
     ("datasets", ("Dataset", "IterableDataset"), hugging_face_rows),
 )
+
+
+def _encoding(table: Columnar, name: str) -> str:
+    """Return the encoding of a table's column: by its values, or by its type where there is none."""
+    values = table.examples(name)
+    known = table.encoding(name) if values and all(value is None for value in values) else None
+    return known or infer_column(name, values)
 
 
 def _refuse(given: Any) -> None:

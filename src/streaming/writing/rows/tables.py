@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import chain
 from types import MappingProxyType
@@ -15,8 +15,18 @@ import numpy as np
 
 from streaming.core.errors import ConfigError
 from streaming.core.imports import optional_import
+from streaming.format.arrow_types import encoding_of
 
-__all__ = ["Columnar", "arrow_rows", "arrow_values", "dask_rows", "has_arrays", "pandas_rows", "present_part"]
+__all__ = [
+    "Columnar",
+    "arrow_encoding",
+    "arrow_rows",
+    "arrow_values",
+    "dask_rows",
+    "has_arrays",
+    "pandas_rows",
+    "present_part",
+]
 
 _ROWS_AT_ONCE = 1000
 _EXAMPLES = 32
@@ -39,6 +49,10 @@ class Columnar(ABC, Iterable[Mapping[str, Any]]):
     @abstractmethod
     def examples(self, name: str) -> list[Any]:
         """Return some values of a column, ``None`` among them if any is known to be missing."""
+
+    def encoding(self, name: str) -> str | None:
+        """Return the encoding of a column's type, for one that has no values; ``None`` if it has no type that tells."""
+        return None
 
     @abstractmethod
     def parts(self) -> Iterator[Sequence[Sequence[Any]]]:
@@ -183,12 +197,23 @@ def arrow_rows(given: Any) -> Columnar:
         ) from error
 
 
-class _ArrowTable(Columnar):
+class _Arrow(Columnar):
+    """What has a schema of Arrow."""
+
+    def __init__(self, schema: Any) -> None:
+        self.names = checked_names(schema.names)
+        self._schema = schema
+
+    def encoding(self, name: str) -> str | None:
+        return arrow_encoding(self._schema.field(name))
+
+
+class _ArrowTable(_Arrow):
     """A table of Arrow."""
 
     def __init__(self, table: Any) -> None:
+        super().__init__(table.schema)
         self._table = table
-        self.names = checked_names(table.column_names)
         self._arrays = [has_arrays(column) for column in table.columns]
 
     def __len__(self) -> int:
@@ -204,11 +229,11 @@ class _ArrowTable(Columnar):
             yield _batch_values(batch, self._arrays)
 
 
-class _ArrowStream(Columnar):
+class _ArrowStream(_Arrow):
     """A stream of record batches, of which the first is looked at beforehand."""
 
     def __init__(self, reader: Any) -> None:
-        self.names = checked_names(reader.schema.names)
+        super().__init__(reader.schema)
         self._batches = iter(reader)
         self._first = [batch for batch in [next(self._batches, None)] if batch is not None]
         self._arrays = [has_arrays(column) for batch in self._first for column in batch.columns]
@@ -246,6 +271,15 @@ def _named(name: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise ConfigError(f"Column {name!r}: {error}. Convert it first, as to another type.") from error
+
+
+def arrow_encoding(field: Any) -> str | None:
+    """Return the encoding of all values that a field's type has, and of ``None``; ``None`` if it has no values at all."""
+    import pyarrow as pa
+
+    with suppress(ConfigError):
+        return None if pa.types.is_null(field.type) else encoding_of(field.with_nullable(True))
+    return None
 
 
 def present_part(column: Any) -> Any:
