@@ -168,6 +168,31 @@ def test_a_mistyped_command(run: Run) -> None:
     assert "Did you mean" not in run("zzzz", "x")[2]
 
 
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("convert a b --workers 3", "--jobs"),
+        ("convert a b --worker=3", "--jobs"),
+        ("export a b --num_workers 3", "--jobs"),
+        ("convert a b --size_limit 3", "--size-limit"),
+        ("convert a b --exist-ok", "--force"),
+        ("copy a b --overwrite", "--force"),
+        ("plan x --nodse 3", "--nodes"),
+        ("plan x --num-workers 3", "--workers"),
+        ("plan x --gpus 8", "--ranks"),
+        ("index x --version 8", "--at"),
+        ("info x --frobnicate", None),
+        ("info x --workers 3", None),
+    ],
+)
+def test_a_mistyped_option(run: Run, command: str, meant: str | None) -> None:
+    code, _, err = run(*command.split())
+    assert code == 2
+    assert "unrecognized arguments: --" in err
+    assert ("Did you mean" in err) is (meant is not None)
+    assert meant is None or f"Did you mean '{meant}'?" in err
+
+
 def test_head_does_not_unpickle_unasked(run: Run, tmp_path: Path) -> None:
     path = str(tmp_path / "data")
     with MDSWriter(columns={"x": "pkl"}, out=path) as writer:

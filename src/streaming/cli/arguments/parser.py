@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
         parsed, rest = super().parse_known_args(args, namespace)
         unknown = next((word for word in rest if word.startswith("-")), None)
         if unknown is not None:
-            self.error(f"unrecognized arguments: {unknown}{_meant(unknown.partition('=')[0], self._option_strings())}")
+            self.error(f"unrecognized arguments: {unknown}{self._meant_option(unknown.partition('=')[0])}")
         return parsed, rest
 
     def error(self, message: str) -> NoReturn:
@@ -35,15 +35,34 @@ class Parser(argparse.ArgumentParser):
             message: What is wrong.
         """
         wrong = re.search(r"invalid choice: '(\S+)' \(choose from (.*)\)", message)
-        super().error(message + (_meant(wrong[1], re.findall(r"\w+", wrong[2])) if wrong else ""))
+        words = re.findall(r"\w+", wrong[2]) if wrong else []
+        super().error(message + (_meant(wrong[1], dict(zip(words, words, strict=True))) if wrong else ""))
 
-    def _option_strings(self) -> list[str]:
-        return [name for action in self._actions for name in action.option_strings]
+    def _meant_option(self, word: str) -> str:
+        """Return which option a word may have been, by how it is spelled, or by what others call it."""
+        known = {name.lstrip("-"): name for action in self._actions for name in action.option_strings}
+        others = {other: known[name] for name, words in _OTHERS.items() if name in known for other in words.split()}
+        return _meant(word.lstrip("-").replace("_", "-"), {**others, **known})
 
 
-def _meant(word: str, known: list[str]) -> str:
+#: What options are called elsewhere: by the functions of the library, and by other programs.
+_OTHERS = {
+    "jobs": "workers num-workers num-proc processes procs threads parallel",
+    "workers": "num-workers workers-per-rank",
+    "ranks": "gpus devices ranks-per-node gpus-per-node nproc-per-node",
+    "nodes": "num-nodes nnodes",
+    "force": "exist-ok overwrite",
+    "skip": "on-error",
+    "at": "version revision",
+    "config": "name",
+    "out": "output",
+    "num-samples": "limit lines",
+}
+
+
+def _meant(word: str, known: dict[str, str]) -> str:
     close = get_close_matches(word, known, 1)
-    return f". Did you mean {close[0]!r}?" if close else ""
+    return f". Did you mean {known[close[0]]!r}?" if close else ""
 
 
 def add_command(commands: Any, name: str, summary: str, details: str, examples: str) -> argparse.ArgumentParser:
