@@ -10,6 +10,8 @@ import pytest
 
 import streaming
 
+from programs import run_code
+
 
 def run(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -25,6 +27,11 @@ def test_import_brings_no_heavy_module() -> None:
 def test_writing_needs_no_torch() -> None:
     code = "import sys; from streaming import MDSWriter; print('torch' in sys.modules)"
     assert run(code).strip() == "False"
+
+
+def test_training_needs_no_plans() -> None:
+    code = "import sys, streaming; streaming.StreamingDataLoader; print('streaming.planning' in sys.modules)"
+    assert run_code(code)[:2] == (0, "False\n")
 
 
 @pytest.mark.parametrize("name", streaming.__all__)

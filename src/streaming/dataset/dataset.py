@@ -43,7 +43,6 @@ from streaming.dataset.epoch.reader import EpochReader
 from streaming.dataset.epoch.resumption import Resumption
 from streaming.dataset.live.reweighting import Reweighting
 from streaming.dataset.mixing.schedule import Schedule
-from streaming.dataset.planning.runs import Asked, Planning
 from streaming.dataset.projection import as_columns
 from streaming.dataset.ranks import DataRanks
 from streaming.dataset.shards import TABLES
@@ -57,6 +56,7 @@ from streaming.packing.options import Bucket, Pack, one_rule
 from streaming.storage.options import StorageOptions
 
 if TYPE_CHECKING:
+    from streaming.dataset.planning.runs import Planning
     from streaming.format.reader import Reader
     from streaming.order.queries.inspect import EpochInspector
     from streaming.planning import proofs
@@ -685,8 +685,8 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             >>> plan.counts.steps, plan.counts.samples, plan.nodes[0].shards
             (8, 128, 1)
         """
-        asked = Asked(num_nodes, ranks_per_node, num_workers, replication, prefetch_factor)
-        return self._planning().plan(asked, epochs, steps, speed, price)
+        planning = self._planning(num_nodes, ranks_per_node, num_workers, replication, prefetch_factor)
+        return planning.plan(epochs, steps, speed, price)
 
     def check(
         self,
@@ -722,13 +722,15 @@ class StreamingDataset(RandomAccess[T_co], IterableDataset[T_co]):
             >>> dataset.check(num_nodes=2, ranks_per_node=4, worlds=[(1, 1, 0), (4, 4, 2)]).holds
             True
         """
-        asked = Asked(num_nodes, ranks_per_node, num_workers, replication)
-        return self._planning().check(asked, steps, worlds, most)
+        planning = self._planning(num_nodes, ranks_per_node, num_workers, replication)
+        return planning.check(steps, worlds, most)
 
-    def _planning(self) -> Planning:
+    def _planning(self, *asked: Any) -> Planning:
+        from streaming.dataset.planning.runs import Asked, Planning
+
         name = ", ".join(source.directory.origin for source in self.sources)
         parts = (self._epochs, self._ordering, self._ranks, self._table, self._cache)
-        return Planning(name, *parts, self.predownload, self.stream_names)
+        return Planning(Asked(*asked), name, *parts, self.predownload, self.stream_names)
 
     def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which samples an epoch draws, before they are shuffled.

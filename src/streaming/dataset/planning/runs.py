@@ -55,6 +55,7 @@ class Planning:
     """Makes plans of a dataset's runs.
 
     Args:
+        asked: The job that is asked about.
         name: What is read.
         epochs: Which epoch comes, and what a checkpoint has set.
         ordering: The order.
@@ -67,6 +68,7 @@ class Planning:
 
     def __init__(
         self,
+        asked: Asked,
         name: str,
         epochs: Epochs,
         ordering: Ordering,
@@ -76,6 +78,7 @@ class Planning:
         predownload: int,
         stream_names: tuple[str, ...],
     ) -> None:
+        self._asked = asked
         self._name = name
         self._epochs = epochs
         self._ordering = ordering
@@ -87,7 +90,6 @@ class Planning:
 
     def plan(
         self,
-        asked: Asked,
         epochs: int | None,
         steps: int | None,
         speed: Speed | None,
@@ -105,15 +107,15 @@ class Planning:
             raise ConfigError(f"speed must be a streaming.planning.Speed, got {speed!r}.")
         return make_plan(
             self._name,
-            self.run(self.job(asked), epochs, steps),
+            self.run(self.job(), epochs, steps),
             self._stream_names,
             self.costs(),
-            self.job(asked),
+            self.job(),
             speed or Speed(),
             find_price(price),
         )
 
-    def check(self, asked: Asked, steps: int | None, worlds: Sequence[Sequence[int]], most: int) -> Report:
+    def check(self, steps: int | None, worlds: Sequence[Sequence[int]], most: int) -> Report:
         """Return proofs of a run; see :meth:`StreamingDataset.check`."""
         from streaming.planning.proofs import World as Other
         from streaming.planning.proofs import prove
@@ -123,18 +125,18 @@ class Planning:
             nodes, ranks, workers = world
             counts = as_integer("nodes", nodes, 1), as_integer("ranks", ranks, 1), as_integer("workers", workers, 0)
             others.append(Other(*counts))
-        job = self.job(asked)
+        job = self.job()
         layout = layout_of(job.num_nodes, job.ranks.ranks, job.replication)
         settings = self._epochs.pending(self._first_epoch()).settings
         order = self._ordering.state(settings, World(layout.num_nodes, layout.ranks_per_node, 1, 0))
         run = self.run(job, 1 if steps is None else None, steps)
-        return prove(run, self.plan(asked, None, steps, None, None), others, as_integer("most", most, 1), order)
+        return prove(run, self.plan(None, steps, None, None), others, as_integer("most", most, 1), order)
 
     def costs(self) -> ShardCosts:
         """Return what the shards cost."""
         return ShardCosts.of(self._cache.directories, self._cache.index_bytes)
 
-    def job(self, asked: Asked) -> Job:
+    def job(self) -> Job:
         """Return the machines that are asked about.
 
         Raises:
@@ -143,7 +145,7 @@ class Planning:
         size = self._ordering.config.batch_size
         if size is None:
             raise ConfigError("batch_size is needed to plan a run: the order of samples depends on it.")
-        here = self._ranks.ranks()
+        here, asked = self._ranks.ranks(), self._asked
         nodes, ranks, replication = optional_integers(
             num_nodes=(asked.num_nodes, 1),
             ranks_per_node=(asked.ranks_per_node, 1),
