@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from leftovers import begin, end
+
 from budget import register_profiles
 from clouds import Clouds
 from sample_data import write_dataset
@@ -37,13 +39,14 @@ if platform.libc_ver()[0] == "glibc":
     ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
-def _temporary_files_in_memory() -> str | None:
+def _temporary_files_in_memory() -> Path | None:
     """Have temporary files there if there is plenty: to make and remove as many on a disk takes a tenth of all time."""
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 4 << 30:
         return None
-    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="t", dir=memory)
-    return tempfile.tempdir
+    made = begin(memory)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(made)
+    return made
 
 
 _IN_MEMORY = _temporary_files_in_memory()
@@ -52,8 +55,9 @@ _IN_MEMORY = _temporary_files_in_memory()
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Leave nothing in memory, but of tests that failed: what their directories hold may say why."""
-    if _IN_MEMORY and exitstatus != pytest.ExitCode.TESTS_FAILED:
-        Finalize(None, shutil.rmtree, (_IN_MEMORY, True), exitpriority=-200)  # after multiprocessing's own, at -100
+    if _IN_MEMORY:
+        failed = exitstatus == pytest.ExitCode.TESTS_FAILED
+        Finalize(None, end, (_IN_MEMORY, failed), exitpriority=-200)  # after multiprocessing's own, at -100
 
 
 # What its children need and takes them seconds to import.

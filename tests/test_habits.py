@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
+import leftovers
 
 import release
 import versions
@@ -86,3 +89,25 @@ def test_torch_with_cuda_is_taken_only_if_asked(monkeypatch: pytest.MonkeyPatch)
     assert picked == [None, "2.4.0", "2.6.0+cpu", "2.6.0+cpu", None, None]
     monkeypatch.setattr(sys, "platform", "darwin")
     assert versions.pick_build(builds, False, "2.4") == "2.4.0"
+
+
+def test_what_failed_tests_leave_in_memory_goes_in_the_end(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(60)
+    owners = {"told": gone.pid, "told_lately": gone.pid, "talive": os.getpid()}
+    for name, owner in owners.items():
+        (tmp_path / name / "pytest-of-me").mkdir(parents=True)
+        (tmp_path / name / "owner").write_text(str(owner))
+        os.utime(tmp_path / name / "owner", (0, 0) if name != "told_lately" else None)
+    (tmp_path / "theirs").mkdir()
+    made = leftovers.begin(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"told_lately", "talive", "theirs", made.name}
+    for name in ("pytest-of-me", "pymp-1", "cache"):
+        (made / name).mkdir()
+    (made / "file").touch()
+    (made / "link").symlink_to(tmp_path / "theirs")
+    leftovers.end(made, failed=True)
+    assert {path.name for path in made.iterdir()} <= {"owner", "pytest-of-me", "link"}
+    leftovers.end(made, failed=False)
+    assert not made.exists()
+    assert (tmp_path / "theirs").is_dir()
