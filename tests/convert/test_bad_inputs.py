@@ -270,15 +270,21 @@ def test_sounds_and_videos_that_are_cut_off(at: Callable[..., Path], tmp_path: P
     def vint(size: int) -> bytes:
         return (size | 1 << 28).to_bytes(4, "big")
 
+    frame = b"\xff\xfb\x90\x44" + bytes(413)  # of MP3: 128 kilobits at 44,100 Hz
+    note = b"Info\0\0\0\2" + (3 * len(frame)).to_bytes(4, "big")
+    mp3 = b"ID3\4\0\0\0\0\1\2" + bytes(130) + frame[:36] + note + frame[48:] + frame + frame
+    vbri = frame[:36] + b"VBRI" + bytes(6) + (2 * len(frame)).to_bytes(4, "big") + frame[50:] + frame
     body = bytes(range(200)) * 2  # the header of Ogg's page says so: 0xff + 0x91
     whole = {
         "a.wav": b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WAVE" + body,
         "a.mp4": b"\0\0\0\x10ftypisom\0\0\0\0" + (len(body) + 8).to_bytes(4, "big") + b"mdat" + body,
+        "a.mp3": mp3,
+        "b.mp3": vbri,
         "a.ogg": b"OggS" + bytes(22) + b"\2\xff\x91" + body,
         "a.webm": b"\x1a\x45\xdf\xa3" + vint(3) + b"xyz" + b"\x18\x53\x80\x67" + vint(len(body)) + body,
     }
     for name, data in whole.items():
-        kind = name.partition(".")[2]
+        kind = name.replace(".", "-")
         assert convert(at(f"w-{kind}/{name}", data).parent, tmp_path / f"o-{kind}").samples == 1
         for cut in (2, 300):
             folder = at(f"{kind}-{cut}/{name}", data[:-cut]).parent
@@ -286,6 +292,8 @@ def test_sounds_and_videos_that_are_cut_off(at: Callable[..., Path], tmp_path: P
                 convert(folder, tmp_path / f"out-{kind}")
     piped = at("piped/a.wav", b"RIFF\xff\xff\xff\xffWAVE" + body)  # of a program that did not know
     assert convert(piped.parent, tmp_path / "piped-out").samples == 1
+    taken_out = at("part/a.mp3", mp3[: -len(frame)] + b"TAG" + bytes(125))  # by who left the note
+    assert convert(taken_out.parent, tmp_path / "part-out").samples == 1
 
 
 def test_tables_that_are_odd(tmp_path: Path) -> None:

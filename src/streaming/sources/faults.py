@@ -11,6 +11,11 @@ _BEGINS = (_JPEG, _PNG, b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P4", b"P5", b"P6")
 _BEHIND = 1 << 16
 #: Programs that write to a pipe note about so many bytes, since they do not know better.
 _UNKNOWN = 0x7FFF_0000
+#: What a second of MP3 takes, in kilobits, by its frames' headers: of MPEG-2, and of MPEG-1.
+_KILOBITS = (
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+)
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -51,7 +56,10 @@ def _told_size(data: bytes) -> int:
         return _end_of_boxes(data)
     if begin == b"OggS":
         return _end_of_pages(data)
-    return _end_of_segment(data) if begin == _EBML else 0
+    if begin == _EBML:
+        return _end_of_segment(data)
+    first = 10 + _seven_bits(data[6:10]) if begin[:3] == b"ID3" else 0
+    return _end_of_frames(data, first) if _frame_at(data, first) else 0
 
 
 def _end_of_boxes(data: bytes) -> int:
@@ -83,6 +91,49 @@ def _end_of_segment(data: bytes) -> int:
         return 0
     size, at = _size_at(data, at + 4)
     return at + size if size else 0
+
+
+def _end_of_frames(data: bytes, first: int) -> int:
+    """Return where the frames of MP3 end, by what encoders note in the first; 0 if no frame is cut.
+
+    Whoever takes out a part of a file, frame by frame, may leave the note as it was.
+    """
+    told, at = _told_of_frames(data, first), first
+    if len(data) < told:
+        while size := _frame_at(data, at):
+            at += size
+    return told if at > len(data) or 0 < len(data) - at < 4 else 0
+
+
+def _told_of_frames(data: bytes, first: int) -> int:
+    is_first, is_mono = data[first + 1] & 24 == 24, data[first + 3] >= 192  # is_first: MPEG-1
+    side = 17 if is_first == is_mono else 9 if is_mono else 32
+    note = first + 4 + side
+    if data[note : note + 4] in (b"Xing", b"Info"):
+        flags = int.from_bytes(data[note + 4 : note + 8], "big")
+        size = note + (12 if flags & 1 else 8)
+    elif data[first + 36 : first + 40] == b"VBRI":
+        flags, size = 2, first + 46
+    else:
+        return 0
+    count = int.from_bytes(data[size : size + 4], "big") if flags & 2 else 0
+    return first + count if count else 0
+
+
+def _frame_at(data: bytes, at: int) -> int:
+    """Return the bytes of the frame of MP3 that begins at a place, by its header; 0 if none does."""
+    header = int.from_bytes(data[at : at + 4], "big")
+    version, rate, pace = header >> 19 & 3, header >> 12 & 15, header >> 10 & 3
+    if header >> 21 != 0x7FF or header >> 17 & 3 != 1 or version == 1 or rate in (0, 15) or pace == 3:
+        return 0
+    is_first = version == 3
+    hertz = (44100, 48000, 32000)[pace] >> (0 if is_first else 1 if version == 2 else 2)
+    return (144 if is_first else 72) * 1000 * _KILOBITS[is_first][rate - 1] // hertz + (header >> 9 & 1)
+
+
+def _seven_bits(data: bytes) -> int:
+    """Return the number whose bytes have seven bits each, as ID3 has it."""
+    return sum(byte << 7 * place for place, byte in enumerate(reversed(data)))
 
 
 def _size_at(data: bytes, at: int) -> tuple[int, int]:
