@@ -7,6 +7,7 @@ import math
 import pickle
 import subprocess
 import sys
+from collections import OrderedDict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,24 @@ def test_bytes_pass_but_are_pickled() -> None:
     for name in NAMES - {"pkl"} - NEED_CONFIG:
         assert mds_encode(name, b"as is") == b"as is"
     assert pickle.loads(mds_encode("pkl", b"as is")) == b"as is"
+
+
+@pytest.mark.parametrize(
+    ("odd", "text"),
+    [
+        ({1: 2, "1": 3}, "the keys 1 and '1' of a dict"),
+        ([{"a": ({"null": 0, None: 1},)}], "'null' and None"),
+        (OrderedDict(x=OrderedDict([(True, 0), ("true", 1)])), "True and 'true'"),
+        ({"a": [1.5, {1.5: 0, "1.5": 1}]}, "1.5 and '1.5'"),
+    ],
+)
+def test_keys_that_json_cannot_tell_apart(odd: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        mds_encode("json", odd)
+
+
+def test_other_keys_of_json() -> None:
+    assert mds_encode("json", {1: [{"1": 2}], 2: {1: 0}, None: 0}) == b'{"1": [{"1": 2}], "2": {"1": 0}, "null": 0}'
 
 
 def test_json_takes_numpy() -> None:
