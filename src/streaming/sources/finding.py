@@ -15,7 +15,7 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFound
 from streaming.sources.contract import Files
 from streaming.sources.hub import choose_files, is_hub_dataset, is_split_folder
 from streaming.sources.lance.fragments import find_lance, is_lance
-from streaming.sources.listing import is_pattern, list_files, root_of
+from streaming.sources.listing import SAVED_STATE, is_pattern, list_files, root_of, saved_files
 from streaming.sources.names import COMPRESSED, SUFFIXES, bare_name, format_of
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
@@ -23,7 +23,7 @@ from streaming.storage.store import ObjectInfo, Store
 
 __all__ = ["check_choice", "chosen", "find", "found_instead", "is_saved", "of_split"]
 
-_SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")
+_SAVED = (SAVED_STATE, "dataset_info.json", "dataset_dict.json")
 #: What directories of tables have, as the first names of a store or directory tell.
 _TABLE_LOGS = {"_delta_log/": "delta", "metadata/": "iceberg"}
 #: How many names are looked at, for a hint.
@@ -91,8 +91,24 @@ def chosen(
     if rest.get("split") and not is_hub_dataset(place):
         if is_pattern(place) or (place.is_local and os.path.isfile(place.expanded().path)):
             check_choice(rest, str(place), "split")
+        if is_saved(place):
+            _check_split(rest, place)
         place = place.join(rest.pop("split"))
     return place, "arrow" if format is None and is_saved(place) else format, rest
+
+
+def _check_split(options: Mapping[str, str], place: Location) -> None:
+    """Check that a saved dataset has the split that was chosen.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    with os.scandir(place.expanded().path) as entries:
+        splits = sorted(each.name for each in entries if each.is_dir() and is_saved(place.join(each.name)))
+    if not splits:
+        check_choice(options, str(place), "split")
+    if options["split"] not in splits:
+        raise ConfigError(f"{place} has no split {options['split']!r}; it has {', '.join(splits)}.")
 
 
 def is_saved(place: Location) -> bool:
@@ -230,6 +246,8 @@ def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str)
         return [info for info in infos if info.path.rpartition("/")[2] == "index.json"]
     if format == "folder":
         return infos
+    if format == "arrow" and not pattern:
+        return saved_files(store, infos)
     told = [info for info in infos if format_of(info.path) == format]
     if format == "jsonl":
         lines = [info for info in told if pattern or not bare_name(info.path).lower().endswith(".json")]
@@ -243,7 +261,6 @@ def _of_format(store: Store, infos: list[ObjectInfo], format: str, pattern: str)
         told = lines or [
             info for info in told if info.path.rpartition("/")[2] not in ("dataset_info.json", "state.json")
         ]
-    del store
     return told if told or not pattern else infos
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, StorageError, StreamingError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StorageError, StreamingError
 from streaming.sources.names import LABELS, format_of, is_named_as_data
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["is_pattern", "is_source", "list_files", "list_named", "root_of"]
+__all__ = ["SAVED_STATE", "is_pattern", "is_source", "list_files", "list_named", "matcher", "root_of", "saved_files"]
 
+#: Where ``save_to_disk`` lists the files of a dataset.
+SAVED_STATE = "state.json"
 _SPECIAL = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -118,8 +121,11 @@ def list_files(location: Location, kind: str | None) -> tuple[Store, str, list[O
         kind = _kind_of(files, location)
     elif kind == "megatron":
         files = [info for info in files if info.path.endswith(".bin")]
+    elif kind == "arrow" and not pattern:
+        is_saved = any(info.path.rpartition("/")[2] == SAVED_STATE for info in files)
+        files = saved_files(store, files) or ([] if is_saved else files)
     elif not pattern:
-        told = [info for info in files if format_of(info.path) == kind]
+        told = [info for info in files if format_of(info.path) == kind or (kind == "folder" and _has_labels(info))]
         files = told or files
     found = [info for info in files if info.bytes or _is_broken(info.path, kind)]
     if not found:
@@ -145,10 +151,45 @@ def list_named(store: Store, names: list[str], scheme: str) -> list[ObjectInfo]:
         return [info for some in threads.map(partial(_named, store, known), names) for info in some]
 
 
+def _has_labels(info: ObjectInfo) -> bool:
+    return info.path.rpartition("/")[2] in LABELS
+
+
+def saved_files(store: Store, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    """Return the files of Arrow among those of a directory.
+
+    Where ``save_to_disk`` has listed its own, it is these: others are caches of programs that have used the data since, or
+    were left behind when it was saved again.
+
+    Args:
+        store: Where they are.
+        infos: They.
+
+    Raises:
+        SourceError: A file that is listed is not there.
+    """
+    there = {info.path: info for info in infos}
+    listed: dict[str, list[ObjectInfo]] = {}
+    for path in there:
+        directory, slash, name = path.rpartition("/")
+        if name != SAVED_STATE:
+            continue
+        try:
+            names = [str(each["filename"]) for each in json.loads(store.get(path))["_data_files"]]
+        except (ValueError, KeyError, TypeError):  # of another program
+            continue
+        lost = next((each for each in names if f"{directory}{slash}{each}" not in there), None)
+        if lost is not None:
+            raise SourceError(f"{store!r}/{path} lists {lost}, which is not there. Save the dataset again, or copy all of it.")
+        listed[directory] = [there[f"{directory}{slash}{each}"] for each in names]
+    rest = [i for i in infos if format_of(i.path) == "arrow" and i.path.rpartition("/")[0] not in listed]
+    return sorted([*rest, *(info for some in listed.values() for info in some)], key=lambda info: info.path)
+
+
 def _is_broken(name: str, kind: str) -> bool:
     """Say whether a file that is empty is to be kept, and refused when it is read: of notes and lines, nothing is lost."""
     if name.rpartition("/")[2] in LABELS:
-        return kind == "any"
+        return kind in ("any", "folder")
     told = format_of(name)
     return kind in (told, "any") and told not in (None, *_LINES)
 
@@ -206,7 +247,7 @@ def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
     """Yield the files below a root that a pattern names; without one, all but those that are hidden, or notes of engines."""
     head = pattern[: found.start()] if (found := _SPECIAL.search(pattern)) else pattern
     prefix = head.rpartition("/")[0]
-    match = re.compile(_regex(pattern)).fullmatch if pattern else None
+    match = matcher(pattern) if pattern else None
     log: re.Match[str] | None = None
 
     def enters(path: str) -> bool:  # what no name below can match is not gone through, but for what tells of a table
@@ -241,19 +282,29 @@ def _check_log(store: Store, log: re.Match[str], pattern: str) -> None:
     )
 
 
+def matcher(pattern: str) -> Callable[[str], object]:
+    """Return what says whether a pattern (``*``, ``**``, ``?``, ``[...]``) stands for a path.
+
+    Args:
+        pattern: It. As in a shell, what stands for any name does not stand for one that begins with a dot.
+    """
+    return re.compile(_regex(pattern)).fullmatch
+
+
 def _regex(pattern: str) -> str:
     parts: list[str] = []
     i = 0
     while i < len(pattern):
+        shown = "(?![.])" if pattern[i - 1 : i] in ("", "/") else ""  # what begins with a dot is hidden, unless it is named
         if pattern.startswith("**/", i):
-            parts.append("(?:.*/)?")
+            parts.append("(?:(?![.])[^/]+/)*" if shown else "(?:.*/)?")
             i += 3
         elif pattern[i] == "*":
             double = pattern.startswith("**", i)
-            parts.append(".*" if double else "[^/]*")
+            parts.append(("(?:(?![.])[^/]+/)*" if shown else ".*") * double + f"{shown}[^/]*")
             i += 1 + double
         elif pattern[i] == "?":
-            parts.append("[^/]")
+            parts.append(f"{shown}[^/]")
             i += 1
         elif pattern[i] == "[" and (end := pattern.find("]", i + 2)) > 0:
             inside = pattern[i + 1 : end]
