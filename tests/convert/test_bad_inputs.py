@@ -123,12 +123,12 @@ def test_csv_is_read_as_it_was_written(
         assert rows(at(name, data), tmp_path / f"o-{name}") == wanted
     # Types come from the first lines: what is chosen by `columns` goes before.
     monkeypatch.setattr("streaming.sources.kinds.separated._BLOCK_BYTES", 1 << 10)
-    path = at("late.csv", "zip,n\n" + "00501,1\n" * 500 + "A-1,2\n")
+    path = at("late.csv", "zip,n\n" + "10501,1\n" * 500 + "A-1,2\n")
     with pytest.raises(SourceError, match=r"late\.csv, after row \d+:.*columns="):
         convert(path, tmp_path / "out", columns=["zip"])
     found = convert(path, tmp_path / "late", columns={"zip": "str", "n": "int"})
     assert found.samples == 501
-    assert LocalDataset(str(tmp_path / "late"))[0] == {"zip": "00501", "n": 1}
+    assert LocalDataset(str(tmp_path / "late"))[0] == {"zip": "10501", "n": 1}
 
 
 def test_csv_of_which_nothing_is_lost(at: Callable[..., Path], tmp_path: Path) -> None:

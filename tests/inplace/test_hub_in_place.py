@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 import soundfile
 from PIL import Image
 
+import streaming
 from streaming import StreamingDataset
 from streaming.cli.main import main
-from streaming.core.errors import ConfigError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
 from streaming.storage.providers.vendors import client as vendor
 
 from clouds import clear_credentials
@@ -148,5 +150,24 @@ def test_saved_to_disk(tmp_path: Path) -> None:
     assert bytes_of(dataset[3]["image"]) == image_of(3)
     assert dataset[4]["grid"].tolist() == [[4, 1, 2], [3, 4, 5]]
     assert dataset.metadata["columns"]["label"] == {"names": ["cat", "dog"]}
+    with pytest.raises(ConfigError, match=r"saved has no split 'val'; it has test, train\."):
+        StreamingDataset(remote=tmp_path / "saved", split="val", local=tmp_path / "c", batch_size=1)
     files = f"{tmp_path}/saved/test/*.arrow"
     assert len(StreamingDataset(remote=files, local=tmp_path / "c", batch_size=1)[:]) == 5
+
+
+def test_a_saved_dataset_is_the_files_that_it_lists(tmp_path: Path) -> None:
+    """What was left by programs that used it, and by saving it before, is no data; what is missing is."""
+    given = datasets.Dataset.from_dict({"id": range(20)})
+    for count in (3, 2):
+        given.save_to_disk(tmp_path / "saved", num_shards=count)
+    shutil.copy(tmp_path / "saved" / "data-00000-of-00002.arrow", tmp_path / "saved" / "cache-12ab.arrow")
+    arguments: Any = {"remote": tmp_path / "saved", "local": tmp_path / "c", "batch_size": 1}
+    assert [row["id"] for row in StreamingDataset(**arguments)[:]] == list(range(20))
+    assert streaming.convert(tmp_path / "saved", tmp_path / "out", workers=0, progress_bar=False).samples == 20
+    (tmp_path / "saved" / "data-00001-of-00002.arrow").unlink()
+    with pytest.raises(SourceError, match=r"saved/state\.json lists data-00001-of-00002\.arrow, which is not there"):
+        StreamingDataset(**arguments)
+    given.select([]).save_to_disk(tmp_path / "none")
+    with pytest.raises(EmptyDatasetError):
+        StreamingDataset(**{**arguments, "remote": tmp_path / "none"})

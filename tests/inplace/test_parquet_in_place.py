@@ -310,6 +310,11 @@ def test_columns_of_one_name_and_files_that_are_empty(tmp_path: Path) -> None:
     pq.write_table(twice, tmp_path / "x.parquet")
     with pytest.raises(SourceError, match=r"x\.parquet has two columns 'c'"):
         StreamingDataset(**arguments)
+    within = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    pq.write_table(pa.table({"c": within}), tmp_path / "x.parquet")
+    arguments["local"] = tmp_path / "within"
+    with pytest.raises(ConfigError, match=r"Column 'c' is struct<a: int64, a: int64>, and no encoding holds it"):
+        StreamingDataset(**arguments)
     pq.write_table(table_of(0, 3), tmp_path / "x.parquet")
     (tmp_path / "y.parquet").touch()
     arguments["local"] = tmp_path / "other"
@@ -336,6 +341,19 @@ def test_a_stream_of_arrow_that_has_no_end(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])  # as of a writer that was killed
     with pytest.warns(UserWarning, match=r"x\.arrow has no mark at its end: it may be cut off"):
         assert len(StreamingDataset(remote=path, local=tmp_path / "cache", batch_size=1)) == 10
+    path.write_bytes(b"FEA1" + bytes(99) + b"FEA1")
+    with (
+        pytest.warns(UserWarning, match="was written again|no mark"),
+        pytest.raises(SourceError, match=r"x\.arrow .*It is of Feather's first version: write it again"),
+    ):
+        StreamingDataset(remote=path, local=tmp_path / "cache", batch_size=1)
+
+
+def test_truth_values_of_a_byte(tmp_path: Path) -> None:
+    values = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0, None], pa.int8()))
+    pq.write_table(pa.table({"yes": values}), tmp_path / "x.parquet")
+    found = StreamingDataset(remote=tmp_path / "x.parquet", local=tmp_path / "cache", batch_size=1)[:]
+    assert [row["yes"] for row in found] == [True, False, None]
 
 
 def test_lists_in_which_values_are_missing(tmp_path: Path) -> None:
@@ -395,6 +413,8 @@ def test_no_index_but_files_of_others(
         open_store(root).put(f"lake/{path.name}", str(path))
     make_dataset(10, "parts/train")
     (tmp_path / "none").mkdir()
+    for name in ("x.bin", "x.jpg"):
+        (tmp_path / name).write_bytes(b"x")
     for given, words in (
         (
             {"remote": lake},
@@ -404,6 +424,11 @@ def test_no_index_but_files_of_others(
         ({"local": lake}, r"give format='parquet'\. Give it as `remote`\.$"),
         ({"local": f"{lake}/*.parquet"}, "Files of other formats are given as `remote`"),
         ({"remote": tmp_path / "parts"}, r"Datasets lie below it: train\. Name one, as by split='train'\.$"),
+        (
+            {"remote": tmp_path / "x.bin"},
+            r"a file whose name tells no format\. If it is one of these, .* parquet, text",
+        ),
+        ({"remote": tmp_path / "x.jpg"}, r"a file: give the folder that it is in, and format='folder'\.$"),
         ({"remote": tmp_path / "none"}, r"once its writer has finished\.$"),
     ):
         arguments: Any = {"local": tmp_path / "c", **given}
@@ -419,6 +444,17 @@ def test_braces_and_ranges(lake: Path, tmp_path: Path) -> None:
     assert len(StreamingDataset(remote=f"{lake}/**/part-?.parquet", **arguments)[:]) == 152
     with pytest.raises(FileNotFoundError):
         StreamingDataset(remote=f"{lake}/part-{{2..3}}.parquet", **arguments)
+    (lake / ".copies").mkdir()
+    for name in (".copies/part-0.parquet", "._part-0.parquet"):
+        shutil.copy(lake / "part-0.parquet", lake / name)
+    for pattern, count in (
+        ("**/part-?.parquet", 152),
+        ("**/*.parquet", 152),
+        ("*.parquet", 152),
+        ("**/part*", 152),
+        (".c*/*.parquet", 50),
+    ):
+        assert len(StreamingDataset(remote=f"{lake}/{pattern}", **arguments)) == count
 
 
 def test_directories_that_no_name_is_in_are_not_gone_through(

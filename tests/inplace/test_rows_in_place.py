@@ -9,6 +9,7 @@ import json
 import shutil
 import struct
 import tarfile
+import zipfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ from PIL import Image
 import streaming
 from streaming import Stream, StreamingDataLoader, StreamingDataset
 from streaming.cli.main import main
-from streaming.core.errors import ConfigError, ShardFormatError, ShardUnavailableError, SourceError
+from streaming.core.errors import ConfigError, IndexFormatError, ShardFormatError, ShardUnavailableError, SourceError
 from streaming.sources import streams
 from streaming.sources.kinds import arrays, cells, lines, survey, tars
 from streaming.storage.registry import open_store
@@ -262,7 +263,9 @@ def test_members_that_are_missing_and_archives_that_are_compressed(tmp_path: Pat
     expected = [("a", "A", 1), ("b", "B", None), ("c", "", 3)]
     for name, mode in (("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.tgz", "w:gz"), ("x.tar.xz", "w:xz")):
         tar_of(tmp_path / name, members, mode=mode)
-        found = opened(tmp_path / name, tmp_path)[:]
+        words = rf"{name}: members that other rows have are missing in 1 of 3 rows, such as 'b', which has no 'cls'"
+        with pytest.warns(UserWarning, match=words):
+            found = opened(tmp_path / name, tmp_path)[:]
         assert [(row["__key__"], row["txt"], row["cls"]) for row in found] == expected
 
 
@@ -574,6 +577,14 @@ def test_numbers_of_many_digits_keep_them_all(tmp_path: Path) -> None:
         {"whole": int(whole[i]), "huge": huge[i], "mixed": [whole[0], "1.5"][i], "round": float(round_[i])}
         for i in range(2)
     ]
+    (tmp_path / "a.csv").write_text("place,ratio,plain\n01234,00.5,0\n90210,1.5,-0.5\n")  # codes, whose zeros count
+    expected = [{"place": "01234", "ratio": "00.5", "plain": 0.0}, {"place": "90210", "ratio": "1.5", "plain": -0.5}]
+    assert opened(tmp_path / "a.csv", tmp_path)[:] == expected
+    streaming.convert(tmp_path / "a.csv", tmp_path / "out", workers=0, progress_bar=False)
+    assert streaming.LocalDataset(tmp_path / "out")[:] == expected
+    lines = [{"a": (1 << 53) + 1}, {"a": 1.5}]
+    write_lines(tmp_path / "a.jsonl", lines)
+    assert opened(tmp_path / "a.jsonl", tmp_path)[:] == lines
     (tmp_path / "a.csv").write_text("a,a\n1,2\n")
     with pytest.raises(SourceError, match=r"a\.csv has two columns 'a'"):
         opened(tmp_path / "a.csv", tmp_path)
@@ -605,10 +616,26 @@ def test_headers_of_numpy_that_python_fails_to_parse() -> None:
     assert arrays.steadily(read) == 7
 
 
+@rewrites
 def test_an_archive_of_numpy_that_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "short.npz").write_bytes(b"PK")
     with pytest.raises(SourceError, match=r"short\.npz cannot be read as NumPy's: its 2 bytes "):
         opened(tmp_path / "short.npz", tmp_path)
+    for odd in (
+        np.array(["2026-01-01"], "M8[ns]"),
+        np.ones(2, complex),
+        np.zeros(2, "i4,f8"),
+        np.ones(2, np.longdouble),
+    ):
+        np.savez(tmp_path / "odd.npz", a=odd)
+        with pytest.raises(SourceError, match=r"odd\.npz: a is of .* save it as one of these"):
+            opened(tmp_path / "odd.npz", tmp_path)
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
+        archive.writestr("README", b"-")
+    with pytest.raises(SourceError, match=r"odd\.npz: README is no array"):
+        opened(tmp_path / "odd.npz", tmp_path)
+    np.savez(tmp_path / "x.npz", a=[b"ab", b"c"])
+    assert [row["a"] for row in opened(tmp_path / "x.npz", tmp_path)[:]] == [b"ab", b"c"]
     np.savez(tmp_path / "x.npz", a=np.arange(9))
     (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:100])
     with pytest.raises(SourceError, match=r"x\.npz cannot be read as NumPy's"):
@@ -631,6 +658,16 @@ def test_tokens_of_megatron(tmp_path: Path, empty: bool) -> None:
     for place in (tmp_path / "c_text_document", tmp_path, tmp_path / "*.bin"):
         found = opened(place, tmp_path / "caches", format="megatron")[:]
         assert all(np.array_equal(row["tokens"], tokens) for row, tokens in zip(found, expected, strict=True))
+    data, index = ((tmp_path / f"c_text_document.{end}").read_bytes() for end in ("bin", "idx"))
+    (tmp_path / "c_text_document.bin").write_bytes(data + b"xx")
+    with pytest.warns(UserWarning, match=rf"has {len(data) + 2:,} bytes, and .* take {len(data):,} of them"):
+        assert len(opened(tmp_path, tmp_path / "caches", format="megatron")) == len(expected)
+    for begin, words in ((34, "is damaged"), (len(index) - 8, "is damaged"), (len(index), "documents with images")):
+        odd = index[:begin] + (b"\xff" * 4 + index[begin + 4 :] if begin < len(index) else bytes(len(sequences)))
+        (tmp_path / "c_text_document.idx").write_bytes(odd)
+        with pytest.raises(SourceError, match=rf"c_text_document\.idx .*{words}"):
+            opened(tmp_path, tmp_path / f"odd{begin}", format="megatron")
+    (tmp_path / "c_text_document.idx").write_bytes(index)
     (tmp_path / "c_text_document.bin").write_bytes(b"x")
     with pytest.raises(SourceError, match=r"c_text_document\.bin is cut off"):
         opened(tmp_path, tmp_path / "caches", format="megatron")
@@ -651,6 +688,13 @@ def test_folders_of_images(tmp_path: Path, s3: S3Server) -> None:
         )
         assert found == [(f"{i:02}.png", i % 2, i) for i in range(30)]
         assert list(dataset.samples_per_shard) == [30]
+    (place / "metadata.csv").write_text(
+        "".join(f"cat/{i:02}.png,{i}\n" for i in range(-2, 30, 2)).replace("cat/-2", "file_name")
+    )
+    with pytest.raises(SourceError, match=r"dog/01\.png: the table of labels has no row for it"):
+        opened(place, tmp_path, format="folder")[:]
+    shutil.rmtree(place / "dog")
+    assert [row["-2"] for row in opened(place, tmp_path, format="folder")[:]] == list(range(0, 30, 2))
 
 
 @pytest.mark.parametrize("name", ["litdata-plain", "litdata-framed"])
@@ -668,6 +712,12 @@ def test_chunks_of_litdata(tmp_path: Path, name: str) -> None:
     (tmp_path / "none" / "chunk-0-0.bin").write_bytes(b"x")
     with pytest.raises(SourceError, match=r"no index\.json of litdata"):
         opened(tmp_path / "none", tmp_path, format="litdata")
+    with pytest.raises(IndexFormatError, match=r"chunks of litdata's: to train from them, give format='litdata'\."):
+        opened(place, tmp_path)
+    for index in ('{"chunks": [{}], "config": {"data_format": ["str"]}}', '{"chunks": [], "config": 3}', "[{", "[]"):
+        (tmp_path / "none" / "index.json").write_text(index)
+        with pytest.raises(SourceError, match=r"index\.json of .* is no index that litdata has written"):
+            opened(tmp_path / "none", tmp_path, format="litdata")
 
 
 def test_conditions_keys_and_parts_of_rows(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def _not_json(kind: Any) -> str | None:
     types = pa.types
     inner: list[Any] = []
     if types.is_struct(kind):
+        if len({kind.field(i).name for i in range(kind.num_fields)}) < kind.num_fields:
+            return str(kind)
         inner = [kind.field(i).type for i in range(kind.num_fields)]
     elif types.is_map(kind):
         inner = [kind.key_type, kind.item_type]

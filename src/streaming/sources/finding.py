@@ -127,8 +127,13 @@ def found_instead(place: Location) -> str:
     """Return for people what lies where no dataset of this library is, and how it is opened; ``''`` if nothing tells.
 
     Args:
-        place: A directory, of which the first names are looked at.
+        place: A file, or a directory, of which the first names are looked at.
     """
+    if place.is_local and os.path.isfile(place.expanded().path):
+        if format_of(place.base) == "folder":
+            return "That is a file: give the folder that it is in, and format='folder'."
+        known = ", ".join(sorted({*SUFFIXES.values()} - {"mds"}))
+        return f"That is a file whose name tells no format. If it is one of these, say so by `format`: {known}."
     try:
         names = _first_names(place)
     except Exception:  # a store of somebody else's may not be able to list, and raises what it likes: the error stays

@@ -20,6 +20,8 @@ _KINDS: dict[type, str] = {
 _JSON = {"bool", "int", "float64", "str", "json"}
 _IMAGES = {"jpeg", "png", "image"}
 _MOST = 1 << 63
+#: Floats hold all whole numbers up to here.
+_EXACT = 1 << 53
 
 
 class Learner:
@@ -46,8 +48,8 @@ class Learner:
         every = self._seen
         for name, value in row.items():
             kind = _KINDS.get(type(value)) or _kind_of(value)
-            if kind == "int" and not -_MOST <= value < _MOST:
-                kind = "json"
+            if kind == "int" and not -_EXACT <= value <= _EXACT:
+                kind = "json" if not -_MOST <= value < _MOST else "int" if float(value) == value else "long"
             seen = every.get(name)
             if seen is None:
                 seen = every[name] = {}
@@ -71,6 +73,8 @@ class Learner:
     def _encoding(self, name: str, seen: dict[str, int]) -> str:
         kinds = seen.keys() - {_MISSING}
         lacks = sum(seen[kind] for kind in kinds) < self.rows
+        if "long" in kinds:  # no float holds it
+            kinds = kinds - {"long"} | {"json" if "float64" in kinds else "int"}
         if not kinds:
             return NOTHING
         found = self._known.get(name, "").rstrip("?") or common_encoding(kinds)

@@ -180,7 +180,9 @@ def saved_files(store: Store, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
             continue
         lost = next((each for each in names if f"{directory}{slash}{each}" not in there), None)
         if lost is not None:
-            raise SourceError(f"{store!r}/{path} lists {lost}, which is not there. Save the dataset again, or copy all of it.")
+            raise SourceError(
+                f"{store!r}/{path} lists {lost}, which is not there. Save the dataset again, or copy all of it."
+            )
         listed[directory] = [there[f"{directory}{slash}{each}"] for each in names]
     rest = [i for i in infos if format_of(i.path) == "arrow" and i.path.rpartition("/")[0] not in listed]
     return sorted([*rest, *(info for some in listed.values() for info in some)], key=lambda info: info.path)
@@ -295,7 +297,9 @@ def _regex(pattern: str) -> str:
     parts: list[str] = []
     i = 0
     while i < len(pattern):
-        shown = "(?![.])" if pattern[i - 1 : i] in ("", "/") else ""  # what begins with a dot is hidden, unless it is named
+        shown = (
+            "(?![.])" if pattern[i - 1 : i] in ("", "/") else ""
+        )  # what begins with a dot is hidden, unless it is named
         if pattern.startswith("**/", i):
             parts.append("(?:(?![.])[^/]+/)*" if shown else "(?:.*/)?")
             i += 3

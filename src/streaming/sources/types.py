@@ -21,6 +21,8 @@ __all__ = [
 SHAPE = b"streaming.shape"
 #: How names of Ray's types of tensors of a shape begin.
 _RAYS = "ray.data.arrow_tensor"
+#: Truth values that are kept in a byte each.
+_TRUTH = "arrow.bool8"
 
 
 def array_encoding(kind: Any) -> str:
@@ -68,6 +70,8 @@ def _storage_type(kind: Any) -> Any:
     import pyarrow as pa
 
     types = pa.types
+    if getattr(kind, "extension_name", "") == _TRUTH:
+        return pa.bool_()
     if hasattr(kind, "storage_type"):
         return _storage_type(kind.storage_type)
     if types.is_dictionary(kind):
@@ -90,7 +94,8 @@ def plain(array: Any) -> Any:
     if hasattr(array, "combine_chunks"):
         array = array.combine_chunks()
     if hasattr(array.type, "storage_type"):
-        array = array.storage
+        is_truth = getattr(array.type, "extension_name", "") == _TRUTH
+        array = array.storage.cast(pa.bool_()) if is_truth else array.storage
     kind, types = array.type, pa.types
     if types.is_dictionary(kind):
         return plain(plain(array.dictionary).take(array.indices))

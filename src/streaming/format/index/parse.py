@@ -84,6 +84,8 @@ def parse_index(data: bytes, source: str) -> IndexParts:
         raise
     except ValueError as error:  # a number of thousands of digits
         raise IndexFormatError(f"{source} is not an index: {error}") from error
+    if "chunks" in top and "config" in top:
+        raise IndexFormatError(f"{source} lists chunks of litdata's: to train from them, give format='litdata'.")
     version = top.get("version")
     if type(version) is not int or version != VERSION:
         raise IndexFormatError(f"{source} has version {show(version)}; only version {VERSION} can be read.")

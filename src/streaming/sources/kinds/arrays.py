@@ -71,6 +71,14 @@ class Arrays(Source):
             arrays = {name: steadily(partial(found.__getitem__, name)) for name in cast("list[str]", found.files)}
         except (ValueError, EOFError, OSError, AttributeError, BadZipFile, zlib.error) as error:
             raise SourceError(f"{file.name} cannot be read as NumPy's: {error}") from error
+        for name, array in arrays.items():
+            dtype = getattr(array, "dtype", None)
+            if dtype is None or dtype.kind not in "biufUS" or (dtype.kind in "iuf" and dtype.itemsize > 8):
+                what = "no array" if dtype is None else f"of {dtype}"
+                raise SourceError(
+                    f"{file.name}: {name} is {what}. Numbers of at most 64 bits, truth values and texts are read: save it "
+                    "as one of these, or leave it out."
+                )
         if len({array.shape[:1] for array in arrays.values()}) != 1 or not next(iter(arrays.values())).ndim:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise SourceError(f"{file.name}: its arrays have no first axis in common: {shapes}.")
@@ -85,6 +93,6 @@ class Arrays(Source):
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, np.str_):
-        return str(value)
+    if isinstance(value, (np.str_, np.bytes_)):
+        return value.item()
     return value if isinstance(value, np.generic) else np.array(value)

@@ -22,6 +22,8 @@ _PIECE_BYTES = 1 << 25
 _ROWS = 1 << 13
 #: What files end in, and streams.
 _MAGIC, _END = b"ARROW1", b"\xff\xff\xff\xff\0\0\0\0"
+#: What files of Feather's first version begin with.
+_OLD = b"FEA1"
 
 
 class ArrowFiles:
@@ -110,12 +112,14 @@ def _has_no_empty(array: Any) -> bool:
 @contextmanager
 def _opened(file: SourceFile) -> Iterator[tuple[Any, Iterator[Any]]]:
     pa = optional_import("pyarrow", "arrow", "Reading Arrow's files")
+    is_old = False
     try:
         with file.open([(0, file.size)]) as local:
             # Arrays look into the map: it goes when the last of them does.
             mapped = pa.BufferReader(pa.py_buffer(mmap.mmap(local.fileno(), 0, access=mmap.ACCESS_READ)))
             begins = mapped.read(len(_MAGIC))
             mapped.seek(0)
+            is_old = begins.startswith(_OLD)
             if begins == _MAGIC:
                 reader = pa.ipc.open_file(mapped)
                 yield reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
@@ -125,4 +129,5 @@ def _opened(file: SourceFile) -> Iterator[tuple[Any, Iterator[Any]]]:
     except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         if isinstance(error, StreamingError):
             raise
-        raise SourceError(f"{file.name} cannot be read as a file of Arrow: {error}") from error
+        hint = ". It is of Feather's first version: write it again by pyarrow.feather.write_feather" if is_old else ""
+        raise SourceError(f"{file.name} cannot be read as a file of Arrow: {error}{hint}.") from error

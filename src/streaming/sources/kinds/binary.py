@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -94,11 +95,11 @@ def _layout(file: SourceFile) -> _Layout:
         shape, is_fortran, dtype, begin = steadily(lambda: _header(data))
     except ValueError as error:
         raise SourceError(f"{file.name} cannot be read as a file of NumPy: {error}") from error
-    if dtype.kind not in "iuf" or is_fortran or len(shape) < 2:
+    if dtype.kind not in "iuf" or dtype.itemsize > 8 or is_fortran or len(shape) < 2 or 0 in shape[1:]:
         what = f"{dtype} of the shape {shape}{' in Fortran order' if is_fortran else ''}"
         raise SourceError(
-            f"{file.name} has {what}. Whole numbers or floats in C order are read, whose first of at least two axes counts "
-            "samples; save them so."
+            f"{file.name} has {what}. Whole numbers or floats of at most 64 bits in C order are read, whose first of at "
+            "least two axes counts samples; save them so."
         )
     layout = _Layout(dtype, shape[0], shape[1:], begin, int(np.prod(shape[1:])) * dtype.itemsize)
     if layout.begin + layout.rows * layout.row_bytes > file.size:
@@ -122,9 +123,18 @@ class Megatron(_Arrays):
         index = _read_index(self.files, file)
         lengths = np.frombuffer(fetch(index.file, index.lengths, index.places), "<i4")
         documents = np.frombuffer(fetch(index.file, index.documents, index.file.size), "<i8")
+        bounds = np.concatenate([[0], documents, [len(lengths)]])
+        if (lengths < 0).any() or (np.diff(bounds) < 0).any():
+            raise SourceError(f"{index.file.name} is damaged: its sequences or documents end before they begin.")
         ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[documents] * index.dtype.itemsize
         if ends[-1] > file.size:
             raise SourceError(f"{file.name} is cut off: {file.size:,} bytes, and its index counts {ends[-1]:,}.")
+        if ends[0] or ends[-1] < file.size:
+            warnings.warn(
+                f"{file.store!r}/{file.name} has {file.size:,} bytes, and the documents of its index take "
+                f"{ends[-1] - ends[0]:,} of them. The others are not served: see whether the index is that of this file.",
+                stacklevel=2,
+            )
         is_list = bool((np.diff(ends) == 0).any())
         return Scan({"tokens": f"{'list' if is_list else 'ndarray'}:{index.dtype.name}"}, self._pieces(ends))
 
@@ -171,6 +181,8 @@ def _read_index(files: Files, file: SourceFile) -> _Index:
     lengths = 34
     places = lengths + 4 * sequences
     documents = places + 8 * sequences
+    if documents + 8 * bounds + sequences == index.size and sequences > 0:
+        raise SourceError(f"{index.name} is that of documents with images, which are not supported.")
     if documents + 8 * bounds != index.size or bounds < 1:
         raise SourceError(f"{index.name} is cut off: {index.size:,} bytes, of {documents + 8 * bounds:,}.")
     return _Index(index, np.dtype(_DTYPES[code]), lengths, places, documents)

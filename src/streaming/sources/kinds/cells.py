@@ -27,6 +27,8 @@ _LONGEST_NAMES = 1 << 16
 #: What stands for a missing number.
 _MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null"))
 _WHOLE = re.compile(r"[+-]?\d+")
+#: What is no number but a code, such as that of a place: its zeros would be lost.
+_CODE = re.compile(r"[+-]?0\d")
 _MOST = 1 << 63
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE)
 
@@ -172,7 +174,7 @@ class _Kind:
             self._is_exact = self._is_exact and len(cell) < _LONGEST and float(cell) == number
             is_whole = -_MOST <= number < _MOST
         self._is_whole = self._is_whole and is_whole
-        if not self._is_whole and not (self._is_exact and _FLOAT.fullmatch(cell)):
+        if _CODE.match(cell) or not (self._is_whole or (self._is_exact and _FLOAT.fullmatch(cell))):
             self._is_float = False
 
     @property

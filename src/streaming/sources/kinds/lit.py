@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from streaming.core.errors import ConfigError, SampleError, SourceError
+from streaming.core.errors import ConfigError, SampleError, SourceError, StreamingError
 from streaming.format.encodings import mds_decode
 from streaming.sources.contract import Files, Part, Row, Source
 from streaming.sources.file import SourceFile
@@ -48,9 +48,28 @@ class Chunks(Source):
             raise SourceError(
                 f"There is no index.json of litdata's at {files.origin}. Give the directory that holds it."
             )
-        index = cast("dict[str, Any]", json.loads(fetch(files[at])))
-        config: dict[str, Any] = index["config"]
-        where = f"index.json of {files.origin}"
+        where = f"{files.infos[at].path} of {files.origin}"
+        try:
+            self._settle(fetch(files[at]), where)
+        except StreamingError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SourceError(f"{where} is no index that litdata has written: {error!r}.") from error
+        root, slash, _ = files.infos[at].path.rpartition("/")
+        self.parts = [
+            Part(f"{root}{slash}{name}", self._numbers.get(f"{root}{slash}{name}", i), 0, rows, 0, rows, size)
+            for i, (name, rows, size) in enumerate(self._chunks)
+        ]
+
+    def _settle(self, data: bytes, where: str) -> None:
+        """Take note of what an index says.
+
+        Raises:
+            SourceError: Its chunks cannot be read.
+        """
+        index: Any = json.loads(data)
+        config: dict[str, Any] = {**index["config"]}
+        self._chunks = [(str(c["filename"]), int(c["chunk_size"]), int(c["chunk_bytes"])) for c in index["chunks"]]
         if config.get("encryption"):
             raise SourceError(f"{where}: its chunks are encrypted, which is not supported.")
         self._compression: str | None = config.get("compression")
@@ -63,20 +82,6 @@ class Chunks(Source):
         self._formats = dict(zip(self._names, formats, strict=True))
         for name, kind in self._formats.items():
             _ = _decoder(name, kind, where)
-        store_root = files.infos[at].path.rpartition("/")[0]
-        self._paths = [f"{store_root}/{chunk['filename']}".lstrip("/") for chunk in index["chunks"]]
-        self.parts = [
-            Part(
-                path,
-                self._numbers.get(path, i),
-                0,
-                int(chunk["chunk_size"]),
-                0,
-                int(chunk["chunk_size"]),
-                int(chunk["chunk_bytes"]),
-            )
-            for i, (path, chunk) in enumerate(zip(self._paths, index["chunks"], strict=True))
-        ]
 
     def hint(self, name: str) -> str | None:
         """Return the encoding of values that are files, or arrays."""

@@ -62,11 +62,11 @@ class Separated:
     def _other_than_numbers(self, file: SourceFile, schema: Any) -> set[str]:
         """Return the columns of which Arrow would make other numbers than there are, among the first lines.
 
-        They have whole numbers that a float does not hold, or digits of another base.
+        They have whole numbers that a float does not hold, digits of another base, or zeros before them, as codes have.
         """
         pa = optional_import("pyarrow", "arrow", "Reading separated values")
         pc: Any = optional_import("pyarrow.compute", "arrow", "Reading separated values")
-        looks = {pa.float64(): r"^[+-]?\d{16,}$", pa.int64(): "^[+-]?0[xX]"}
+        looks = {pa.float64(): r"^[+-]?(\d{16,}$|0\d)", pa.int64(): "^[+-]?0[xX0-9]"}
         names = [field.name for field in schema if field.type in looks and field.name not in self._types]
         names = [name for name in names if schema.names.count(name) == 1]  # two are refused later
         if not names:
@@ -75,7 +75,7 @@ class Separated:
         found: set[str] = set()
         for name, column in zip(names, batch.columns, strict=True):
             odd = column.filter(pc.match_substring_regex(column, looks[schema.field(name).type])).to_pylist()
-            if any(not text.lstrip("+-").isdecimal() or int(text) != float(text) for text in odd):
+            if any(text.lstrip("+-")[:1] == "0" or int(text) != float(text) for text in odd):
                 found.add(name)
         return found
 

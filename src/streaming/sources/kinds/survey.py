@@ -58,6 +58,7 @@ class Survey:
         self._file = file
         self._learner = Learner(file.name, {KEY: "str"}, hint)
         self._rows: Counter[tuple[str, ...]] = Counter()
+        self._keys: dict[tuple[str, ...], str] = {}
         self._pieces: list[Piece] = []
 
     def by_members(self, found: Found) -> Scan:
@@ -87,6 +88,17 @@ class Survey:
         self._cut(groups.begins)
         return Scan(self._learner.encodings(), self._pieces)
 
+    def lacking(self) -> str | None:
+        """Say of how many groups a member is missing that others have, and name one; ``None`` if all have the same."""
+        every = {column for columns in self._rows for column in columns}
+        some = {columns: rows for columns, rows in self._rows.items() if len(columns) < len(every)}
+        if not some:
+            return None
+        columns = min(some, key=lambda each: some[each])
+        lost = ", ".join(repr(name) for name in sorted(every - set(columns)))
+        rows = sum(some.values())
+        return f"{rows:,} of {self._rows.total():,} rows, such as {self._keys[columns]!r}, which has no {lost}"
+
     def _groups(self, found: Found) -> Iterator[tuple[int, int]]:
         """Yield where each group begins and ends, once its columns are learned."""
         seen: dict[str, tuple[str, ...]] = {}
@@ -112,6 +124,7 @@ class Survey:
     def _add(self, key: str, columns: list[str], seen: dict[str, tuple[str, ...]]) -> None:
         these = tuple(columns)
         self._rows[these] += 1
+        self._keys.setdefault(these, key)
         check_together(self._file.name, key, these, seen)
 
     def _cut(self, begins: list[int]) -> None:

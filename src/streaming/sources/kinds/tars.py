@@ -36,6 +36,7 @@ class Tars(Source):
 
     def __init__(self, files: Files) -> None:
         super().__init__(files)
+        self._has_told = False
         self.parts = [Part(info.path, i, 0, -1, 0, -1, info.bytes) for i, info in enumerate(files.infos)]
 
     def hint(self, name: str) -> str | None:
@@ -51,7 +52,16 @@ class Tars(Source):
         survey = Survey(file, lambda name: _ENCODINGS.get(name.rpartition(".")[2].lower()) or self.hint(name))
         if found is not None:
             return survey.by_index(found, partial(self._members, file))
-        return survey.by_members(self._members(file, 0, file.size))
+        scan = survey.by_members(self._members(file, 0, file.size))
+        lacking = None if self._has_told else survey.lacking()
+        if lacking:
+            self._has_told = True
+            warnings.warn(
+                f"{file.store!r}/{file.name}: members that other rows have are missing in {lacking}: they are None there. "
+                "Other archives may have such rows as well.",
+                stacklevel=2,
+            )
+        return scan
 
     @cached_property
     def _indexes(self) -> set[str] | None:
