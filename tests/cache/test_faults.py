@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
+from streaming.core.errors import StalledError
 
 from sample_data import write_dataset
 from servers import WebServer, partial_body, web_server
@@ -52,6 +53,23 @@ def sometimes(rate: float, fault: Callable[[Any, str, bytes], None], web: WebSer
         return hit
 
     return decide
+
+
+@pytest.mark.parametrize("prefix", ["", "fsspec+"])
+def test_a_silent_index_is_waited_for_as_long_as_a_shard(web: WebServer, tmp_path: Path, prefix: str) -> None:
+    released = threading.Event()
+
+    def silent(handler: Any, path: str) -> bool:
+        partial_body(handler, web.objects[path], 20)
+        released.wait(50)
+        return True
+
+    web.fault = silent
+    with pytest.raises(StalledError, match=r"data/index.json: nothing came for 0.4 s"):
+        StreamingDataset(
+            remote=f"{prefix}{web.url}/data", local=str(tmp_path), download_timeout=0.4, download_retry=0, batch_size=4
+        )
+    released.set()
 
 
 def overloaded(handler: Any, path: str, data: bytes) -> None:

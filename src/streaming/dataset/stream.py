@@ -291,18 +291,20 @@ class Stream(StreamDetails):
 
     def open_store(self) -> Store | None:
         """Return the store of the remote, or ``None`` for a dataset that is only local."""
-        if self._remote is None:
+        place = self._place()
+        if place is None:
             return None
-        store = open_store(self._remote.absolute(self._base).join(self.split))
+        store = open_store(place.join(self.split))
         return None if _is_same(store, self.directory) else store
 
     def side_location(self) -> Location:
         """Return where the side columns are, if there are any."""
         if self.side_columns is not None:
             return self._beside(self.side_columns)
-        if self._remote is None:
+        place = self._place()
+        if place is None:
             return Location.parse(os.path.join(self.directory, COLUMNS_NAME))
-        return self._remote.absolute(self._base).join(self.split, COLUMNS_NAME)
+        return place.join(self.split, COLUMNS_NAME)
 
     def open_source(self, allow_unsafe_types: bool = False) -> Source:
         """Open this stream: its index, the samples of it that ``view`` and ``where`` keep, and what is joined to them.
@@ -342,6 +344,12 @@ class Stream(StreamDetails):
         same = self._remote is not None and location.scheme == self._remote.scheme
         return location.with_options(self._storage_options) if same else location
 
+    def _place(self) -> Location | None:
+        """Return the remote as it is meant here, which is not waited for longer than for its shards."""
+        if self._remote is None:
+            return None
+        return replace(self._remote.absolute(self._base), patience_s=self.fetch_config.download_timeout)
+
     def _default_local(self, remote: Location) -> str:
         return default_local(remote.absolute(self._base).url)
 
@@ -372,7 +380,7 @@ class Stream(StreamDetails):
             if self.local == private:
                 make_private(os.path.dirname(private))
         where = str(self._remote or directory)
-        place = None if self._remote is None else self._remote.absolute(self._base)
+        place = self._place()
         if place is not None and (self.format is not None or is_source(place)):
             return self._open_in_place(place), 0
         try:

@@ -20,6 +20,7 @@ class Location:
         base: The URL without its query, or the path, as it was given.
         query: The query with its ``?`` (a shared access signature, say), which stays at the end of whatever is joined.
         options: Settings of the store.
+        patience_s: Longest silence of its server that is waited for, in seconds, where a call says no other.
 
     Example:
         >>> place = Location.parse("https://me:secret@host/data?sig=secret")
@@ -31,6 +32,7 @@ class Location:
     base: str
     query: str
     options: Sealed = field(compare=False)
+    patience_s: float = field(default=60.0, compare=False)
 
     @classmethod
     def parse(cls, url: str, storage_options: StorageOptions | Sealed | None = None) -> Location:

@@ -57,6 +57,8 @@ class RangedStore(Store):
     """
 
     takes_versions = True
+    #: Longest silence of the server in a call that is not told it, in seconds.
+    patience_s = 60.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Ask a class with a download of its own for no more than its download takes."""

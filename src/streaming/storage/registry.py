@@ -12,6 +12,7 @@ from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.registry import Registry
 from streaming.storage.location import Location
 from streaming.storage.options import Sealed, StorageOptions, is_client, seal
+from streaming.storage.ranged import RangedStore
 from streaming.storage.store import Store
 
 __all__ = ["StoreFactory", "open_store", "stores"]
@@ -71,6 +72,13 @@ def open_store(url: str | Location, storage_options: StorageOptions | Sealed | N
         location = Location.parse(url, storage_options)
         if location.is_local:  # options of this place alone are refused, not left out
             location = replace(location, options=seal(storage_options))
+    store = _opened(location)
+    if isinstance(store, RangedStore):
+        store.patience_s = location.patience_s
+    return store
+
+
+def _opened(location: Location) -> Store:
     given = location.options.reveal()
     factory = _factory_of(location.scheme or "file")
     if isinstance(given, Mapping):

@@ -80,7 +80,7 @@ class HttpStore(RemoteStore):
         if time.monotonic() < self._direct.get(path, 0.0):
             return self, path
         with self._turn(path):
-            found = elsewhere(join(self.url, quote(path)), headers, client_options)
+            found = elsewhere(join(self.url, quote(path)), headers, client_options, self.patience_s)
         if found is None:
             self._direct[path] = time.monotonic() + _DIRECT_S
             return self, path
@@ -91,7 +91,7 @@ class HttpStore(RemoteStore):
         other = HttpStore(
             root + mark + query, {**options, "headers": {}, "client_options": client_options}, self._resolve
         )
-        other._hops = self._hops + 1
+        other._hops, other.patience_s = self._hops + 1, self.patience_s
         return other._home(unquote(name))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:

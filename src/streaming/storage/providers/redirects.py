@@ -23,7 +23,6 @@ from streaming.storage.words import words
 __all__ = ["elsewhere"]
 
 _MOST = 10
-_REPLY_S = 60.0
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -34,13 +33,14 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return
 
 
-def elsewhere(url: str, headers: Mapping[str, str], client_options: Mapping[str, Any]) -> str | None:
+def elsewhere(url: str, headers: Mapping[str, str], client_options: Mapping[str, Any], stall_s: float) -> str | None:
     """Return the URL at another host that a server sends one to for an object, ``None`` if it answers itself.
 
     Args:
         url: The object. A user and password and the query in it go to this host only, as do the headers.
         headers: To send.
         client_options: Of the client; those of proxies and certificates hold here, too.
+        stall_s: Longest silence of a server, in seconds.
 
     Raises:
         UnavailableError: There was no answer.
@@ -49,7 +49,7 @@ def elsewhere(url: str, headers: Mapping[str, str], client_options: Mapping[str,
     opener = _opener(client_options)
     at = url
     for _ in range(_MOST):
-        target = _next(opener, at, headers)
+        target = _next(opener, at, headers, stall_s)
         if target is None:
             return None
         target = urljoin(at, target)
@@ -61,7 +61,7 @@ def elsewhere(url: str, headers: Mapping[str, str], client_options: Mapping[str,
     raise StorageError(f"{redact(url)}: redirected more than {_MOST} times.")
 
 
-def _next(opener: urllib.request.OpenerDirector, url: str, headers: Mapping[str, str]) -> str | None:
+def _next(opener: urllib.request.OpenerDirector, url: str, headers: Mapping[str, str], stall_s: float) -> str | None:
     parts = urlsplit(url)
     user, mark, host = parts.netloc.rpartition("@")
     sent = {"Accept": "*/*", "Range": "bytes=0-0", **headers}
@@ -69,7 +69,7 @@ def _next(opener: urllib.request.OpenerDirector, url: str, headers: Mapping[str,
         sent.setdefault("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode("ascii"))
     request = urllib.request.Request(urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")), headers=sent)
     try:
-        with opener.open(request, timeout=_REPLY_S):
+        with opener.open(request, timeout=stall_s):
             return None
     except urllib.error.HTTPError as error:
         with error:

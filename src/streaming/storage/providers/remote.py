@@ -79,7 +79,7 @@ class RemoteStore(RangedStore):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Credentials are looked up anew in each process, so only what the user gave travels, sealed.
-        return type(self), (self.url, self._options, self._resolve)
+        return type(self), (self.url, self._options, self._resolve), {"patience_s": self.patience_s}
 
     def get(self, path: str) -> bytes:
         return self.read(path)[0]
@@ -110,7 +110,7 @@ class RemoteStore(RangedStore):
         if prefix:
             check_path(prefix)
         # The first page tells whether the bucket can be reached as it was resolved.
-        pages, first = self._read(lambda spec: _first_page(spec, prefix))
+        pages, first = self._read(lambda spec: _first_page(spec, prefix, self.patience_s))
         yield from first
         for page in pages:
             yield from page
@@ -204,9 +204,8 @@ class RemoteStore(RangedStore):
         self._public = spec.public
         return spec._replace(public=None)
 
-    @staticmethod
-    def _call(spec: ClientSpec, name: str, path: str, *args: Any) -> Any:
-        return executor().call(spec, name, path, *args, stall_s=_REPLY_S)
+    def _call(self, spec: ClientSpec, name: str, path: str, *args: Any) -> Any:
+        return executor().call(spec, name, path, *args, stall_s=self.patience_s)
 
     def _read_version(
         self, spec: ClientSpec, path: str, start: int, end: int | None, version: str | None
@@ -216,7 +215,7 @@ class RemoteStore(RangedStore):
                 return self._call(spec, "read_range", path, start, end, version)
             except RangeIgnoredError:
                 pass
-        info, chunks = self._begin(spec, path, 0 if end is not None else start, _REPLY_S, version)
+        info, chunks = self._begin(spec, path, 0 if end is not None else start, self.patience_s, version)
         data = b"".join(chunks)
         return data if end is None else data[start:end], info
 
@@ -255,8 +254,8 @@ class RemoteStore(RangedStore):
             raise UnavailableError(f"{self!r}/{info.path}: the connection ended after {at} of {info.bytes} bytes.")
 
 
-def _first_page(spec: ClientSpec, prefix: str) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
-    pages = executor().stream(spec, "list", prefix, stall_s=_REPLY_S)
+def _first_page(spec: ClientSpec, prefix: str, stall_s: float) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
+    pages = executor().stream(spec, "list", prefix, stall_s=stall_s)
     return pages, next(pages, [])
 
 

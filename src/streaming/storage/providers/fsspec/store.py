@@ -20,9 +20,9 @@ from streaming.core.errors import (
 from streaming.core.imports import optional_import
 from streaming.storage.logins.family import check_concurrency
 from streaming.storage.providers.fsspec.system import System, connect
-from streaming.storage.providers.vendors.client import TIMEOUT_S, VendorStore
+from streaming.storage.providers.vendors.client import VendorStore
 from streaming.storage.store import ObjectInfo
-from streaming.storage.url import check_path, redact, redact_text, scheme_of
+from streaming.storage.url import redact, redact_text, scheme_of
 from streaming.storage.words import kind_of_status
 
 __all__ = ["FORCED", "FsspecStore", "open_fsspec", "serves"]
@@ -96,12 +96,7 @@ class FsspecStore(VendorStore):
     """
 
     _is_pooled = True
-    _limit_s = TIMEOUT_S
-    _object_limit_s = 3600.0
-
-    def get(self, path: str) -> bytes:
-        check_path(path)
-        return self._call(path, lambda client: client.fs.cat_file(client.full(path)), self._object_limit_s)
+    _range_limit_s = 3600.0
 
     def _connect(self) -> System:
         return connect(*self._arguments())

@@ -114,9 +114,8 @@ class VendorStore(RangedStore):
 
     #: Requests that a process has under way, unless the option ``max_concurrency`` says otherwise.
     _connections = 16
-    #: Longest time for one request, and for all of an object, in seconds; ``None`` where the client itself ends it.
-    _limit_s: float | None = None
-    _object_limit_s: float | None = None
+    #: Longest time for a range, which comes all at once, in seconds; ``None`` where its bytes come as they do.
+    _range_limit_s: float | None = None
     #: Whether each client is for one operation at a time, as of ``pool.Connection``.
     _is_pooled = False
     #: Whether a reply tells which version it is of.
@@ -129,7 +128,7 @@ class VendorStore(RangedStore):
         self._options = seal(options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self._options)
+        return type(self), (self.url, self._options), {"patience_s": self.patience_s}
 
     def get(self, path: str) -> bytes:
         return self._bytes(path, 0, None)[0]
@@ -154,12 +153,15 @@ class VendorStore(RangedStore):
         """Return bytes ``[start, end)`` of an object, and what was told of it."""
         check_path(path)
         told: list[ObjectInfo] = []
-        chunks = self._chunks
-        data = self._call(path, lambda client: b"".join(chunks(client, path, start, end, told)), self._object_limit_s)
-        return data, told
+        stall_s = self.patience_s if end is None else self._range_limit_s or self.patience_s
+
+        def operation(client: Any) -> bytes:
+            return b"".join(self._timed(client, lambda: self._chunks(client, path, start, end, told), stall_s))
+
+        return self._call(path, operation), told
 
     def head(self, path: str) -> ObjectInfo:
-        return self._info(path, self._limit_s)
+        return self._info(path, self.patience_s)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         prefix = prefix.strip("/")

@@ -95,7 +95,7 @@ class HfStore(VendorStore):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The commit goes along, so that workers read what their parent has opened.
-        return type(self), (self.url, self._options), {"_commit": self._commit}
+        return type(self), (self.url, self._options), {"patience_s": self.patience_s, "_commit": self._commit}
 
     def check_writable(self) -> None:
         """Check that the repository exists; who may write to it is only known when something is written."""

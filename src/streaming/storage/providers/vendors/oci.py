@@ -67,7 +67,7 @@ class OciStore(VendorStore):
         self._namespace = where.namespace
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self._options, self._where)
+        return type(self), (self.url, self._options, self._where), {"patience_s": self.patience_s}
 
     def check_writable(self) -> None:
         self._call("", self._probe, 2 * TIMEOUT_S)
