@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from streaming import StreamingDataset
@@ -47,6 +49,19 @@ def test_keys_are_what_the_url_says(bucket: str, sdk: Any, base: str) -> None:
 @pytest.mark.parametrize("name", conformance.NAMES)
 def test_conformance(name: str, bucket: str, tmp_path: Path) -> None:
     conformance.run(name, f"{bucket}/some//prefix", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["what?", "ha#sh?x", "part%3F"])
+def test_characters_that_queries_begin_with(bucket: str, sdk: Any, tmp_path: Path, name: str) -> None:
+    write_dataset(f"{bucket}/{name}/train", 60)
+    dataset = StreamingDataset(remote=f"{bucket}/{name}", split="train", local=str(tmp_path / "c"), batch_size=4)
+    assert sorted(sample["id"] for sample in dataset) == list(range(60))
+    pq.write_table(pa.table({"n": [1, 2, 3]}), tmp_path / "t")
+    for key in (f"{name}.parquet", f"{name}/{name}.parquet"):
+        sdk.upload_file(str(tmp_path / "t"), bucket.removeprefix("s3://"), key)
+        for i, url in enumerate((key, f"{name}*/*.parquet") if "/" in key else (key,)):
+            dataset = StreamingDataset(remote=f"{bucket}/{url}", local=str(tmp_path / f"{i}{key}"), batch_size=1)
+            assert [sample["n"] for sample in dataset] == [1, 2, 3]
 
 
 def test_an_epoch(bucket: str, tmp_path: Path) -> None:

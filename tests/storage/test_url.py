@@ -10,7 +10,7 @@ from streaming import MDSWriter, StreamingDataset
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store, stores
-from streaming.storage.url import check_path, join, odd_base, redact, redact_text, scheme_of, split_bucket
+from streaming.storage.url import check_path, file_path, join, odd_base, redact, redact_text, scheme_of, split_bucket
 
 NAMES = st.text("abcXYZ-_. 0/", min_size=1).filter(lambda s: s.strip("/"))
 
@@ -45,6 +45,7 @@ def test_scheme(url: str, scheme: str) -> None:
         (("/data/", "train"), "/data/train"),
         (("/data", None), "/data"),
         (("https://h/x?sig=1", "train"), "https://h/x/train?sig=1"),
+        (("s3://h/x?", "train"), "s3://h/x?/train"),
         (("dbfs:/Volumes/a", "b"), "dbfs:/Volumes/a/b"),
         (("s3://b/x//", "i"), "s3://b/x//i"),
         (("s3://b//x", "i"), "s3://b//x/i"),
@@ -75,6 +76,28 @@ def test_redact_leaves_no_secret(user: str, query: str) -> None:
     url = f"https://{user}@host:81/some/path?{query}"
     assert redact(url) == "https://host:81/some/path"
     assert redact_text(f"GET {url} failed") == "GET https://host:81/some/path failed"
+
+
+def test_redact_keeps_names_where_there_are_no_queries() -> None:
+    assert redact("s3://b/what?/ha#sh") == "s3://b/what?/ha#sh"
+    assert redact("s3://me:SECRET@b/what?sig=SECRET") == "s3://b/what"
+
+
+def test_a_file_url_has_no_query() -> None:
+    assert file_path("file:///a/b%20c?d#e") == file_path("FILE:///a/b%20c?d#e") == "/a/b c?d#e"
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("https://host/a#b/c", "goes on with '#'.*write %23"),
+        ("az://box/what?.parquet", "begins no shared access signature.*write %3F"),
+        ("az://box/a#b", "write %3F for . and %23 for #"),
+    ],
+)
+def test_names_that_have_to_be_encoded(url: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        open_store(url, {"account_name": "me"} if url.startswith("az") else None)
 
 
 def test_redact_keeps_what_is_no_url() -> None:
@@ -182,7 +205,8 @@ def test_mistakes_keep_secrets() -> None:
         ("s3://b//", "/"),
         ("s3://b//x", "//x"),
         ("s3://b/x//", "/x/"),
-        ("s3://b/x//y/?q=//", "/x//y"),
+        ("s3://b/x//y?//z", "/x//y?//z"),
+        ("az://b/x//y/?q=//", "/x//y"),
     ],
 )
 def test_empty_segments(url: str, base: str | None) -> None:

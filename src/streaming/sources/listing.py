@@ -60,7 +60,8 @@ def is_pattern(location: Location) -> bool:
 def _first_special(location: Location) -> int | None:
     """Return where in a place the first character is that stands for others; ``None`` if there is none.
 
-    Local files and directories that are there are what they are, whatever their names look like.
+    Local files and directories that are there are what they are, whatever their names look like. In a URL a ``?`` alone
+    makes no pattern, unless of names of data: it may be a character of the name of a dataset.
     """
     base, begin = location.base, 0
     if location.is_local:
@@ -69,6 +70,8 @@ def _first_special(location: Location) -> int | None:
                 if not os.path.exists(replace(location, base=base[:end]).expanded().path):
                     break
                 begin = end
+    elif set(_SPECIAL.findall(base)) == {"?"} and not is_named_as_data(base):
+        return None
     found = _SPECIAL.search(base, begin)
     return None if found is None else found.start()
 

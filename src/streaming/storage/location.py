@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from streaming.storage.options import Sealed, StorageOptions, seal
-from streaming.storage.url import file_path, join_names, redact, scheme_of_root
+from streaming.storage.url import file_path, join_names, redact, scheme_of_root, split_query
 
 __all__ = ["Location", "working_directory"]
 
@@ -18,7 +18,8 @@ class Location:
     Attributes:
         scheme: The URL's scheme in lower case, ``''`` for a plain path.
         base: The URL without its query, or the path, as it was given.
-        query: The query with its ``?`` (a shared access signature, say), which stays at the end of whatever is joined.
+        query: The query with its ``?`` (a shared access signature, say), which stays at the end of whatever is joined;
+            ``''`` where the scheme has none (``s3://bucket/what?``).
         options: Settings of the store.
         patience_s: Longest silence of its server that is waited for, in seconds, where a call says no other.
 
@@ -48,8 +49,7 @@ class Location:
                 the options are of another form.
         """
         scheme = scheme_of_root(url)
-        base, mark, query = url.partition("?") if scheme else (url, "", "")
-        return cls(scheme, base, mark + query, seal(None)).with_options(storage_options)
+        return cls(scheme, *split_query(url), seal(None)).with_options(storage_options)
 
     def with_options(self, storage_options: StorageOptions | Sealed | None) -> Location:
         """Return the place with other settings of its store; a local directory takes none."""

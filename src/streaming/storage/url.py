@@ -22,6 +22,7 @@ __all__ = [
     "redact_text",
     "scheme_of",
     "split_bucket",
+    "split_query",
 ]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -30,6 +31,9 @@ _NAMED = {"abfs", "abfss", "az", "azure", "azure-dl", "oci"}
 # What begins like one of these is meant to be a URL, however it goes on.
 _SCHEMES = "abfss?|az|azure|azure-dl|dbfs|file|gcs|gs|hf|https?|oci|s3|s3a|sftp"
 _MEANT = re.compile(rf"({_SCHEMES})(?::(?!//)|//)/*(.*)", re.IGNORECASE | re.DOTALL)
+# In these, a ? or # is a character of a name like any other.
+_PLAIN = {"dbfs", "file", "gcs", "gs", "hf", "oci", "s3", "s3a"}
+_PLACE = re.compile(r"^[^:]+://[^/?#]*")
 _PART = ".part"
 _DBFS = re.compile(r"dbfs:/", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
@@ -89,8 +93,22 @@ def join(root: str, *parts: str | None) -> str:
     """
     if not scheme_of(root):
         return join_names(root, *parts, is_path=True)
-    base, mark, query = root.partition("?")
-    return join_names(base, *parts, is_path=False) + mark + query
+    base, query = split_query(root)
+    return join_names(base, *parts, is_path=False) + query
+
+
+def split_query(url: str) -> tuple[str, str]:
+    """Split a URL or path before its query; a path, and a URL of a scheme that has no queries, has none.
+
+    Example:
+        >>> split_query("https://host/data?sig=1")
+        ('https://host/data', '?sig=1')
+        >>> split_query("s3://bucket/what?")
+        ('s3://bucket/what?', '')
+    """
+    scheme = scheme_of(url)
+    base, mark, query = url.partition("?") if scheme and scheme not in _PLAIN else (url, "", "")
+    return base, mark + query
 
 
 def join_names(base: str, *parts: str | None, is_path: bool) -> str:
@@ -107,12 +125,12 @@ def file_path(url: str) -> str:
     Raises:
         ConfigError: The URL names another host.
     """
-    if not url.startswith("file:"):
+    if scheme_of(url) != "file":
         return os.path.expanduser(url)
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise ConfigError(f"{redact(url)!r} names the host {parts.hostname!r}; write file:///path.")
-    return unquote(parts.path)
+    host, slash, path = url.partition("://")[2].partition("/")
+    if host not in ("", "localhost"):
+        raise ConfigError(f"{redact(url)!r} names the host {host!r}; write file:///path.")
+    return unquote(slash + path)
 
 
 def split_bucket(url: str) -> tuple[str, str]:
@@ -138,7 +156,7 @@ def odd_base(url: str) -> str | None:
         '/data//train'
         >>> odd_base("s3://bucket/data/train/")
     """
-    _, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
+    _, slash, path = split_query(url)[0].partition("://")[2].partition("/")
     base = (slash + path).removesuffix("/")
     return base if "//" in base or base.endswith("/") else None
 
@@ -179,7 +197,10 @@ def is_part(name: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """Return a URL fit to be shown: without user information, query and fragment."""
+    """Return a URL fit to be shown: without user information, query and fragment.
+
+    Where the scheme has no queries, what looks like one all the same is left out.
+    """
     if not _SCHEME.match(url):
         return url
     try:
@@ -189,7 +210,11 @@ def redact(url: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     if parts.scheme.lower() in _NAMED and ":" not in user:
         host = parts.netloc
-    return f"{parts.scheme}://{host}{parts.path}"
+    path = parts.path
+    if parts.scheme in _PLAIN:
+        path = _PLACE.sub("", url)
+        path = path.partition("?")[0] if "=" in path.partition("?")[2] else path
+    return f"{parts.scheme}://{host}{path}"
 
 
 def redact_text(text: str) -> str:

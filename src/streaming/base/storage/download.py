@@ -15,7 +15,7 @@ from streaming.base.constant import DEFAULT_TIMEOUT
 from streaming.core.errors import ConfigError, UnknownNameError
 from streaming.core.process.lock import locked_part
 from streaming.storage.registry import open_store, stores
-from streaming.storage.url import redact, scheme_of
+from streaming.storage.url import redact, scheme_of, split_query
 
 __all__ = [
     "BOTOCORE_CLIENT_ERROR_CODES",
@@ -126,11 +126,11 @@ class _StoreDownloader(CloudDownloader):
 
 def split_file(url: str) -> tuple[str, str]:
     """Split the URL or path of a file into its directory's and its name."""
-    base, mark, query = url.partition("?") if scheme_of(url) else (url, "", "")
+    base, query = split_query(url)
     root, _, name = base.rpartition("/")
     if not name:
         raise ConfigError(f"{redact(url)!r} names no file.")
-    return (root or ("/" if base.startswith("/") else ".")) + mark + query, name
+    return (root or ("/" if base.startswith("/") else ".")) + query, name
 
 
 class LocalDownloader(_StoreDownloader):

@@ -22,7 +22,7 @@ from streaming.storage.location import Location
 from streaming.storage.registry import open_store, stores
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import Store
-from streaming.storage.url import check_path, join, redact, scheme_of
+from streaming.storage.url import check_path, join, redact, scheme_of, split_query
 from streaming.writing.publish.places import check_apart
 
 __all__ = [
@@ -215,7 +215,7 @@ class _StoreUploader(CloudUploader):
         store = self._store
         if store is None or not self.remote:
             return []
-        inside = self.remote.partition("://")[2].partition("?")[0].partition("/")[2]
+        inside = split_query(self.remote)[0].partition("://")[2].partition("/")[2]
         found = [info.path for info in store.list(prefix.rpartition("/")[0])]
         return [join(inside, path).lstrip("/") for path in found if path.startswith(prefix)]
 

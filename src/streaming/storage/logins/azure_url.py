@@ -52,6 +52,11 @@ def azure_place(url: str, account: str | None) -> AzurePlace:
         ConfigError: The URL names no container, or no possible one.
     """
     parts = urlsplit(url)
+    if parts.fragment or "=" not in (parts.query or "="):
+        raise ConfigError(
+            f"{redact(url)!r} has a {'#' if parts.fragment else '?'!r} that begins no shared access signature. In a name, "
+            "write %3F for ? and %23 for #."
+        )
     host, path, named = parts.netloc, unquote(parts.path).strip("/"), None
     suffix = _SUFFIX
     container, mark, rest = host.partition("@")

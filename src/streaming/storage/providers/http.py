@@ -134,8 +134,11 @@ def open_http(url: str, options: Mapping[str, Any]) -> HttpStore:
     Raises:
         ConfigError: The URL names no host, or an option is unknown.
     """
-    if not urlsplit(url).hostname:
+    parts = urlsplit(url)
+    if not parts.hostname:
         raise ConfigError(f"{redact(url)!r} names no host; expected https://host/path.")
+    if parts.fragment:
+        raise ConfigError(f"{redact(url)!r} goes on with '#', which servers are not sent. In a name, write %23.")
     return HttpStore(url, canonical(options, "http", _OPTIONS, {}), resolve_http)
 
 

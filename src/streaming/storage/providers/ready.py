@@ -5,14 +5,14 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from streaming.core.errors import ConfigError
 from streaming.storage.helper.spec import ClientSpec
 from streaming.storage.logins.azure_url import AZURE_SCHEMES, azure_place
 from streaming.storage.logins.family import hints
 from streaming.storage.providers.remote import RemoteStore
-from streaming.storage.url import redact, scheme_of
+from streaming.storage.url import redact, scheme_of, split_query
 
 __all__ = ["open_ready", "resolve_ready"]
 
@@ -78,7 +78,7 @@ def _path(url: str, client: Any) -> str:
     """Return what comes after the bucket."""
     if scheme_of(url) in AZURE_SCHEMES:
         return azure_place(url, dict(getattr(client, "config", {})).get("account_name")).prefix
-    return unquote(urlsplit(url).path).strip("/")
+    return unquote(split_query(url)[0].partition("://")[2].partition("/")[2]).strip("/")
 
 
 def _kind(client: Any) -> str:
