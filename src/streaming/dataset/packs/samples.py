@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from streaming.packing.options import Pack
 __all__ = ["pack_documents"]
 
 Ints = NDArray[np.int64]
+#: Up to so many borders, filling what is between two at a time costs less than repeating.
+_FEW = 16
 
 
 def pack_documents(rule: Pack, documents: Sequence[Any], starts: Ints, lengths: Ints, expected: Ints) -> Bin:
@@ -101,11 +104,22 @@ def _every(count: int) -> Ints:
 
 
 def _position_ids(tokens: Ints, borders: Ints, used: int) -> Ints:
-    return _every(len(tokens)) - np.repeat(borders[:-1], np.diff(borders))
+    every = _every(len(tokens))
+    if len(borders) > _FEW:
+        return every - np.repeat(borders[:-1], np.diff(borders))
+    ids = np.empty(len(tokens), np.int64)
+    for begin, end in pairwise(borders.tolist()):
+        ids[begin:end] = every[: end - begin]
+    return ids
 
 
 def _doc_ids(tokens: Ints, borders: Ints, used: int) -> Ints:
-    ids = np.repeat(_every(len(borders) - 1), np.diff(borders))
+    if len(borders) > _FEW:
+        ids = np.repeat(_every(len(borders) - 1), np.diff(borders))
+    else:
+        ids = np.empty(len(tokens), np.int64)
+        for number, (begin, end) in enumerate(pairwise(borders.tolist())):
+            ids[begin:end] = number
     ids[used:] = -1
     return ids
 
