@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import pytest
 from bulk_program import ARGUMENTS, COLUMNS, rows
 
 import streaming
-from streaming import LocalDataset, MDSWriter
+from streaming import LocalDataset, MDSWriter, StreamingDataset
+from streaming.cli.reading.source import read_source
 from streaming.core.errors import ConfigError, StreamingError, WorkerError
+from streaming.storage.location import Location
 from streaming.writing.rows.infer import infer_columns
 
 from budget import repetitions
@@ -142,6 +145,28 @@ def test_a_failing_iterable_is_continued(tmp_path: Path, plain: dict[str, bytes]
         assert not os.path.exists(f"{out}/index.json")
     assert streaming.write(rows(N), out, COLUMNS, workers=1, **ARGUMENTS).resumed_samples > 1000
     assert files(out) == plain
+
+
+def test_readers_are_told_of_a_write_that_was_stopped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out = str(tmp_path / "out")
+    with pytest.raises(Failing):
+        streaming.write(failing(700), out, COLUMNS, workers=0, **ARGUMENTS)
+    for read in (
+        lambda: LocalDataset(out),
+        lambda: StreamingDataset(local=out),
+        lambda: StreamingDataset(remote=out, local=str(tmp_path / "cache")),
+        lambda: read_source(Location.parse(out)),
+    ):
+        with pytest.raises(
+            OSError, match=r"A write to it was stopped, .*: repeat the call .*, and it continues"
+        ):
+            read()
+    (tmp_path / "out" / ".streaming-write").rename(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match=r"It has shards: .* Write it again, with exist_ok=True"):
+        StreamingDataset(local=out)
+    streaming.write(rows(9), out, COLUMNS, workers=0, exist_ok=True, **ARGUMENTS)
+    (said,) = [message for message in caplog.messages if "exist_ok" in message]
+    assert re.search(r"removing the dataset in .*, \d+ files: shard\.0.*, shard\.0.*, shard\.0.*, \.\.\.$", said)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

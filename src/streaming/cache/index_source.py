@@ -24,7 +24,9 @@ from streaming.core.process.lock import locked_part, no_wait
 from streaming.format.formats import empty_bytes
 from streaming.format.index import Index, digest_of
 from streaming.format.index.mapped import dump_parsed, map_parsed
+from streaming.format.unfinished import why_unfinished
 from streaming.storage import versions
+from streaming.storage.providers.local import LocalStore
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
@@ -121,10 +123,8 @@ def _load_local(directory: str, path: str, opened: float) -> LoadedIndex:
     else:
         data = _read(path)
         if data is None:
-            raise IndexMissingError(
-                f"No {INDEX_NAME} in {directory}, and no remote to get it from. Check the path (and `split`), or "
-                "give `remote`."
-            )
+            advice = why_unfinished(directory) or "Check the path (and `split`), or give `remote`."
+            raise IndexMissingError(f"No {INDEX_NAME} in {directory}, and no remote to get it from. {advice}")
         index, size = _keep(Index.parse(data, path), path, ""), len(data)
     modified = None
     with suppress(OSError):
@@ -184,10 +184,9 @@ def _load_of_old(
                 return LoadedIndex(Index.parse(local, path), len(local), identity)
     hint = "" if local is None else f" (What is in {directory} is not known to be from there, so it is not used.)"
     if isinstance(error, ObjectNotFoundError):
-        raise IndexMissingError(
-            f"No {INDEX_NAME} at {store!r}: {error} Check `remote` and `split`; a dataset is complete only once "
-            f"its writer has finished.{hint}"
-        ) from error
+        advice = why_unfinished(store.root) if isinstance(store, LocalStore) else ""
+        advice = advice or "Check `remote` and `split`; a dataset is complete only once its writer has finished."
+        raise IndexMissingError(f"No {INDEX_NAME} at {store!r}: {error} {advice}{hint}") from error
     if hint:
         raise type(error)(f"{error}{hint}") from error
     raise error

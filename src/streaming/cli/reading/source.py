@@ -10,6 +10,7 @@ from glob import escape, glob
 from streaming.columns.shards import with_retries
 from streaming.core.errors import ObjectNotFoundError
 from streaming.format.index import Index
+from streaming.format.unfinished import why_unfinished
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.registry import open_store
@@ -78,7 +79,7 @@ def _why_not(store: Store) -> str:
         return f"there is no such directory, and so no {INDEX_NAME}. Check the path."
     below = sorted(glob(f"{escape(store.root)}/*/{INDEX_NAME}"))
     if not below:
-        return f"{text} Check the path; `streaming ls` shows what is there."
+        return f"{text} {why_unfinished(store.root) or 'Check the path; `streaming ls` shows what is there.'}"
     names = [path.split(os.sep)[-2] for path in below]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
     return f"{text} There are datasets in directories below it: {shown}."

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streaming.format.codecs.compressors import drop_compressors
+from streaming.format.unfinished import WORK_NAME
 from streaming.writing.bulk.journal import Finished, Journal, Place, fingerprint
 from streaming.writing.bulk.recipe import Piece, Recipe, make_files
 from streaming.writing.bulk.report import Skipped
 from streaming.writing.bulk.workers import WorkerPool
 from streaming.writing.publish.base import Base
-from streaming.writing.publish.target import WORK_NAME, Target
+from streaming.writing.publish.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Self

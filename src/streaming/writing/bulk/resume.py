@@ -12,12 +12,13 @@ from typing import Any, cast
 from streaming.core.errors import ConfigError
 from streaming.format.codecs.hashing import get_hash, new_hash
 from streaming.format.index import dump_index
+from streaming.format.unfinished import WORK_NAME
 from streaming.writing.bulk.journal import Finished, Journal, Place, fingerprint
 from streaming.writing.bulk.mapping import identity
 from streaming.writing.bulk.recipe import Recipe
 from streaming.writing.options import WriterOptions
 from streaming.writing.publish.base import Base
-from streaming.writing.publish.target import WORK_NAME, Target
+from streaming.writing.publish.target import Target
 from streaming.writing.rows.inputs import checked_row
 
 __all__ = ["begin", "inputs_after", "rows_after"]

@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any
 
 from streaming.core.errors import ConfigError
+from streaming.format.unfinished import WORK_NAME
 from streaming.storage.store import Store
 from streaming.writing.parts.shards import put
 from streaming.writing.parts.work import Job, Receipt
 from streaming.writing.publish.stored import files_of
-from streaming.writing.publish.target import WORK_NAME, Target
+from streaming.writing.publish.target import Target
 
 __all__ = ["begin", "end"]
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from streaming.core.errors import ConfigError
 from streaming.format.codecs.hashing import get_hash
+from streaming.format.unfinished import WORK_NAME
 from streaming.storage.store import Store
 from streaming.writing.bulk.journal import fingerprint
 from streaming.writing.bulk.mapping import Function, Part, identity, map_inputs
 from streaming.writing.bulk.recipe import Recipe
 from streaming.writing.bulk.workers import portable
 from streaming.writing.parts.shards import directory_of, put, write_shards
-from streaming.writing.publish.target import WORK_NAME
 
 __all__ = ["Job", "Receipt", "Task", "attempt", "check_same", "name_of"]
 

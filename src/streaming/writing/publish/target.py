@@ -16,6 +16,7 @@ from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, Storag
 from streaming.format.codecs.compression import get_compression_extension, get_compressions
 from streaming.format.formats import formats
 from streaming.format.metadata import METADATA_NAME
+from streaming.format.unfinished import WORK_NAME
 from streaming.storage.location import working_directory
 from streaming.storage.registry import open_store
 from streaming.storage.retry import RetryPolicy, call_with_retries
@@ -24,13 +25,12 @@ from streaming.writing.publish.claim import Claim
 from streaming.writing.publish.entries import INDEX_NAME
 from streaming.writing.publish.places import Place
 
-__all__ = ["WORK_NAME", "Target", "open_new"]
+__all__ = ["Target", "open_new"]
 
 logger = logging.getLogger(__name__)
 
-#: Directory for what is in the making, in the local directory.
-WORK_NAME = ".streaming-write"
-
+#: Names of files that are shown.
+_MOST_NAMES = 3
 _SHARD_FILE = re.compile(r"shard\.\d{5,}(\.[0-9a-f]{8})?\.(?P<format>\w+)(\.meta)?(\.(?P<zip>\w+))?(\.part)?")
 
 
@@ -105,8 +105,11 @@ class Target:
                 "it."
             )
         # The index goes first: from then on nobody takes what is left for a dataset.
-        for name in sorted(filter(self._is_own, there), key=_index_first):
-            logger.warning("exist_ok: removing %s", os.path.join(self.local, name))
+        own = sorted(filter(self._is_own, there), key=_index_first)
+        if own:
+            shown = ", ".join(own[:_MOST_NAMES]) + (", ..." if len(own) > _MOST_NAMES else "")
+            logger.warning("exist_ok: removing the dataset in %s, %d files: %s", self.local, len(own), shown)
+        for name in own:
             os.unlink(os.path.join(self.local, name))
         shutil.rmtree(self.path(WORK_NAME), ignore_errors=True)
         if self.store is not None and self._has_remote_index():
