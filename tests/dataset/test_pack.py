@@ -421,6 +421,13 @@ def test_what_cannot_be_packed(texts: str, make: Callable[[str], Any], text: str
         StreamingDataset(local=texts, batch_size=2, pack=make(texts))
 
 
+def test_text_is_no_tokens(tmp_path: Path) -> None:
+    with MDSWriter(out=str(tmp_path), columns={"text": "str"}) as writer:
+        writer.write({"text": "some words"})
+    with pytest.raises(ConfigError, match="'text' holds text, and what is packed are tokens: .*tokenizer"):
+        StreamingDataset(local=str(tmp_path), batch_size=1, pack=Pack("text", to=TO))[0]
+
+
 # -- a model -------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ from streaming import (
     StreamingDataset,
 )
 from streaming.columns.side import SideColumns
-from streaming.core.errors import CheckpointError, ConfigError
+from streaming.core.errors import CheckpointError, ConfigError, EmptyDatasetError
 from streaming.dataset.views import transforms
 from streaming.sources.kinds import lines, survey, tars
 
@@ -148,6 +148,14 @@ def test_saved_and_found_again(people: str, others: str, tmp_path: Path) -> None
     for nothing_chosen in (data, data.filter("true"), data.filter("true").drop([])):
         with pytest.raises(ConfigError, match="nothing to save"):
             nothing_chosen.save(place)
+
+
+def test_a_view_is_no_dataset(people: str, tmp_path: Path) -> None:
+    place = tmp_path / "old.view"
+    StreamingDataset(local=people, batch_size=1).filter("age > 60").save(place)
+    for where in ({"local": place}, {"remote": place, "local": tmp_path / "cache"}):
+        with pytest.raises(EmptyDatasetError, match=rf"a saved view: .* with view='{place}', .*remote='{people}'"):
+            StreamingDataset(**where, batch_size=1)
 
 
 def test_a_stream_that_is_kept_whole_is_as_it_was(people: str, others: str, tmp_path: Path) -> None:

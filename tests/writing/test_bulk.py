@@ -157,9 +157,7 @@ def test_readers_are_told_of_a_write_that_was_stopped(tmp_path: Path, caplog: py
         lambda: StreamingDataset(remote=out, local=str(tmp_path / "cache")),
         lambda: read_source(Location.parse(out)),
     ):
-        with pytest.raises(
-            OSError, match=r"A write to it was stopped, .*: repeat the call .*, and it continues"
-        ):
+        with pytest.raises(OSError, match=r"A write to it was stopped, .*: repeat the call .*, and it continues"):
             read()
     (tmp_path / "out" / ".streaming-write").rename(tmp_path / "elsewhere")
     with pytest.raises(OSError, match=r"It has shards: .* Write it again, with exist_ok=True"):

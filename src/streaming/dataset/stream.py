@@ -21,7 +21,7 @@ from streaming.dataset.projection import as_columns, check_columns
 from streaming.dataset.sources import COLUMNS_NAME, Source
 from streaming.dataset.stream_details import ARGUMENTS, StreamDetails
 from streaming.dataset.views.choosing import by_condition
-from streaming.dataset.views.saved import load_view
+from streaming.dataset.views.saved import load_view, view_instead
 from streaming.format.codecs.hashing import get_hashes, is_hash
 from streaming.inplace.settings import InPlace, is_data_without_index, split_off_table
 from streaming.sources.finding import found_instead
@@ -409,7 +409,10 @@ class Stream(StreamDetails):
             return (
                 "Files of other formats are given as `remote`; `local` is where shards are kept that are made of them."
             )
-        found = found_instead(place or Location.parse(self.directory))
+        at = place or Location.parse(self.directory)
+        if view := view_instead(at):
+            return view
+        found = found_instead(at)
         return f"{found} Give it as `remote`." if found and place is None else found
 
     def _open_in_place(self, place: Location) -> ShardDirectory:

@@ -87,6 +87,11 @@ def _values(document: Any, name: str, rule: Pack) -> NDArray[Any]:
                 f"{name!r} holds plain bytes: say of what type its tokens are, as in Pack(dtype='uint16')."
             )
         return np.frombuffer(found, rule.dtype)
+    if isinstance(found, str):
+        raise ConfigError(
+            f"{name!r} holds text, and what is packed are tokens: have them written, by `tokenizer` of streaming.convert, "
+            "or made, by dataset.map(fn).pack(rule, lengths=...)."
+        )
     values = found.numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
     if values.ndim != 1 or values.dtype.kind not in "iufb":
         raise ConfigError(

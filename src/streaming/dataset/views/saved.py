@@ -11,7 +11,7 @@ from typing import Any
 
 from streaming.columns.opening import split_file
 from streaming.columns.shards import with_retries
-from streaming.core.errors import ConfigError, ObjectNotFoundError
+from streaming.core.errors import ConfigError, ObjectNotFoundError, StreamingError
 from streaming.core.process.lock import no_wait
 from streaming.dataset.sources import Source
 from streaming.storage.location import Location
@@ -20,7 +20,7 @@ from streaming.storage.store import Store
 from streaming.units.selection import Selection
 from streaming.units.view_file import ViewFile
 
-__all__ = ["check_replaceable", "load_view", "read_view", "save_view"]
+__all__ = ["check_replaceable", "load_view", "read_view", "save_view", "view_instead"]
 
 
 def save_view(sources: Sequence[Source], place: Location) -> None:
@@ -90,6 +90,18 @@ def read_view(place: Location) -> ViewFile:
         raise ConfigError(
             f"There is no view at {place}. Save one with dataset.filter(...).save({str(place)!r})."
         ) from None
+
+
+def view_instead(place: Location) -> str:
+    """Return for people how a saved view is opened that lies where a dataset was looked for; ``''`` if none does."""
+    if not (place.is_local and os.path.isfile(place.expanded().path)):
+        return ""
+    try:
+        origin = read_view(place.expanded()).origins[0]
+    except (StreamingError, OSError, IndexError):
+        return ""
+    how = f"view={place.path!r}, as by Stream(remote={origin!r}, ...)"
+    return f"That is a saved view: open the dataset that it is of with {how}."
 
 
 def load_view(source: Source, place: Location) -> tuple[Selection, str]:
