@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 
 from hubs import hub_server
-from servers import S3Server
+from servers import S3Server, WebServer, web_server
 
 
 def table(first: int, count: int = 10) -> Any:
@@ -154,3 +155,41 @@ def test_many_names_in_braces_are_found_by_one_listing(s3: S3Server, monkeypatch
     assert len(looked) == 20
     with pytest.raises(ObjectNotFoundError):
         listing.list_files(Location.parse(f"{root}/lake/{{00..05}}.txt"), None)
+
+
+def serve_names(web: WebServer, names: list[str], begins: bool) -> None:
+    """Answer as S3 does when it is asked which keys there are; one that begins nowhere but at the first is an odd one."""
+
+    def answer(handler: Any, path: str) -> bool:
+        asked = {name: values[0] for name, values in parse_qs(handler.path.partition("?")[2]).items()}
+        after = asked.get("continuation-token") or (asked.get("start-after", "") if begins else "")
+        found = [name for name in names if name.startswith(asked.get("prefix", "")) and name > after]
+        page, more = found[:1000], len(found) > 1000
+        contents = "".join(
+            f"<Contents><Key>{name}</Key><Size>1</Size><LastModified>2025-01-01T00:00:00Z</LastModified></Contents>"
+            for name in page
+        )
+        token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
+        text = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{contents}{token}</ListBucketResult>"
+        handler.reply(200, text.encode())
+        return True
+
+    web.fault = answer
+
+
+@pytest.mark.parametrize(("begins", "most"), [(True, 20), (False, 50)])
+def test_what_a_pattern_cannot_name_is_not_listed(begins: bool, most: int) -> None:
+    wanted = [f"lake/{part}/x{i}.jsonl" for part in ("a", "b-1", "c") for i in range(3)]
+    deep = [f"lake/b-1/old/{i:05}.jsonl" for i in range(20_000)]
+    other = [f"lake/b/{i:05}.txt" for i in range(1, 4)] + [f"lake/tmp/deep/{i:05}/x.jsonl" for i in range(20_000)]
+    keys = {"access_key_id": "k", "secret_access_key": "s"}
+    with web_server() as web:
+        serve_names(web, sorted([*wanted, *deep, *other]), begins)
+        place = Location.parse("s3://bucket/lake/*/x*.jsonl", {"endpoint": web.url, **keys})
+        found = [info.path for info in listing.list_files(place, None)[2]]
+        assert [f"lake/{path}" for path in found] == wanted
+        assert len(web.requests) <= most
+        named = Location.parse("s3://bucket/lake/[a-b]*/x?.jsonl", {"endpoint": web.url, **keys})
+        assert [f"lake/{info.path}" for info in listing.list_files(named, None)[2]] == wanted[:6]
+        every = Location.parse("s3://bucket/lake/**/x.jsonl", {"endpoint": web.url, **keys})
+        assert len(listing.list_files(every, None)[2]) == 20_000

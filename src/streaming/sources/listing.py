@@ -16,6 +16,7 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, S
 from streaming.sources.names import LABELS, format_of, is_named_as_data
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
+from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
 
@@ -254,11 +255,11 @@ def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
     prefix = head.rpartition("/")[0]
     match = matcher(pattern) if pattern else None
     log: re.Match[str] | None = None
-
-    def enters(path: str) -> bool:  # what no name below can match is not gone through, but for what tells of a table
-        return "**" in pattern or path.count("/") <= pattern.count("/") or path.split("/")[-2] in _LOGS
-
-    for info in store.list(prefix, enters) if pattern and isinstance(store, LocalStore) else store.list(prefix):
+    if pattern and isinstance(store, (LocalStore, RemoteStore)):
+        files = store.list(prefix, _entered(pattern))
+    else:
+        files = store.list(prefix)
+    for info in files:
         if log is None and (log := _LOG.fullmatch(info.path)):
             _check_log(store, log, pattern)
         if match is None:
@@ -266,6 +267,20 @@ def _matching(store: Store, pattern: str) -> Iterator[ObjectInfo]:
                 yield info
         elif match(info.path):
             yield info
+
+
+def _entered(pattern: str) -> Callable[[str], bool]:
+    """Return what says of a directory whether a pattern can match a name below it; or its name tells of a table."""
+    if "**" in pattern or re.search(r"\[[^]]*/", pattern):
+        return lambda path: True
+    levels = pattern.split("/")
+    fits = [matcher("/".join(levels[:n])) for n in range(1, len(levels))]
+
+    def enters(path: str) -> bool:
+        names = path[:-1].split("/")
+        return names[-1] in _LOGS or (len(names) <= len(fits) and bool(fits[len(names) - 1](path[:-1])))
+
+    return enters
 
 
 def _check_log(store: Store, log: re.Match[str], pattern: str) -> None:

@@ -83,11 +83,11 @@ def _read(client: Any, path: str, offset: int, chunk_bytes: int, version: str | 
     yield from reply.stream(min_chunk_size=chunk_bytes)
 
 
-def _list(client: Any, prefix: str) -> Iterator[Any]:
+def _list(client: Any, prefix: str, after: str | None) -> Iterator[Any]:
     if hasattr(client, "pages"):
         yield from client.pages(prefix)
         return
-    for batch in obstore.list(client, prefix=prefix or None, chunk_size=_BATCH):
+    for batch in obstore.list(client, prefix=prefix or None, offset=after, chunk_size=_BATCH):
         yield [_info(meta) for meta in batch]
 
 

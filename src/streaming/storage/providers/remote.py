@@ -6,6 +6,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from streaming.core.errors import (
@@ -37,6 +39,8 @@ _REPLY_S = 60.0
 # A transfer slower than this is taken for dead.
 _SLOWEST = 16 << 10
 _MIN_CHUNK, _MAX_CHUNK = 64 << 10, 1 << 20
+# Behind every name.
+_LAST = "\U0010ffff"
 _MIN_PART, _MAX_PARTS = 8 << 20, 9000
 
 
@@ -105,15 +109,37 @@ class RemoteStore(RangedStore):
         with self._turn(path):
             return self._read(lambda spec: self._call(spec, "head", path))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str = "", enters: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
+        """List objects in and below a directory.
+
+        Args:
+            prefix: The directory.
+            enters: Told the path of a directory, with ``/`` at its end, says whether its objects are wanted; of one that is
+                not, no more than a page is listed where the server can begin behind it. ``None``: all are.
+        """
         prefix = prefix.strip("/")
         if prefix:
             check_path(prefix)
-        # The first page tells whether the bucket can be reached as it was resolved.
-        pages, first = self._read(lambda spec: _first_page(spec, prefix, self.patience_s))
-        yield from first
-        for page in pages:
-            yield from page
+        after: str | None = None
+        while True:
+            # The first page tells whether the bucket can be reached as it was resolved.
+            pages, first = self._read(partial(_first_page, prefix=prefix, after=after, stall_s=self.patience_s))
+            if after is not None and first and first[0].path <= after:
+                enters = None  # the server does not begin where it is asked to
+            for page in chain([first], pages):
+                yield from page if after is None else (info for info in page if info.path > after)
+                unwanted = _all_below(page, prefix, enters) if enters is not None else None
+                if unwanted is not None and self._begins_anywhere():
+                    after = unwanted + _LAST
+                    break
+            else:
+                return
+
+    def _begins_anywhere(self) -> bool:
+        """Say whether listings are sorted, and begin behind a name that is given."""
+        settings = self.described().settings
+        is_sorted = not str(settings.get("bucket")).endswith("--x-s3") and "odd" not in settings
+        return is_sorted and settings.get("kind", "S3Store") in ("S3Store", "GCSStore")
 
     @contextmanager
     def _reading(
@@ -254,8 +280,21 @@ class RemoteStore(RangedStore):
             raise UnavailableError(f"{self!r}/{info.path}: the connection ended after {at} of {info.bytes} bytes.")
 
 
-def _first_page(spec: ClientSpec, prefix: str, stall_s: float) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
-    pages = executor().stream(spec, "list", prefix, stall_s=stall_s)
+def _all_below(page: list[ObjectInfo], prefix: str, enters: Callable[[str], bool]) -> str | None:
+    """Return the directory that is not wanted, if all of a page is in one."""
+    path = page[0].path if page else ""
+    at = path.find("/", len(prefix) + 1)
+    while at >= 0 and page[-1].path.startswith(path[: at + 1]):
+        if not enters(path[: at + 1]):
+            return path[: at + 1]
+        at = path.find("/", at + 1)
+    return None
+
+
+def _first_page(
+    spec: ClientSpec, prefix: str, after: str | None, stall_s: float
+) -> tuple[Iterator[list[ObjectInfo]], list[ObjectInfo]]:
+    pages = executor().stream(spec, "list", prefix, after, stall_s=stall_s)
     return pages, next(pages, [])
 
 
