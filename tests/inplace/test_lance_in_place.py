@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_versions_are_as_its_own_reader_has_them(lance: Path, tmp_path: Path, mo
         StreamingDataset(remote=lance, version=9, local=tmp_path / "c", batch_size=1)
     with pytest.raises(EmptyDatasetError, match="no table of Lance"):
         StreamingDataset(remote=tmp_path / "none", format="lance", local=tmp_path / "c", batch_size=1)
+
+
+def test_the_newest_version_is_that_of_now(lance: Path, tmp_path: Path) -> None:
+    place = tmp_path / "table.lance"
+    shutil.copytree(lance, place)
+    arguments: Any = {"remote": place, "columns": ["id"], "local": tmp_path / "c", "batch_size": 1}
+    before = [len(StreamingDataset(**arguments, version=version)) for version in (None, "best")]
+    code = "import lance, sys; t = lance.dataset(sys.argv[1]); t.delete('id < 30'); t.tags.update('best', t.version)"
+    subprocess.run([sys.executable, "-c", code, str(place)], check=True, timeout=120)
+    after = [len(StreamingDataset(**arguments, version=version)) for version in (None, "best")]
+    assert (before, after) == ([82, 82], [60, 60])
 
 
 def test_in_workers_that_are_forked(lance: Path, tmp_path: Path) -> None:

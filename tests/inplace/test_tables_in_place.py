@@ -288,6 +288,27 @@ def test_snapshots_of_an_iceberg_table(tmp_path: Path) -> None:
     assert {(row["late"], row["told"]) for row in found} == {(None, "a default")}
 
 
+def test_columns_within_that_a_table_has_now(tmp_path: Path) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.types import StringType
+
+    (tmp_path / "house").mkdir()
+    catalog = SqlCatalog("c", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}/house")
+    catalog.create_namespace("web")
+    rows = pa.table({"id": range(4), "who": [{"a": i, "b": [{"c": i}]} if i % 2 else None for i in range(4)]})
+    table = catalog.create_table("web.pages", schema=rows.schema)
+    table.append(rows)
+    with table.update_schema() as change:
+        change.add_column(("who", "name"), StringType())
+        change.add_column(("who", "b", "d"), StringType())
+        change.delete_column(("who", "b", "c"))
+    table.refresh()
+    remote = f"iceberg+{tmp_path}/house/web/pages"
+    found = by_id(StreamingDataset(remote=remote, local=tmp_path / "c", batch_size=1)[:])
+    assert found == by_id(table.scan().to_arrow().to_pylist()) == converted(remote, tmp_path / "out")
+    assert found[1]["who"] == {"a": 1, "b": [{"d": None}], "name": None}
+
+
 def delete_rows(table: Any, content: str, deleted: bytes, suffix: str = "parquet") -> None:
     """Have a file of a table say which rows are deleted; the writer at hand writes data anew instead."""
     from pyiceberg.manifest import (

@@ -41,7 +41,7 @@ from streaming.sources.listing import root_of
 from streaming.sources.names import format_of
 from streaming.sources.pieces import Piece, Scanned, kinds
 from streaming.sources.registry import sources
-from streaming.sources.types import storage_of
+from streaming.sources.types import as_told, storage_of
 from streaming.storage.helper.runtime import prepare
 from streaming.storage.location import Location
 from streaming.storage.providers.local import LocalStore
@@ -278,7 +278,8 @@ def with_columns(schema: Any, found: Found) -> Any:
 
     known = set(schema.names)  # a column that was added has no file yet
     fields = [
-        schema.field(one.name) if one.name in known else one.with_nullable(True) for one in storage_of(found.table)
+        as_told(schema.field(one.name), one.type) if one.name in known else one.with_nullable(True)
+        for one in storage_of(found.table)
     ]
     return pa.schema(fields, schema.metadata)
 

@@ -12,6 +12,7 @@ from streaming.format.arrow_types import is_list, is_list_of_numbers
 __all__ = [
     "SHAPE",
     "array_encoding",
+    "as_told",
     "column_values",
     "plain",
     "storage_of",
@@ -45,6 +46,28 @@ def storage_of(schema: Any) -> Any:
             noted = {**(field.metadata or {}), SHAPE: shape} if shape else field.metadata
             schema = schema.set(i, field.with_type(kind).with_metadata(noted))
     return schema
+
+
+def as_told(field: Any, told: Any) -> Any:
+    """Return a field of files with the fields within that a table has now: some were added since, and others left out.
+
+    Args:
+        field: A ``pyarrow.Field`` of files.
+        told: The type that the table has.
+    """
+    import pyarrow as pa
+
+    types, kind = pa.types, field.type
+    if types.is_struct(kind) and types.is_struct(told):
+        known = {kind.field(i).name: kind.field(i) for i in range(kind.num_fields)}
+        every = [told.field(i) for i in range(told.num_fields)]
+        inner = [as_told(known[one.name], one.type) if one.name in known else one.with_nullable(True) for one in every]
+        return field.with_type(pa.struct(inner))
+    is_long = types.is_large_list(kind)
+    if (is_long or types.is_list(kind)) and (types.is_list(told) or types.is_large_list(told)):
+        inner = as_told(kind.value_field, told.value_type)
+        return field.with_type(pa.large_list(inner) if is_long else pa.list_(inner))
+    return field
 
 
 def _shape_of(kind: Any) -> str:

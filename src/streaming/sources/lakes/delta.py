@@ -55,7 +55,8 @@ def find_delta(place: Location, options: Mapping[str, str]) -> Found:
             schema = pa.schema(table.schema().to_arrow())
         except deltalake.exceptions.DeltaError as error:
             asked = "" if version is None else f" at version {version}"
-            raise ConfigError(f"{place} is no table of Delta{asked} that can be read: {error}") from error
+            told = str(error).partition("\n")[0]  # what follows are places in its sources
+            raise ConfigError(f"{place} is no table of Delta{asked} that can be read: {told}") from error
         files = [_info(row, place) for row in actions.to_pylist()]
         numbers = {os.path.join(directory, info.path): number for number, info in enumerate(files)}
         stays = zip(masks["filepath"].to_pylist(), masks["selection_vector"], strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.core.imports import optional_import
@@ -49,17 +50,18 @@ def find_lance(place: Location, options: Mapping[str, str]) -> tuple[Store, list
         raise ConfigError(f"Tables of Lance are read from disks, S3, Google Cloud Storage and Azure, not from {place}.")
     version = options.get("version")
     asked = int(version) if version is not None and version.isdecimal() else version
-    number, fragments = _ask(store, asked, "list_fragments")
+    number, fragments = _ask(store, asked, "list_fragments", opened=uuid4().hex)
     if not fragments:
         raise EmptyDatasetError(f"There are no rows in the table {place}{'' if version is None else f'@{version}'}.")
     return store, [info._replace(path=f"{number}/{info.path}") for info in fragments]
 
 
-def _ask(store: Store, version: int | str | None, name: str, path: str = "") -> Any:
-    return helper().call(_spec(store, version), f"{_TABLE}:{name}", path, stall_s=_STALL_S)
+def _ask(store: Store, version: int | str | None, name: str, path: str = "", opened: str = "") -> Any:
+    return helper().call(_spec(store, version, opened), f"{_TABLE}:{name}", path, stall_s=_STALL_S)
 
 
-def _spec(store: Store, version: int | str | None) -> ClientSpec:
+def _spec(store: Store, version: int | str | None, opened: str = "") -> ClientSpec:
+    """Return how a table is opened. It stays open: what may be another version later says ``opened``, anew each time."""
     settings: dict[str, Any]
     if isinstance(store, RemoteStore):
         own = store.described()
@@ -67,7 +69,7 @@ def _spec(store: Store, version: int | str | None) -> ClientSpec:
     else:
         directory = store.directory if isinstance(store, LocalStore) else ""
         own, settings = ClientSpec(directory, "", {}), {"uri": directory}
-    settings = {**settings, "version": version}
+    settings = {**settings, "version": version, "opened": opened}
     return own._replace(builder=f"{_TABLE}:open_table", settings=settings, write_headers={}, public=None)
 
 
