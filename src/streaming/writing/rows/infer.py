@@ -236,6 +236,9 @@ def _type_name(value: Any) -> str:
 def _advice(name: str, values: Sequence[Any]) -> str:
     """Say what to do about values for which there is no encoding."""
     types = {type(value) for value in values}
+    dtypes = {value.dtype.name if isinstance(value, np.ndarray) and value.ndim == 1 else "" for value in values}
+    if len(dtypes) == 1 and dtypes <= _DTYPES:
+        return f"Arrays that may be empty are lists: pass `columns` with {{{name!r}: 'list:{dtypes.pop()}'}}."
     if len(types) > 1:
         return f"Pass `columns` with one encoding for it, such as {{{name!r}: 'str'}}, and convert the other values."
     first = values[0]

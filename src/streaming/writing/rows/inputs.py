@@ -182,7 +182,7 @@ def _refuse(given: Any) -> None:
     if isinstance(given, (str, bytes, os.PathLike)):
         raise ConfigError(
             f"{given!r:.80} is text or a path, not rows. {_SHAPE}; of a file's lines: ({{'text': line}} for line in "
-            "open(path))."
+            "open(path)). Files that have rows are written by streaming.convert(path, out)."
         )
     module = sys.modules.get("datasets")
     splits = tuple(filter(None, (getattr(module, f"{name}Dict", None) for name in ("Dataset", "IterableDataset"))))
