@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, RandomSampler, Subset, random_split
 
-from streaming import LocalDataset, MDSWriter, StreamingDataset
+from streaming import LocalDataset, MDSWriter, Stream, StreamingDataset
 
 from sample_data import sample
 
@@ -104,3 +104,16 @@ def test_tensors_are_indexes(make_dataset: Make) -> None:
     mask = torch.zeros(300, dtype=torch.bool)
     mask[[4, 250]] = True
     assert dataset[mask] == [sample(4), sample(250)]
+
+
+def test_shown(make_dataset: Make) -> None:
+    local = make_dataset(20)
+    data = StreamingDataset(local=local, batch_size=4)
+    assert repr(data) == f"<StreamingDataset: 20 samples of {local}>"
+    assert repr(data.drop([1, 2])) == f"<StreamingDataset: 18 samples of {local}, drop(2 values)>"
+    assert repr(LocalDataset(local)).startswith("<LocalDataset: 20 samples of ")
+    several = StreamingDataset(streams=[Stream(local=local) for _ in range(5)], batch_size=4)
+    assert repr(several) == f"<StreamingDataset: 100 samples of {local}; {local}; {local}; and 2 more>"
+    assert repr(StreamingDataset.__new__(StreamingDataset)).startswith(
+        "<streaming.dataset.dataset.StreamingDataset object"
+    )

@@ -22,6 +22,9 @@ from streaming.format.metadata import joined_metadata
 
 __all__ = ["RandomAccess"]
 
+#: Streams that are named where a dataset is shown.
+_MOST_SHOWN = 3
+
 S = TypeVar("S")
 R = TypeVar("R")
 
@@ -54,6 +57,16 @@ class RandomAccess(Views[T_co]):
         """Note whether the class brings its own way to get a sample."""
         super().__init_subclass__(**kwargs)
         cls._is_direct = cls.get_item is RandomAccess.get_item
+
+    def __repr__(self) -> str:
+        """Return how many samples there are, of what, and by what they were chosen."""
+        if "_table" not in self.__dict__:  # it is still being made
+            return object.__repr__(self)
+        said = [
+            f"{source.directory.origin}{''.join(f', {how:.60}' for how in source.chosen)}" for source in self.sources
+        ]
+        more = f"; and {len(said) - _MOST_SHOWN} more" if len(said) > _MOST_SHOWN else ""
+        return f"<{type(self).__name__}: {self.size:,} samples of {'; '.join(said[:_MOST_SHOWN])}{more}>"
 
     def is_plain(self) -> bool:
         """Say whether samples are served as they are stored: not through a method that a subclass brings."""
