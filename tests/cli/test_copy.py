@@ -237,3 +237,22 @@ def test_a_target_that_is_nearly_a_url(
     assert main(["copy", source, "s3:/bucket/data"]) == 2
     assert "Did you mean 's3://bucket/data'" in " ".join(capsys.readouterr().err.split())
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_side_columns_come_along(
+    web: WebServer, make_dataset: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    remote, copy = make_dataset(20), str(tmp_path / "copy")
+    assert main(["index", remote, "--columns", "id", "--beside"]) == 0
+    made = Path(remote, "columns.parquet").read_bytes()
+    assert main(["copy", serve(web, remote), copy]) == 0
+    assert "; and the side columns" in capsys.readouterr().out
+    assert Path(copy, "columns.parquet").read_bytes() == made
+    assert len(LocalDataset(copy).filter("id >= 5")) == 15
+    assert main(["index", copy, "--columns", "number=id", "--beside"]) == 0
+    own = Path(copy, "columns.parquet").read_bytes()
+    assert main(["copy", remote, copy]) == 0
+    assert Path(copy, "columns.parquet").read_bytes() == own != made
+    assert main(["copy", remote, copy, "--force"]) == 0
+    assert Path(copy, "columns.parquet").read_bytes() == made

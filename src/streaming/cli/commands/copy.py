@@ -12,6 +12,7 @@ from functools import partial
 from streaming.cli.reading.source import INDEX_NAME, Source, read_source
 from streaming.cli.shell.output import print_json, print_line, print_note, progress_bar
 from streaming.cli.shell.parallel import in_parallel
+from streaming.columns.parquet import COLUMNS_NAME
 from streaming.columns.shards import check_file, with_retries
 from streaming.core.errors import ConfigError, IndexFormatError, ObjectNotFoundError
 from streaming.format.index import FileInfo, Index
@@ -43,6 +44,7 @@ def run(args: Namespace) -> int:
     _copy_all(source, target, name, files, missing, args.jobs)
     check_files(target, [[(file.basename, file.bytes)] for file in files])
     _copy_metadata(source.store, target)
+    has_side = _copy_side_columns(source.store, target, args.force)
     with_retries(lambda: target.put(INDEX_NAME, source.data))
     with_retries(lambda: target.delete(MARK_NAME))
     size = sum(file.bytes for file in missing)
@@ -51,7 +53,8 @@ def run(args: Namespace) -> int:
         print_json({**facts, "copied_files": len(missing), "copied_bytes": size})
     else:
         left_out = f"; {len(files) - len(missing):,} were there already" if len(missing) < len(files) else ""
-        print_line(f"{name}: copied {len(missing):,} files, {show_bytes(size)}{left_out}")
+        side = "; and the side columns" if has_side else ""
+        print_line(f"{name}: copied {len(missing):,} files, {show_bytes(size)}{left_out}{side}")
     return 0
 
 
@@ -62,6 +65,23 @@ def _copy_metadata(source: Store, target: Store) -> None:
         with_retries(lambda: target.put(METADATA_NAME, known))
     elif _get(target, METADATA_NAME) is not None:
         with_retries(lambda: target.delete(METADATA_NAME))
+
+
+def _copy_side_columns(source: Store, target: Store, force: bool) -> bool:
+    """Copy what lies beside the dataset of its columns, but not in the place of what was made for the copy."""
+    size = _bytes_of(source, COLUMNS_NAME)
+    if size is None or (not force and _bytes_of(target, COLUMNS_NAME) is not None):
+        return False
+    with tempfile.TemporaryDirectory(prefix="streaming-copy-", ignore_cleanup_errors=True) as directory:
+        _copy(source, target, directory, FileInfo(COLUMNS_NAME, size))
+    return True
+
+
+def _bytes_of(store: Store, path: str) -> int | None:
+    try:
+        return with_retries(lambda: store.head(path)).bytes
+    except ObjectNotFoundError:
+        return None
 
 
 def _is_same(source: Location, target: Location) -> bool:
