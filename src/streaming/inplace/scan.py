@@ -13,13 +13,16 @@ import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from threading import Lock
 from typing import Any, Protocol, cast
 
 from streaming.core.errors import SourceError, StreamingError
 from streaming.core.process.lock import locked_part
-from streaming.sources.file import SourceFile
+from streaming.sources.file import NotArrivedError, SourceFile
 from streaming.sources.pieces import Piece, Scan, Scanned
 from streaming.storage.providers.local import LocalStore
+from streaming.storage.providers.remote import RemoteStore
 from streaming.storage.retry import RetryPolicy, call_with_retries
 from streaming.storage.store import ObjectInfo, Store
 
@@ -31,6 +34,8 @@ logger = logging.getLogger(__name__)
 _ENDS_AT_ONCE, _AT_ONCE, _HERE_AT_ONCE = 64, 32, 4
 #: How long those who wait see nothing of who looks into files before they give up, and how often they are shown something.
 _LOCK_S, _TELL_S = 600.0, 1.0
+#: Of how many files the ends are asked for in one errand.
+_ENDS = 512
 _NAMED = 3
 
 
@@ -112,12 +117,9 @@ def _warn_of_changes(place: str, files: Sequence[ObjectInfo], found: Collection[
 def _look(
     store: Store, files: Sequence[ObjectInfo], kind: Scanner, part: str, retries: int, found: dict[str, list[Any]]
 ) -> None:
-    policy = RetryPolicy(attempts=retries + 1)
+    policy, lock = RetryPolicy(attempts=retries + 1), Lock()
     if len(files) >= 100:
         logger.info("looking into %d files at %r, once", len(files), store)
-
-    def look(info: ObjectInfo) -> Scan:
-        return call_with_retries(lambda: kind.scan(SourceFile(store, info, on_bytes)), policy, time.sleep)
 
     told = time.monotonic()
 
@@ -132,20 +134,47 @@ def _look(
     here = _HERE_AT_ONCE if isinstance(store, LocalStore) else _AT_ONCE
     at_once = _ENDS_AT_ONCE if getattr(kind, "counts_rows", False) else here
     with ThreadPoolExecutor(at_once, "streaming-scan") as threads, open(part, "a") as file:
-        coming = {threads.submit(look, info): info for info in files}
-        try:
-            for future in as_completed(coming):
-                try:
-                    scan = future.result()
-                except SourceError as error:
-                    raise blame(error, store, files) from error
-                key = _key(coming[future])
-                found[key] = [_dumped(scan.schema), [list(piece) for piece in scan.pieces]]
-                file.write(json.dumps([key, *found[key]]) + "\n")
+
+        def look(info: ObjectInfo, arrived: dict[int, bytes] | None = None) -> None:
+            source = SourceFile(store, info, on_bytes, arrived=arrived)
+            scan = call_with_retries(lambda: kind.scan(source), policy, time.sleep)
+            known = [_dumped(scan.schema), [list(piece) for piece in scan.pieces]]
+            line = json.dumps([_key(info), *known]) + "\n"
+            with lock:
+                found[_key(info)] = known
+                file.write(line)
                 file.flush()
-        except StreamingError:
+
+        try:
+            left = dict(enumerate(files))
+            for number, begin, data in _ends(store, files, getattr(kind, "end_bytes", 0)):
+                with suppress(NotArrivedError):  # it takes another request: others need not wait for that
+                    look(files[number], {begin: data})
+                    del left[number]
+            for future in as_completed([threads.submit(look, info) for info in left.values()]):
+                future.result()
+        except StreamingError as error:
             threads.shutdown(wait=True, cancel_futures=True)
+            if isinstance(error, SourceError):
+                raise blame(error, store, files) from error
             raise
+
+
+def _ends(store: Store, files: Sequence[ObjectInfo], size: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the number of a file, where its last bytes begin, and these, as they come; not of all files.
+
+    Args:
+        store: Where they are.
+        files: They.
+        size: How many bytes; 0: none.
+    """
+    if not size or not isinstance(store, RemoteStore) or not store.takes_ranges:
+        return
+    for first in range(0, len(files), _ENDS):
+        some = files[first : first + _ENDS]
+        wanted = [(info.path, max(0, info.bytes - size), info.bytes, info.etag) for info in some]
+        for number, data in store.read_several(wanted):
+            yield first + number, wanted[number][1], data
 
 
 def _key(info: ObjectInfo) -> str:

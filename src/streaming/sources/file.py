@@ -19,7 +19,7 @@ from streaming.storage import versions
 from streaming.storage.providers.local import LocalStore
 from streaming.storage.store import ObjectInfo, Store
 
-__all__ = ["STEP_BYTES", "SourceFile"]
+__all__ = ["STEP_BYTES", "NotArrivedError", "SourceFile"]
 
 STEP_BYTES = 8 << 20
 
@@ -32,6 +32,10 @@ def _nothing(count: int) -> None:
     del count
 
 
+class NotArrivedError(Exception):
+    """What was fetched already is not enough."""
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file.
@@ -41,12 +45,14 @@ class SourceFile:
         info: Its name there, size and version.
         came: Told of bytes that came from the store.
         step_bytes: How much is fetched at once where it is read from its begin to its end.
+        arrived: What was fetched already, by where it begins, until it is read; ``None``: nothing, and all may be fetched.
     """
 
     store: Store
     info: ObjectInfo
     came: Callable[[int], Any] = field(default=_nothing, compare=False)
     step_bytes: int = field(default=STEP_BYTES, compare=False)
+    arrived: dict[int, bytes] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -62,10 +68,16 @@ class SourceFile:
         """Return bytes ``[begin, end)``.
 
         Raises:
+            NotArrivedError: It is not what was fetched already.
             ObjectChangedError: It is another version now.
             StorageError: It cannot be read.
         """
-        data, _ = versions.read(self.store, self.info.path, begin, end, version=self.info.etag)
+        if self.arrived is not None:
+            data = self.arrived.pop(begin, b"")
+            if len(data) != end - begin:
+                raise NotArrivedError
+        else:
+            data, _ = versions.read(self.store, self.info.path, begin, end, version=self.info.etag)
         self.came(len(data))
         if len(data) != end - begin:
             raise UnavailableError(f"{self.store!r}/{self.name} ended early: {len(data)} bytes came of {end - begin}.")

@@ -151,6 +151,8 @@ def list_named(store: Store, names: list[str], scheme: str) -> list[ObjectInfo]:
         ObjectNotFoundError: One is not there.
     """
     known = _listed(store, names, scheme)
+    if all(name in known for name in names):
+        return [known[name] for name in names]
     with ThreadPoolExecutor(min(len(names), _AT_ONCE), "streaming-list") as threads:
         return [info for some in threads.map(partial(_named, store, known), names) for info in some]
 

@@ -33,6 +33,7 @@ class Parquet:
     """Files of Parquet."""
 
     counts_rows = True
+    end_bytes = _TAIL_BYTES
 
     def scan(self, file: SourceFile) -> Scan:
         """Read the footer."""
@@ -115,12 +116,19 @@ def _groups(footer: Any, begin: int, end: int) -> tuple[int, list[int]]:
 
 def _without_nulls(footer: Any) -> Any:
     """Return the schema, its fields nullable only where a value is missing, or nobody counted; and full as counted."""
-    schema = storage_of(footer.schema.to_arrow_schema())
+    paths = tuple(footer.schema.column(i).path for i in range(footer.num_columns))
+    stored = footer.schema.to_arrow_schema().serialize().to_pybytes()
+    return _counted(stored, paths, frozenset(_paths_with_nulls(footer)))
+
+
+@lru_cache(64)
+def _counted(stored: bytes, paths: tuple[str, ...], gaps: frozenset[str]) -> Any:
+    """Return the same for a schema, which most files of a source have, its columns' paths, and those with gaps."""
+    pa = _pyarrow()
+    schema = storage_of(pa.ipc.read_schema(pa.py_buffer(stored)))
     known, leaves = set(schema.names), dict[str, list[str]]()
-    for i in range(footer.num_columns):
-        path = footer.schema.column(i).path
+    for path in paths:
         leaves.setdefault(next(name for name in _names(path) if name in known), []).append(path)
-    gaps = set(_paths_with_nulls(footer))
     for i, field in enumerate(schema):
         own = leaves.get(field.name, [])
         # A value in which something is there is there; of files, the bytes count.
@@ -174,7 +182,7 @@ def _end(file: SourceFile) -> _End:
     if len(tail) < needed:
         tail = file.read(file.size - needed, file.size)
     with _named(file):
-        found = pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
+        found = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-needed:]))
     if needed - _END_BYTES - found.serialized_size == _SIGNATURE_BYTES:
         raise SourceError(encrypted)
     return _End(found, whole)

@@ -43,11 +43,15 @@ class Gate:
         return max(1, int(self._limit))
 
     @contextmanager
-    def turn(self, url: str) -> Iterator[None]:
-        """Wait for a turn, and have it.
+    def turn(self, url: str, count: int = 1) -> Iterator[int]:
+        """Wait for a turn, and have it; or several, as many as there are.
 
         Args:
             url: What it is for, fit to be shown.
+            count: How many are wanted.
+
+        Yields:
+            How many were had.
 
         Raises:
             ThrottledError: No turn came.
@@ -58,18 +62,19 @@ class Gate:
                     f"{url}: waited {self._wait_s:g} s for one of {self.limit} requests to this store to end. Use fewer "
                     "workers, or give the storage option max_concurrency."
                 )
-            self._active += 1
+            had = min(count, self.limit - self._active)
+            self._active += had
             cuts = self._cuts
         throttled = ended_well = False
         try:
-            yield
+            yield had
             ended_well = True
         except ThrottledError:
             throttled = True
             raise
         finally:
             with self._changed:
-                self._active -= 1
+                self._active -= had
                 if ended_well:
                     self._limit = min(self._most, self._limit + 1 / self._limit)
                 elif throttled and cuts == self._cuts:

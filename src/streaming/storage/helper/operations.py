@@ -6,10 +6,13 @@ asynchronous one ends every request in a thread that needs the interpreter, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import obstore
@@ -83,6 +86,47 @@ def _read(client: Any, path: str, offset: int, chunk_bytes: int, version: str | 
     yield from reply.stream(min_chunk_size=chunk_bytes)
 
 
+def _read_several(
+    client: Any, _path: str, wanted: Sequence[tuple[str, int, int, str | None]], at_once: int
+) -> Iterator[Any]:
+    """Yield of each of several ranges its number and what is known of the object, and then its bytes, as they come.
+
+    After one that failed no other is begun; it is raised when all that were under way have come.
+    """
+    waiting, replies = deque(range(len(wanted))), SimpleQueue[Any]()
+
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                number = waiting.popleft()
+                try:
+                    replies.put((number, *_read_range(client, *wanted[number])))
+                except Exception as error:
+                    waiting.clear()
+                    replies.put((number, error, None))
+        replies.put(None)
+
+    workers = min(at_once, len(wanted))
+    for _ in range(workers):
+        Thread(target=work, daemon=True).start()
+    failed: Exception | None = None
+    try:
+        while workers:
+            reply = replies.get()
+            if reply is None:
+                workers -= 1
+            elif isinstance(reply[1], Exception):
+                failed = reply[1]
+            else:
+                number, data, info = reply
+                yield [number, info]
+                yield data
+    finally:
+        waiting.clear()
+    if failed is not None:
+        raise failed
+
+
 def _list(client: Any, prefix: str, after: str | None) -> Iterator[Any]:
     if hasattr(client, "pages"):
         yield from client.pages(prefix)
@@ -101,7 +145,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 """One answer each. All take the client, then the object's path."""
 
-STREAMS: dict[str, Callable[..., Iterator[Any]]] = {"read": _read, "list": _list}
+STREAMS: dict[str, Callable[..., Iterator[Any]]] = {"read": _read, "read_several": _read_several, "list": _list}
 """Items one after another; bytes-like items are the object's content."""
 
 

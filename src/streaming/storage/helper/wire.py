@@ -46,7 +46,7 @@ def receive(sock: socket.socket) -> tuple[int, Any]:
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes | bytearray:
-    first = sock.recv(size) if size < 1 << 16 else b""
+    first = sock.recv(size) if size < 1 << 12 else b""
     if len(first) == size:
         return first
     buffer = bytearray(size)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -97,6 +97,22 @@ class RemoteStore(RangedStore):
         # Asked for in the request, and looked at again: not every server knows conditions.
         return data, self._same(path, info, version)
 
+    def read_several(self, wanted: Sequence[tuple[str, int, int, str | None]]) -> Iterator[tuple[int, bytes]]:
+        """Yield which of several ranges it is, and its bytes, as they come: one request each, but one errand for all.
+
+        What fails, or has another version, is left out, and so is what was to come after it: ask for it by itself.
+
+        Args:
+            wanted: Path, first byte, one behind the last, and version of each.
+        """
+        for path, *_ in wanted:
+            check_path(path)
+        with suppress(StorageError), self._turn(wanted[0][0], len(wanted)) as turns:
+            items = executor().stream(self.described(), "read_several", "", wanted, turns, stall_s=_REPLY_S)
+            for (number, info), data in zip(items, items, strict=True):
+                if wanted[number][3] in (None, info.etag):
+                    yield number, data
+
     def get_range(self, path: str, start: int, end: int) -> bytes:
         check_path(path)
         if end <= start:
@@ -184,9 +200,9 @@ class RemoteStore(RangedStore):
     def check_writable(self) -> None:
         self._try(lambda spec: self._call(spec, "probe", ""))
 
-    def _turn(self, path: str) -> AbstractContextManager[None]:
+    def _turn(self, path: str, count: int = 1) -> AbstractContextManager[int]:
         most = int(self._options.reveal().get("max_concurrency", MAX_CONCURRENCY))
-        return gate_of(self._place, most).turn(f"{self!r}/{path}")
+        return gate_of(self._place, most).turn(f"{self!r}/{path}", count)
 
     def _read(self, operation: Callable[[ClientSpec], T]) -> T:
         """Do what may be done with a public bucket without credentials, if those that there are were refused."""
