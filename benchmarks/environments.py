@@ -55,7 +55,9 @@ RECIPES = {
     "neprr": Recipe("NEPRR_PYTHON", (*_LIGHT, "pyarrow"), ("neprr-streaming",), _PROBE),
     "litdata": Recipe(
         variable="LITDATA_PYTHON",
-        light=("numpy", "filelock", "boto3", "requests", "tifffile", "obstore", "pillow", "zstd", "lightning-utilities"),
+        light=("numpy", "filelock", "boto3", "requests", "tifffile", "obstore", "pillow", "zstd", "lightning-utilities",
+            "polars", "pyarrow",
+        ),
         bare=("litdata>=0.2.50",),
         probe="from litdata import StreamingDataset, StreamingDataLoader, optimize",
     ),

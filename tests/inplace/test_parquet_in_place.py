@@ -24,9 +24,10 @@ import pytest
 from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset, convert
 from streaming.core.errors import ConfigError, EmptyDatasetError, ShardUnavailableError, SourceError
 from streaming.inplace import cutting
+from streaming.sources.kinds import parquet
 from streaming.storage.registry import open_store
 
-from servers import S3Server
+from servers import S3Server, web_server
 
 Table = Any
 
@@ -195,6 +196,34 @@ def test_a_small_file_does_not_come_twice(s3: S3Server, lake: Path, tmp_path: Pa
     dataset = StreamingDataset(remote=f"{root}/lake/*.parquet", **arguments)
     assert dataset[:] == [{name: row[name] for name in ("id", "text")} for row in rows_of(lake)]
     assert dataset.stats()["bytes_fetched"] == 0  # all of it came when it was looked into
+
+
+@pytest.mark.parametrize("end", [1 << 9, 1 << 16])
+def test_requests_for_files_that_are_far_away(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int
+) -> None:
+    monkeypatch.setattr(parquet, "_TAIL_BYTES", end)
+    monkeypatch.setattr(parquet.Parquet, "end_bytes", end)
+    with web_server() as web:
+        for path in lake.glob("*.parquet"):
+            web.objects[f"b/lake/{path.name}"] = path.read_bytes()
+        options = {"endpoint": web.url, "access_key_id": "a", "secret_access_key": "b"}
+        arguments: dict[str, Any] = {"local": tmp_path / "cache", "batch_size": 1, "storage_options": options}
+        dataset = StreamingDataset(remote="s3://b/lake/part-{0..2}.parquet", **arguments)
+        # One for its size, one for its end, and another for the rest of a footer that is longer.
+        assert len(web.requests) == 3 * (2 if end > 1 << 10 else 3)
+        assert dataset[:] == rows_of(lake)
+
+
+def test_the_file_that_is_damaged_is_named(lake: Path, tmp_path: Path) -> None:
+    with web_server() as web:
+        for path in lake.glob("*.parquet"):
+            web.objects[f"b/lake/{path.name}"] = path.read_bytes()
+        web.objects["b/lake/part-1.parquet"] = web.objects["b/lake/part-1.parquet"][:-20]
+        options = {"endpoint": web.url, "access_key_id": "a", "secret_access_key": "b"}
+        arguments: dict[str, Any] = {"local": tmp_path / "cache", "batch_size": 1, "storage_options": options}
+        with pytest.raises(SourceError, match=r"s3://b/lake/part-1.parquet is no Parquet file, or is cut off"):
+            StreamingDataset(remote="s3://b/lake/part-{0..2}.parquet", **arguments)
 
 
 @pytest.mark.apart

@@ -12,8 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Lock
 from typing import Any, Protocol, cast
 
@@ -135,8 +134,8 @@ def _look(
     at_once = _ENDS_AT_ONCE if getattr(kind, "counts_rows", False) else here
     with ThreadPoolExecutor(at_once, "streaming-scan") as threads, open(part, "a") as file:
 
-        def look(info: ObjectInfo, arrived: dict[int, bytes] | None = None) -> None:
-            source = SourceFile(store, info, on_bytes, arrived=arrived)
+        def look(info: ObjectInfo, arrived: dict[int, bytes], may_fetch: bool = True) -> None:
+            source = SourceFile(store, info, on_bytes, arrived=arrived, may_fetch=may_fetch)
             scan = call_with_retries(lambda: kind.scan(source), policy, time.sleep)
             known = [_dumped(scan.schema), [list(piece) for piece in scan.pieces]]
             line = json.dumps([_key(info), *known]) + "\n"
@@ -146,12 +145,15 @@ def _look(
                 file.flush()
 
         try:
-            left = dict(enumerate(files))
+            left, coming = dict(enumerate(files)), list[Future[None]]()
             for number, begin, data in _ends(store, files, getattr(kind, "end_bytes", 0)):
-                with suppress(NotArrivedError):  # it takes another request: others need not wait for that
-                    look(files[number], {begin: data})
-                    del left[number]
-            for future in as_completed([threads.submit(look, info) for info in left.values()]):
+                info = left.pop(number)
+                try:
+                    look(info, {begin: data}, may_fetch=False)
+                except NotArrivedError:  # it takes another request: those that come meanwhile need not wait for that
+                    coming.append(threads.submit(look, info, {begin: data}))
+            coming += [threads.submit(look, info, {}) for info in left.values()]
+            for future in as_completed(coming):
                 future.result()
         except StreamingError as error:
             threads.shutdown(wait=True, cancel_futures=True)

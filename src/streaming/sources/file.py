@@ -33,7 +33,7 @@ def _nothing(count: int) -> None:
 
 
 class NotArrivedError(Exception):
-    """What was fetched already is not enough."""
+    """What was fetched of a file already is not enough."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,16 @@ class SourceFile:
         info: Its name there, size and version.
         came: Told of bytes that came from the store.
         step_bytes: How much is fetched at once where it is read from its begin to its end.
-        arrived: What was fetched already, by where it begins, until it is read; ``None``: nothing, and all may be fetched.
+        arrived: What was fetched already, by where it begins, until it is read.
+        may_fetch: Whether anything else may be read.
     """
 
     store: Store
     info: ObjectInfo
     came: Callable[[int], Any] = field(default=_nothing, compare=False)
     step_bytes: int = field(default=STEP_BYTES, compare=False)
-    arrived: dict[int, bytes] | None = field(default=None, compare=False)
+    arrived: dict[int, bytes] = field(default_factory=dict[int, bytes], compare=False)
+    may_fetch: bool = field(default=True, compare=False)
 
     @property
     def name(self) -> str:
@@ -68,15 +70,14 @@ class SourceFile:
         """Return bytes ``[begin, end)``.
 
         Raises:
-            NotArrivedError: It is not what was fetched already.
+            NotArrivedError: It was not fetched already, and may not be.
             ObjectChangedError: It is another version now.
             StorageError: It cannot be read.
         """
-        if self.arrived is not None:
-            data = self.arrived.pop(begin, b"")
-            if len(data) != end - begin:
+        data = self.arrived.pop(begin, b"")
+        if len(data) != end - begin or not data:
+            if not self.may_fetch:
                 raise NotArrivedError
-        else:
             data, _ = versions.read(self.store, self.info.path, begin, end, version=self.info.etag)
         self.came(len(data))
         if len(data) != end - begin:
