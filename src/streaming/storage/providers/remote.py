@@ -108,7 +108,7 @@ class RemoteStore(RangedStore):
         for path, *_ in wanted:
             check_path(path)
         with suppress(StorageError), self._turn(wanted[0][0], len(wanted)) as turns:
-            items = executor().stream(self.described(), "read_several", "", wanted, turns, stall_s=_REPLY_S)
+            items = executor().stream(self.described(), "read_several", "", wanted, turns, stall_s=self.patience_s)
             for (number, info), data in zip(items, items, strict=True):
                 if wanted[number][3] in (None, info.etag):
                     yield number, data
