@@ -40,7 +40,7 @@ def walked(path: Path, begin: int = 0, end: int | None = None) -> list[tuple[str
     store = LocalStore(str(path.parent))
     file = SourceFile(store, store.head(path.name))
     found = members(open_archive(file, end or file.size, False), begin, end)
-    return [(member.name, member.begin, member.data, member.size) for member in found]
+    return [each for some in found for each in zip(*some[:4], strict=True)]
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from streaming.core.errors import SampleError, ShardFormatError, SourceError
 from streaming.format.encodings import get_encoding
-from streaming.format.kinds.mds_columns import RowsFile
+from streaming.format.kinds.mds_columns import Fixed, RowsFile, Varying
 from streaming.format.samples.schema import Schema
 from streaming.inplace.ahead import begin_ahead
 from streaming.sources.contract import Part, Row, Source
@@ -64,23 +64,31 @@ class RowsRecipe:
         encodings = dict(zip(self.schema.column_names, self.schema.column_encodings, strict=True))
         source.files = replace(source.files, store=store, came=came, encodings=encodings)
         made = RowsFile(self.schema, self.count, file)
-        for name, at, rows in read_rows(source, self.runs, self.schema.column_names):
-            self._add(rows, made, name, at)
+        for several in begin_ahead([partial(self._encoded, source, part) for part in _parts(source, self.runs)]):
+            for columns, count in several:
+                made.add(columns, count)
         try:
             made.finish()
         except ShardFormatError as error:
             names = ", ".join(source.files.infos[number].path for number, *_ in self.runs)
             raise SourceError(f"{names}: {error} The source was changed after it was looked into.") from error
 
-    def _add(self, rows: list[Row], made: RowsFile, name: str, at: int) -> None:
-        try:
-            columns = [
-                encode_values(column, [row.get(column) for row in rows], encoding)
-                for column, encoding in zip(self.schema.column_names, self.schema.column_encodings, strict=True)
-            ]
-        except SampleError as error:
-            raise SourceError(f"{name}, {self._fault(rows, at) or error}") from error
-        made.add(columns, len(rows))
+    def _encoded(self, source: Source, part: Part) -> Iterator[tuple[list[Fixed | Varying], int]]:
+        """Yield the columns of the rows of a part, and how many there are: all at once, or some after others."""
+        names, encodings = self.schema.column_names, self.schema.column_encodings
+        found = source.encoded(part, names)
+        if found is not None:
+            yield found
+            return
+        for at, rows in _some(part, source.read(part, names)):
+            try:
+                columns = [
+                    encode_values(column, [row.get(column) for row in rows], encoding)
+                    for column, encoding in zip(names, encodings, strict=True)
+                ]
+            except SampleError as error:
+                raise SourceError(f"{part.name}, {self._fault(rows, at) or error}") from error
+            yield columns, len(rows)
 
     def _fault(self, rows: Sequence[Row], first: int) -> str | None:
         """Say which value does not fit its column."""
@@ -108,17 +116,28 @@ def read_rows(
         SourceError: A row cannot be read.
         StorageError: A file cannot be read.
     """
+    parts = _parts(source, runs)
+    readers = [partial(source.read, part, names) for part in parts]
+    for part, rows in zip(parts, begin_ahead(readers), strict=True):
+        for at, some in _some(part, rows):
+            yield part.name, at, some
+
+
+def _parts(source: Source, runs: Sequence[tuple[int, tuple[Piece, ...], int]]) -> list[Part]:
     parts: list[Part] = []
     for number, pieces, first in runs:
         for piece in pieces:
             parts.append(Part(source.files.infos[number].path, number, *piece[:2], first, *piece[2:]))
             first += piece.rows
-    readers = [partial(source.read, part, names) for part in parts]
-    for part, rows in zip(parts, begin_ahead(readers), strict=True):
-        at = part.first_row
-        while some := list(islice(rows, _ROWS)):
-            good = [row for row in some if not isinstance(row, SourceError)]
-            if len(good) < len(some):
-                raise next(row for row in some if isinstance(row, SourceError))
-            yield part.name, at, good
-            at += len(good)
+    return parts
+
+
+def _some(part: Part, rows: Iterator[Row | SourceError]) -> Iterator[tuple[int, list[Row]]]:
+    """Yield some rows of a part after others, and the number of the first in the file."""
+    at = part.first_row
+    while some := list(islice(rows, _ROWS)):
+        good = [row for row in some if not isinstance(row, SourceError)]
+        if len(good) < len(some):
+            raise next(row for row in some if isinstance(row, SourceError))
+        yield at, good
+        at += len(good)

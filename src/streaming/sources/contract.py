@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from streaming.core.errors import SourceError
 from streaming.format.codecs.hashing import get_hash
+from streaming.format.kinds.mds_columns import Fixed, Varying
 from streaming.sources.file import STEP_BYTES, SourceFile
 from streaming.sources.learning import Learner, size_of
 from streaming.sources.pieces import Piece, Scan
@@ -211,6 +212,23 @@ class Source(ABC):
             StorageError: The same.
         """
         ...
+
+    def encoded(self, part: Part, names: Sequence[str]) -> tuple[list[Fixed | Varying], int] | None:
+        """Return all rows of a part at once, encoded as ``files.encodings`` says.
+
+        Args:
+            part: One of ``parts``.
+            names: The columns that are wanted.
+
+        Returns:
+            The columns and the number of rows; ``None`` if the rows are to be read one by one, as where one cannot be read.
+
+        Raises:
+            SourceError: The part cannot be read.
+            StorageError: The same.
+        """
+        del part, names
+        return None
 
     def stored(self, part: Part) -> Iterator[bytes] | None:
         """Return the samples of a part as MDS keeps them, in the order of ``columns``; ``None`` if they are not so."""

@@ -5,10 +5,10 @@ Legend: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,39 @@ from streaming.format.encodings.text import Bytes, Str
 from streaming.format.encodings.times import Date, DateTime, Time, TimeDelta
 from streaming.format.kinds.mds_columns import Fixed, Varying
 
-__all__ = ["encode_column", "encode_values"]
+__all__ = ["Spans", "encode_column", "encode_spans", "encode_values"]
 
 Ints = NDArray[np.int64]
+
+
+class Spans(NamedTuple):
+    """The values of a column that lie among other bytes. Legend: N rows, V of which have a value.
+
+    Attributes:
+        data: The bytes.
+        begins: ``int64[V]``, where each value begins.
+        ends: ``int64[V]``, where each ends.
+        rows: ``int64[V]``, which row each is of, in ascending order.
+        count: N.
+    """
+
+    data: bytes
+    begins: Ints
+    ends: Ints
+    rows: Ints
+    count: int
+
+    def each(self) -> Iterator[bytes]:
+        """Yield the V values."""
+        for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True):
+            yield self.data[begin:end]
+
+    def values(self, decode: Callable[[bytes], Any]) -> list[Any]:
+        """Return N values, decoded; ``None`` for rows without one."""
+        found: list[Any] = [None] * self.count
+        for row, data in zip(self.rows.tolist(), self.each(), strict=True):
+            found[row] = decode(data)
+        return found
 
 
 def encode_column(name: str, array: Any, encoding: str) -> Fixed | Varying:
@@ -76,6 +106,30 @@ def encode_values(name: str, values: list[Any], encoding: str) -> Fixed | Varyin
         with suppress(UnicodeEncodeError):  # likewise
             return _varying([value.encode() for value in values])
     return _joined(name, values, coder)
+
+
+def encode_spans(spans: Spans, encoding: str) -> Varying | None:
+    """Encode a column of values that are bytes as the encoding stores them already.
+
+    Args:
+        spans: N rows.
+        encoding: Its encoding.
+
+    Returns:
+        The column, which shares the bytes; ``None`` if the encoding takes none, or has no mark for rows without a value.
+    """
+    coder = get_encoding(encoding)
+    nullable = isinstance(coder, Nullable)
+    inner = coder.item if nullable else coder
+    if getattr(inner, "size", None) or not getattr(inner, "passes_bytes", True):
+        return None
+    if not nullable and len(spans.rows) < spans.count:
+        return None
+    begins, ends = np.zeros((2, spans.count), np.int64)
+    valid = np.zeros(spans.count, np.bool_)
+    begins[spans.rows], ends[spans.rows], valid[spans.rows] = spans.begins, spans.ends, True
+    column = Varying(np.frombuffer(spans.data, np.uint8), begins, ends)
+    return _marked(column, valid) if nullable else column
 
 
 def _valid(array: Any) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ def fetch(file: SourceFile, begin: int = 0, end: int | None = None) -> bytes:
 
 def open_stream(
     file: SourceFile, begin: int = 0, end: int | None = None, frames: Callable[[int, int], Any] | None = None
-) -> IO[bytes]:
+) -> io.BufferedReader:
     """Open a file to be read once, from a byte of it on, decompressed by what its name ends in.
 
     Args:

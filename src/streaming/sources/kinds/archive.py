@@ -10,24 +10,30 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple, Protocol
+from io import BufferedReader
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.sources.file import SourceFile
 from streaming.sources.names import COMPRESSED
 from streaming.sources.streams import fetch, open_stream
 
-__all__ = ["Member", "check_end", "is_compressed", "members", "open_archive"]
+__all__ = ["Members", "check_end", "is_compressed", "members", "open_archive"]
 
 _BLOCK = 512
-_CHUNK, _PROBE, _GAP = 8 << 20, 1 << 16, 1 << 20
+_CHUNK, _STEP, _PROBE, _GAP = 8 << 20, 1 << 20, 1 << 16, 1 << 20
 #: The prime of Adler-32.
 _ADLER = 65521
 _RECORD = re.compile(rb"(\d+) (path|size|GNU\.sparse\.[a-z]+)=")
-_REGULAR, _PAX = ord(tarfile.REGTYPE), ord(tarfile.XHDTYPE)
-#: What each digit of a number of six is worth.
-_OCTAL = 8 ** np.arange(5, -1, -1)
+_PLAIN = _REGULAR, _PAX = ord(tarfile.REGTYPE), ord(tarfile.XHDTYPE)
+#: What each digit of a number of eleven is worth.
+_OCTAL = 8 ** np.arange(10, -1, -1)
+#: Where a header says what it is.
+_KIND = 156
+#: Bytes that are looked at for simple headers, at first: what follows may be none.
+_LEAST_REACH = 1 << 14
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 
@@ -39,22 +45,27 @@ class _Header(NamedTuple):
     link: str = ""
 
 
-class Member(NamedTuple):
-    """A file of an archive, or what stands for one.
+class Members(NamedTuple):
+    """Files of an archive, one after the other, or what stands for them. Legend: N files.
 
     Attributes:
-        name: Its name.
-        begin: Where its headers begin.
-        data: Where its contents begin.
-        size: Their bytes.
-        link: The name of the file that it is a link to, if it is one.
+        names: N names.
+        begins: Where the headers of each begin.
+        data: Where the contents of each begin.
+        sizes: Bytes of the contents of each.
+        link: The name of the file that the only one is a link to, if it is one.
     """
 
-    name: str
-    begin: int
-    data: int
-    size: int
+    names: list[str]
+    begins: list[int]
+    data: list[int]
+    sizes: list[int]
     link: str = ""
+
+    @property
+    def end(self) -> int:
+        """Where the last ends."""
+        return self.data[-1] + _padded(self.sizes[-1])
 
 
 class ReadAt(Protocol):
@@ -69,53 +80,73 @@ class ReadAt(Protocol):
         ...
 
 
-class _Ranges:
-    """Reads a file by ranges."""
+class _Window:
+    """Reads an archive by a window that moves on."""
 
-    def __init__(self, file: SourceFile, end: int, contents: bool) -> None:
-        self._file, self._end, self._contents = file, end, contents
-        self._window, self._begin = b"", 0
+    def __init__(self) -> None:
+        self._window, self._begin, self._is_last = b"", 0, False
 
     def __call__(self, at: int, count: int) -> bytes:
         begin = at - self._begin
         found = self._window[begin : begin + count] if begin >= 0 else b""
-        if len(found) == count or self._begin + len(self._window) >= self._file.size:
+        if len(found) == count or self._is_last:
             return found
-        gap = begin - len(self._window)
-        chunk = _CHUNK if self._contents or gap < _GAP else _PROBE
         kept = self._window[begin:] if begin >= 0 else b""
-        last = at + len(kept)
-        end = max(at + count, min(last + chunk, max(self._end, at + count)))
-        self._begin, self._window = at, kept + fetch(self._file, last, end)
+        more, self._is_last = self._fetch(at + len(kept), at + count, begin - len(self._window))
+        self._begin, self._window = at, kept + more if kept else more
         return self._window[:count]
 
     def seen(self, at: int) -> tuple[bytes, int]:
         return self._window, max(at - self._begin, 0)
 
+    def _fetch(self, begin: int, end: int, gap: int) -> tuple[bytes, bool]:
+        """Return at least bytes ``[begin, end)``, fewer at the end of the archive, and whether they reach to it.
 
-class _Stream:
+        Args:
+            begin: The first.
+            end: One behind the last.
+            gap: How many there are between them and those before; less than 0 if those are needed, too.
+        """
+        raise NotImplementedError
+
+
+class _Ranges(_Window):
+    """Reads a file by ranges."""
+
+    def __init__(self, file: SourceFile, end: int, contents: bool) -> None:
+        super().__init__()
+        self._file, self._end, self._contents = file, end, contents
+
+    def _fetch(self, begin: int, end: int, gap: int) -> tuple[bytes, bool]:
+        chunk = _CHUNK if self._contents or gap < _GAP else _PROBE
+        last = max(end, min(begin + chunk, self._end))
+        return fetch(self._file, begin, last), last >= self._file.size
+
+
+class _Stream(_Window):
     """Reads a file from its begin on."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: BufferedReader) -> None:
+        super().__init__()
         self._stream, self._at = stream, 0
 
-    def __call__(self, at: int, count: int) -> bytes:
-        while self._at < at:
-            skipped = len(self._stream.read(min(at - self._at, _CHUNK)))
-            if not skipped:
-                return b""
-            self._at += skipped
-        data = self._stream.read(count)
-        self._at += len(data)
-        return data
-
-    def seen(self, at: int) -> tuple[bytes, int]:
-        del at
-        return b"", 0
+    def _fetch(self, begin: int, end: int, gap: int) -> tuple[bytes, bool]:
+        del gap
+        parts: list[bytes] = []
+        while self._at < end:
+            data = self._stream.read1(_STEP)  # what is damaged behind that is not needed yet
+            if not data:
+                break
+            self._at += len(data)
+            if self._at > begin:
+                parts.append(data[max(0, begin - self._at + len(data)) :] if not parts else data)
+        return b"".join(parts), self._at < end
 
 
-def members(read: ReadAt, begin: int, end: int | None, on_end: Callable[[int], None] | None = None) -> Iterator[Member]:
-    """Yield the files that begin in a range of an archive.
+def members(
+    read: ReadAt, begin: int, end: int | None, on_end: Callable[[int], None] | None = None
+) -> Iterator[Members]:
+    """Yield the files that begin in a range of an archive, as many at once as are simple and were fetched.
 
     Args:
         read: Reads it.
@@ -148,72 +179,75 @@ def members(read: ReadAt, begin: int, end: int | None, on_end: Callable[[int], N
             has_data = info.type in _FILES or info.type not in tarfile.SUPPORTED_TYPES
             taken = (size if size >= 0 else info.size) if has_data else 0
             if info.type in _FILES or info.link:
-                yield Member(name or info.name, start, data, taken, info.link)
+                yield Members([name or info.name], [start], [data], [taken], info.link)
             at = start = data + _padded(taken)
             name, size = "", -1
-            for member in _plain(*read.seen(at), at, end):
-                yield member
-                at = start = member.data + _padded(member.size)
+            reach = _LEAST_REACH
+            while (some := _plain(*read.seen(at), at, end, reach)) is not None:
+                yield some
+                at = start = some.end
+                reach *= 8
             continue
         at = data + _padded(info.size)
     if on_end is not None:
         on_end(at if block[:1] == b"\0" else -1)
 
 
-def _plain(window: bytes, begin: int, at: int, end: int | None) -> Iterator[Member]:
-    """Yield members that follow each other and whose headers are of the simple kind that most are, checked all at once.
+def _plain(window: bytes, begin: int, at: int, end: int | None, reach: int) -> Members | None:
+    """Return members that follow each other and whose headers are of the simple kind that most are, checked all at once.
 
     Args:
         window: Bytes of an archive.
         begin: Where in them the first member begins.
         at: Where in the archive that is.
         end: Where in it none begins any more.
+        reach: How many bytes to look at, if there are so many.
+
+    Returns:
+        At least one, or ``None``.
     """
-    last = len(window) if end is None else min(len(window), end - at + begin)
-    heads: list[int] = []
-    found: list[tuple[int, int, int]] = []
-    here = start = begin
-    while start < last and here + _BLOCK <= len(window):
-        try:
-            size = int(window[here + 124 : here + 135], 8)
-        except ValueError:
+    count = min(len(window) - begin, reach) // _BLOCK
+    if count <= 0 or window[begin + _KIND] not in _PLAIN:
+        return None
+    magics: Any = np.ndarray(count, "S5", window, begin + 257, (_BLOCK,))
+    heads = np.flatnonzero(magics == b"ustar")
+    rows = np.frombuffer(window, np.uint8, count * _BLOCK, begin).reshape(count, _BLOCK)[heads]
+    sizes = (rows[:, 124:135] - ord("0")) @ _OCTAL
+    nexts = heads + 1 + (sizes + _BLOCK - 1) // _BLOCK
+    follows = np.append(0, nexts[:-1]) == heads
+    rows = rows[: int(np.append(_is_simple(rows) & follows, False).argmin())]
+    extended = np.flatnonzero(rows[:, _KIND] == _PAX)
+    for number in extended.tolist():  # records that tell nothing that is needed here
+        data = begin + (int(heads[number]) + 1) * _BLOCK
+        stop = data + int(sizes[number])
+        if stop > len(window) or _RECORD.search(window, data, stop):
+            rows = rows[:number]
             break
-        data, kind = here + _BLOCK, window[here + 156]
-        heads.append(here)
-        here = data + (size + _BLOCK - 1) // _BLOCK * _BLOCK
-        if kind == _REGULAR and size >= 0:
-            found.append((start, data, size))
-            start = here
-        elif kind != _PAX or size < 0 or len(window) < here or _RECORD.search(window, data, data + size):
-            break
-        else:  # records that tell nothing that is needed here
-            found.append((-1, data, size))
-    good, names = _checked(window, heads[: len(found)])
-    several = zip(found[:good], names[:good], strict=True)
-    for (first, data, size), name in several:
-        if first >= 0:
-            yield Member(name.decode("utf-8", "surrogateescape"), at + first - begin, at + data - begin, size)
+    files = np.flatnonzero(rows[:, _KIND] == _REGULAR)
+    begins = at + np.append(0, nexts[files])[:-1] * _BLOCK
+    if end is not None:
+        files = files[: int(np.searchsorted(begins, end))]
+    if not len(files):
+        return None
+    names: Any = np.ascontiguousarray(rows[files, :100]).view("S100")
+    text = b"\0".join(names[:, 0].tolist()).decode("utf-8", "surrogateescape")
+    places = at + (heads[files] + 1) * _BLOCK
+    return Members(text.split("\0"), begins[: len(files)].tolist(), places.tolist(), sizes[files].tolist())
 
 
-def _checked(window: bytes, heads: list[int]) -> tuple[int, list[bytes]]:
-    """Return how many headers, from the first on, are undamaged and simple, and the name in each."""
-    if not heads:
-        return 0, []
-    rows = np.frombuffer(window, np.uint8, (heads[-1] - heads[0]) + _BLOCK, heads[0]).reshape(-1, _BLOCK)
-    rows = rows[(np.array(heads) - heads[0]) // _BLOCK]
+def _is_simple(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return for each header whether it is undamaged, and says all that there is to say by itself."""
     noted, is_end = rows[:, 148:154] - ord("0"), rows[:, :100] == 0
-    sums = rows.sum(axis=1, dtype=np.int64) - rows[:, 148:156].sum(axis=1, dtype=np.int64) + 8 * ord(" ")
-    is_good = (
-        (rows[:, 257:262] == np.frombuffer(b"ustar", np.uint8)).all(axis=1)
-        & (rows[:, 124:135] - ord("0") < 8).all(axis=1)
+    sums = rows.sum(axis=1, dtype=np.uint16) - rows[:, 148:156].sum(axis=1, dtype=np.uint16) + np.uint16(8 * ord(" "))
+    return (
+        (rows[:, 124:135] - ord("0") < 8).all(axis=1)
         & (rows[:, 135] <= ord(" "))
         & (noted < 8).all(axis=1)
-        & (noted @ _OCTAL == sums)
+        & ((noted @ _OCTAL[-6:]).astype(np.uint16) == sums)
+        & np.isin(rows[:, _KIND], _PLAIN)
         & (rows[:, 345] == 0)
         & (is_end[:, 1:] >= is_end[:, :-1]).all(axis=1)
     )
-    names: Any = np.ascontiguousarray(rows[:, :100]).view("S100")
-    return int(np.append(is_good, False).argmin()), names[:, 0].tolist()
 
 
 def _header(block: bytes) -> _Header:

@@ -6,20 +6,21 @@ a line of text a group, as NVIDIA's ``wds2idx`` writes it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from streaming.core.errors import AccessDeniedError, ObjectNotFoundError, SourceError
 from streaming.sources.file import SourceFile
-from streaming.sources.kinds.archive import Member, is_compressed
+from streaming.sources.kinds.archive import Members, is_compressed
 from streaming.sources.learning import Learner
 from streaming.sources.pieces import Piece, Scan
 
-__all__ = ["KEY", "Survey", "check_together", "read_index"]
+__all__ = ["KEY", "Named", "Rows", "Survey", "check_together", "name_members", "read_index"]
 
 #: The column of what the members of a row have in common.
 KEY = "__key__"
@@ -31,7 +32,80 @@ _LOOKED_AT = 16
 #: What tars are padded with at their ends.
 _MOST_ZEROS = 12 << 10
 
-Found = Iterable[tuple[str, str, Member]]
+_NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")
+
+
+class Named(NamedTuple):
+    """Members of which rows are made, in order. Legend: N members.
+
+    Attributes:
+        keys: N keys: those with the same one are a row.
+        columns: N names of columns.
+        names: N names.
+        begins: Where the headers of each begin.
+        data: Where the contents of each begin.
+        sizes: Bytes of the contents of each.
+    """
+
+    keys: list[str]
+    columns: list[str]
+    names: list[str]
+    begins: list[int]
+    data: list[int]
+    sizes: list[int]
+
+    @classmethod
+    def joined(cls, several: Iterable[Named]) -> Named:
+        """Return all of several."""
+        return cls(
+            *(list(chain.from_iterable(each)) for each in zip(cls([], [], [], [], [], []), *several, strict=True))
+        )
+
+
+class Rows(NamedTuple):
+    """Rows of members. Legend: R rows.
+
+    Attributes:
+        firsts: The number of the first member of each.
+        keys: R keys.
+        kinds: The columns of each, in the order of its members.
+    """
+
+    firsts: list[int]
+    keys: list[str]
+    kinds: list[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, found: Named) -> Rows:
+        """Return the rows of members."""
+        keys, columns = found.keys, found.columns
+        firsts = [number for number, (one, other) in enumerate(zip(["", *keys], keys, strict=False)) if one != other]
+        kinds = [tuple(columns[begin:end]) for begin, end in pairwise([*firsts, len(keys)])]
+        return cls(firsts, [keys[first] for first in firsts], kinds)
+
+
+def name_members(some: Members) -> Named:
+    """Return the members of which rows are made."""
+    keys, columns, taken = list[str](), list[str](), list[int]()
+    key, prefix, begin = "", "/", 0
+    for number, name in enumerate(some.names):
+        column = name[begin:]
+        if "/" in column or not name.startswith(prefix):
+            found = _NAME.fullmatch(name)
+            if found is None or name.startswith("__"):
+                continue
+            key, column = found.groups()
+            prefix = f"{key}."
+            begin = len(prefix)
+        keys.append(key)
+        columns.append(column.lower())
+        taken.append(number)
+    if len(taken) == len(some.names):
+        return Named(keys, columns, *some[:4])
+    return Named(keys, columns, *([values[number] for number in taken] for values in some[:4]))
+
+
+Found = Iterable[Named]
 
 
 class Groups(NamedTuple):
@@ -67,8 +141,7 @@ class Survey:
         Raises:
             SourceError: A group has two members of a column, or its members lie apart.
         """
-        places = list(self._groups(found))
-        self._cut([begin for begin, _ in places] + [end for _, end in places[-1:]])
+        self._cut(self._learned(found))
         return Scan(self._learner.encodings(), self._pieces)
 
     def by_index(self, groups: Groups, look: Callable[[int, int], Found]) -> Scan:
@@ -83,8 +156,7 @@ class Survey:
                 self._learner.add_names([KEY, *columns], rows)
         else:
             some = groups.begins[: _LOOKED_AT + 1]
-            for _ in self._groups(look(some[0], some[-1])):
-                pass
+            self._learned(look(some[0], some[-1]))
         self._cut(groups.begins)
         return Scan(self._learner.encodings(), self._pieces)
 
@@ -99,33 +171,35 @@ class Survey:
         rows = sum(some.values())
         return f"{rows:,} of {self._rows.total():,} rows, such as {self._keys[columns]!r}, which has no {lost}"
 
-    def _groups(self, found: Found) -> Iterator[tuple[int, int]]:
-        """Yield where each group begins and ends, once its columns are learned."""
+    def _learned(self, found: Found) -> list[int]:
+        """Learn from members; returns where each row begins, and where the last ends."""
         seen: dict[str, tuple[str, ...]] = {}
-        key, begin, end = "", 0, 0
-        columns: list[str] = []
-        for name, column, member in found:
-            if columns and name != key:
-                self._add(key, columns, seen)
-                yield begin, end
-                columns = []
-            if not columns:
-                key, begin = name, member.begin
-            if column in columns:
-                raise SourceError(f"{self._file.name}, {member.name}: {name!r} has two members {column!r}.")
-            columns.append(column)
-            end = member.data + -(-member.size // _BLOCK) * _BLOCK
-        if columns:
-            self._add(key, columns, seen)
-            yield begin, end
-        for names, rows in self._rows.items():
-            self._learner.add_names([KEY, *names], rows)
+        begins, end = list[int](), 0
+        for some in _whole_rows(found):
+            rows = Rows.of(some)
+            self._check(some, rows, seen)
+            self._rows.update(rows.kinds)
+            self._keys = dict(zip(reversed(rows.kinds), reversed(rows.keys), strict=True)) | self._keys
+            begins += [some.begins[first] for first in rows.firsts]
+            end = some.data[-1] + -(-some.sizes[-1] // _BLOCK) * _BLOCK
+        for names, count in self._rows.items():
+            self._learner.add_names([KEY, *names], count)
+        return [*begins, end]
 
-    def _add(self, key: str, columns: list[str], seen: dict[str, tuple[str, ...]]) -> None:
-        these = tuple(columns)
-        self._rows[these] += 1
-        self._keys.setdefault(these, key)
-        check_together(self._file.name, key, these, seen)
+    def _check(self, some: Named, rows: Rows, seen: dict[str, tuple[str, ...]]) -> None:
+        """Check that no row has two members of a column, or its members in two places."""
+        if any(len(set(kind)) < len(kind) for kind in set(rows.kinds)):
+            first, kind = next(
+                each for each in zip(rows.firsts, rows.kinds, strict=True) if len(set(each[1])) < len(each[1])
+            )
+            at = next(at for at, column in enumerate(kind) if column in kind[:at])
+            name, key = some.names[first + at], some.keys[first]
+            raise SourceError(f"{self._file.name}, {name}: {key!r} has two members {kind[at]!r}.")
+        if len(set(rows.keys)) == len(rows.keys) and seen.keys().isdisjoint(rows.keys):
+            seen.update(zip(rows.keys, rows.kinds, strict=True))
+            return
+        for key, kind in zip(rows.keys, rows.kinds, strict=True):
+            check_together(self._file.name, key, kind, seen)
 
     def _cut(self, begins: list[int]) -> None:
         if len(begins) < 2:
@@ -139,6 +213,21 @@ class Survey:
             if end - first >= _PIECE_BYTES or end == begins[-1]:
                 self._pieces.append(Piece(first, end, rows, end - first))
                 first, rows = end, 0
+
+
+def _whole_rows(found: Found) -> Iterator[Named]:
+    """Yield members so that those of a row come at once."""
+    held = Named([], [], [], [], [], [])
+    for some in found:
+        some = Named.joined([held, some])
+        cut = len(some.keys)
+        while cut and some.keys[cut - 1] == some.keys[-1]:
+            cut -= 1
+        if cut:
+            yield Named(*(values[:cut] for values in some))
+        held = Named(*(values[cut:] for values in some))
+    if held.keys:
+        yield held
 
 
 def check_together(name: str, key: str, columns: tuple[str, ...], seen: dict[str, tuple[str, ...]]) -> None:

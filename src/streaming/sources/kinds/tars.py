@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
-import re
 import tarfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
+from itertools import chain
 from typing import Any
 from zipfile import BadZipFile
 
-from streaming.core.errors import SourceError, StorageError, StreamingError, ThrottledError, UnavailableError
+import numpy as np
+
+from streaming.core.errors import (
+    SampleError,
+    SourceError,
+    StorageError,
+    StreamingError,
+    ThrottledError,
+    UnavailableError,
+)
 from streaming.core.text import parse_json
+from streaming.format.kinds.mds_columns import Fixed, Varying
 from streaming.sources.contract import Files, Part, Row, Source
+from streaming.sources.encode import Spans, encode_spans, encode_values
 from streaming.sources.faults import fault_of_file
 from streaming.sources.file import SourceFile
-from streaming.sources.kinds.archive import Member, ReadAt, check_end, is_compressed, members, open_archive
+from streaming.sources.kinds.archive import ReadAt, check_end, is_compressed, members, open_archive
 from streaming.sources.kinds.arrays import load_array
-from streaming.sources.kinds.survey import KEY, Survey, check_together, read_index
+from streaming.sources.kinds.survey import KEY, Named, Rows, Survey, check_together, name_members, read_index
 from streaming.sources.names import media_of
 from streaming.sources.pieces import Scan
 
@@ -28,7 +39,10 @@ __all__ = ["KEY", "Tars"]
 _MAGIC_BYTES = 6
 #: What compressed files begin with, and their names end in.
 _MAGICS = {b"\x1f\x8b": ".tar.gz", b"\x28\xb5\x2f\xfd": ".tar.zst", b"BZh": ".tar.bz2", b"\xfd7zXZ\0": ".tar.xz"}
-_NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")
+#: Parts up to so large are fetched at once, to be encoded column by column.
+_AT_ONCE = 32 << 20
+#: What decoders and encodings raise of values that are not what they should be.
+_FAULTS = (ValueError, EOFError, RecursionError, BadZipFile)
 
 
 class Tars(Source):
@@ -84,7 +98,8 @@ class Tars(Source):
         source = open_archive(file, end, True)
         seen: dict[str, tuple[str, ...]] = {}
         found: list[str] = []
-        for key, column, member in self._members(file, part.begin, end, source):
+        several = self._members(file, part.begin, end, source)
+        for key, column, name, _, at, size in chain.from_iterable(zip(*some, strict=True) for some in several):
             if row and key != row[KEY]:
                 check_together(file.name, row[KEY], tuple(found), seen)
                 yield fault or row
@@ -92,24 +107,54 @@ class Tars(Source):
             row[KEY] = key
             found.append(column)
             if column in row:
-                fault = fault or SourceError(f"{file.name}, {member.name}: {key!r} has two members {column!r}.")
+                fault = fault or SourceError(f"{file.name}, {name}: {key!r} has two members {column!r}.")
             elif names is None or column in names:
-                data = source(member.data, member.size)
-                if len(data) != member.size:
-                    raise SourceError(f"{file.name} cannot be read as a tar: {member.name} is cut off")
+                data = source(at, size)
+                if len(data) != size:
+                    raise SourceError(f"{file.name} cannot be read as a tar: {name} is cut off")
                 decode = _decoder(column, self.files.in_place)
                 try:
                     row[column] = data if decode is None else decode(data)
-                except (ValueError, EOFError, RecursionError, BadZipFile) as error:
-                    fault = fault or SourceError(f"{file.name}, {member.name}, column {column!r}: {error}")
+                except _FAULTS as error:
+                    fault = fault or SourceError(f"{file.name}, {name}, column {column!r}: {error}")
         if row:
             check_together(file.name, row[KEY], tuple(found), seen)
             yield fault or row
 
-    def _members(
-        self, file: SourceFile, begin: int, end: int, source: ReadAt | None = None
-    ) -> Iterator[tuple[str, str, Member]]:
-        """Yield key, column and place of each member.
+    def encoded(self, part: Part, names: Sequence[str]) -> tuple[list[Fixed | Varying], int] | None:
+        """Return the rows of some megabytes of an archive; their values are taken from where these were fetched to."""
+        file, size = self.files[part.file], part.end - part.begin
+        if is_compressed(file.name) or not 0 < size <= _AT_ONCE:
+            return None
+        source = open_archive(file, part.end, True)
+        data = source(part.begin, size)
+        found = Named.joined(self._members(file, part.begin, part.end, source))
+        rows = Rows.of(found)
+        if len(set(rows.keys)) < len(rows.keys) or any(len(set(kind)) < len(kind) for kind in set(rows.kinds)):
+            return None  # of which is told when rows are read one by one
+        which: dict[str, list[int]] = {}
+        for number, column in enumerate(found.columns):
+            which.setdefault(column, []).append(number)
+        begins, row_of = (
+            np.array(found.data) - part.begin,
+            np.repeat(np.arange(len(rows.keys)), [*map(len, rows.kinds)]),
+        )
+        ends = begins + np.array(found.sizes)
+        columns: list[Fixed | Varying] = []
+        for name in names:
+            encoding = self.files.encodings[name] or "bytes"
+            some = np.array(which.get(name, []), np.int64)
+            spans = Spans(data, begins[some], ends[some], row_of[some], len(rows.keys))
+            try:
+                columns.append(
+                    encode_values(name, rows.keys, encoding) if name == KEY else _column(name, encoding, spans)
+                )
+            except (SampleError, *_FAULTS):
+                return None  # as well
+        return columns, len(rows.keys)
+
+    def _members(self, file: SourceFile, begin: int, end: int, source: ReadAt | None = None) -> Iterator[Named]:
+        """Yield what the members are, several at once.
 
         Raises:
             SourceError: The archive is damaged.
@@ -129,19 +174,21 @@ class Tars(Source):
                 )
 
         try:
-            for member in members(read, begin, None if whole is None else end, on_end):
-                if whole is not None and member.data + member.size > whole:
-                    raise tarfile.ReadError(f"{member.name} is cut off")
-                last = member.name
-                found = _NAME.fullmatch(last)
-                if found is None or last.startswith("__"):
-                    continue
-                if member.link:
+            for some in members(read, begin, None if whole is None else end, on_end):
+                if whole is not None and some.data[-1] + some.sizes[-1] > whole:
+                    *before, cut = some.names
+                    if before:
+                        last = before[-1]
+                        yield name_members(some._replace(names=before))
+                    raise tarfile.ReadError(f"{cut} is cut off")
+                last = some.names[-1]
+                named = name_members(some)
+                if some.link and named.keys:
                     raise tarfile.ReadError(
-                        f"{member.name} is a link to {member.link}, which is not supported: write the file itself, as tar "
+                        f"{last} is a link to {some.link}, which is not supported: write the file itself, as tar "
                         "--dereference --hard-dereference does"
                     )
-                yield found[1], found[2].lower(), member
+                yield named
         except StreamingError:
             raise
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
@@ -149,6 +196,19 @@ class Tars(Source):
             packed = "" if last or whole is None else _packed(read(begin, _MAGIC_BYTES))
             hint = f" It is compressed: have its name end in {packed}." if packed else ""
             raise SourceError(f"{file.name} cannot be read as a tar{after}: {error}.{hint}") from error
+
+
+def _column(name: str, encoding: str, spans: Spans) -> Fixed | Varying:
+    """Encode the members of a column: of those that are stored as they are, no more is done than to check them."""
+    decode = _decoder(name, True)
+    stored, check = _CHECKS.get(decode, (None, None)) if decode else (encoding, None)
+    as_is = encode_spans(spans, encoding) if stored == encoding.rstrip("?") or decode is None else None
+    if as_is is None:
+        return encode_values(name, spans.values(decode or bytes), encoding)
+    if check is not None:
+        for value in spans.each():
+            check(value)
+    return as_is
 
 
 def _packed(begin: bytes) -> str:
@@ -182,6 +242,13 @@ _ENCODINGS = {
     **dict.fromkeys(("txt", "text", "transcript", "caption"), "str"),
     **dict.fromkeys(("cls", "cls2", "index", "inx", "id", "count"), "int"),
     **dict.fromkeys(("json", "jsn"), "json"),
+}
+
+
+#: As what the values of decoders are stored as they are, if a check passes.
+_CHECKS: dict[Any, tuple[str, Callable[[bytes], Any]]] = {
+    _text: ("str", _text),
+    parse_json: ("json", lambda data: parse_json(data.decode())),
 }
 
 
