@@ -6,6 +6,7 @@ import csv as stdlib_csv
 import gzip
 import io
 import json
+import random
 import shutil
 import struct
 import tarfile
@@ -267,6 +268,34 @@ def test_members_that_are_missing_and_archives_that_are_compressed(tmp_path: Pat
         with pytest.warns(UserWarning, match=words):
             found = opened(tmp_path / name, tmp_path)[:]
         assert [(row["__key__"], row["txt"], row["cls"]) for row in found] == expected
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("prefix", ["", "some.dir/"])
+def test_archives_give_the_same_by_columns_and_by_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    """Columns that rows lack, texts in other encodings, members of no row, compressed or not."""
+    members: list[tuple[str, bytes]] = []
+    rng = random.Random(1)
+    for i in range(300):
+        text = rng.choice(['{"a": [1, "é"]}', "null", '"\\ud800"'])
+        values = {
+            "TXT": ("é" * rng.randrange(5)).encode(),
+            "json": text.encode(rng.choice(["utf-8", "utf-8-sig", "utf-16"]) if not i % 5 else "utf-8"),
+            "cls": b"%d" % rng.randrange(-9, 1 << 40),
+            "seg.bin": rng.randbytes(rng.choice([0, 3, 3000])),
+        }
+        found = [column for column in values if column == "TXT" or rng.random() < 0.8]
+        members += [(f"{prefix}{i:04}.{column}", values[column]) for column in found]
+        members += [("README", b"-"), ("__index.json", b"no row")] if i % 50 == 0 else []
+    for name, mode in (("x.tar", "w"), ("y.tar.gz", "w:gz")):
+        tar_of(tmp_path / name, members, mode=mode)
+    by_columns = opened(tmp_path / "x.tar", tmp_path)[:]
+    assert opened(tmp_path / "y.tar.gz", tmp_path)[:] == by_columns
+    monkeypatch.setattr(tars.Tars, "encoded", lambda *_: None)
+    assert opened(tmp_path / "x.tar", tmp_path, local=tmp_path / "rows")[:] == by_columns
+    assert [row["__key__"] for row in by_columns] == [f"{prefix}{i:04}" for i in range(300)]
 
 
 def test_indexes_beside_them_are_used(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

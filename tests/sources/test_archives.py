@@ -47,6 +47,7 @@ def walked(path: Path, begin: int = 0, end: int | None = None) -> list[tuple[str
 @pytest.mark.parametrize("chunk", [1 << 10, 1 << 14, 1 << 23])
 def test_members_are_those_of_tarfile(format: int, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_CHUNK", chunk)
+    monkeypatch.setattr(archive, "_LEAST_REACH", max(chunk >> 4, 512))
     path = tmp_path / "x.tar"
     write(path, format, random.Random(chunk))
     with tarfile.open(path) as read:
@@ -73,3 +74,25 @@ def test_a_damaged_header_among_many(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(tarfile.TarError):
         walked(path)
+
+
+def test_archives_in_archives_and_names_with_something_behind_them(tmp_path: Path) -> None:
+    """Contents that look like headers are none; of a name counts what comes before its first zero."""
+    inner, path = tmp_path / "inner.tar", tmp_path / "x.tar"
+    write(inner, tarfile.GNU_FORMAT, random.Random(2))
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as out:
+        for number in range(40):
+            info = tarfile.TarInfo(f"{number:03}.{'tar' if number % 7 == 3 else 'bin'}")
+            data = inner.read_bytes() if number % 7 == 3 else bytes(700)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    with tarfile.open(path) as read:
+        expected = [(info.name, info.offset, info.offset_data, info.size) for info in read]
+    assert walked(path) == expected
+    data = bytearray(path.read_bytes())
+    head = expected[30][1]
+    data[head + 50 : head + 53] = b"odd"
+    noted = sum(data[head : head + 148]) + 8 * 32 + sum(data[head + 156 : head + 512])
+    data[head + 148 : head + 156] = b"%06o\0 " % noted
+    path.write_bytes(data)
+    assert walked(path) == expected

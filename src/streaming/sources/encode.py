@@ -37,14 +37,14 @@ class Spans(NamedTuple):
         begins: ``int64[V]``, where each value begins.
         ends: ``int64[V]``, where each ends.
         rows: ``int64[V]``, which row each is of, in ascending order.
-        count: N.
+        total: N.
     """
 
     data: bytes
     begins: Ints
     ends: Ints
     rows: Ints
-    count: int
+    total: int
 
     def each(self) -> Iterator[bytes]:
         """Yield the V values."""
@@ -53,7 +53,7 @@ class Spans(NamedTuple):
 
     def values(self, decode: Callable[[bytes], Any]) -> list[Any]:
         """Return N values, decoded; ``None`` for rows without one."""
-        found: list[Any] = [None] * self.count
+        found: list[Any] = [None] * self.total
         for row, data in zip(self.rows.tolist(), self.each(), strict=True):
             found[row] = decode(data)
         return found
@@ -123,10 +123,10 @@ def encode_spans(spans: Spans, encoding: str) -> Varying | None:
     inner = coder.item if nullable else coder
     if getattr(inner, "size", None) or not getattr(inner, "passes_bytes", True):
         return None
-    if not nullable and len(spans.rows) < spans.count:
+    if not nullable and len(spans.rows) < spans.total:
         return None
-    begins, ends = np.zeros((2, spans.count), np.int64)
-    valid = np.zeros(spans.count, np.bool_)
+    begins, ends = np.zeros((2, spans.total), np.int64)
+    valid = np.zeros(spans.total, np.bool_)
     begins[spans.rows], ends[spans.rows], valid[spans.rows] = spans.begins, spans.ends, True
     column = Varying(np.frombuffer(spans.data, np.uint8), begins, ends)
     return _marked(column, valid) if nullable else column

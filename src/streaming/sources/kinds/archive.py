@@ -33,7 +33,7 @@ _OCTAL = 8 ** np.arange(10, -1, -1)
 #: Where a header says what it is.
 _KIND = 156
 #: Bytes that are looked at for simple headers, at first: what follows may be none.
-_LEAST_REACH = 1 << 14
+_LEAST_REACH = 1 << 17
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 
@@ -91,8 +91,9 @@ class _Window:
         found = self._window[begin : begin + count] if begin >= 0 else b""
         if len(found) == count or self._is_last:
             return found
-        kept = self._window[begin:] if begin >= 0 else b""
-        more, self._is_last = self._fetch(at + len(kept), at + count, begin - len(self._window))
+        kept, gap = self._window[begin:] if begin >= 0 else b"", begin - len(self._window)
+        self._window = b""  # whose room is free to be used again
+        more, self._is_last = self._fetch(at + len(kept), at + count, gap)
         self._begin, self._window = at, kept + more if kept else more
         return self._window[:count]
 
@@ -209,6 +210,8 @@ def _plain(window: bytes, begin: int, at: int, end: int | None, reach: int) -> M
     count = min(len(window) - begin, reach) // _BLOCK
     if count <= 0 or window[begin + _KIND] not in _PLAIN:
         return None
+    if window[begin + _KIND] == _PAX and _RECORD.search(window, begin + _BLOCK, begin + 2 * _BLOCK):
+        return None  # as will often be so for all
     magics: Any = np.ndarray(count, "S5", window, begin + 257, (_BLOCK,))
     heads = np.flatnonzero(magics == b"ustar")
     rows = np.frombuffer(window, np.uint8, count * _BLOCK, begin).reshape(count, _BLOCK)[heads]
@@ -229,24 +232,27 @@ def _plain(window: bytes, begin: int, at: int, end: int | None, reach: int) -> M
         files = files[: int(np.searchsorted(begins, end))]
     if not len(files):
         return None
-    names: Any = np.ascontiguousarray(rows[files, :100]).view("S100")
-    text = b"\0".join(names[:, 0].tolist()).decode("utf-8", "surrogateescape")
+    fields: Any = np.ascontiguousarray(rows[files, :100]).view("S100")
+    names: list[bytes] = fields[:, 0].tolist()
+    text = b"\0".join(names)
+    if text.count(b"\0") >= len(names):  # what follows the end of a name is no part of it
+        text = b"\0".join(name.partition(b"\0")[0] for name in names)
     places = at + (heads[files] + 1) * _BLOCK
-    return Members(text.split("\0"), begins[: len(files)].tolist(), places.tolist(), sizes[files].tolist())
+    several = text.decode("utf-8", "surrogateescape").split("\0")
+    return Members(several, begins[: len(files)].tolist(), places.tolist(), sizes[files].tolist())
 
 
 def _is_simple(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return for each header whether it is undamaged, and says all that there is to say by itself."""
-    noted, is_end = rows[:, 148:154] - ord("0"), rows[:, :100] == 0
+    noted = rows[:, 148:154] - ord("0")
     sums = rows.sum(axis=1, dtype=np.uint16) - rows[:, 148:156].sum(axis=1, dtype=np.uint16) + np.uint16(8 * ord(" "))
     return (
         (rows[:, 124:135] - ord("0") < 8).all(axis=1)
         & (rows[:, 135] <= ord(" "))
         & (noted < 8).all(axis=1)
         & ((noted @ _OCTAL[-6:]).astype(np.uint16) == sums)
-        & np.isin(rows[:, _KIND], _PLAIN)
+        & ((rows[:, _KIND] == _REGULAR) | (rows[:, _KIND] == _PAX))
         & (rows[:, 345] == 0)
-        & (is_end[:, 1:] >= is_end[:, :-1]).all(axis=1)
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import chain, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,8 +57,14 @@ class Named(NamedTuple):
     @classmethod
     def joined(cls, several: Iterable[Named]) -> Named:
         """Return all of several."""
-        return cls(
-            *(list(chain.from_iterable(each)) for each in zip(cls([], [], [], [], [], []), *several, strict=True))
+        columns: Any = zip(cls([], [], [], [], [], []), *several, strict=True)
+        return cls(*(list(chain.from_iterable(each)) for each in columns))
+
+    def part(self, begin: int, end: int) -> Named:
+        """Return members ``[begin, end)``."""
+        some = slice(begin, end)
+        return Named(
+            self.keys[some], self.columns[some], self.names[some], self.begins[some], self.data[some], self.sizes[some]
         )
 
 
@@ -86,6 +92,11 @@ class Rows(NamedTuple):
 
 def name_members(some: Members) -> Named:
     """Return the members of which rows are made."""
+    text = "\0".join(["", *some.names])
+    if "/" not in text and "\0__" not in text:
+        keys, dots, columns = map(list, zip(*[name.partition(".") for name in some.names], strict=True))
+        if "" not in dots and "" not in keys:
+            return Named(keys, [column.lower() for column in columns], *some[:4])
     keys, columns, taken = list[str](), list[str](), list[int]()
     key, prefix, begin = "", "/", 0
     for number, name in enumerate(some.names):
@@ -102,7 +113,8 @@ def name_members(some: Members) -> Named:
         taken.append(number)
     if len(taken) == len(some.names):
         return Named(keys, columns, *some[:4])
-    return Named(keys, columns, *([values[number] for number in taken] for values in some[:4]))
+    lists: tuple[Any, ...] = some[:4]
+    return Named(keys, columns, *([each[number] for number in taken] for each in lists))
 
 
 Found = Iterable[Named]
@@ -224,8 +236,8 @@ def _whole_rows(found: Found) -> Iterator[Named]:
         while cut and some.keys[cut - 1] == some.keys[-1]:
             cut -= 1
         if cut:
-            yield Named(*(values[:cut] for values in some))
-        held = Named(*(values[cut:] for values in some))
+            yield some.part(0, cut)
+        held = some.part(cut, len(some.keys))
     if held.keys:
         yield held
 

@@ -135,22 +135,23 @@ class Tars(Source):
         which: dict[str, list[int]] = {}
         for number, column in enumerate(found.columns):
             which.setdefault(column, []).append(number)
-        begins, row_of = (
-            np.array(found.data) - part.begin,
-            np.repeat(np.arange(len(rows.keys)), [*map(len, rows.kinds)]),
-        )
-        ends = begins + np.array(found.sizes)
+        begins = np.array(found.data, np.int64) - part.begin
+        ends = begins + np.array(found.sizes, np.int64)
+        if int(ends.max(initial=0)) > size:
+            return None  # an index beside it says that it ends earlier
+        row_of = np.repeat(np.arange(len(rows.keys)), [*map(len, rows.kinds)])
         columns: list[Fixed | Varying] = []
-        for name in names:
-            encoding = self.files.encodings[name] or "bytes"
-            some = np.array(which.get(name, []), np.int64)
-            spans = Spans(data, begins[some], ends[some], row_of[some], len(rows.keys))
-            try:
-                columns.append(
-                    encode_values(name, rows.keys, encoding) if name == KEY else _column(name, encoding, spans)
-                )
-            except (SampleError, *_FAULTS):
-                return None  # as well
+        try:
+            for name in names:
+                encoding = self.files.encodings[name] or "bytes"
+                if name == KEY:
+                    columns.append(encode_values(name, rows.keys, encoding))
+                else:
+                    some = np.array(which.get(name, []), np.int64)
+                    spans = Spans(data, begins[some], ends[some], row_of[some], len(rows.keys))
+                    columns.append(_column(name, encoding, spans))
+        except (SampleError, *_FAULTS):
+            return None  # as well
         return columns, len(rows.keys)
 
     def _members(self, file: SourceFile, begin: int, end: int, source: ReadAt | None = None) -> Iterator[Named]:
@@ -201,8 +202,8 @@ class Tars(Source):
 def _column(name: str, encoding: str, spans: Spans) -> Fixed | Varying:
     """Encode the members of a column: of those that are stored as they are, no more is done than to check them."""
     decode = _decoder(name, True)
-    stored, check = _CHECKS.get(decode, (None, None)) if decode else (encoding, None)
-    as_is = encode_spans(spans, encoding) if stored == encoding.rstrip("?") or decode is None else None
+    stored, check = (encoding.rstrip("?"), None) if decode is None else _CHECKS.get(decode, ("", None))
+    as_is = encode_spans(spans, encoding) if stored == encoding.rstrip("?") else None
     if as_is is None:
         return encode_values(name, spans.values(decode or bytes), encoding)
     if check is not None:
@@ -244,9 +245,8 @@ _ENCODINGS = {
     **dict.fromkeys(("json", "jsn"), "json"),
 }
 
-
 #: As what the values of decoders are stored as they are, if a check passes.
-_CHECKS: dict[Any, tuple[str, Callable[[bytes], Any]]] = {
+_CHECKS: dict[Callable[[bytes], Any], tuple[str, Callable[[bytes], Any] | None]] = {
     _text: ("str", _text),
     parse_json: ("json", lambda data: parse_json(data.decode())),
 }
