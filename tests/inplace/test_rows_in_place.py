@@ -271,6 +271,7 @@ def test_members_that_are_missing_and_archives_that_are_compressed(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.filterwarnings("ignore:.*members that other rows have are missing")
 @pytest.mark.parametrize("prefix", ["", "some.dir/"])
 def test_archives_give_the_same_by_columns_and_by_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
