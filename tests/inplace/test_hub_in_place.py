@@ -17,7 +17,7 @@ from PIL import Image
 import streaming
 from streaming import StreamingDataset
 from streaming.cli.main import main
-from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError
+from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, StreamingError
 from streaming.storage.providers.vendors import client as vendor
 
 from clouds import clear_credentials
@@ -171,3 +171,47 @@ def test_a_saved_dataset_is_the_files_that_it_lists(tmp_path: Path) -> None:
     given.select([]).save_to_disk(tmp_path / "none")
     with pytest.raises(EmptyDatasetError):
         StreamingDataset(**{**arguments, "remote": tmp_path / "none"})
+
+
+A, B, C = "a/x.jsonl", "b/x.jsonl", "a/b/x.jsonl"
+LAYOUTS: list[tuple[list[str], str, dict[str, str], Any]] = [
+    # As the hub's own library takes them: what a star stands for is in one directory.
+    ([A, C], "data_files: a/*.jsonl", {}, [A]),
+    ([A, C], "data_files: ['a/**/*.jsonl', 'none/*.jsonl']", {}, [C, A]),
+    ([A, "a/.h/x.jsonl", "a/config.json"], "data_files: a/**", {}, [A]),
+    ([A, B], "data_files: none/*.jsonl", {}, "names none/.*, and there is no such file"),
+    ([A], f"data_files: [{A}, none.jsonl]", {}, r"names none\.jsonl, which is not there"),
+    ([A, B], "{data_files: a/*, config_name: one}, {data_files: b/*, config_name: two, default: true}", {}, [B]),
+    ([A, B], "{data_dir: a, config_name: one}, {data_dir: b, config_name: two}", {"config": "two"}, [B]),
+    ([A, B], "{data_dir: a, config_name: one}, {data_dir: b, config_name: two}", {}, "has the configurations one, two"),
+    ([A, B], "data_dir: a, data_files: '*.jsonl'", {}, [A]),
+    ([A], "data_files: 5", {}, r"README\.md: nobody can tell which files"),
+    ([A], "data_files: [{split: x}]", {}, r"README\.md: nobody can tell which files"),
+    ([A], "]", {}, r"README\.md: nobody can tell which files"),
+    (["data/x.jsonl", "dataset_infos.json", "a/.h/x.jsonl"], "", {}, ["data/x.jsonl"]),
+    (
+        ["data/foo-00000-of-00001.jsonl", "data/bar-00000-of-00001.jsonl"],
+        "",
+        {"split": "foo"},
+        ["data/foo-00000-of-00001.jsonl"],
+    ),
+    (["train2020.jsonl", "eval.jsonl", "contest.jsonl"], "", {"split": "test"}, ["eval.jsonl"]),
+    (["x.py"], "", {}, "has no files of a known format"),
+]
+
+
+def test_layouts_of_repositories(hub: Hub, tmp_path: Path) -> None:
+    for number, (names, card, options, expected) in enumerate(LAYOUTS):
+        repo = f"datasets/team/layout{number}"
+        hub.repos.add(repo)
+        for name in names:
+            hub.files[f"{repo}@main/{name}"] = f'{{"name": "{name}"}}\n'.encode()
+        if card:
+            text = "\ufeff---\nconfigs: [" + (card if card.startswith("{") else f"{{{card}}}") + "]\n---\n# Words\n"
+            hub.files[f"{repo}@main/README.md"] = text.encode()
+        arguments: Any = {"remote": f"hf://{repo}", "local": tmp_path / "c", "batch_size": 1, **options}
+        if isinstance(expected, list):
+            assert [row["name"] for row in StreamingDataset(**arguments)[:]] == expected
+        else:
+            with pytest.raises(StreamingError, match=expected):
+                StreamingDataset(**arguments)

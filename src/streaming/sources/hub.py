@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatch
 from typing import Any, cast
 
-from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError
+from streaming.core.errors import ConfigError, EmptyDatasetError, ObjectNotFoundError, SourceError, StreamingError
 from streaming.core.imports import optional_import
+from streaming.sources.listing import matcher
+from streaming.sources.names import LABELS
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import ObjectInfo, Store
@@ -18,9 +19,18 @@ __all__ = ["choose_files", "is_hub_dataset", "is_split_folder"]
 
 _DATASET = re.compile(r"datasets/[^/]+/[^/]+/?")
 _CONVERTED = "refs%2Fconvert%2Fparquet"
-_CARD = re.compile(rb"\A\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
-_SPLIT = re.compile(r"(?:^|[/._-])(train|training|validation|valid|val|dev|test|testing|eval)(?=[/._-]|$)")
-_NAMES = {"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "testing": "test"}
+_CARD = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
+_WORDS = {
+    "train": ("training", "train"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("testing", "evaluation", "test", "eval"),
+}
+_NAMES = {word: name for name, words in _WORDS.items() for word in words}
+_SPLIT = re.compile(rf"(?:^|[/._ 0-9-])({'|'.join(_NAMES)})(?=[/._ 0-9-]|$)")
+#: Names that may say any split.
+_SHARD = re.compile(r"data/([^/]+)-\d{5}-of-\d{5}[^/]*[.][^/]*")
+#: What the hub keeps beside data.
+_NOTES = {"README.md", "config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"}
 #: Formats that a repository may be of, the best first.
 _FORMATS = ("parquet", "arrow", "jsonl", "csv", "webdataset", "folder", "text")
 
@@ -55,21 +65,62 @@ def choose_files(
         StorageError: They cannot be listed.
     """
     store = open_store(place)
-    infos = [info for info in store.list() if not info.path.startswith(".")]
-    chosen = {info.path: info for info in infos}
-    files = _by_card(store, chosen, options, str(place))
-    if files is None:
-        found = {kind: [i for i in infos if format_of(i.path) == kind] for kind in _FORMATS}
+    every = sorted(store.list(), key=lambda info: info.path)
+    config, splits = _of_card(store, {info.path for info in every}, options, str(place))
+    files: list[ObjectInfo] | None = None
+    if splits is not None:
+        patterns = splits[_chosen("split", "split", list(splits), options, str(place))]
+        files = _named(every, patterns, str(place))
+    else:
+        below = f"{config}/" if config else ""
+        infos = [info for info in every if info.path.startswith(below) and _is_data(info.path)]
+        found = {kind: [i for i in infos if _kind_of(i.path, format_of, kind) == kind] for kind in _FORMATS}
         kind = format or next((kind for kind in _FORMATS if found[kind]), None)
         if kind is None:
             return _converted(place, options, format_of)
-        files = _by_split(_by_directory(found[kind], options, str(place)), options, str(place))
+        files = found.get(kind, infos) if config else _by_directory(found.get(kind, infos), options, str(place))
+        files = _by_split(files, len(below), options, str(place))
     kinds = {kind for info in files if (kind := format_of(info.path))}
-    if not files or (format is None and len(kinds) != 1):
+    kinds = {"folder"} if "folder" in kinds else kinds
+    if format is None and len(kinds) != 1:
+        seen = (
+            f"of several formats ({', '.join(sorted(kinds))})"
+            if kinds
+            else f"of no known format, such as {files[0].path}"
+        )
         raise EmptyDatasetError(
-            f"The files that the card of {place} names are of no known format, or of several: {kinds}."
+            f"The files that the card of {place} names are {seen}. Name those that you want, as by a pattern."
         )
     return store, files, format or kinds.pop()
+
+
+def _is_data(path: str) -> bool:
+    """Say whether a file is taken for data, if the card does not name it."""
+    *places, name = path.split("/")
+    return name not in _NOTES and not name.startswith(".") and not any(each.startswith((".", "__")) for each in places)
+
+
+def _kind_of(path: str, format_of: Callable[[str], str | None], wanted: str) -> str | None:
+    is_table = wanted == "folder" and path.rpartition("/")[2] in LABELS
+    return "folder" if is_table else format_of(path)
+
+
+def _named(infos: Sequence[ObjectInfo], patterns: Sequence[str], place: str) -> list[ObjectInfo]:
+    """Return the files that patterns of a card name.
+
+    Raises:
+        EmptyDatasetError: There are none, or one that is named is not there.
+    """
+    files: list[ObjectInfo] = []
+    for pattern in patterns:
+        match = matcher(pattern)
+        found = [info for info in infos if match(info.path) and info.path.rpartition("/")[2] not in _NOTES]
+        if not found and not any(mark in pattern for mark in "*?["):
+            raise EmptyDatasetError(f"The card of {place} names {pattern}, which is not there.")
+        files += found
+    if not files:
+        raise EmptyDatasetError(f"The card of {place} names {', '.join(patterns)}, and there is no such file.")
+    return files
 
 
 def _converted(
@@ -83,30 +134,49 @@ def _converted(
         infos = [info for info in store.list() if format_of(info.path) == "parquet"]
     except ObjectNotFoundError as error:
         raise EmptyDatasetError(f"{place} has no files of a known format, and the hub has made none of it.") from error
-    return store, _by_split(_by_directory(infos, options, str(place)), options, str(place)), "parquet"
+    if not infos:
+        raise EmptyDatasetError(f"{place} has no files of a known format.")
+    return store, _by_split(_by_directory(infos, options, str(place)), 0, options, str(place)), "parquet"
 
 
-def _by_card(
-    store: Store, infos: Mapping[str, ObjectInfo], options: Mapping[str, str], place: str
-) -> list[ObjectInfo] | None:
-    """Return the files that the card names, ``None`` if it names none."""
-    if "README.md" not in infos:
-        return None
-    found = _CARD.search(store.get("README.md"))
+def _of_card(
+    store: Store, there: Collection[str], options: Mapping[str, str], place: str
+) -> tuple[str, dict[str, list[str]] | None]:
+    """Return the directory of a configuration that the card tells, and patterns of its files for each split.
+
+    ``''`` and ``None`` are what it does not tell.
+
+    Raises:
+        ConfigError: There are several configurations, or none of that name.
+        SourceError: Nobody can tell what it says.
+    """
+    found = _CARD.search(store.get("README.md")) if "README.md" in there else None
     if found is None:
-        return None
+        return "", None
     yaml = optional_import("yaml", "hf", "Reading the card of a dataset")
-    card = yaml.safe_load(found[1])
-    configs = cast("list[dict[str, Any]]", card.get("configs") or []) if isinstance(card, dict) else []
-    named = {str(config.get("config_name", "default")): config for config in configs if config.get("data_files")}
-    if not named:
-        return None
-    config = named[_chosen("configuration", "config", list(named), options, place)]
-    splits = _splits_of(config["data_files"])
-    patterns = splits[_chosen("split", "split", list(splits), options, place)]
-    directory = str(config.get("data_dir") or "").strip("/")
-    wanted = [f"{directory}/{pattern}" if directory else pattern for pattern in patterns]
-    return [info for pattern in wanted for path, info in infos.items() if fnmatch(path, pattern)]
+    try:
+        card: Any = yaml.safe_load(found[1])
+        named = {str(each.get("config_name", "default")): each for each in (card or {}).get("configs") or []}
+        if not any(each.get("data_files") or each.get("data_dir") for each in named.values()):
+            return "", None
+        names = sorted(named, key=lambda name: not named[name].get("default"))
+        if len(names) > 1 and named[names[0]].get("default") and "config" not in options:
+            names = names[:1]
+        config = named[_chosen("configuration", "config", names, options, place)]
+        directory = str(config.get("data_dir") or "").strip("/")
+        if not config.get("data_files"):
+            return directory, None
+        below = f"{directory}/" if directory else ""
+        splits = _splits_of(config["data_files"])
+        return directory, {name: [below + each.removeprefix("./") for each in some] for name, some in splits.items()}
+    except StreamingError:
+        raise
+    except (yaml.YAMLError, AttributeError, TypeError, LookupError) as error:
+        told = " ".join(str(error).split())
+        raise SourceError(
+            f"{place}/README.md: nobody can tell which files its configurations (configs, data_files) have: {told}. Name "
+            f"files by a pattern, such as {place}/**/*.parquet."
+        ) from error
 
 
 def _splits_of(given: Any) -> dict[str, list[str]]:
@@ -138,12 +208,15 @@ def _by_directory(infos: list[ObjectInfo], options: Mapping[str, str], place: st
     return chosen
 
 
-def _by_split(infos: list[ObjectInfo], options: Mapping[str, str], place: str) -> list[ObjectInfo]:
+def _by_split(infos: list[ObjectInfo], below: int, options: Mapping[str, str], place: str) -> list[ObjectInfo]:
+    """Return the files of the split that was chosen, as the ends of their paths from ``below`` on say it."""
     splits: dict[str, list[ObjectInfo]] = {}
-    for info in infos:
-        found = _SPLIT.search(info.path.lower())
-        name = found[1] if found else "train"
-        splits.setdefault(_NAMES.get(name, name), []).append(info)
+    shards = [(info, found[1]) for info in infos if (found := _SHARD.fullmatch(info.path, below))]
+    for info, name in shards:
+        splits.setdefault(name, []).append(info)
+    for info in () if shards else infos:
+        found = _SPLIT.search(info.path.lower()[below:])
+        splits.setdefault(_NAMES[found[1]] if found else "train", []).append(info)
     return splits[_chosen("split", "split", list(splits), options, place)] if splits else []
 
 
