@@ -22,10 +22,10 @@ from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
 from clouds import FAMILIES, Clouds
-from servers import S3Server, WebServer
+from servers import S3Server, WebServer, partial_body
 from store_children import WAIT_S, fork_twice, reads_the_same, run_children
 
-SRC = str(Path(runtime.__file__).parents[2])
+SRC = str(Path(runtime.__file__).parents[3])
 
 
 @pytest.fixture
@@ -190,6 +190,39 @@ def test_nothing_is_left_and_nothing_is_said_at_exit(bucket: str) -> None:
             bucket,
         )
         assert int(out) == 0 or gone(int(out))
+
+
+def test_downloads_that_the_exit_breaks_off_are_not_told_of(web: WebServer, tmp_path: Path) -> None:
+    data, released = bytes(4 << 20), threading.Event()
+    web.objects["x"] = data
+
+    def stall(handler: Any, path: str) -> bool:
+        partial_body(handler, data, 2 << 20)
+        released.wait(50)
+        return True
+
+    web.fault = stall
+    out = run_program(
+        """
+        import atexit, sys, threading, time
+        atexit.register(time.sleep, 0.5)  # what others do then takes its time
+        from streaming.storage.registry import open_store
+        store, begun = open_store(sys.argv[1]), threading.Event()
+
+        def download():
+            try:
+                store.download('x', sys.argv[2], sink=lambda chunk: begun.set())
+            except Exception as error:
+                print(error)
+
+        threading.Thread(target=download, daemon=True).start()
+        begun.wait()
+        """,
+        web.url,
+        str(tmp_path / "x"),
+    )
+    released.set()
+    assert out == ""
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")

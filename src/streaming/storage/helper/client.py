@@ -52,6 +52,7 @@ class HelperClient:
         self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._helper: _Helper | None = None
+        self._is_closed = False
         atexit.register(self.close)
 
     def call(
@@ -76,6 +77,7 @@ class HelperClient:
         """End the helper."""
         with self._lock:
             helper, self._helper = self._helper, None
+            self._is_closed = True
         if helper is not None:
             helper.close(_EXIT_S)
 
@@ -98,6 +100,8 @@ class HelperClient:
                     yield kind, body
                 return
             except _HelperDiedError as error:
+                if self._is_closed and threading.current_thread().daemon:
+                    threading.Event().wait()  # the process is exiting, and nobody waits for this thread
                 # What has been handed on cannot be taken back, so only the caller can start again.
                 if last_try or begun:
                     raise _gone(request[1][0], error) from None
