@@ -7,6 +7,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from streaming import Stream, StreamingDataLoader, StreamingDataset
@@ -87,6 +88,14 @@ def test_samples_without_columns() -> None:
 def test_what_is_no_source() -> None:
     with pytest.raises(ConfigError, match="source must have __len__"):
         StreamingDataset(source=iter([1]), batch_size=1)
+    for odd, words in (
+        ("s3://lake/x", r"source='s3://lake/x' is a text, .* Give a path or URL as `remote`"),
+        (datasets.DatasetDict(train=datasets.Dataset.from_dict({"id": [1]})), r"keys 'train', .* such as a split"),
+        (pa.table({"id": [1]}), "a Table, which has no row under a number"),
+        (pa.table({"id": [1]}).to_pandas(), "a DataFrame, which has no row under a number"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            StreamingDataset(source=odd, batch_size=1)
     with pytest.raises(EmptyDatasetError, match="has no samples"):
         StreamingDataset(source=[], batch_size=1)
     with pytest.raises(ConfigError, match="either `source`"):

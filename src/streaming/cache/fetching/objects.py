@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,8 @@ __all__ = ["ObjectDirectory"]
 
 #: Samples of a shard: nothing is fetched, so it matters to the order alone.
 _SHARD_SAMPLES = 1 << 12
+#: What frames and tables have.
+_OF_TABLES = ("iloc", "__arrow_c_stream__", "__arrow_c_array__")
 _SCHEMA = Schema("mds", (), (), (), None, (), None, None, None)
 
 
@@ -97,6 +101,19 @@ def _reader(source: Any) -> Callable[[int], Any]:
         raise ConfigError(
             "source must have __len__, and __getitem__ or __getitems__, as a list or a map-style dataset has; got "
             f"{source!r:.80}."
+        )
+    name = type(source).__qualname__
+    if isinstance(source, str) and ("/" in source or os.path.exists(source)):
+        raise ConfigError(f"source={source!r:.80} is a text, not an object in memory. Give a path or URL as `remote`.")
+    if isinstance(source, Mapping) and 0 not in source:
+        raise ConfigError(
+            f"source is a {name} with the keys {', '.join(map(repr, islice(source, 3)))}, asked for the samples 0, 1, "
+            "and so on. Give what is under a key, such as a split, or a list of its values."
+        )
+    if any(hasattr(source, own) for own in _OF_TABLES) and not hasattr(source, "__getitems__"):
+        raise ConfigError(
+            f"source is a {name}, which has no row under a number. Give its rows, as by "
+            "datasets.Dataset.from_pandas, from_polars or datasets.Dataset(table); or write it: streaming.write takes it."
         )
     return source.__getitem__ if hasattr(source, "__getitem__") else _OneOfMany(source)
 
