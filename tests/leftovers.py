@@ -28,15 +28,14 @@ def begin(memory: Path) -> Path:
 
 
 def end(made: Path, failed: bool) -> None:
-    """Remove the directory; if tests failed, all but what pytest keeps of them and what says whose it is."""
-    if not failed:
-        shutil.rmtree(made, ignore_errors=True)
-        return
-    for path in made.iterdir():
+    """Remove the directory; if tests failed, all but what pytest keeps of them, if that is anything, and whose it is."""
+    for path in made.iterdir() if failed else ():
         if path.is_dir() and not path.is_symlink() and not path.name.startswith("pytest-of-"):
             shutil.rmtree(path, ignore_errors=True)
         elif path.name != _OWNER and not path.is_dir():
             path.unlink(missing_ok=True)
+    if not failed or not any(path.is_file() and path.parent != made for path in made.rglob("*")):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _runs(process: int) -> bool:

@@ -105,9 +105,14 @@ def test_what_failed_tests_leave_in_memory_goes_in_the_end(tmp_path: Path) -> No
     for name in ("pytest-of-me", "pymp-1", "cache"):
         (made / name).mkdir()
     (made / "file").touch()
+    (made / "pytest-of-me" / "said").touch()
     (made / "link").symlink_to(tmp_path / "theirs")
     leftovers.end(made, failed=True)
     assert {path.name for path in made.iterdir()} <= {"owner", "pytest-of-me", "link"}
+    (made / "pytest-of-me" / "said").unlink()
+    leftovers.end(made, failed=True)
+    assert not made.exists()
+    made = leftovers.begin(tmp_path)
     leftovers.end(made, failed=False)
     assert not made.exists()
     assert (tmp_path / "theirs").is_dir()
