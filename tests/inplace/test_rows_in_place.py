@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -725,6 +725,18 @@ def test_folders_of_images(tmp_path: Path, s3: S3Server) -> None:
         opened(place, tmp_path, format="folder")[:]
     shutil.rmtree(place / "dog")
     assert [row["-2"] for row in opened(place, tmp_path, format="folder")[:]] == list(range(0, 30, 2))
+
+
+def test_tokens_of_litdata(tmp_path: Path) -> None:
+    """Written by litdata for its ``TokensLoader``: a row is a document."""
+    place = Path(__file__).parents[1] / "goldens" / "sources" / "litdata-tokens"
+    documents = [list(range(i * 10, i * 11 + 5)) for i in range(6)]
+    found = opened(place, tmp_path, format="litdata")[:]
+    assert [row["tokens"].tolist() for row in found] == documents
+    assert found[0]["tokens"].dtype == np.int32
+    pack = streaming.Pack(tokens="tokens", to=3, method="concat")
+    blocks = [row["tokens"].tolist() for row in opened(place, tmp_path, format="litdata", pack=pack)]
+    assert sorted(chain(*blocks)) == sorted(chain(*documents))
 
 
 @pytest.mark.parametrize("name", ["litdata-plain", "litdata-framed"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ def row(i: int) -> dict[str, object]:
     }
 
 
+def document(i: int) -> Iterator[object]:
+    import torch
+
+    yield torch.arange(i * 10, i * 11 + 5, dtype=torch.int32)
+
+
 def lit() -> None:
     import litdata
 
@@ -39,6 +46,10 @@ def lit() -> None:
         shutil.rmtree(HERE / f"litdata-{name}", ignore_errors=True)
         out = str(HERE / f"litdata-{name}")
         litdata.optimize(row, list(range(10)), output_dir=out, num_workers=1, chunk_size=4, compression=compression)
+    loader = litdata.TokensLoader(block_size=4)
+    out = str(HERE / "litdata-tokens")
+    shutil.rmtree(out, ignore_errors=True)
+    litdata.optimize(document, list(range(6)), output_dir=out, num_workers=1, chunk_bytes="200B", item_loader=loader)
 
 
 def web() -> None:

@@ -4,8 +4,9 @@ A chunk::
 
     u32 n | u32 place of each item, and of the end | items, each: u32 bytes of each value | values
 
-Rows are dicts of plain values; columns of items that are no dicts are numbered. Not read: encrypted chunks, streams of
-tokens without items (``TokensLoader``), nested dicts, pickles.
+Rows are dicts of plain values; columns of items that are no dicts are numbered. Of chunks for ``TokensLoader``, an item is
+the tokens of a document without a size before them, in the column ``tokens``. Not read: encrypted chunks, nested dicts,
+pickles.
 """
 
 from __future__ import annotations
@@ -76,9 +77,10 @@ class Chunks(Source):
         if self._compression not in (None, "zstd"):
             raise SourceError(f"{where}: its chunks are compressed by {self._compression!r}; known is zstd.")
         formats: list[str] | None = config.get("data_format")
-        if not formats or config.get("item_loader") == "TokensLoader":
-            raise SourceError(f"{where}: it lists a stream of tokens without items, which has no rows.")
-        self._names = _names(config.get("data_spec"), len(formats), where)
+        if not formats:
+            raise SourceError(f"{where}: it does not say what items are (data_format).")
+        self._is_tokens = config.get("item_loader") == "TokensLoader"
+        self._names = ["tokens"] if self._is_tokens else _names(config.get("data_spec"), len(formats), where)
         self._formats = dict(zip(self._names, formats, strict=True))
         for name, kind in self._formats.items():
             _ = _decoder(name, kind, where)
@@ -94,9 +96,9 @@ class Chunks(Source):
         wanted = [(i, n) for i, n in enumerate(self._names) if names is None or n in names]
         decoders = {name: _decoder(name, self._formats[name], part.name) for _, name in wanted}
         places = np.frombuffer(data, "<u4", part.rows + 1, 4).tolist()
-        width = 4 * len(self._names)
+        width = 0 if self._is_tokens else 4 * len(self._names)
         for number, (begin, end) in enumerate(pairwise(places)):
-            sizes = np.frombuffer(data, "<u4", len(self._names), begin).tolist()
+            sizes = np.frombuffer(data, "<u4", width // 4, begin).tolist() if width else [end - begin]
             ends = list(accumulate(sizes, initial=begin + width))
             if ends[-1] != end:
                 yield SourceError(
