@@ -607,6 +607,10 @@ def test_numbers_of_many_digits_keep_them_all(tmp_path: Path) -> None:
         {"whole": int(whole[i]), "huge": huge[i], "mixed": [whole[0], "1.5"][i], "round": float(round_[i])}
         for i in range(2)
     ]
+    (tmp_path / "a.csv").write_text("a\n1.5\nnan\nNA\n")  # what is no number is not missing
+    streaming.convert(tmp_path / "a.csv", tmp_path / "nan", workers=0, progress_bar=False)
+    for found in (opened(tmp_path / "a.csv", tmp_path)[:], streaming.LocalDataset(tmp_path / "nan")[:]):
+        assert [None if row["a"] is None else str(row["a"]) for row in found] == ["1.5", "nan", None]
     (tmp_path / "a.csv").write_text("place,ratio,plain\n01234,00.5,0\n90210,1.5,-0.5\n")  # codes, whose zeros count
     expected = [{"place": "01234", "ratio": "00.5", "plain": 0.0}, {"place": "90210", "ratio": "1.5", "plain": -0.5}]
     assert opened(tmp_path / "a.csv", tmp_path)[:] == expected

@@ -17,7 +17,7 @@ from streaming.sources.names import COMPRESSED, bare_name
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import open_stream
 
-__all__ = ["Cells", "separator_of", "warn_of_names"]
+__all__ = ["MISSING", "Cells", "separator_of", "warn_of_names"]
 
 _PIECE_BYTES = 8 << 20
 _LONGEST_CELL = (1 << 31) - 1
@@ -25,7 +25,7 @@ _LONGEST_CELL = (1 << 31) - 1
 _SAFE_DIGITS, _LONGEST = 15, 300
 _LONGEST_NAMES = 1 << 16
 #: What stands for a missing number.
-_MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null"))
+MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null"))
 _WHOLE = re.compile(r"[+-]?\d+")
 #: What is no number but a code, such as that of a place: its zeros would be lost.
 _CODE = re.compile(r"[+-]?0\d")
@@ -164,7 +164,7 @@ class _Kind:
     def add(self, cell: str) -> None:
         if not self._is_float:
             return
-        if cell in _MISSING:
+        if cell in MISSING:
             self._misses = True
             return
         self._has_value = True
@@ -189,7 +189,7 @@ class _Kind:
 def _reader(encodings: Mapping[str, str | None], name: str) -> Callable[[str], Any]:
     encoding = (encodings.get(name) or "str").rstrip("?")
     number: Any = {"int": int, "float64": float}.get(encoding)
-    return str if number is None else lambda cell: None if cell in _MISSING else number(cell)
+    return str if number is None else lambda cell: None if cell in MISSING else number(cell)
 
 
 def _check_width(file: SourceFile, names: Sequence[str], cells: Sequence[str], row: int) -> None:

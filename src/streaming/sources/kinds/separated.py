@@ -9,7 +9,7 @@ from typing import IO, Any, TypeVar
 from streaming.core.errors import SourceError, StorageError
 from streaming.core.imports import optional_import
 from streaming.sources.file import SourceFile
-from streaming.sources.kinds.cells import separator_of
+from streaming.sources.kinds.cells import MISSING, separator_of
 from streaming.sources.pieces import Piece, Scan
 from streaming.sources.streams import open_stream
 
@@ -112,7 +112,10 @@ class Separated:
                         delimiter=separator_of(file), newlines_in_values=True, invalid_row_handler=note
                     ),
                     convert_options=csv.ConvertOptions(
-                        strings_can_be_null=False, column_types=types, include_columns=names
+                        null_values=sorted(MISSING),
+                        strings_can_be_null=False,
+                        column_types=types,
+                        include_columns=names,
                     ),
                 )
                 for (batch, errors), is_last in _marked((batch, _drained(odd)) for batch in reader):
