@@ -98,6 +98,14 @@ class FsspecStore(VendorStore):
     _is_pooled = True
     _range_limit_s = 3600.0
 
+    def get(self, path: str) -> bytes:
+        try:
+            return super().get(path)
+        except ObjectNotFoundError:
+            # To some, whatever fails when they look for a file says that it is missing; to read of it tells why.
+            self._call(path, lambda client: client.fs.cat_file(client.full(path), 0, 1), self.patience_s)
+            raise
+
     def _connect(self) -> System:
         return connect(*self._arguments())
 
