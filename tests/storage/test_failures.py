@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from streaming.core.errors import (
     ThrottledError,
     UnavailableError,
 )
+from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 from streaming.storage.store import Store
 
@@ -145,6 +149,25 @@ def test_silence_is_noticed_and_the_bytes_are_kept(web: WebServer, tmp_path: Pat
     web.fault = None
     assert store.download("x", str(target), offset=kept, stall_timeout=30) == len(data)
     assert target.read_bytes() == data
+
+
+def test_a_place_says_how_long_its_server_may_be_silent(web: WebServer) -> None:
+    released = threading.Event()
+    web.fault = lambda handler, path: bool(released.wait(50))
+    plain = open_store(replace(Location.parse(web.url, QUICK), patience_s=0.3))
+    stores: list[Store] = [plain, pickle.loads(pickle.dumps(plain))]
+    calls: list[Callable[[Store], Any]] = [
+        lambda s: s.get("x"),
+        lambda s: s.head("x"),
+        lambda s: s.get_range("x", 5, 9),
+    ]
+    # Of fsspec, a range comes at once, however long it takes.
+    renewed = open_store(replace(Location.parse(web.url, lambda: QUICK), patience_s=0.3))
+    vendor = open_store(replace(Location.parse(f"fsspec+{web.url}"), patience_s=0.3))
+    for store, call in [*product([*stores, renewed], calls), *product([vendor], calls[:2])]:
+        with pytest.raises(StalledError, match="nothing came for 0.3 s"):
+            call(store)
+    released.set()
 
 
 def test_a_silent_server_is_noticed(web: WebServer, tmp_path: Path) -> None:
