@@ -29,7 +29,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 register_profiles()
 
-pytest_plugins = ["apart"]
+pytest_plugins = ["apart", "copies"]
 
 # As many tests run at a time as there are cores: threads of one would wait for those of the others, and burn a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

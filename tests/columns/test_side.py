@@ -10,7 +10,6 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +25,9 @@ from streaming.core import imports
 from streaming.core.errors import ConfigError, MissingDependencyError
 
 from budget import share
+from copies import Later
+
+duckdb = Later("duckdb")
 
 DIGEST = bytes(range(16))
 ROWS = 300_000  # of several row groups

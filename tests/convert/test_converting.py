@@ -18,10 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -35,7 +32,12 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, S
 from streaming.storage.registry import open_store
 
 from budget import repetitions
+from copies import Later
 from servers import S3Server
+
+datasets = Later("datasets")
+pd = Later("pandas")
+pl = Later("polars")
 
 KILLS = repetitions("STREAMING_TEST_KILLS", 3, 20)
 

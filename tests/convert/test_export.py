@@ -15,9 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
-import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -29,6 +27,10 @@ from streaming.core.errors import ConfigError, EmptyDatasetError
 from streaming.storage.providers.local import LocalStore
 
 from budget import repetitions
+from copies import Later
+
+datasets = Later("datasets")
+pl = Later("polars")
 
 Row = dict[str, Any]
 COLUMNS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -21,7 +21,10 @@ from streaming.core.errors import ConfigError, EmptyDatasetError, SourceError, S
 from streaming.storage.providers.vendors import client as vendor
 
 from clouds import clear_credentials
+from copies import Later
 from hubs import Hub, hub_server
+
+datasets = Later("datasets")
 
 REPO = "datasets/team/photos"
 CARD = """---
@@ -37,20 +40,24 @@ configs:
 ---
 # Photos
 """
-FEATURES = datasets.Features(
-    {
-        "id": datasets.Value("int64"),
-        "image": datasets.Image(),
-        "pages": datasets.Sequence(datasets.Image()),
-        "sound": datasets.Audio(sampling_rate=8000, decode=False),
-        "label": datasets.ClassLabel(names=["cat", "dog"]),
-        "tags": datasets.Sequence(datasets.Value("string")),
-        "vector": datasets.Sequence(datasets.Value("float32")),
-        "point": datasets.Sequence(datasets.Value("float32"), length=3),
-        "grid": datasets.Array2D((2, 3), "int16"),
-        "boxes": datasets.List({"x": datasets.Value("int32")}),
-    }
-)
+
+
+@cache
+def features_of_photos() -> Any:
+    return datasets.Features(
+        {
+            "id": datasets.Value("int64"),
+            "image": datasets.Image(),
+            "pages": datasets.Sequence(datasets.Image()),
+            "sound": datasets.Audio(sampling_rate=8000, decode=False),
+            "label": datasets.ClassLabel(names=["cat", "dog"]),
+            "tags": datasets.Sequence(datasets.Value("string")),
+            "vector": datasets.Sequence(datasets.Value("float32")),
+            "point": datasets.Sequence(datasets.Value("float32"), length=3),
+            "grid": datasets.Array2D((2, 3), "int16"),
+            "boxes": datasets.List({"x": datasets.Value("int32")}),
+        }
+    )
 
 
 def image_of(number: int) -> bytes:
@@ -82,9 +89,9 @@ def row_of(i: int) -> dict[str, Any]:
 
 def photos_of(first: int, count: int) -> Any:
     stored = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
-    features = datasets.Features({**FEATURES, "sound": stored})
+    features = datasets.Features({**features_of_photos(), "sound": stored})
     rows = datasets.Dataset.from_list([row_of(i) for i in range(first, first + count)], features=features)
-    return rows.cast_column("sound", FEATURES["sound"])
+    return rows.cast_column("sound", features_of_photos()["sound"])
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,6 +12,10 @@ import pytest
 from streaming import Stream, StreamingDataLoader, StreamingDataset
 from streaming.cache.fetching import objects
 from streaming.core.errors import ConfigError, EmptyDatasetError
+
+from copies import Later
+
+datasets = Later("datasets")
 
 
 class Squares:

@@ -16,7 +16,6 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -34,7 +33,10 @@ from streaming.sources import streams
 from streaming.sources.kinds import arrays, cells, lines, survey, tars
 from streaming.storage.registry import open_store
 
+from copies import Later
 from servers import S3Server
+
+datasets = Later("datasets")
 
 Rows = list[dict[str, Any]]
 

@@ -10,12 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import deltalake
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake.schema import ArrayType, Field, PrimitiveType
 from pyroaring import BitMap64
 
 import streaming
@@ -29,7 +26,11 @@ from streaming.sources.kinds.parquet import Parquet
 from streaming.storage.location import Location
 from streaming.storage.registry import open_store
 
+from copies import Later
 from servers import S3Server
+
+deltalake = Later("deltalake")
+pl = Later("polars")
 
 
 def rows_of(first: int, count: int) -> Any:
@@ -75,6 +76,8 @@ def test_versions_of_a_delta_table(delta: Path, tmp_path: Path) -> None:
         own = deltalake.DeltaTable(delta, version=version).to_pyarrow_table().to_pylist()
         assert by_id(dataset[:]) == converted(f"delta+{delta}", tmp_path / "out", version) == by_id(own)
     assert len(own) == 26
+    from deltalake.schema import ArrayType, Field, PrimitiveType
+
     lists = ArrayType(PrimitiveType("integer"), contains_null=True)
     deltalake.DeltaTable(delta).alter.add_columns([Field("note", PrimitiveType("string")), Field("numbers", lists)])
     dataset = StreamingDataset(remote=delta, format="delta", local=local, batch_size=1)

@@ -10,10 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
@@ -22,6 +19,12 @@ from PIL import Image
 
 import streaming
 from streaming import LocalDataset
+
+from copies import Later
+
+datasets = Later("datasets")
+pd = Later("pandas")
+pl = Later("polars")
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "sources"
 Row = dict[str, Any]
