@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import os
+import sys
 import traceback
 from importlib import import_module
 from multiprocessing import Pipe
@@ -18,8 +19,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-# Of memory in use. A module's tests may add to it before its copy ends.
-LIMIT_BYTES = int(os.environ.get("COPY_MB", "540")) << 20
+# Of resident memory. The tests of one module add at most 100 MB to it before the copy ends.
+LIMIT_BYTES = 480 << 20
 
 
 class Copies:
@@ -106,6 +107,8 @@ class Copies:
             session._setupstate.teardown_exact(None)
             atexit._run_exitfuncs()
             os._exit(0)
+        except (KeyboardInterrupt, ConnectionError):  # the worker, too, was interrupted or has gone
+            os._exit(1)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -124,17 +127,12 @@ class Later:
 
 
 def _memory_bytes() -> int:
-    """Return what this process holds of memory, where the system tells."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+    """Return what this process holds of memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    worker = next(
-        (plugin for plugin in session.config.pluginmanager.get_plugins() if hasattr(plugin, "sendevent")), None
-    )
-    if worker is not None:
+    plugins = session.config.pluginmanager.get_plugins() if sys.platform == "linux" else ()
+    for worker in [plugin for plugin in plugins if hasattr(plugin, "sendevent")]:
         session.config.pluginmanager.register(Copies(session.config, worker))
