@@ -189,29 +189,31 @@ class Survey:
         begins, end = list[int](), 0
         for some in _whole_rows(found):
             rows = Rows.of(some)
-            self._check(some, rows, seen)
-            self._rows.update(rows.kinds)
-            self._keys = dict(zip(reversed(rows.kinds), reversed(rows.keys), strict=True)) | self._keys
+            kinds = Counter(rows.kinds)
+            for kind in kinds.keys() - self._keys.keys():
+                self._keys[kind] = self._checked(kind, rows, some)
+            self._rows += kinds
+            if len(set(rows.keys)) == len(rows.keys) and seen.keys().isdisjoint(rows.keys):
+                seen.update(zip(rows.keys, rows.kinds, strict=True))
+            else:
+                for key, kind in zip(rows.keys, rows.kinds, strict=True):
+                    check_together(self._file.name, key, kind, seen)
             begins += [some.begins[first] for first in rows.firsts]
             end = some.data[-1] + -(-some.sizes[-1] // _BLOCK) * _BLOCK
         for names, count in self._rows.items():
             self._learner.add_names([KEY, *names], count)
         return [*begins, end]
 
-    def _check(self, some: Named, rows: Rows, seen: dict[str, tuple[str, ...]]) -> None:
-        """Check that no row has two members of a column, or its members in two places."""
-        if any(len(set(kind)) < len(kind) for kind in set(rows.kinds)):
-            first, kind = next(
-                each for each in zip(rows.firsts, rows.kinds, strict=True) if len(set(each[1])) < len(each[1])
-            )
-            at = next(at for at, column in enumerate(kind) if column in kind[:at])
-            name, key = some.names[first + at], some.keys[first]
-            raise SourceError(f"{self._file.name}, {name}: {key!r} has two members {kind[at]!r}.")
-        if len(set(rows.keys)) == len(rows.keys) and seen.keys().isdisjoint(rows.keys):
-            seen.update(zip(rows.keys, rows.kinds, strict=True))
-            return
-        for key, kind in zip(rows.keys, rows.kinds, strict=True):
-            check_together(self._file.name, key, kind, seen)
+    def _checked(self, kind: tuple[str, ...], rows: Rows, members: Named) -> str:
+        """Return the key of the first row that has certain columns, once it is seen that none has two members."""
+        row = rows.kinds.index(kind)
+        key, first = rows.keys[row], rows.firsts[row]
+        for at, column in enumerate(kind):
+            if column in kind[:at]:
+                raise SourceError(
+                    f"{self._file.name}, {members.names[first + at]}: {key!r} has two members {column!r}."
+                )
+        return key
 
     def _cut(self, begins: list[int]) -> None:
         if len(begins) < 2:
