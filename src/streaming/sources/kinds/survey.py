@@ -85,6 +85,11 @@ class Rows(NamedTuple):
     def of(cls, found: Named) -> Rows:
         """Return the rows of members."""
         keys, columns = found.keys, found.columns
+        width = max(1, next((number for number, key in enumerate(keys) if key != keys[0]), len(keys)))
+        own, count = keys[::width], len(keys) // width
+        is_uniform = columns == columns[:width] * count and len(set(own)) == count
+        if is_uniform and all(own == keys[at::width] for at in range(1, width)):  # as nearly all are
+            return cls([*range(0, len(keys), width)], own, [tuple(columns[:width])] * count)
         firsts = [number for number, (one, other) in enumerate(zip(["", *keys], keys, strict=False)) if one != other]
         kinds = [tuple(columns[begin:end]) for begin, end in pairwise([*firsts, len(keys)])]
         return cls(firsts, [keys[first] for first in firsts], kinds)
