@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import pytest
 
 # Of resident memory. The tests of one module add at most 100 MB to it before the copy ends.
-LIMIT_BYTES = 480 << 20
+LIMIT_BYTES = 440 << 20
 
 
 class Copies:

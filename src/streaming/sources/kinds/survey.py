@@ -99,9 +99,11 @@ def name_members(some: Members) -> Named:
     """Return the members of which rows are made."""
     text = "\0".join(["", *some.names])
     if "/" not in text and "\0__" not in text:
-        keys, dots, columns = map(list, zip(*[name.partition(".") for name in some.names], strict=True))
-        if "" not in dots and "" not in keys:
-            return Named(keys, [column.lower() for column in columns], *some[:4])
+        dots = [name.find(".") for name in some.names]
+        if min(dots) > 0:
+            keys = [name[:dot] for name, dot in zip(some.names, dots, strict=True)]
+            columns = [name[dot + 1 :].lower() for name, dot in zip(some.names, dots, strict=True)]
+            return Named(keys, columns, *some[:4])
     keys, columns, taken = list[str](), list[str](), list[int]()
     key, prefix, begin = "", "/", 0
     for number, name in enumerate(some.names):
