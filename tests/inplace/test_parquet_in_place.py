@@ -105,19 +105,24 @@ def test_small_pieces_are_one_shard_and_large_ones_are_not(tmp_path: Path, monke
     assert [row["id"] for row in dataset[:]] == [*range(300), *range(20)]
 
 
-@pytest.mark.parametrize(("world", "workers"), [(1, 0), (1, 2), (2, 1), (4, 0)])
+WORLDS = [(1, 0), (1, 2), (2, 0), (2, 1), (3, 0), (4, 0), (6, 0), (12, 0)]
+MORE_WORLDS = [pytest.param(size, 2, marks=pytest.mark.long) for size in (2, 3, 4, 6, 12)]
+
+
+@pytest.mark.parametrize(("world", "workers"), WORLDS + MORE_WORLDS)
 def test_the_same_batches_in_any_world(lake: Path, tmp_path: Path, world: int, workers: int) -> None:
     def batches(size: int, workers: int) -> list[list[int]]:
         found: list[list[int]] = []
         for rank in range(size):
             arguments: Any = {"data_parallel_rank": rank, "data_parallel_size": size, "num_canonical_nodes": 1}
             arguments.update(remote=f"{lake}/*.parquet", local=tmp_path / "cache", columns=["id", "text"])
-            dataset = StreamingDataset(**arguments, shuffle=True, batch_size=4 // size)
-            loader = StreamingDataLoader(dataset, batch_size=4 // size, num_workers=workers)
+            dataset = StreamingDataset(**arguments, shuffle=True, batch_size=12 // size)
+            loader = StreamingDataLoader(dataset, batch_size=12 // size, num_workers=workers)
             for step, batch in enumerate(loader):
                 found += [[]] * (step + 1 - len(found))
                 found[step] = found[step] + batch["id"].tolist()
-        return [sorted(batch) for batch in found]
+        # Ranks fill up a last batch that is short.
+        return [sorted(batch if step + 1 < len(found) else set(batch)) for step, batch in enumerate(found)]
 
     alone = batches(1, 0)
     assert batches(world, workers) == alone
