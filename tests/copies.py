@@ -1,8 +1,8 @@
 """The tests of a worker of pytest-xdist run in copies of it: no process holds what all of them import and leave behind.
 
 A copy is forked from the worker, which runs no test itself and so stays as small as it was when the tests were collected. A
-copy that has grown beyond a limit is ended, fixtures and all, after the last test of a module, and the next test begins
-another.
+copy that has grown beyond a limit is ended, fixtures and all, after the last test of a module, and beyond a higher one after
+any test; the next test begins another.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-# Of resident memory. The tests of one module add at most 100 MB to it before the copy ends.
-LIMIT_BYTES = 440 << 20
+# Of resident memory: of a copy between modules, and within one, whose fixtures are set up again in another copy.
+LIMIT_BYTES, MOST_BYTES = 440 << 20, 520 << 20
 
 
 class Copies:
@@ -34,7 +34,8 @@ class Copies:
     def __init__(self, config: pytest.Config, worker: Any) -> None:
         self._config, self._worker = config, worker
         self._pid = 0
-        self._is_copy = self._is_large = False
+        self._is_copy = False
+        self._held_bytes = 0
         self._pipe: Connection | None = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -45,11 +46,12 @@ class Copies:
         if self._pipe is None:
             self._fork(item.session)
         assert self._pipe is not None
-        ends = nextitem is None or (self._is_large and nextitem.path != item.path)
+        limit = MOST_BYTES if nextitem is None or nextitem.path == item.path else LIMIT_BYTES
+        ends = nextitem is None or self._held_bytes > limit
         self._pipe.send((self._worker.item_index, None if ends else self._worker.nextitem_index))
         while (event := self._receive())[0] is not None:
             self._worker.sendevent(event[0], **event[1])
-        _, self._is_large, counted = event
+        _, self._held_bytes, counted = event
         for name, value in counted.items():
             setattr(item.session, name, value)
         if ends:
@@ -80,7 +82,7 @@ class Copies:
     def _fork(self, session: pytest.Session) -> None:
         self._config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # made anew by whoever asks first
         self._pipe, theirs = Pipe()
-        self._is_large = False
+        self._held_bytes = 0
         self._pid = os.fork()
         if self._pid == 0:
             self._pipe.close()
@@ -101,9 +103,7 @@ class Copies:
                     nextitem=None if following is None else session.items[following],
                 )
                 counted = {name: getattr(session, name) for name in ("testsfailed", "shouldfail", "shouldstop")}
-                pipe.send(
-                    (None, _memory_bytes() > LIMIT_BYTES, {name: value for name, value in counted.items() if value})
-                )
+                pipe.send((None, _memory_bytes(), {name: value for name, value in counted.items() if value}))
             session._setupstate.teardown_exact(None)
             atexit._run_exitfuncs()
             os._exit(0)

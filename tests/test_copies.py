@@ -11,7 +11,7 @@ CONFTEST = """
 import os, pytest, copies
 
 pytest_plugins = ["copies"]
-copies.LIMIT_BYTES = {limit}
+copies.LIMIT_BYTES, copies.MOST_BYTES = {limits}
 
 def note(*words):
     with open("notes", "a") as file:
@@ -48,8 +48,8 @@ def test_warns(): warnings.warn("of something")
 }
 
 
-def run(place: Path, limit: int, tests: dict[str, str], *options: str) -> str:
-    for name, text in {"conftest.py": CONFTEST.format(limit=limit), **tests}.items():
+def run(place: Path, limits: tuple[int, int], tests: dict[str, str], *options: str) -> str:
+    for name, text in {"conftest.py": CONFTEST.format(limits=limits), **tests}.items():
         (place / name).write_text(text)
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environ = {**os.environ, "PYTHONPATH": path}
@@ -61,7 +61,7 @@ def run(place: Path, limit: int, tests: dict[str, str], *options: str) -> str:
 
 def test_a_copy_that_has_grown_is_replaced(tmp_path: Path) -> None:
     """After a module, with what its session began; and all that its tests had to say arrives."""
-    said = run(tmp_path, 0, TESTS)
+    said = run(tmp_path, (0, 1 << 60), TESTS)
     notes = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
     words, copies, workers = zip(*notes, strict=True)
     first = (
@@ -83,14 +83,32 @@ def test_a_copy_that_has_grown_is_replaced(tmp_path: Path) -> None:
         assert words in said
 
 
+def test_a_copy_that_has_grown_much_is_replaced_within_a_module(tmp_path: Path) -> None:
+    tests = {"test_a.py": "".join(f"def test_{name}(server): pass\n" for name in "abcd")}
+    said = run(tmp_path, (0, 0), tests)
+    notes = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
+    assert [words for words, *_ in notes if words.startswith("test")] == ["test_a", "test_b", "test_c", "test_d"]
+    assert [words for words, *_ in notes].count("ended") == len({copy for _, copy, _ in notes}) > 1
+    assert "= 4 passed" in said
+
+
 def test_a_copy_that_has_not_grown_runs_all(tmp_path: Path) -> None:
-    run(tmp_path, 1 << 60, TESTS, "-x", "--deselect=test_a.py::test_fails", "--deselect=test_a.py::test_ends_badly")
+    run(
+        tmp_path,
+        (1 << 60, 1 << 60),
+        TESTS,
+        "-x",
+        "--deselect=test_a.py::test_fails",
+        "--deselect=test_a.py::test_ends_badly",
+    )
     notes = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
     assert [words for words, *_ in notes][:5] == ["begun", "test_first", "test_skipped", "test_hangs", "ended"]
     assert len({tuple(processes) for _, *processes in notes}) == 1
 
 
 def test_a_test_that_ends_its_process_is_named(tmp_path: Path) -> None:
-    said = run(tmp_path, 1 << 60, {"test_c.py": "import os\ndef test_dies(): os.kill(os.getpid(), 9)\n", **TESTS})
+    said = run(
+        tmp_path, (1 << 60, 1 << 60), {"test_c.py": "import os\ndef test_dies(): os.kill(os.getpid(), 9)\n", **TESTS}
+    )
     assert "crashed while running 'test_c.py::test_dies'" in said
     assert "3 failed, 4 passed" in said
