@@ -194,6 +194,8 @@ def test_from_a_web_server(request: pytest.FixtureRequest, web: WebServer, tmp_p
     assert [row["id"] for row in dataset[:]] == list(range(FILES * ROWS))
     asked = [path for method, path, _ in web.requests if method == "GET" and path.endswith(".idx")]
     assert len(asked) == (2 * FILES - 1 if kind == "tar" else 0)
+    with pytest.raises(StorageError, match=r"web server cannot be listed. Name them"):
+        StreamingDataset(remote=f"{web.url}/bucket/data/file-*.{kind}", local=tmp_path / "all", batch_size=1)
 
 
 @pytest.mark.parametrize("kind", ["arrow", "parquet"])

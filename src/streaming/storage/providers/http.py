@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -94,15 +94,15 @@ class HttpStore(RemoteStore):
         other._hops, other.patience_s = self._hops + 1, self.patience_s
         return other._home(unquote(name))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str = "", enters: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """Refuse: there is no way to ask a web server what it has.
 
         Raises:
             StorageError: Always.
         """
         raise StorageError(
-            f"{self!r}: objects of a web server cannot be listed. Use the URL of its object store (s3://...), or a "
-            "local path."
+            f"{self!r}: objects of a web server cannot be listed. Name them (part-{{00..99}}.parquet), use the URL of its "
+            "object store (s3://...), or a local path."
         )
 
     def exists_root(self) -> bool:
