@@ -32,6 +32,8 @@ main(fd, parent)
 """
 _GRACE_S = 30.0
 _EXIT_S = 3.0
+# For how long a daemon thread says nothing of it that the helper ended because its process is exiting.
+_EXITING_S = 60.0
 
 
 class _HelperDiedError(Exception):
@@ -101,7 +103,7 @@ class HelperClient:
                 return
             except _HelperDiedError as error:
                 if self._is_closed and threading.current_thread().daemon:
-                    threading.Event().wait()  # the process is exiting, and nobody waits for this thread
+                    threading.Event().wait(_EXITING_S)
                 # What has been handed on cannot be taken back, so only the caller can start again.
                 if last_try or begun:
                     raise _gone(request[1][0], error) from None
